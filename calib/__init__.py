@@ -1,0 +1,1 @@
+"""Calibration for int8; holds nothing yet."""

@@ -1,0 +1,57 @@
+"""The errors a user can meet. Each class is one exit code of the command line.
+
+| code | class | meaning |
+|---|---|---|
+| 2 | InputError | the command or a call was given something it cannot use |
+| 3 | SetupError | the machine lacks something: a package, a provider, disk space |
+| 4 | ExportError | the model could not be exported |
+| 5 | ParityError | the exported model does not return PyTorch's numbers |
+| 6 | AccuracyError | an artifact loses more retrieval accuracy than allowed |
+| 7 | ArtifactError | a checkpoint or bundle is corrupt, or made for something else |
+
+A message says what was given, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+
+class MambaProError(Exception):
+    """Base of every error raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(MambaProError, ValueError):
+    """The caller gave something that cannot be used."""
+
+    exit_code = 2
+
+
+class SetupError(MambaProError):
+    """The machine lacks something the call needs."""
+
+    exit_code = 3
+
+
+class ExportError(MambaProError):
+    """The model could not be turned into the requested format."""
+
+    exit_code = 4
+
+
+class ParityError(MambaProError):
+    """An exported model departs from PyTorch by more than the limit."""
+
+    exit_code = 5
+
+
+class AccuracyError(MambaProError):
+    """An artifact loses more retrieval accuracy than the limit."""
+
+    exit_code = 6
+
+
+class ArtifactError(MambaProError):
+    """A checkpoint or bundle is corrupt, incomplete or made for something else."""
+
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""The selective scan of Mamba: one definition, one face for each runtime."""

@@ -1,0 +1,1 @@
+"""Feature extraction, benchmarks and metrics without PyTorch."""

@@ -1,0 +1,1 @@
+"""Benchmark folders: read them, or draw them."""

@@ -1,0 +1,1 @@
+"""PyTorch: the model, its training and its evaluation."""

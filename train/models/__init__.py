@@ -1,0 +1,1 @@
+"""The MambaPro model, one module for each box of the paper's figure."""
