@@ -1,0 +1,145 @@
+"""Mamba Aggregation (MA): scans inside each modality, then across all three (paper eq. 9 to 17)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...runtime.modalities import MODALITIES
+from .config import MambaProConfig
+from .layers import LayerNorm
+from .mamba import StateSpace, scan_together
+
+#: Directions of a scan; the second one exists with `mamba_bi` only.
+DIRECTIONS = ("ahead", "back")
+#: Name of the one scan that runs over all modalities.
+JOINT = "all"
+
+
+class ModalityConv(nn.Module):
+    """Depthwise 3x3 convolution on the patch grid, BatchNorm, SiLU."""
+
+    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, channels) -> the same; L = grid height * grid width, row-major."""
+        x = x.transpose(1, 2).unflatten(2, self.grid)
+        return nn.functional.silu(self.norm(self.conv(x))).flatten(2).transpose(1, 2)
+
+
+class ModalityScan(nn.Module):
+    """One half of an MA block: project, convolve, scan, gate, project back, add.
+
+    Subclasses say in which sequence the scans see the three modalities.
+    """
+
+    #: Names of the scans: one for each sequence.
+    sequences: tuple[str, ...]
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        dim, channels = config.embed_dim, config.scan_channels
+        directions = DIRECTIONS if config.mamba_bi else DIRECTIONS[:1]
+        self.in_proj = nn.ModuleDict({m: nn.Linear(dim, 2 * channels, bias=False) for m in MODALITIES})
+        self.conv = nn.ModuleDict({m: ModalityConv(channels, config.grid) for m in MODALITIES})
+        self.scans = nn.ModuleDict(
+            {
+                name: nn.ModuleDict({d: StateSpace(channels, config.state, config.dt_rank) for d in directions})
+                for name in self.sequences
+            }
+        )
+        self.out_proj = nn.Linear(channels, dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (3, B, L, dim) -> the same."""
+        inputs, gates = zip(
+            *(self.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, tokens, strict=True)), strict=True
+        )
+        inputs = [self.conv[m](x) for m, x in zip(MODALITIES, inputs, strict=True)]
+        y = torch.stack(self.scan(inputs)) * nn.functional.silu(torch.stack(gates))
+        return tokens + self.out_proj(y)
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Three inputs (B, L, channels) -> three scanned outputs."""
+        raise NotImplementedError
+
+    def scan_sequences(self, sequences: list[Tensor]) -> list[Tensor]:
+        """Each sequence through its scan; a "back" scan reads it from the end and its output is added."""
+        spaces, inputs = [], []
+        for name, x in zip(self.sequences, sequences, strict=True):
+            for direction, space in self.scans[name].items():
+                spaces.append(space)
+                inputs.append(x if direction == "ahead" else x.flip(1))
+        outputs = scan_together(spaces, inputs)
+        if len(outputs) == len(sequences):
+            return outputs
+        return [ahead + back.flip(1) for ahead, back in zip(outputs[::2], outputs[1::2], strict=True)]
+
+
+class IntraModalityScan(ModalityScan):
+    """Each modality's tokens in a scan of its own; the three run as one grouped call."""
+
+    sequences = MODALITIES
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.scan_sequences(inputs)
+
+
+class InterModalityScan(ModalityScan):
+    """One causal scan over rgb, nir, tir tokens in a row: the only place where modalities meet."""
+
+    sequences = (JOINT,)
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        return list(self.scan_sequences([torch.cat(inputs, 1)])[0].chunk(3, 1))
+
+
+class AggregationBlock(nn.Module):
+    """Intra-modality, then inter-modality scan."""
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        self.intra = IntraModalityScan(config)
+        self.inter = InterModalityScan(config)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (3, B, L, dim) -> the same."""
+        return self.inter(self.intra(tokens))
+
+
+class Reduction(nn.Module):
+    """Class token and mean patch token of a modality, side by side, to one feature."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm(2 * dim)
+        self.linear = nn.Linear(2 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2 dim) -> (B, dim)."""
+        return self.linear(self.norm(x))
+
+
+class MambaAggregation(nn.Module):
+    """Blocks of scans over the patch tokens, then one feature from all modalities."""
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([AggregationBlock(config) for _ in range(config.aggregation_depth)])
+        self.reduction = nn.ModuleDict({m: Reduction(config.embed_dim) for m in MODALITIES})
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Backbone tokens (3, B, 1 + L, dim) -> feature (B, 3 dim)."""
+        patches = tokens[:, :, 1:]
+        for block in self.blocks:
+            patches = block(patches)
+        return self.reduce(tokens[:, :, 0], patches)
+
+    def reduce(self, class_tokens: Tensor, patches: Tensor) -> Tensor:
+        """Class tokens (3, B, dim) and patches (3, B, L, dim) -> (B, 3 dim), in float32 or finer."""
+        pairs = torch.cat((class_tokens, patches.to(class_tokens.dtype).mean(2)), -1)
+        return torch.cat([self.reduction[m](x) for m, x in zip(MODALITIES, pairs, strict=True)], -1)

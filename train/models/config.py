@@ -1,0 +1,96 @@
+"""The sizes and switches of a MambaPro model: frozen dataclasses that travel inside our checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ...errors import InputError
+
+#: CLIP's rule: a head is 64 wide, so the width tells the number of heads.
+HEAD_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class MambaProConfig:
+    """Everything that decides the shape of the model and what its forward pass does.
+
+    The switches carry the names the authors' YAML files use, in lower case: an ablation row of the paper is a set of
+    them (A: none, C: adapter, D: prompt, E: both, F: all three).
+    """
+
+    # (height, width) in pixels of all three images
+    image_size: tuple[int, int] = (256, 128)
+    patch_size: int = 16
+    width: int = 768
+    depth: int = 12
+    mlp_width: int = 3072
+    embed_dim: int = 512
+    adapter_width: int = 1536
+    # prompt tokens per modality and layer (N_pr)
+    prompt_tokens: int = 4
+    transfer_width: int = 384
+    # rows of the camera embedding (SIE); 0: the model has none
+    cameras: int = 4
+    identities: int = 171
+    aggregation_depth: int = 2
+    # channels of the scans per modality (expand * embed_dim) and their state size
+    scan_channels: int = 1024
+    state: int = 16
+    dt_rank: int = 32
+
+    prompt: bool = True
+    adapter: bool = True
+    mamba: bool = True
+    mamba_bi: bool = False
+    sie_camera: bool = True
+    sie_coe: float = 1.0
+    # True: one loss on the concatenated class tokens; False: one for each modality
+    direct: bool = True
+
+    # value = (pixel / 255 - mean) / std, for each colour channel of every modality
+    pixel_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        height, width = self.image_size
+        if height < self.patch_size or width < self.patch_size:
+            raise InputError(f"Image size {height}x{width} is smaller than one patch of {self.patch_size} pixels.")
+        if self.width % HEAD_WIDTH:
+            raise InputError(f"Backbone width must be a multiple of {HEAD_WIDTH}, got {self.width}.")
+        if self.sie_camera and not self.cameras:
+            raise InputError("sie_camera needs at least one camera; set cameras, or sie_camera to false.")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches per column and row: (height, width) // patch size."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.width // HEAD_WIDTH
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the retrieval feature: three modalities side by side."""
+        return 3 * self.embed_dim
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict that `from_json` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> MambaProConfig:
+        """Config from a plain dict.
+
+        Raises:
+            InputError: a field this version does not know; the message names it.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(
+                f"The model config has fields this version does not know: {', '.join(unknown)}. "
+                "It was written by a newer mambapro; update, or save the checkpoint again with this version."
+            )
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})

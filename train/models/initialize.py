@@ -1,0 +1,56 @@
+"""Initial values of what CLIP's weights do not fill."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .head import Head
+from .mamba import StateSpace
+from .mambapro import MambaPro
+from .prompt import SynergisticResidualPrompt
+from .vit import Embedding
+
+
+def initialize(model: MambaPro) -> None:
+    """Fill every parameter in place, as the authors' code does where it does, as CLIP does for the tower.
+
+    The aggregation's Linear layers get the same rule as all others, which replaces Mamba's own start of dt_proj: the
+    first step size is softplus(0) = 0.693.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, StateSpace):
+            _state_space(module)
+        elif isinstance(module, Embedding):
+            _embedding(module)
+        elif isinstance(module, SynergisticResidualPrompt):
+            for tokens in module.tokens.values():
+                nn.init.zeros_(tokens)
+    width = model.config.width
+    nn.init.normal_(model.backbone.projection, std=width**-0.5)
+    for module in model.modules():
+        if isinstance(module, Head):
+            nn.init.normal_(module.classifier.weight, std=0.001)
+
+
+def _state_space(module: StateSpace) -> None:
+    """A = -1, -2, ... -state in every channel (S4D-real), D = 1."""
+    rates = torch.arange(1, module.state + 1, dtype=torch.float32)
+    with torch.no_grad():
+        module.A_log.copy_(rates.log().expand_as(module.A_log))
+        module.D.fill_(1.0)
+
+
+def _embedding(module: Embedding) -> None:
+    scale = module.class_token.shape[0] ** -0.5
+    nn.init.normal_(module.class_token, std=scale)
+    nn.init.normal_(module.positions, std=scale)
+    if module.use_cameras:
+        nn.init.trunc_normal_(module.cameras, std=0.02)
+    nn.init.normal_(module.patches.weight, std=1 / math.sqrt(module.patches.weight[0].numel()))

@@ -1,0 +1,69 @@
+"""MambaPro: three images of one object to one retrieval feature."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .aggregation import MambaAggregation
+from .config import MambaProConfig
+from .head import Head, TrainingOutput
+from .vit import Backbone
+
+
+class MambaPro(nn.Module):
+    """The whole model of the paper (figure 2). All parts are always there; the config's switches pick what runs.
+
+    An ablation checkpoint therefore has the very keys of a full one.
+    """
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.aggregation = MambaAggregation(config)
+        self.concat_head = Head(config.feature_dim, config.identities)
+        self.fused_head = Head(config.feature_dim, config.identities)
+
+    def forward(
+        self, images: Tensor, camera_ids: Tensor | None = None
+    ) -> Tensor | tuple[TrainingOutput, ...]:
+        """Features of a batch of samples.
+
+        Args:
+            images: float32 (B, 3 modalities, 3, H, W), modalities rgb, nir, tir; normalised as the config says.
+            camera_ids: int64 (B,), zero-based; -1, and any number outside the table, is an unknown camera. None: all.
+
+        Returns:
+            In eval mode the raw feature (B, 3 embed_dim), not normalised. In training mode one (score, feature) pair
+            for each loss: concatenated class tokens (`direct`) or one pair for each modality, then the fused feature.
+
+        Raises:
+            ValueError: images of another shape than the model was built for.
+        """
+        if camera_ids is None:
+            camera_ids = torch.full((images.shape[0],), -1, dtype=torch.int64, device=images.device)
+        self._check(images)
+        tokens = self.backbone(images.transpose(0, 1), camera_ids)
+        class_tokens = tokens[:, :, 0]
+        fused = self.aggregation(tokens) if self.config.mamba else None
+        if not self.training:
+            return torch.cat(tuple(class_tokens), -1) if fused is None else fused
+        return self._training_outputs(class_tokens, fused)
+
+    def _training_outputs(self, class_tokens: Tensor, fused: Tensor | None) -> tuple[TrainingOutput, ...]:
+        if self.config.direct:
+            outputs = [self.concat_head(torch.cat(tuple(class_tokens), -1))]
+        else:
+            outputs = [self.backbone.head(token) for token in class_tokens]
+        if fused is not None:
+            outputs.append(self.fused_head(fused))
+        return tuple(outputs)
+
+    def _check(self, images: Tensor) -> None:
+        expected = (3, 3, *self.config.image_size)
+        if images.dim() != 5 or tuple(images.shape[1:]) != expected:
+            raise ValueError(
+                f"images must be (batch, 3 modalities, 3 channels, {expected[2]}, {expected[3]}), "
+                f"got {tuple(images.shape)}."
+            )

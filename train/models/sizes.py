@@ -1,0 +1,44 @@
+"""The sizes a model comes in; the one place where they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import InputError
+from .config import MambaProConfig
+from .initialize import initialize
+from .mambapro import MambaPro
+
+SIZES: dict[str, dict[str, Any]] = {
+    # the paper's: CLIP ViT-B/16
+    "vit_b16": {},
+    # the same model small enough to train from scratch on a CPU in minutes
+    "tiny": {
+        "width": 128,
+        "depth": 4,
+        "mlp_width": 256,
+        "embed_dim": 64,
+        "adapter_width": 128,
+        "transfer_width": 64,
+        "scan_channels": 128,
+        "dt_rank": 4,
+    },
+}
+
+
+def config_of_size(size: str, **fields: Any) -> MambaProConfig:
+    """Config of a named size with some fields set.
+
+    Raises:
+        InputError: a size that does not exist.
+    """
+    if size not in SIZES:
+        raise InputError(f"Unknown model size {size!r}; there are {', '.join(SIZES)}.")
+    return MambaProConfig(**{**SIZES[size], **fields})
+
+
+def build_model(size: str, **fields: Any) -> MambaPro:
+    """A model of a named size, initialised as the authors do; `fields` are those of MambaProConfig."""
+    model = MambaPro(config_of_size(size, **fields))
+    initialize(model)
+    return model

@@ -1,0 +1,206 @@
+"""Checkpoints: the authors' layout and ours, both ways, strict about every key and shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...errors import ArtifactError, InputError
+from .config import MambaProConfig
+from .mambapro import MambaPro
+from .names import key_pairs
+from .tensor_files import read_tensors, write_tensors
+
+log = logging.getLogger("mambapro")
+
+#: What a checkpoint's shapes cannot tell, and a caller may say.
+SWITCHES = ("prompt", "adapter", "mamba", "sie_camera", "sie_coe", "direct", "pixel_mean", "pixel_std")
+FORMAT_VERSION = 1
+_SHOWN = 10
+
+
+def load_checkpoint(
+    path: str | PathLike[str], image_size: tuple[int, int] | None = None, **switches: Any
+) -> MambaPro:
+    """A model with the weights of a checkpoint, in eval mode, float32, on the CPU.
+
+    Args:
+        path: the authors' plain state dict (`.pth`, with or without `module.` in front of the keys), or a file of
+            `save_checkpoint` (`.safetensors` or `.pth`). Pickles are read with weights only.
+        image_size: (height, width) in pixels. The authors' files do not hold it, so it is required for them.
+        switches: any of prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std, which the authors'
+            files do not hold either. What is not given is taken as in the full model, and logged.
+
+    Raises:
+        InputError: no such file, image size missing or of another number of patches, unknown switch.
+        ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen.
+    """
+    path = Path(path)
+    if unknown := sorted(set(switches) - set(SWITCHES)):
+        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {', '.join(SWITCHES)}.")
+    file = read_tensors(path)
+    tensors = {key.removeprefix("module."): value for key, value in file.tensors.items()}
+    if file.header:
+        config, names = _stored_config(file.header, image_size, path), {}
+    else:
+        config = _config_from_shapes(tensors, image_size, path)
+        names = dict(key_pairs(config))
+        _log_assumed(config, switches, path)
+    model = _empty_model(replace(config, **switches))
+    expected = {theirs: model.state_dict()[ours] for theirs, ours in names.items()} or model.state_dict()
+    _check_entries(tensors, expected, path)
+    state = {names.get(key, key): value.to(expected[key].dtype) for key, value in tensors.items()}
+    model.load_state_dict(state, strict=True, assign=True)
+    return model.eval()
+
+
+def save_checkpoint(
+    model: MambaPro,
+    path: str | PathLike[str],
+    layout: Literal["mambapro", "authors"] = "mambapro",
+    *,
+    training: Mapping[str, Any] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a model's weights, atomically.
+
+    Args:
+        path: `.safetensors` or `.pth`; the authors' layout is always `.pth`.
+        layout: "mambapro" stores the config (and `training`, any plain JSON) beside the weights; "authors" is their
+            plain state dict, key for key.
+
+    Raises:
+        InputError: suffix that does not fit, or the file exists and `overwrite` is false.
+        SetupError: no room on the disk.
+    """
+    path = Path(path)
+    state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    if layout == "authors":
+        if path.suffix != ".pth":
+            raise InputError(f"The authors' layout is a .pth file; {path.name} is not.")
+        write_tensors(path, {theirs: state[ours] for theirs, ours in key_pairs(model.config)}, None, overwrite)
+    elif layout == "mambapro":
+        header = {"version": FORMAT_VERSION, "config": model.config.to_json(), "training": dict(training or {})}
+        write_tensors(path, state, header, overwrite)
+    else:
+        raise InputError(f"Unknown layout {layout!r}; there are 'mambapro' and 'authors'.")
+
+
+def _empty_model(config: MambaProConfig) -> MambaPro:
+    """A model whose tensors have shapes but no memory: the checkpoint's become its own."""
+    with torch.device("meta"):
+        return MambaPro(config)
+
+
+def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None, path: Path) -> MambaProConfig:
+    if header.get("version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} is a checkpoint of format {header.get('version')!r}; this version reads {FORMAT_VERSION}. "
+            "Update mambapro, or save the checkpoint again with this version."
+        )
+    config = MambaProConfig.from_json(header["config"])
+    if image_size is not None and tuple(image_size) != config.image_size:
+        raise InputError(
+            f"{path} was trained at {_size(config.image_size)} (height x width), not {_size(image_size)}. "
+            "Leave the image size out: the checkpoint holds it."
+        )
+    return config
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _config_from_shapes(
+    tensors: Mapping[str, Tensor], image_size: tuple[int, int] | None, path: Path
+) -> MambaProConfig:
+    if not any(key.startswith("BACKBONE.") for key in tensors):
+        shown = ", ".join(list(tensors)[:3])
+        raise ArtifactError(
+            f"{path} is no MambaPro checkpoint: no key starts with 'BACKBONE.' (it holds {shown}, ...). "
+            "CLIP's own weights are read by mambapro.train.models.clip.load_clip."
+        )
+    if image_size is None:
+        raise InputError(
+            f"{path} is in the authors' layout, which does not hold the image size. Give it as (height, width): "
+            "--image-size 256x128 (RGBNT201) or 128x256 (RGBNT100, MSVR310), or name the --dataset."
+        )
+    block = "BACKBONE.base.transformer.resblocks.0"
+    scan = "AAM.ma_block.0.SSM_intra.SSM_r_f"
+    # config field -> (key, axis); a key that is missing is reported with all others, so its field stays the default
+    places = {
+        "patch_size": ("BACKBONE.base.conv1.weight", 2),
+        "width": ("BACKBONE.base.conv1.weight", 0),
+        "mlp_width": (f"{block}.mlp.c_fc.weight", 0),
+        "embed_dim": ("BACKBONE.base.proj", 1),
+        "adapter_width": (f"{block}.adapter_ffn.0.weight", 0),
+        "prompt_tokens": (f"{block}.adapter_prompt_rgb", 0),
+        "transfer_width": (f"{block}.adapter_transfer.0.weight", 0),
+        "identities": ("classifier.weight", 0),
+        "scan_channels": (f"{scan}.A_log", 0),
+        "state": (f"{scan}.A_log", 1),
+        "dt_rank": (f"{scan}.dt_proj.weight", 1),
+    }
+    sizes = {
+        field: tensors[key].shape[axis]
+        for field, (key, axis) in places.items()
+        if key in tensors and tensors[key].dim() > axis
+    }
+    cameras = tensors["BACKBONE.cv_embed"].shape[0] if "BACKBONE.cv_embed" in tensors else 0
+    config = MambaProConfig(
+        image_size=(int(image_size[0]), int(image_size[1])),
+        depth=_count(tensors, "BACKBONE.base.transformer.resblocks.", MambaProConfig.depth),
+        aggregation_depth=_count(tensors, "AAM.ma_block.", MambaProConfig.aggregation_depth),
+        cameras=cameras,
+        sie_camera=cameras > 0,
+        mamba_bi=any(".SSM_2_b." in key for key in tensors),
+        **sizes,
+    )
+    _check_patches(config, tensors, path)
+    return config
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str, default: int) -> int:
+    """How many modules are numbered under `prefix`; none at all is reported as missing keys of the default."""
+    numbers = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
+    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=default - 1)
+
+
+def _check_patches(config: MambaProConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
+    positions = tensors.get("BACKBONE.base.positional_embedding")
+    rows, columns = config.grid
+    if positions is not None and positions.shape[0] != 1 + rows * columns:
+        raise InputError(
+            f"Image size {_size(config.image_size)} gives {rows} x {columns} = {rows * columns} patches of "
+            f"{config.patch_size} pixels, but {path} has positions for {positions.shape[0] - 1}. "
+            "Give the height and width the model was trained at."
+        )
+
+
+def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path) -> None:
+    assumed = {name: getattr(config, name) for name in SWITCHES if name not in switches}
+    if assumed:
+        values = ", ".join(f"{name}={value}" for name, value in assumed.items())
+        log.info("%s does not hold these settings, so they are assumed: %s", path.name, values)
+
+
+def _check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Every key and shape as expected, or one error that names them."""
+    problems = [f"missing: {key} {tuple(expected[key].shape)}" for key in expected if key not in tensors]
+    problems += [f"surplus: {key} {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
+    for key in expected:
+        if key in tensors and tensors[key].shape != expected[key].shape:
+            problems.append(f"shape of {key}: {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}")
+        elif key in tensors and tensors[key].is_floating_point() != expected[key].is_floating_point():
+            problems.append(f"type of {key}: {tensors[key].dtype}, expected {expected[key].dtype}")
+    if problems:
+        shown = "\n  ".join(problems[:_SHOWN])
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        raise ArtifactError(f"{path} does not fit the model, {len(problems)} entries differ:\n  {shown}{more}")
