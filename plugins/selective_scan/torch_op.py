@@ -159,3 +159,6 @@ def _autograd(ctx, dy: Tensor):  # type: ignore[no-untyped-def]
 
 
 _forward.register_autograd(_autograd, setup_context=_setup_context)
+
+#: What graphs and exporters see.
+OPERATOR = torch.ops.mambapro.selective_scan.default

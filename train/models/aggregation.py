@@ -8,10 +8,8 @@ from torch import Tensor, nn
 from ...runtime.modalities import MODALITIES
 from .config import MambaProConfig
 from .layers import LayerNorm
-from .mamba import StateSpace, scan_together
+from .mamba import DIRECTIONS, ScanGroup, StateSpace
 
-#: Directions of a scan; the second one exists with `mamba_bi` only.
-DIRECTIONS = ("ahead", "back")
 #: Name of the one scan that runs over all modalities.
 JOINT = "all"
 
@@ -46,12 +44,7 @@ class ModalityScan(nn.Module):
         directions = DIRECTIONS if config.mamba_bi else DIRECTIONS[:1]
         self.in_proj = nn.ModuleDict({m: nn.Linear(dim, 2 * channels, bias=False) for m in MODALITIES})
         self.conv = nn.ModuleDict({m: ModalityConv(channels, config.grid) for m in MODALITIES})
-        self.scans = nn.ModuleDict(
-            {
-                name: nn.ModuleDict({d: StateSpace(channels, config.state, config.dt_rank) for d in directions})
-                for name in self.sequences
-            }
-        )
+        self.scans = ScanGroup(self.sequences, directions, lambda: StateSpace(channels, config.state, config.dt_rank))
         self.out_proj = nn.Linear(channels, dim, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -67,18 +60,6 @@ class ModalityScan(nn.Module):
         """Three inputs (B, L, channels) -> three scanned outputs."""
         raise NotImplementedError
 
-    def scan_sequences(self, sequences: list[Tensor]) -> list[Tensor]:
-        """Each sequence through its scan; a "back" scan reads it from the end and its output is added."""
-        spaces, inputs = [], []
-        for name, x in zip(self.sequences, sequences, strict=True):
-            for direction, space in self.scans[name].items():
-                spaces.append(space)
-                inputs.append(x if direction == "ahead" else x.flip(1))
-        outputs = scan_together(spaces, inputs)
-        if len(outputs) == len(sequences):
-            return outputs
-        return [ahead + back.flip(1) for ahead, back in zip(outputs[::2], outputs[1::2], strict=True)]
-
 
 class IntraModalityScan(ModalityScan):
     """Each modality's tokens in a scan of its own; the three run as one grouped call."""
@@ -86,7 +67,7 @@ class IntraModalityScan(ModalityScan):
     sequences = MODALITIES
 
     def scan(self, inputs: list[Tensor]) -> list[Tensor]:
-        return self.scan_sequences(inputs)
+        return self.scans(inputs)
 
 
 class InterModalityScan(ModalityScan):
@@ -95,7 +76,7 @@ class InterModalityScan(ModalityScan):
     sequences = (JOINT,)
 
     def scan(self, inputs: list[Tensor]) -> list[Tensor]:
-        return list(self.scan_sequences([torch.cat(inputs, 1)])[0].chunk(3, 1))
+        return list(self.scans([torch.cat(inputs, 1)])[0].chunk(3, 1))
 
 
 class AggregationBlock(nn.Module):

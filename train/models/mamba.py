@@ -1,14 +1,17 @@
-"""The selective state space layer (S6) of one direction, and how several of them share one scan."""
+"""The selective state space layer (S6): its directions, and how several of them share one scan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ...plugins.selective_scan.torch_op import selective_scan
 from .layers import LayerNorm
+
+#: Directions of a scan; the second one exists with `mamba_bi` only.
+DIRECTIONS = ("ahead", "back")
 
 
 class StateSpace(nn.Module):
@@ -34,24 +37,41 @@ class StateSpace(nn.Module):
         return -torch.exp(self.A_log)
 
 
-def scan_together(spaces: Sequence[StateSpace], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Several directions as ONE grouped scan, each on its own input and parameters.
+class ScanGroup(nn.ModuleDict):
+    """Several scans that run as ONE grouped call, each on its own sequence and with its own parameters.
 
-    Args:
-        spaces: G directions.
-        inputs: G tensors (B, L, channels).
-
-    Returns:
-        G tensors (B, L, channels): scan output after each direction's own LayerNorm.
+    Holds {sequence: {direction: StateSpace}}. The "back" direction, where it exists, reads the sequence from its end,
+    and its output is added to the "ahead" one.
     """
-    steps, bs, cs = zip(*(space.project(x) for space, x in zip(spaces, inputs, strict=True)), strict=True)
-    y = selective_scan(
-        torch.cat(list(inputs), -1),
-        torch.cat(steps, -1),
-        torch.cat([space.decay() for space in spaces]),
-        torch.stack(bs, 2),
-        torch.stack(cs, 2),
-        torch.cat([space.D for space in spaces]),
-        torch.cat([space.dt_proj.bias for space in spaces]),
-    )
-    return [space.out_norm(part) for space, part in zip(spaces, y.chunk(len(spaces), -1), strict=True)]
+
+    def __init__(self, sequences: Sequence[str], directions: Sequence[str], space: Callable[[], StateSpace]) -> None:
+        super().__init__({name: nn.ModuleDict({d: space() for d in directions}) for name in sequences})
+
+    @property
+    def spaces(self) -> list[StateSpace]:
+        """All directions, sequence-major: the order of the groups."""
+        return [space for directions in self.values() for space in directions.values()]
+
+    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """A (groups * channels, state), D and step bias (groups * channels,), float32."""
+        spaces = self.spaces
+        return (
+            torch.cat([space.decay() for space in spaces]),
+            torch.cat([space.D for space in spaces]),
+            torch.cat([space.dt_proj.bias for space in spaces]),
+        )
+
+    def forward(self, sequences: Sequence[Tensor]) -> list[Tensor]:
+        """One (B, L, channels) for each sequence -> the same, scanned and normalised (out_norm)."""
+        both = "back" in next(iter(self.values()))
+        inputs = [x for s in sequences for x in ((s, s.flip(1)) if both else (s,))]
+        spaces = self.spaces
+        steps, bs, cs = zip(*(space.project(x) for space, x in zip(spaces, inputs, strict=True)), strict=True)
+        A, D, bias = self.constants()
+        y = selective_scan(
+            torch.cat(inputs, -1), torch.cat(steps, -1), A, torch.stack(bs, 2), torch.stack(cs, 2), D, bias
+        )
+        outputs = [space.out_norm(part) for space, part in zip(spaces, y.chunk(len(spaces), -1), strict=True)]
+        if not both:
+            return outputs
+        return [ahead + back.flip(1) for ahead, back in zip(outputs[::2], outputs[1::2], strict=True)]

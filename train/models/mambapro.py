@@ -25,9 +25,7 @@ class MambaPro(nn.Module):
         self.concat_head = Head(config.feature_dim, config.identities)
         self.fused_head = Head(config.feature_dim, config.identities)
 
-    def forward(
-        self, images: Tensor, camera_ids: Tensor | None = None
-    ) -> Tensor | tuple[TrainingOutput, ...]:
+    def forward(self, images: Tensor, camera_ids: Tensor | None = None) -> Tensor | tuple[TrainingOutput, ...]:
         """Features of a batch of samples.
 
         Args:

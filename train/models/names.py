@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...runtime.modalities import MODALITIES
-from .aggregation import DIRECTIONS, JOINT
+from .aggregation import JOINT
 from .config import MambaProConfig
+from .mamba import DIRECTIONS
 
 Pair = tuple[str, str]
 

@@ -66,7 +66,11 @@ def _read_pickle(path: Path) -> TensorFile:
         raise ArtifactError(f"{path} is truncated or no PyTorch file: {_first_line(error)}. Copy it again.") from error
     except Exception as error:  # a damaged archive fails in many ways, none of which is the caller's to tell apart
         raise ArtifactError(f"{path} is truncated or no PyTorch file: {_first_line(error)}. Copy it again.") from error
-    if isinstance(content, dict) and isinstance(content.get(MARK), dict) and isinstance(content.get("state_dict"), dict):
+    if (
+        isinstance(content, dict)
+        and isinstance(content.get(MARK), dict)
+        and isinstance(content.get("state_dict"), dict)
+    ):
         return TensorFile(_only_tensors(content["state_dict"], path), content[MARK])
     return TensorFile(_only_tensors(content, path))
 

@@ -26,9 +26,7 @@ FORMAT_VERSION = 1
 _SHOWN = 10
 
 
-def load_checkpoint(
-    path: str | PathLike[str], image_size: tuple[int, int] | None = None, **switches: Any
-) -> MambaPro:
+def load_checkpoint(path: str | PathLike[str], image_size: tuple[int, int] | None = None, **switches: Any) -> MambaPro:
     """A model with the weights of a checkpoint, in eval mode, float32, on the CPU.
 
     Args:
