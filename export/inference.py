@@ -1,0 +1,90 @@
+"""The graph that is exported: three uint8 images in, one feature out, nothing of the training left."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..train.models.config import MambaProConfig
+from ..train.models.mambapro import MambaPro
+from .fold import FoldedEmbedding, copy_for_folding, fold_aggregation, fold_layer
+from .precision import halve
+
+EMBEDDING = "embedding"
+
+
+class InferenceModel(nn.Module):
+    """MambaPro at inference, with its stages: `forward` returns the feature, then every stage in order.
+
+    The stages are the points where the exported model can be compared with PyTorch, see `stage_names`.
+    """
+
+    def __init__(self, config: MambaProConfig, backbone: nn.Module, aggregation: nn.Module | None) -> None:
+        super().__init__()
+        self.config, self.backbone, self.aggregation = config, backbone, aggregation
+        # (1, 1, 1, 1, 3): one value for each colour channel of (3, B, H, W, 3)
+        self.register_buffer("mean", torch.tensor(config.pixel_mean).view(1, 1, 1, 1, 3))
+        self.register_buffer("std", torch.tensor(config.pixel_std).view(1, 1, 1, 1, 3))
+
+    float32 = ("mean", "std")
+
+    def forward(
+        self, rgb: Tensor, nir: Tensor, tir: Tensor, camera: Tensor | None, modality_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        """uint8 images (B, H, W, 3), camera int64 (B,) or None, mask float32 (B, 3) -> (feature, *stages)."""
+        backbone = self.backbone
+        x, fused = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
+        stages = [x]
+        for layer in backbone.layers:
+            x, fused = layer(x, fused)
+            stages.append(x)
+        tokens = (backbone.ln_post(x) @ backbone.projection).unflatten(0, (3, -1))
+        stages.append(tokens)
+        if self.aggregation is None:
+            feature = torch.cat(tuple(tokens[:, :, 0]), -1).float()
+        else:
+            feature = self.aggregate(tokens, stages)
+        return feature, *stages
+
+    def normalise(self, images: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) each -> (3, B, 3, H, W); a missing modality is zero after normalisation."""
+        # the cast comes first: TensorRT-RTX takes uint8 into nothing else
+        x = torch.stack([image.float() for image in images])
+        x = (x / 255 - self.mean) / self.std * mask.t().reshape(3, -1, 1, 1, 1)
+        return x.permute(0, 1, 4, 2, 3).to(self.backbone.projection.dtype)
+
+    def aggregate(self, tokens: Tensor, stages: list[Tensor]) -> Tensor:
+        """Backbone tokens to the fused feature, in float32; appends the stages passed."""
+        patches = tokens[:, :, 1:]
+        for block in self.aggregation.blocks:
+            for half in (block.intra, block.inter):
+                patches = half(patches)
+                stages.append(patches)
+        return self.aggregation.reduce(tokens[:, :, 0].float(), patches)
+
+
+def inference_model(model: MambaPro, precision: str = "fp32") -> InferenceModel:
+    """Fold a trained model for export; the model itself stays as it is."""
+    with torch.no_grad():
+        backbone = copy_for_folding(model.backbone)
+        backbone.head = None
+        backbone.embedding = FoldedEmbedding(backbone.embedding)
+        for layer in backbone.layers:
+            fold_layer(layer)
+        aggregation = copy_for_folding(model.aggregation) if model.config.mamba else None
+        if aggregation is not None:
+            fold_aggregation(aggregation)
+        folded = InferenceModel(model.config, backbone, aggregation).eval()
+        if precision == "fp16":
+            halve(folded)
+    return folded
+
+
+def stage_names(config: MambaProConfig) -> list[str]:
+    """Names of the stages in the order `InferenceModel` returns them: the modules of MambaPro that end there."""
+    names = ["backbone.embedding", *(f"backbone.layers.{i}" for i in range(config.depth)), "backbone"]
+    if config.mamba:
+        names += [
+            f"aggregation.blocks.{i}.{half}" for i in range(config.aggregation_depth) for half in ("intra", "inter")
+        ]
+    return names
