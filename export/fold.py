@@ -6,6 +6,7 @@ Each takes a trained module and has its interface. Folding happens in float32, b
 from __future__ import annotations
 
 import copy
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,14 @@ from ..train.models.mamba import ScanGroup
 from ..train.models.prompt import SynergisticResidualPrompt, arrange, carry
 from ..train.models.vit import Attention, Embedding, Layer
 
+M = TypeVar("M", bound=nn.Module)
+
 
 class FoldedPrompt(nn.Module):
     """Prompts p and moved prompts p + T(p) as tables: the transfers vanish, 21 M values in the full model."""
+
+    own: Tensor
+    moved: Tensor
 
     def __init__(self, prompt: SynergisticResidualPrompt) -> None:
         super().__init__()
@@ -49,6 +55,8 @@ class WrittenAttention(Attention):
 class FoldedEmbedding(Embedding):
     """Camera table already scaled, with the row of the unknown camera at its end."""
 
+    table: Tensor
+
     def __init__(self, embedding: Embedding) -> None:
         nn.Module.__init__(self)
         self.patches, self.ln_pre = embedding.patches, embedding.ln_pre
@@ -67,16 +75,21 @@ class FoldedEmbedding(Embedding):
 class FoldedScanGroup(ScanGroup):
     """A, D and step bias of all groups as three constants."""
 
+    A: Tensor
+    D: Tensor
+    bias: Tensor
+
     #: What `halve` leaves alone.
     float32 = ("A", "D", "bias")
 
     def __init__(self, group: ScanGroup) -> None:
         nn.ModuleDict.__init__(self, dict(group.items()))
+        self.both = group.both
         for name, value in zip(self.float32, group.constants(), strict=True):
             self.register_buffer(name, value)
         for space in self.spaces:
             del space.A_log, space.D
-            space.dt_proj.bias = None
+            space.dt_proj.register_parameter("bias", None)
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.A, self.D, self.bias
@@ -85,27 +98,26 @@ class FoldedScanGroup(ScanGroup):
 def fold_convolution(conv: ModalityConv) -> None:
     """BatchNorm into the depthwise convolution before it, in place."""
     conv.conv = nn.utils.fuse_conv_bn_eval(conv.conv, conv.norm)
-    conv.norm = nn.Identity()
+    conv.register_module("norm", nn.Identity())
 
 
 def fold_layer(layer: Layer) -> None:
     """Prompts, attention, and what the switches leave unused, in place."""
     layer.attention = WrittenAttention(layer.attention)
-    layer.prompt = FoldedPrompt(layer.prompt) if layer.use_prompt else None
+    layer.register_module("prompt", FoldedPrompt(layer.prompt) if layer.use_prompt else None)
     if not layer.use_adapter:
-        layer.adapter = None
+        layer.register_module("adapter", None)
 
 
 def fold_aggregation(aggregation: MambaAggregation) -> None:
     """Convolutions and scan constants of every block, in place."""
-    for block in aggregation.blocks:
-        for half in (block.intra, block.inter):
-            half.scans = FoldedScanGroup(half.scans)
-            for m in MODALITIES:
-                fold_convolution(half.conv[m])
+    for half in aggregation.halves:
+        half.scans = FoldedScanGroup(half.scans)
+        for conv in half.conv.values():
+            fold_convolution(cast(ModalityConv, conv))
 
 
-def copy_for_folding(module: nn.Module) -> nn.Module:
+def copy_for_folding(module: M) -> M:
     """A copy that may be folded in place; frozen tensors stay shared, they are never written to."""
     memo = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, memo)

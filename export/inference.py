@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from ..train.models.aggregation import MambaAggregation
 from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
+from ..train.models.vit import Backbone, Layer
 from .fold import FoldedEmbedding, copy_for_folding, fold_aggregation, fold_layer
 from .precision import halve
 
@@ -19,14 +23,17 @@ class InferenceModel(nn.Module):
     The stages are the points where the exported model can be compared with PyTorch, see `stage_names`.
     """
 
-    def __init__(self, config: MambaProConfig, backbone: nn.Module, aggregation: nn.Module | None) -> None:
+    mean: Tensor
+    std: Tensor
+    #: What `halve` leaves alone.
+    float32 = ("mean", "std")
+
+    def __init__(self, config: MambaProConfig, backbone: Backbone, aggregation: MambaAggregation | None) -> None:
         super().__init__()
         self.config, self.backbone, self.aggregation = config, backbone, aggregation
         # (1, 1, 1, 1, 3): one value for each colour channel of (3, B, H, W, 3)
         self.register_buffer("mean", torch.tensor(config.pixel_mean).view(1, 1, 1, 1, 3))
         self.register_buffer("std", torch.tensor(config.pixel_std).view(1, 1, 1, 1, 3))
-
-    float32 = ("mean", "std")
 
     def forward(
         self, rgb: Tensor, nir: Tensor, tir: Tensor, camera: Tensor | None, modality_mask: Tensor
@@ -43,7 +50,7 @@ class InferenceModel(nn.Module):
         if self.aggregation is None:
             feature = torch.cat(tuple(tokens[:, :, 0]), -1).float()
         else:
-            feature = self.aggregate(tokens, stages)
+            feature = self.aggregate(self.aggregation, tokens, stages)
         return feature, *stages
 
     def normalise(self, images: tuple[Tensor, ...], mask: Tensor) -> Tensor:
@@ -53,24 +60,23 @@ class InferenceModel(nn.Module):
         x = (x / 255 - self.mean) / self.std * mask.t().reshape(3, -1, 1, 1, 1)
         return x.permute(0, 1, 4, 2, 3).to(self.backbone.projection.dtype)
 
-    def aggregate(self, tokens: Tensor, stages: list[Tensor]) -> Tensor:
+    def aggregate(self, aggregation: MambaAggregation, tokens: Tensor, stages: list[Tensor]) -> Tensor:
         """Backbone tokens to the fused feature, in float32; appends the stages passed."""
         patches = tokens[:, :, 1:]
-        for block in self.aggregation.blocks:
-            for half in (block.intra, block.inter):
-                patches = half(patches)
-                stages.append(patches)
-        return self.aggregation.reduce(tokens[:, :, 0].float(), patches)
+        for half in aggregation.halves:
+            patches = half(patches)
+            stages.append(patches)
+        return aggregation.reduce(tokens[:, :, 0].float(), patches)
 
 
 def inference_model(model: MambaPro, precision: str = "fp32") -> InferenceModel:
     """Fold a trained model for export; the model itself stays as it is."""
     with torch.no_grad():
         backbone = copy_for_folding(model.backbone)
-        backbone.head = None
+        backbone.register_module("head", None)
         backbone.embedding = FoldedEmbedding(backbone.embedding)
         for layer in backbone.layers:
-            fold_layer(layer)
+            fold_layer(cast(Layer, layer))
         aggregation = copy_for_folding(model.aggregation) if model.config.mamba else None
         if aggregation is not None:
             fold_aggregation(aggregation)

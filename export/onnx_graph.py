@@ -74,6 +74,8 @@ def _export(folded: InferenceModel) -> torch.onnx.ONNXProgram:
             )
     except Exception as error:  # torch raises many kinds; all mean the same to the caller
         raise ExportError(f"torch.onnx.export failed: {type(error).__name__}: {error}") from error
+    if program is None:
+        raise ExportError("torch.onnx.export returned nothing.")
     return program
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -49,10 +51,9 @@ class ModalityScan(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (3, B, L, dim) -> the same."""
-        inputs, gates = zip(
-            *(self.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, tokens, strict=True)), strict=True
-        )
-        inputs = [self.conv[m](x) for m, x in zip(MODALITIES, inputs, strict=True)]
+        pairs = [self.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, tokens, strict=True)]
+        inputs = [self.conv[m](x) for m, (x, _) in zip(MODALITIES, pairs, strict=True)]
+        gates = [gate for _, gate in pairs]
         y = torch.stack(self.scan(inputs)) * nn.functional.silu(torch.stack(gates))
         return tokens + self.out_proj(y)
 
@@ -80,16 +81,12 @@ class InterModalityScan(ModalityScan):
 
 
 class AggregationBlock(nn.Module):
-    """Intra-modality, then inter-modality scan."""
+    """Intra-modality, then inter-modality scan; `MambaAggregation` runs all of them, one after the other."""
 
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
         self.intra = IntraModalityScan(config)
         self.inter = InterModalityScan(config)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (3, B, L, dim) -> the same."""
-        return self.inter(self.intra(tokens))
 
 
 class Reduction(nn.Module):
@@ -113,11 +110,16 @@ class MambaAggregation(nn.Module):
         self.blocks = nn.ModuleList([AggregationBlock(config) for _ in range(config.aggregation_depth)])
         self.reduction = nn.ModuleDict({m: Reduction(config.embed_dim) for m in MODALITIES})
 
+    @property
+    def halves(self) -> list[ModalityScan]:
+        """All scans in the order they run: intra, inter, intra, inter, ..."""
+        return [cast(ModalityScan, half) for block in self.blocks for half in block.children()]
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Backbone tokens (3, B, 1 + L, dim) -> feature (B, 3 dim)."""
         patches = tokens[:, :, 1:]
-        for block in self.blocks:
-            patches = block(patches)
+        for half in self.halves:
+            patches = half(patches)
         return self.reduce(tokens[:, :, 0], patches)
 
     def reduce(self, class_tokens: Tensor, patches: Tensor) -> Tensor:

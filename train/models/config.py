@@ -93,4 +93,5 @@ class MambaProConfig:
                 f"The model config has fields this version does not know: {', '.join(unknown)}. "
                 "It was written by a newer mambapro; update, or save the checkpoint again with this version."
             )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        fitting: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**fitting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +47,12 @@ class ScanGroup(nn.ModuleDict):
 
     def __init__(self, sequences: Sequence[str], directions: Sequence[str], space: Callable[[], StateSpace]) -> None:
         super().__init__({name: nn.ModuleDict({d: space() for d in directions}) for name in sequences})
+        self.both = len(directions) == 2
 
     @property
     def spaces(self) -> list[StateSpace]:
         """All directions, sequence-major: the order of the groups."""
-        return [space for directions in self.values() for space in directions.values()]
+        return [cast(StateSpace, space) for directions in self.children() for space in directions.children()]
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
         """A (groups * channels, state), D and step bias (groups * channels,), float32."""
@@ -63,8 +65,7 @@ class ScanGroup(nn.ModuleDict):
 
     def forward(self, sequences: Sequence[Tensor]) -> list[Tensor]:
         """One (B, L, channels) for each sequence -> the same, scanned and normalised (out_norm)."""
-        both = "back" in next(iter(self.values()))
-        inputs = [x for s in sequences for x in ((s, s.flip(1)) if both else (s,))]
+        inputs = [x for s in sequences for x in ((s, s.flip(1)) if self.both else (s,))]
         spaces = self.spaces
         steps, bs, cs = zip(*(space.project(x) for space, x in zip(spaces, inputs, strict=True)), strict=True)
         A, D, bias = self.constants()
@@ -72,6 +73,6 @@ class ScanGroup(nn.ModuleDict):
             torch.cat(inputs, -1), torch.cat(steps, -1), A, torch.stack(bs, 2), torch.stack(cs, 2), D, bias
         )
         outputs = [space.out_norm(part) for space, part in zip(spaces, y.chunk(len(spaces), -1), strict=True)]
-        if not both:
+        if not self.both:
             return outputs
         return [ahead + back.flip(1) for ahead, back in zip(outputs[::2], outputs[1::2], strict=True)]

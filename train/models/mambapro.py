@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,8 @@ class MambaPro(nn.Module):
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
         self.config = config
+        #: What the checkpoint says about its training (data set, epochs, ...); empty for the authors' files.
+        self.trained_on: dict[str, Any] = {}
         self.backbone = Backbone(config)
         self.aggregation = MambaAggregation(config)
         self.concat_head = Head(config.feature_dim, config.identities)

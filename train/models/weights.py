@@ -56,6 +56,7 @@ def load_checkpoint(path: str | PathLike[str], image_size: tuple[int, int] | Non
     _check_entries(tensors, expected, path)
     state = {names.get(key, key): value.to(expected[key].dtype) for key, value in tensors.items()}
     model.load_state_dict(state, strict=True, assign=True)
+    model.trained_on = dict(file.header.get("training", {}))
     return model.eval()
 
 
@@ -146,7 +147,7 @@ def _config_from_shapes(
         "state": (f"{scan}.A_log", 1),
         "dt_rank": (f"{scan}.dt_proj.weight", 1),
     }
-    sizes = {
+    sizes: dict[str, Any] = {
         field: tensors[key].shape[axis]
         for field, (key, axis) in places.items()
         if key in tensors and tensors[key].dim() > axis

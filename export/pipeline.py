@@ -1,0 +1,175 @@
+"""From a checkpoint to a verified bundle: the whole of `mambapro-export`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..errors import InputError, SetupError
+from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
+from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
+from ..runtime.files import json_text, staged_folder
+from ..runtime.metadata import EMBEDDING, BundleMetadata
+from ..runtime.progress import Track, silent
+from ..train.models.mambapro import MambaPro
+from .describe import describe, stamp
+from .inference import inference_model
+from .onnx_graph import input_names, onnx_from_model, save_onnx
+from .parity import ParityReport, compare, require_parity
+from .parity_images import ParityBatch, batches_of_subsets, parity_images
+from .plan import ExportOptions, ExportPlan, preprocessing_of
+from .reference import embed_with_torch
+from .trace import first_departure, trace_stages
+
+log = logging.getLogger("mambapro")
+
+#: Samples kept as goldens: with all sensors, and for each other set of sensors.
+GOLDEN_COMPLETE, GOLDEN_INCOMPLETE = 8, 1
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """A finished export: the bundle's folder, the plan it followed, the parity it showed, its size in bytes."""
+
+    bundle: Path
+    plan: ExportPlan
+    parity: ParityReport
+    size: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict."""
+        parity = self.parity.to_json()
+        return {"bundle": str(self.bundle), "bytes": self.size, "plan": self.plan.to_json(), "parity": parity}
+
+    def __str__(self) -> str:
+        return f"{self.parity}\nwrote {self.bundle} ({self.size / 1e6:.1f} MB)"
+
+
+def plan_export(options: ExportOptions) -> ExportPlan:
+    """What `export_bundle` would do; reads the checkpoint, writes nothing.
+
+    Raises:
+        InputError, ArtifactError: the checkpoint or the options do not fit.
+    """
+    return _plan(options, options.load_model())
+
+
+def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
+    if options.data is not None and options.dataset is None:
+        raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
+    images = f"{options.dataset} in {options.data}" if options.data else f"drawn {options.dataset or 'images'}"
+    folded = inference_model(model)
+    return ExportPlan(
+        checkpoint=str(options.checkpoint),
+        bundle=str(options.bundle),
+        config=model.config,
+        precision=options.precision,
+        parameters=sum(tensor.numel() for tensor in model.parameters()),
+        exported_parameters=sum(t.numel() for t in (*folded.parameters(), *folded.buffers())),
+        limit=options.max_departure,
+        images=images,
+    )
+
+
+def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport:
+    """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle.
+
+    On any error, Ctrl-C included, nothing is left behind.
+
+    Raises:
+        InputError: the output exists, or options that do not fit the checkpoint.
+        SetupError: no room on the disk, ONNX Runtime missing.
+        ArtifactError: the checkpoint is corrupt or of another model.
+        ExportError: torch could not export the model.
+        ParityError: the exported file departs from PyTorch.
+    """
+    if options.bundle.exists() and not options.overwrite:
+        raise InputError(f"{options.bundle} exists already. Choose another --output, or replace it with --overwrite.")
+    model = options.load_model()
+    plan = _plan(options, model)
+    log.info("%s", plan)
+    _require_room(options.bundle, plan)
+    preprocessing = preprocessing_of(model.config)
+    # read before the long part, so that a wrong folder is told at once
+    cameras = model.config.cameras if model.config.sie_camera else 0
+    images = parity_images(preprocessing, cameras, options.data, options.dataset)
+    with staged_folder(options.bundle, overwrite=options.overwrite) as stage:
+        log.info("exporting to ONNX")
+        metadata = describe(model, options)
+        _write_graph(model, options, metadata, stage / MODEL)
+        batches = batches_of_subsets(images)
+        report, expected = _gate(options, model, stage / MODEL, batches, images.source, track)
+        _write_goldens(stage / GOLDEN, model, batches, expected)
+        (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
+        (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
+        write_sums(stage)
+    size = sum(file.stat().st_size for file in options.bundle.iterdir())
+    return ExportReport(options.bundle, plan, report, size)
+
+
+def _write_graph(model: MambaPro, options: ExportOptions, metadata: BundleMetadata, path: Path) -> None:
+    """The ONNX file; its hundreds of MB leave the memory when this returns."""
+    graph = onnx_from_model(model, options.precision)
+    stamp(graph, metadata)
+    save_onnx(graph, path)
+
+
+def _require_room(bundle: Path, plan: ExportPlan) -> None:
+    """The bundle's size is known beforehand: better to say so now than after a minute."""
+    needed = plan.exported_parameters * (2 if plan.precision == "fp16" else 4) * 1.1
+    folder = next(parent for parent in bundle.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SetupError(
+            f"The bundle needs about {needed / 1e6:.0f} MB, {folder} has {free / 1e6:.0f} MB left. "
+            "Free some space or choose another place with --output."
+        )
+
+
+def _gate(
+    options: ExportOptions,
+    model: MambaPro,
+    file: Path,
+    batches: list[ParityBatch],
+    source: str,
+    track: Track,
+) -> tuple[ParityReport, dict[str, np.ndarray]]:
+    """Compare, trace where asked or failed, and raise where the file is not PyTorch's equal."""
+    backend = OnnxRuntimeBackend(file, device="cpu")
+    report, expected = compare(
+        lambda batch: embed_with_torch(model, batch),
+        lambda batch: backend.run({k: v for k, v in batch.feeds().items() if k in backend.inputs})[EMBEDDING],
+        batches,
+        precision=options.precision,
+        limit=options.max_departure,
+        images=source,
+        provider=backend.provider,
+        track=track,
+    )
+    backend.close()
+    if options.trace or not report.passed:
+        log.info("comparing stage by stage")
+        stages = trace_stages(model, onnx.load(file), batches[0], report.limit)
+        if options.trace:
+            report = report.with_stages(stages)
+        require_parity(report, first_departure(stages))
+    return report, expected
+
+
+def _write_goldens(path: Path, model: MambaPro, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
+    """Inputs and PyTorch's features of a few samples of every set of sensors, for `mambapro check`."""
+    parts: list[dict[str, np.ndarray]] = []
+    for batch in batches:
+        count = GOLDEN_COMPLETE if batch is batches[0] else GOLDEN_INCOMPLETE
+        step = len(batch.images) // count
+        values = {**batch.feeds(), EMBEDDING: expected[batch.name]}
+        parts.append({name: value[::step][:count] for name, value in values.items()})
+    names = [*input_names(model.config), EMBEDDING]
+    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    np.savez_compressed(path, **arrays)

@@ -1,0 +1,136 @@
+"""What an export is going to do: read off the checkpoint, printed by --dry-run, stored in the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..runtime.data.benchmarks import benchmark_info
+from ..runtime.preprocess import Preprocessing
+from ..train.models.config import MambaProConfig
+from ..train.models.mambapro import MambaPro
+from ..train.models.weights import load_checkpoint
+from .onnx_graph import OPSET, input_names
+from .parity import LIMITS
+from .precision import FP32_ISLANDS, precision_map
+
+#: Suffix of a bundle's folder.
+SUFFIX = ".mambapro"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user can say about an export.
+
+    Attributes:
+        checkpoint: the authors' `.pth`, or one of ours.
+        precision: "fp32" or "fp16".
+        output: the bundle's folder; None is `<checkpoint>-<precision>.mambapro` beside the checkpoint.
+        image_size: (height, width); the authors' files need it, or `dataset`.
+        dataset: benchmark the model was trained on; gives the image size and the manner of drawn parity images.
+        data: root folder of `dataset` for the parity run; None draws images.
+        switches: what the authors' files do not hold, see load_checkpoint.
+        limit: largest 1 - cosine allowed; None is LIMITS of the precision.
+        trace: compare stage by stage as well.
+        overwrite: replace an existing output folder.
+    """
+
+    checkpoint: Path
+    precision: str = "fp32"
+    output: Path | None = None
+    image_size: tuple[int, int] | None = None
+    dataset: str | None = None
+    data: str | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    limit: float | None = None
+    trace: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        precision_map(self.precision)
+        if self.limit is not None and not 0 < self.limit <= 2:
+            raise InputError(f"--max-departure must be between 0 and 2 (1 - cosine), not {self.limit}.")
+        if self.dataset is not None:
+            benchmark_info(self.dataset)
+
+    @property
+    def bundle(self) -> Path:
+        """The folder that will be written."""
+        return self.output or self.checkpoint.with_name(f"{self.checkpoint.stem}-{self.precision}{SUFFIX}")
+
+    @property
+    def max_departure(self) -> float:
+        """The limit in force."""
+        return LIMITS[self.precision] if self.limit is None else self.limit
+
+    def load_model(self) -> MambaPro:
+        """The checkpoint's model.
+
+        Raises:
+            InputError, ArtifactError: as load_checkpoint.
+        """
+        size = self.image_size
+        if size is None and self.dataset is not None and self._needs_image_size():
+            size = benchmark_info(self.dataset).image_size
+        return load_checkpoint(self.checkpoint, size, **self.switches)
+
+    def _needs_image_size(self) -> bool:
+        # our own files hold the size; only a plain .pth may be the authors'
+        return self.checkpoint.suffix != ".safetensors"
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """The plan of an export, as printed and as JSON."""
+
+    checkpoint: str
+    bundle: str
+    config: MambaProConfig
+    precision: str
+    parameters: int
+    exported_parameters: int
+    limit: float
+    images: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict."""
+        return {
+            "checkpoint": self.checkpoint,
+            "bundle": self.bundle,
+            "config": self.config.to_json(),
+            "precision": precision_map(self.precision),
+            "opset": OPSET,
+            "inputs": input_names(self.config),
+            "embedding_dim": self.config.feature_dim,
+            "parameters": self.parameters,
+            "exported_parameters": self.exported_parameters,
+            "limit": self.limit,
+            "parity_images": self.images,
+        }
+
+    def __str__(self) -> str:
+        config = self.config
+        height, width = config.image_size
+        switches = ("prompt", "adapter", "mamba", "mamba_bi", "sie_camera")
+        kept = f"; fp32 stays in {', '.join(FP32_ISLANDS)}" if self.precision != "fp32" else ""
+        rows = {
+            "checkpoint": self.checkpoint,
+            "model": f"width {config.width}, {config.depth} layers, {height}x{width} pixels, {config.cameras} cameras, "
+            f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}",
+            "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
+            "transfers, BatchNorm and training heads fold away",
+            "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",
+            "precision": f"{self.precision}{kept}",
+            "parity": f"largest 1 - cosine {self.limit:.0e}, on {self.images}",
+            "bundle": self.bundle,
+        }
+        return "\n".join(f"{key:11} {value}" for key, value in rows.items())
+
+
+def preprocessing_of(config: MambaProConfig) -> Preprocessing:
+    """Resize and normalisation as the model was evaluated: PIL's bilinear filter."""
+    height, width = config.image_size
+    return Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
