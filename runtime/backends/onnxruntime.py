@@ -1,0 +1,176 @@
+"""ONNX Runtime, with the provider asserted: a model that was asked to run on a GPU never runs on the CPU unnoticed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...errors import ArtifactError, InputError, SetupError
+
+CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+DEVICES = ("auto", "cpu", "cuda")
+
+_ERRORS_ONLY = 3
+
+logger = logging.getLogger("mambapro")
+
+
+class OnnxRuntimeBackend:
+    """An ONNX model in ONNX Runtime.
+
+    Args:
+        model: path of the ONNX file, or its bytes.
+        device: "cpu", "cuda", or "auto": CUDA where the installed ONNX Runtime offers it, else the CPU.
+        threads: threads of one operator; None leaves it to ONNX Runtime.
+        allow_fallback: where CUDA cannot be used, warn and run on the CPU, instead of the error.
+        custom_operators: shared libraries to register. They are code.
+
+    Raises:
+        InputError: an unknown device or a thread count below 1.
+        SetupError: ONNX Runtime is missing, or runs on another provider than asked.
+        ArtifactError: ONNX Runtime cannot load the model.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        device: str = "auto",
+        threads: int | None = None,
+        allow_fallback: bool = False,
+        custom_operators: Sequence[Path] = (),
+    ) -> None:
+        if device not in DEVICES:
+            raise InputError(f"device must be one of {', '.join(DEVICES)}, not {device!r}.")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads must be at least 1, or left out, not {threads}.")
+        library = import_onnxruntime()
+        offered = library.get_available_providers()
+        asked = CUDA_PROVIDER if device == "cuda" or (device == "auto" and CUDA_PROVIDER in offered) else CPU_PROVIDER
+        options = _options(library, threads, custom_operators)
+        providers = [asked, CPU_PROVIDER] if asked == CUDA_PROVIDER and asked in offered else [CPU_PROVIDER]
+        session = _session(library, model, options, providers)
+        self.provider: str = session.get_providers()[0]
+        if self.provider != asked:
+            _report_fallback(asked, self.provider, offered, device, allow_fallback)
+        self.threads = threads
+        self.inputs = tuple(node.name for node in session.get_inputs())
+        self.outputs = tuple(node.name for node in session.get_outputs())
+        self._session: Any = session
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name. ONNX Runtime releases Python's lock meanwhile, and several threads may call at once.
+
+        Raises:
+            InputError: the backend is closed.
+            ArtifactError: the graph does not take these inputs.
+            SetupError: ONNX Runtime failed, for example for lack of memory.
+        """
+        session = self._session
+        if session is None:
+            raise InputError("The model is closed. Open it again to use it.")
+        try:
+            values = session.run(self.outputs, dict(feeds))
+        except _library_errors() as error:
+            if type(error).__name__ == "InvalidArgument":
+                raise ArtifactError(
+                    f"The model refuses its inputs: {error}. Is its metadata of another model?"
+                ) from error
+            raise SetupError(
+                f"ONNX Runtime failed on {self.provider} with a batch of {_batch(feeds)}: {error}. "
+                "Where memory is short a smaller batch size helps."
+            ) from error
+        return dict(zip(self.outputs, values, strict=True))
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def import_onnxruntime() -> ModuleType:
+    """ONNX Runtime's module.
+
+    Raises:
+        SetupError: it is not installed or cannot be loaded.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise SetupError(
+            f"ONNX Runtime cannot be imported ({error}). "
+            'Install it: pip install "mambapro[cpu]", or "mambapro[gpu]" for an NVIDIA GPU.'
+        ) from error
+    return onnxruntime
+
+
+def _library_errors() -> tuple[type[Exception], ...]:
+    # They have no common base class but Exception, and which there are depends on the version.
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception))
+    return (*own, RuntimeError, ValueError)
+
+
+def _options(library: ModuleType, threads: int | None, custom_operators: Sequence[Path]) -> Any:
+    options = library.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    for path in custom_operators:
+        try:
+            options.register_custom_ops_library(str(path))
+        except _library_errors() as error:
+            raise ArtifactError(f"ONNX Runtime cannot load the operator library {path}: {error}.") from error
+    return options
+
+
+def _session(library: ModuleType, model: str | os.PathLike[str] | bytes, options: Any, providers: list[str]) -> Any:
+    source: bytes | str
+    if isinstance(model, bytes):
+        source, name = model, "the model in memory"
+    else:
+        source = name = os.fspath(model)
+        if not Path(model).is_file():
+            raise ArtifactError(f"There is no model file {name}.")
+    try:
+        # Without this the Python wrapper retries on the CPU by itself, printing to stdout.
+        session = library.InferenceSession(source, options, providers=providers, enable_fallback=0)
+    except _library_errors() as error:
+        if type(error).__name__ == "EPFail":
+            raise SetupError(f"ONNX Runtime cannot use {providers[0]}: {error}. {_advice(providers[0])}") from error
+        raise ArtifactError(
+            f"ONNX Runtime {library.__version__} cannot load {name}: {error}. "
+            "The file is damaged, or needs a newer ONNX Runtime."
+        ) from error
+    session.disable_fallback()
+    return session
+
+
+def _report_fallback(asked: str, got: str, offered: list[str], device: str, allow_fallback: bool) -> None:
+    text = f'ONNX Runtime runs the model on {got}, not on {asked} (device="{device}"; it offers {", ".join(offered)}).'
+    if not allow_fallback:
+        raise SetupError(
+            f'{text} {_advice(asked)} To run on the CPU, say so: device="cpu" (--device cpu), or allow the fallback '
+            "(allow_fallback=True, --allow-fallback)."
+        )
+    logger.warning("%s Going on, since the fallback is allowed.", text)
+
+
+def _advice(provider: str) -> str:
+    if provider != CUDA_PROVIDER:
+        return 'Reinstall it: pip install --force-reinstall "mambapro[cpu]".'
+    return (
+        'For CUDA: pip uninstall onnxruntime, pip install "mambapro[gpu]", and an NVIDIA driver, CUDA and cuDNN of the '
+        "versions that this ONNX Runtime wants; `mambapro env` shows what there is."
+    )
+
+
+def _batch(feeds: Mapping[str, np.ndarray]) -> int:
+    return max((len(value) for value in feeds.values()), default=0)

@@ -1,0 +1,186 @@
+"""What this machine offers: versions, processor, GPU, and where ONNX Runtime really runs a model."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import MambaProError
+from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
+from .latency import usable_cpus
+
+#: Distributions whose versions are told, installed or not. Only their metadata is read, nothing is imported.
+PACKAGES = (
+    "numpy", "pillow", "click", "rich", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision", "open_clip_torch",
+    "safetensors", "onnx", "onnxscript", "onnx-ir", "polygraphy", "tensorrt", "tensorrt-rtx", "openvino", "mamba-ssm",
+)  # fmt: skip
+
+#: Instruction sets that decide how fast int8, fp16 and fp32 kernels are.
+FLAGS = (
+    "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_fp16", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8",
+    "amx_bf16", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EnvironmentReport:
+    """Facts about the machine. None or an empty value = not there, or the system does not tell. Memory in bytes.
+
+    `provider` is where a one-node model really ran with device "auto", `problem` why it did not run, or not there.
+    """
+
+    mambapro: str
+    python: str
+    platform: str
+    processor: str
+    processor_flags: tuple[str, ...]
+    cpus: int
+    memory: int | None
+    memory_available: int | None
+    packages: dict[str, str | None]
+    providers: tuple[str, ...]
+    provider: str | None
+    problem: str | None
+    nvidia_driver: str | None
+    gpus: tuple[str, ...]
+    jetson: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        values = asdict(self)
+        return {**values, **{name: list(values[name]) for name in ("processor_flags", "providers", "gpus")}}
+
+    def __str__(self) -> str:
+        installed = [f"{name} {version}" for name, version in self.packages.items() if version]
+        absent = [name for name, version in self.packages.items() if not version]
+        rows = [
+            ("mambapro", self.mambapro),
+            ("python", self.python),
+            ("platform", self.platform),
+            ("processor", f"{self.processor}, {self.cpus} usable"),
+            ("instructions", " ".join(self.processor_flags) or "unknown"),
+            ("memory", f"{_gibibytes(self.memory)}, {_gibibytes(self.memory_available)} available"),
+            ("providers", ", ".join(self.providers) or "none"),
+            ("runs on", self.provider or "nothing"),
+            *([("problem", self.problem)] if self.problem else []),
+            ("NVIDIA driver", self.nvidia_driver or "none"),
+            *(("GPU", gpu) for gpu in self.gpus),
+            *([("Jetson", self.jetson)] if self.jetson else []),
+            *(("installed" if i == 0 else "", text) for i, text in enumerate(installed)),
+            ("not installed", ", ".join(absent) or "nothing"),
+        ]
+        width = max(len(head) for head, _ in rows)
+        return "\n".join(f"{head.ljust(width)}  {text}" for head, text in rows)
+
+
+def environment_report() -> EnvironmentReport:
+    """Look around; never raises for something that is missing."""
+    cpu, memory = _fields("/proc/cpuinfo"), _fields("/proc/meminfo")
+    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    providers, provider, problem = _onnxruntime()
+    driver, gpus = _nvidia()
+    return EnvironmentReport(
+        mambapro=__version__,
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=platform.platform(),
+        processor=cpu.get("model name") or platform.processor() or platform.machine(),
+        processor_flags=tuple(flag for flag in FLAGS if flag in flags),
+        cpus=usable_cpus(),
+        memory=_bytes(memory.get("MemTotal")),
+        memory_available=_bytes(memory.get("MemAvailable")),
+        packages={name: _version(name) for name in PACKAGES},
+        providers=providers,
+        provider=provider,
+        problem=problem,
+        nvidia_driver=driver,
+        gpus=gpus,
+        jetson=_first_line("/etc/nv_tegra_release"),
+    )
+
+
+def _onnxruntime() -> tuple[tuple[str, ...], str | None, str | None]:
+    providers: tuple[str, ...] = ()
+    try:
+        providers = tuple(import_onnxruntime().get_available_providers())
+        backend = OnnxRuntimeBackend(identity_model(), device="auto")
+        try:
+            backend.run({"x": np.ones(1, np.float32)})
+        finally:
+            backend.close()
+    except MambaProError as error:
+        return providers, None, str(error)
+    return providers, backend.provider, None
+
+
+def identity_model() -> bytes:
+    """An ONNX file of one Identity node, float32 (1,) `x` -> `y`.
+
+    Written by hand in the protobuf wire format, since the package onnx is not part of the runtime. The numbers are
+    the field numbers of onnx.proto.
+    """
+    shape = _message(1, _number(1, 1))
+    value_type = _message(1, _number(1, 1) + _message(2, shape))
+    x, y = (_message(1, name) + _message(2, value_type) for name in (b"x", b"y"))
+    node = _message(1, b"x") + _message(2, b"y") + _message(4, b"Identity")
+    graph = _message(1, node) + _message(2, b"identity") + _message(11, x) + _message(12, y)
+    return _number(1, 8) + _message(7, graph) + _message(8, _number(2, 13))
+
+
+def _message(field: int, content: bytes) -> bytes:
+    # One byte of length is enough below 128.
+    return bytes([field << 3 | 2, len(content)]) + content
+
+
+def _number(field: int, value: int) -> bytes:
+    return bytes([field << 3, value])
+
+
+def _nvidia() -> tuple[str | None, tuple[str, ...]]:
+    query = ["nvidia-smi", "--query-gpu=driver_version,name,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return _first_line("/proc/driver/nvidia/version"), ()
+    lines = [line.split(", ", 1) for line in answer.splitlines() if ", " in line]
+    return (lines[0][0] if lines else None), tuple(line[1] for line in lines)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _first_line(path: str) -> str | None:
+    text = _read(path)
+    return text.splitlines()[0].strip() if text.strip() else None
+
+
+def _fields(path: str) -> dict[str, str]:
+    """`name : value` lines; of repeated names the first counts."""
+    pairs = [line.split(":", 1) for line in _read(path).splitlines() if ":" in line]
+    return {name.strip(): value.strip() for name, value in reversed(pairs)}
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _bytes(text: str | None) -> int | None:
+    number = (text or "").removesuffix(" kB")
+    return int(number) * 1024 if number.isdigit() else None
+
+
+def _gibibytes(value: int | None) -> str:
+    return "unknown" if value is None else f"{value / 2**30:.1f} GiB"

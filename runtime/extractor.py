@@ -1,0 +1,253 @@
+"""Images in, embeddings out: a bundle run without PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+
+import numpy as np
+
+from ..errors import ArtifactError, InputError
+from .backends.base import Backend
+from .backends.onnxruntime import OnnxRuntimeBackend
+from .bundle import Bundle
+from .data.folders import shown
+from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, ONNXRUNTIME, BundleMetadata
+from .modalities import MODALITIES, NIR, RGB, TIR
+from .preprocess import Preprocessing
+from .progress import Track, silent
+from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
+
+DEFAULT_BATCH = 32
+
+
+class Extractor:
+    """Embeddings of tri-modal samples, from a bundle: `Extractor("best.mambapro")(rgb, nir, tir, cameras)`.
+
+    May be called by several threads at once. As a context manager it frees the model at the end.
+
+    Args:
+        bundle: folder of the bundle, or an opened Bundle.
+        device: "cpu", "cuda", or "auto" = CUDA where ONNX Runtime offers it, else the CPU.
+        allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
+        batch_size: samples decoded and run at a time (default 32); a model of fixed batch dictates its own.
+        threads: threads of one operator; None leaves it to ONNX Runtime.
+        verify: compare the hashes of the files that are loaded.
+        load_plugins: load the shared libraries that the bundle holds, if any. They are code: only where you trust it.
+        sixteen_bit_range: (low, high) of 16-bit images, if other than the bundle's. It changes `fingerprint`.
+
+    Attributes:
+        metadata: what the bundle says of itself.
+        preprocessing: what happens to an image before the model.
+        dim: numbers per embedding.
+        fingerprint: embeddings of equal fingerprints may be compared.
+        batch_size: samples per run.
+
+    Raises:
+        InputError: the bundle does not exist, or an argument cannot be used.
+        SetupError: ONNX Runtime is missing, or does not run where it was asked to.
+        ArtifactError: the bundle is damaged, incomplete, newer, or not for re-identification.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | Bundle,
+        device: str = "auto",
+        allow_fallback: bool = False,
+        batch_size: int | None = None,
+        threads: int | None = None,
+        *,
+        verify: bool = True,
+        load_plugins: bool = False,
+        sixteen_bit_range: tuple[int, int] | None = None,
+    ) -> None:
+        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, verify=verify)
+        self.metadata: BundleMetadata = opened.metadata
+        self.dim: int = opened.metadata.dim
+        self.batch_size: int = _batch_size(opened.metadata, batch_size)
+        self.preprocessing: Preprocessing = opened.metadata.preprocessing
+        self.fingerprint: str = opened.metadata.feature_space.id
+        if sixteen_bit_range is not None and sixteen_bit_range != self.preprocessing.sixteen_bit_range:
+            self.preprocessing = replace(self.preprocessing, sixteen_bit_range=sixteen_bit_range)
+            self.fingerprint = hashlib.sha256(f"{self.fingerprint} {sixteen_bit_range}".encode()).hexdigest()
+        _check_modalities(opened.metadata)
+        libraries = opened.custom_operators() if load_plugins else ()
+        self._backend: Backend = OnnxRuntimeBackend(
+            opened.artifact(ONNXRUNTIME), device, threads, allow_fallback, libraries
+        )
+        _check_graph(opened, self._backend)
+
+    @property
+    def backend(self) -> Backend:
+        """The loaded model itself."""
+        return self._backend
+
+    @property
+    def provider(self) -> str:
+        """Where the model really runs, for example "CPUExecutionProvider"."""
+        return self._backend.provider
+
+    def __call__(
+        self,
+        rgb: Images = None,
+        nir: Images = None,
+        tir: Images = None,
+        cameras: Cameras = None,
+        normalize: bool = True,
+        strict_cameras: bool = False,
+        track: Track = silent,
+    ) -> np.ndarray:
+        """Embed N samples; the result is 2-D for a single one too.
+
+        Args:
+            rgb, nir, tir: one image or many. An image is a path, an array, a PIL image or an ImageSource, see
+                `preprocess.image_array`; many are a list, or an array (N, H, W, 3) or (N, H, W, 1). None = this sensor
+                is missing, for all samples or, inside a list, for one.
+            cameras: zero-based camera numbers, one for all or one per sample; None, -1 and every number that the model
+                does not know stand for an unknown camera, which gets the mean of the known ones. Without effect where
+                the model has no camera embedding.
+            normalize: scale each embedding to length 1.
+            strict_cameras: refuse numbers that the model does not know, -1 included.
+            track: shows progress, in batches.
+
+        Returns:
+            float32 (N, dim).
+
+        Raises:
+            InputError: an image or number that cannot be used, sensors that differ in number, a sample without image.
+            ArtifactError: the model returned NaN, infinity or zeros; names the samples.
+        """
+        samples = gather(_of_the_model({RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities))
+        numbers = camera_numbers(cameras, samples.count, self.metadata.cameras, strict_cameras)
+        result = np.empty((samples.count, self.dim), np.float32)
+        starts = range(0, samples.count, self.batch_size)
+        for start in track(starts, "Extracting", len(starts)):
+            stop = min(start + self.batch_size, samples.count)
+            images, mask = samples.load(start, stop, self.preprocessing)
+            result[start:stop] = self._embed(images, mask, numbers[start:stop], start)
+        return unit_rows(result) if normalize else result
+
+    def embed(
+        self, images: Mapping[str, np.ndarray], mask: np.ndarray | None = None, cameras: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The raw embeddings, float32 (N, dim), of arrays that need no preprocessing.
+
+        Args:
+            images: by modality, uint8 (N, height, width, 3) of the model's size, N > 0.
+            mask: (N, modalities), 1 = present, 0 = missing; None = all present.
+            cameras: (N,) whole numbers; None = unknown.
+
+        Raises:
+            InputError: arrays of another shape.
+            ArtifactError: the model returned NaN or infinity.
+        """
+        pre, modalities = self.preprocessing, self.metadata.modalities
+        count = len(next(iter(images.values()), ()))
+        shape = (count, pre.height, pre.width, 3)
+        mask = np.ones((count, len(modalities)), np.float32) if mask is None else mask
+        cameras = np.full(count, UNKNOWN_CAMERA, np.int64) if cameras is None else cameras
+        right = all(name in images and images[name].shape == shape for name in modalities)
+        if not count or not right or mask.shape != (count, len(modalities)) or cameras.shape != (count,):
+            given = {**images, "mask": mask, "cameras": cameras}
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
+            raise InputError(f"Expected images of shape {shape} for {', '.join(modalities)}, N > 0, not {shapes}.")
+        parts = []
+        for start in range(0, count, self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            part = {name: images[name][rows] for name in modalities}
+            parts.append(self._embed(part, mask[rows], cameras[rows], start))
+        return np.concatenate(parts)
+
+    def _embed(self, images: Mapping[str, np.ndarray], mask: np.ndarray, cameras: np.ndarray, first: int) -> np.ndarray:
+        """One run of at most `batch_size` samples; `first` is the caller's number of the first, for messages."""
+        count = len(mask)
+        feeds = self._feeds(images, mask, cameras)
+        if self.metadata.batch is not None:
+            feeds = {name: _padded(value, self.metadata.batch) for name, value in feeds.items()}
+        (name,) = self.metadata.names(EMBEDDING)
+        embedding = self._backend.run(feeds)[name][:count]
+        if embedding.shape != (count, self.dim):
+            raise ArtifactError(f"The model returned {embedding.shape} instead of ({count}, {self.dim}).")
+        embedding = embedding.astype(np.float32, copy=False)
+        _refuse(~np.isfinite(embedding).all(axis=1), first, "NaN or infinity")
+        return embedding
+
+    def _feeds(self, images: Mapping[str, np.ndarray], mask: np.ndarray, cameras: np.ndarray) -> dict[str, np.ndarray]:
+        feeds = {}
+        for tensor in self.metadata.inputs:
+            value = {IMAGE: images.get(tensor.name), CAMERA: cameras, MODALITY_MASK: mask}[tensor.role]
+            feeds[tensor.name] = np.asarray(value).astype(tensor.dtype, copy=False)
+        if not self.metadata.names(MODALITY_MASK) and not mask.all():
+            raise InputError(f"The model {self.metadata.name!r} needs an image of every sensor; some are missing.")
+        return feeds
+
+    def close(self) -> None:
+        """Free the model. Calls after this raise InputError."""
+        self._backend.close()
+
+    def __enter__(self) -> Extractor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def unit_rows(embeddings: np.ndarray) -> np.ndarray:
+    """Each row scaled to length 1, float32 (N, dim).
+
+    Raises:
+        ArtifactError: a row of zeros, which has no direction; names the rows.
+    """
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    _refuse(lengths[:, 0] == 0, 0, "only zeros")
+    return (embeddings / lengths).astype(np.float32)
+
+
+def _refuse(bad: np.ndarray, first: int, what: str) -> None:
+    if bad.any():
+        rows = [str(first + row) for row in np.flatnonzero(bad)]
+        raise ArtifactError(
+            f"The model returned {what} for sample {shown(rows)}. Run `mambapro check` on the bundle; where it passes, "
+            "export at a higher precision."
+        )
+
+
+def _padded(value: np.ndarray, batch: int) -> np.ndarray:
+    missing = batch - len(value)
+    return value if missing <= 0 else np.concatenate([value, np.repeat(value[-1:], missing, axis=0)])
+
+
+def _batch_size(metadata: BundleMetadata, asked: int | None) -> int:
+    if asked is not None and asked < 1:
+        raise InputError(f"batch_size must be at least 1, not {asked}.")
+    if metadata.batch is not None and asked not in (None, metadata.batch):
+        raise InputError(f"The model has a fixed batch of {metadata.batch}; leave batch_size out, or export another.")
+    return metadata.batch or asked or DEFAULT_BATCH
+
+
+def _check_modalities(metadata: BundleMetadata) -> None:
+    foreign = [name for name in metadata.modalities if name not in MODALITIES]
+    if foreign:
+        raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")
+
+
+def _check_graph(bundle: Bundle, backend: Backend) -> None:
+    told_in = {tensor.name for tensor in bundle.metadata.inputs}
+    told_out = {tensor.name for tensor in bundle.metadata.outputs}
+    if set(backend.inputs) != told_in or not told_out <= set(backend.outputs):
+        raise ArtifactError(
+            f"{bundle.folder}: the model takes {sorted(backend.inputs)} and returns {sorted(backend.outputs)}; "
+            f"its metadata says {sorted(told_in)} and {sorted(told_out)}. Export the bundle again."
+        )
+
+
+def _of_the_model(given: dict[str, Images], modalities: tuple[str, ...]) -> dict[str, Images]:
+    surplus = [name for name, images in given.items() if images is not None and name not in modalities]
+    if surplus:
+        raise InputError(f"The model takes {', '.join(modalities)}, not {', '.join(surplus)}. Leave them out.")
+    return {name: given[name] for name in modalities}

@@ -1,0 +1,124 @@
+"""Frozen dataclasses to and from JSON, strictly: every unknown, missing or wrong-typed field is named."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_JSON_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+
+
+def decode(cls: type[T], value: object, path: str, problems: list[str]) -> T | None:
+    """Build the dataclass `cls` from the JSON value; what is wrong is appended to `problems`, one line each.
+
+    Returns None where anything in it was wrong, so that one pass finds every problem. A ValueError of the class itself
+    (a check in `__post_init__`) counts as a problem too.
+    """
+    if not isinstance(value, dict):
+        problems.append(f"{path or 'the file'} must be an object, not {_show(value)}")
+        return None
+    before = len(problems)
+    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    problems.extend(f"{_join(path, name)} is unknown" for name in value if name not in known)
+    arguments = {}
+    for name, field in known.items():
+        if name in value:
+            arguments[name] = _value(hints[name], value[name], _join(path, name), problems)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            problems.append(f"{_join(path, name)} is missing")
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        problems.append(f"{path}: {error}" if path else str(error))
+        return None
+
+
+def encode(value: Any) -> Any:
+    """The plain JSON value (dicts, lists, scalars) of a dataclass, tuple, list or dict."""
+    if is_dataclass(value):
+        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def _value(hint: Any, value: object, path: str, problems: list[str]) -> Any:
+    if hint is Any:
+        return value
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _union(hint, value, path, problems)
+    if origin is tuple:
+        return _tuple(get_args(hint), value, path, problems)
+    if origin is dict:
+        return _dict(get_args(hint)[1], value, path, problems)
+    if is_dataclass(hint):
+        return decode(hint, value, path, problems)  # type: ignore[arg-type]
+    if not _is_scalar(hint, value):
+        problems.append(f"{path} must be {_JSON_NAMES[hint]}, not {_show(value)}")
+        return None
+    return float(value) if hint is float else value  # type: ignore[arg-type]
+
+
+def _union(hint: Any, value: object, path: str, problems: list[str]) -> Any:
+    choices = get_args(hint)
+    for choice in choices:
+        if choice in _JSON_NAMES and _is_scalar(choice, value):
+            return value
+    compound = [choice for choice in choices if choice not in _JSON_NAMES]
+    if compound:
+        return _value(compound[0], value, path, problems)
+    problems.append(f"{path} must be {' or '.join(_JSON_NAMES[choice] for choice in choices)}, not {_show(value)}")
+    return None
+
+
+def _tuple(hints: tuple[Any, ...], value: object, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, list):
+        problems.append(f"{path} must be a list, not {_show(value)}")
+        return None
+    if hints[-1] is Ellipsis:
+        hints = (hints[0],) * len(value)
+    elif len(hints) != len(value):
+        problems.append(f"{path} must have {len(hints)} entries, not {len(value)}")
+        return None
+    pairs = enumerate(zip(hints, value, strict=True))
+    return tuple(_value(hint, item, f"{path}[{i}]", problems) for i, (hint, item) in pairs)
+
+
+def _dict(hint: Any, value: object, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, dict):
+        problems.append(f"{path} must be an object, not {_show(value)}")
+        return None
+    return {name: _value(hint, item, _join(path, name), problems) for name, item in value.items()}
+
+
+def _is_scalar(hint: Any, value: object) -> bool:
+    # bool is an int to Python, and neither is a number to the reader of a JSON file.
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def first_lines(lines: list[str], most: int = 10) -> Iterator[str]:
+    """The first `most` lines, and how many more there are."""
+    yield from lines[:most]
+    if len(lines) > most:
+        yield f"... and {len(lines) - most} more"

@@ -1,0 +1,114 @@
+"""OnnxRuntimeBackend: the provider is asserted, and what cannot be loaded is named."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from mambapro.runtime.environment import identity_model
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+@pytest.fixture
+def cuda_on_paper(monkeypatch):
+    """An ONNX Runtime that offers CUDA, but whose sessions end up on the CPU, as without a driver."""
+    real = onnxruntime.InferenceSession
+    asked = []
+
+    def session(model, options, providers, **more):
+        asked.append((list(providers), more))
+        return real(model, options, providers=[CPU])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    return asked
+
+
+class TestProvider:
+    def test_cpu_runs_on_the_cpu(self):
+        """The provider is reported in ONNX Runtime's words, and the model runs."""
+        backend = OnnxRuntimeBackend(identity_model(), device="cpu", threads=1)
+
+        found = backend.run({"x": np.array([2.5], np.float32)})
+
+        assert (backend.provider, backend.inputs, backend.outputs) == (CPU, ("x",), ("y",))
+        assert found["y"] == 2.5
+
+    @pytest.mark.parametrize("device", ["cuda", "auto"])
+    def test_silent_fall_to_the_cpu_is_a_setup_error(self, cuda_on_paper, device):
+        """SetupError says what was asked, what was got, what to install and how to allow it."""
+        with pytest.raises(SetupError) as caught:
+            OnnxRuntimeBackend(identity_model(), device=device)
+
+        text = str(caught.value)
+        assert f"on {CPU}, not on {CUDA}" in text
+        assert "mambapro[gpu]" in text and 'device="cpu"' in text and "allow_fallback" in text
+        assert cuda_on_paper == [([CUDA, CPU], {"enable_fallback": 0})]
+
+    def test_allowed_fallback_warns(self, cuda_on_paper, caplog):
+        """With allow_fallback the model runs on the CPU, and the log says so."""
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            backend = OnnxRuntimeBackend(identity_model(), device="cuda", allow_fallback=True)
+
+        assert backend.provider == CPU
+        assert "not on CUDAExecutionProvider" in caplog.text
+
+    def test_cuda_that_is_not_offered_is_a_setup_error(self, monkeypatch):
+        """SetupError lists what the installed ONNX Runtime offers."""
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+        with pytest.raises(SetupError, match=f"it offers {CPU}"):
+            OnnxRuntimeBackend(identity_model(), device="cuda")
+
+    def test_auto_without_cuda_is_the_cpu(self, monkeypatch):
+        """auto does not complain where CUDA is not offered."""
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+        assert OnnxRuntimeBackend(identity_model()).provider == CPU
+
+    def test_missing_onnxruntime_names_the_extras(self, monkeypatch):
+        """SetupError says what to install."""
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+        with pytest.raises(SetupError, match=r'pip install "mambapro\[cpu\]", or "mambapro\[gpu\]"'):
+            OnnxRuntimeBackend(identity_model())
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("device", ["gpu", "CPU", ""])
+    def test_unknown_device_is_refused(self, device):
+        """InputError lists the devices."""
+        with pytest.raises(InputError, match="auto, cpu, cuda"):
+            OnnxRuntimeBackend(identity_model(), device=device)
+
+    def test_no_threads_are_refused(self):
+        """InputError for a thread count below 1."""
+        with pytest.raises(InputError, match="threads"):
+            OnnxRuntimeBackend(identity_model(), threads=0)
+
+    @pytest.mark.parametrize("content", [b"", b"not a model", identity_model()[:40]], ids=["empty", "text", "cut"])
+    def test_file_that_is_no_model_is_an_artifact_error(self, tmp_path, content):
+        """ArtifactError names the file and ONNX Runtime's version."""
+        path = tmp_path / "model.onnx"
+        path.write_bytes(content)
+
+        with pytest.raises(ArtifactError, match=rf"{onnxruntime.__version__} cannot load .*model\.onnx"):
+            OnnxRuntimeBackend(path, device="cpu")
+
+    def test_missing_file_is_an_artifact_error(self, tmp_path):
+        """ArtifactError names the path."""
+        with pytest.raises(ArtifactError, match="no model file"):
+            OnnxRuntimeBackend(tmp_path / "model.onnx")
+
+    def test_wrong_feed_is_an_artifact_error(self):
+        """ArtifactError when the graph refuses what the metadata promised."""
+        backend = OnnxRuntimeBackend(identity_model(), device="cpu")
+
+        with pytest.raises(ArtifactError, match="refuses its inputs"):
+            backend.run({"x": np.zeros((2, 2), np.float32)})
