@@ -17,6 +17,7 @@ from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
 from ..runtime.files import json_text, staged_folder
 from ..runtime.metadata import EMBEDDING, BundleMetadata
 from ..runtime.progress import Track, silent
+from ..train.evaluate import embed
 from ..train.models.mambapro import MambaPro
 from .describe import describe, stamp
 from .inference import inference_model
@@ -24,7 +25,6 @@ from .onnx_graph import input_names, onnx_from_model, save_onnx
 from .parity import ParityReport, compare, require_parity
 from .parity_images import ParityBatch, batches_of_subsets, parity_images
 from .plan import ExportOptions, ExportPlan, preprocessing_of
-from .reference import embed_with_torch
 from .trace import first_departure, trace_stages
 
 log = logging.getLogger("mambapro")
@@ -143,7 +143,7 @@ def _gate(
     """Compare, trace where asked or failed, and raise where the file is not PyTorch's equal."""
     backend = OnnxRuntimeBackend(file, device="cpu")
     report, expected = compare(
-        lambda batch: embed_with_torch(model, batch),
+        lambda batch: embed(model, batch.images, batch.cameras, batch.mask),
         lambda batch: backend.run({k: v for k, v in batch.feeds().items() if k in backend.inputs})[EMBEDDING],
         batches,
         precision=options.precision,

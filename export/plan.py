@@ -72,14 +72,8 @@ class ExportOptions:
         Raises:
             InputError, ArtifactError: as load_checkpoint.
         """
-        size = self.image_size
-        if size is None and self.dataset is not None and self._needs_image_size():
-            size = benchmark_info(self.dataset).image_size
-        return load_checkpoint(self.checkpoint, size, **self.switches)
-
-    def _needs_image_size(self) -> bool:
-        # our own files hold the size; only a plain .pth may be the authors'
-        return self.checkpoint.suffix != ".safetensors"
+        usual = benchmark_info(self.dataset).image_size if self.dataset is not None else None
+        return load_checkpoint(self.checkpoint, self.image_size, default_image_size=usual, **self.switches)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import torch
 
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.check import cosine_departures
+from ..train.evaluate import embed
 from ..train.models.mambapro import MambaPro
 from .inference import EMBEDDING, stage_names
 from .onnx_graph import with_stages
 from .parity_images import ParityBatch
-from .reference import embed_with_torch
 
 #: Samples traced: departures are systematic, and stages are large.
 SAMPLES = 2
@@ -58,7 +58,7 @@ def _torch_stages(model: MambaPro, batch: ParityBatch) -> dict[str, np.ndarray]:
         for name in stage_names(model.config)
     ]
     try:
-        feature = embed_with_torch(model, batch)
+        feature = embed(model, batch.images, batch.cameras, batch.mask)
     finally:
         for hook in hooks:
             hook.remove()

@@ -95,9 +95,7 @@ def _swap(stage: Path, target: Path) -> None:
         _remove(old.parent)
 
 
-def write_atomically(
-    target: str | os.PathLike[str], write: Callable[[Path], Any], *, overwrite: bool = True
-) -> None:
+def write_atomically(target: str | os.PathLike[str], write: Callable[[Path], Any], *, overwrite: bool = True) -> None:
     """Call `write(temporary path)`, then rename the result to `target`.
 
     Raises:

@@ -12,6 +12,11 @@ from torch import Tensor
 
 from .schema import INPUTS, ScanShape, check_shapes, check_types
 
+#: Added to every input of a state and far below its rounding: a state that has decayed stays an ordinary number.
+#: Denormal numbers make a processor up to a hundred times slower, and flushing them is set for each thread apart.
+_FLOOR = 1e-18
+#: exp of this is about the same floor; what decays faster has forgotten its past as well.
+_SMALLEST_EXPONENT = -40.0
 #: Tokens whose decays are computed at once: long enough to hide the cost of a call, short enough for the cache.
 CHUNK = 16
 
@@ -73,8 +78,8 @@ class _Scan:
     def states(self, start: int, h: Tensor) -> tuple[Tensor, Tensor]:
         """Decays and states of the chunk that begins at `start`, each (steps, batch, groups, state, channels)."""
         part = slice(start, start + CHUNK)
-        decay = torch.exp(self.step[part] * self.A)
-        states = (self.step[part] * self.u[part]) * self.B[part]
+        decay = torch.exp((self.step[part] * self.A).clamp_(min=_SMALLEST_EXPONENT))
+        states = ((self.step[part] * self.u[part]) * self.B[part]).add_(_FLOOR)
         for t in range(states.shape[0]):
             h = states[t].addcmul_(decay[t], h)
         return decay, states

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,10 @@ def _read_safetensors(path: Path) -> TensorFile:
 
 def _read_pickle(path: Path) -> TensorFile:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of pickle protocols it refuses a moment later
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if zipfile.is_zipfile(path):
             raise ArtifactError(

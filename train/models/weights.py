@@ -26,13 +26,20 @@ FORMAT_VERSION = 1
 _SHOWN = 10
 
 
-def load_checkpoint(path: str | PathLike[str], image_size: tuple[int, int] | None = None, **switches: Any) -> MambaPro:
+def load_checkpoint(
+    path: str | PathLike[str],
+    image_size: tuple[int, int] | None = None,
+    *,
+    default_image_size: tuple[int, int] | None = None,
+    **switches: Any,
+) -> MambaPro:
     """A model with the weights of a checkpoint, in eval mode, float32, on the CPU.
 
     Args:
         path: the authors' plain state dict (`.pth`, with or without `module.` in front of the keys), or a file of
             `save_checkpoint` (`.safetensors` or `.pth`). Pickles are read with weights only.
         image_size: (height, width) in pixels. The authors' files do not hold it, so it is required for them.
+        default_image_size: used where neither `image_size` nor the file says one.
         switches: any of prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std, which the authors'
             files do not hold either. What is not given is taken as in the full model, and logged.
 
@@ -48,7 +55,7 @@ def load_checkpoint(path: str | PathLike[str], image_size: tuple[int, int] | Non
     if file.header:
         config, names = _stored_config(file.header, image_size, path), {}
     else:
-        config = _config_from_shapes(tensors, image_size, path)
+        config = _config_from_shapes(tensors, image_size or default_image_size, path)
         names = dict(key_pairs(config))
         _log_assumed(config, switches, path)
     model = _empty_model(replace(config, **switches))

@@ -1,1 +1,1 @@
-"""A procedural tri-modal benchmark: persons and vehicles drawn with NumPy and Pillow, in the folders of the real ones."""
+"""A procedural tri-modal benchmark: persons and vehicles drawn with NumPy and Pillow, in the real ones' folders."""

@@ -32,7 +32,8 @@ MOST_VIEWS = 99
 _NOTICE = """This is not {title}. Every image in this folder is drawn by a program; no camera took it and no person or
 vehicle in it exists. Folders and file names follow {title}, so that its reader reads them.
 
-Drawn by mambapro, drawing version {version}, seed {seed}: {train} training and {test} test identities of {views} images each.
+Drawn by mambapro, drawing version {version}, seed {seed}: {train} training and {test} test identities, {views} views of
+each by the three sensors.
 """
 
 
@@ -117,7 +118,7 @@ def draw_benchmark(
         query=len(query),
         gallery=len(test),
     )
-    placed = [(shot, ("train",)) for shot in train]
+    placed: list[tuple[_Shot, tuple[str, ...]]] = [(shot, ("train",)) for shot in train]
     placed += [(shot, ("query", "gallery") if in_query(shot, views) else ("gallery",)) for shot in test]
     with staged_folder(out, overwrite=overwrite) as stage:
         for shot, splits in track(placed, f"Drawing {info.title}", len(placed)):
@@ -131,7 +132,7 @@ def draw_benchmark(
 def _check(seed: int, identities: tuple[int, int], views: int) -> None:
     if seed < 0:
         raise InputError(f"The seed is {seed}; give 0 or more.")
-    for what, count in zip(("training", "test"), identities):
+    for what, count in zip(("training", "test"), identities, strict=True):
         if not 1 <= count <= MOST_IDENTITIES:
             raise InputError(f"{count} {what} identities were asked for; give 1..{MOST_IDENTITIES}.")
     if not 2 <= views <= MOST_VIEWS:
@@ -169,7 +170,7 @@ def _save_jpeg(path: Path, image: np.ndarray[Any, Any]) -> None:
 
 def _save_rgbnt201(folder: Path, shot: _Shot, images: Images) -> None:
     name = f"{shot.identity:06d}_cam{shot.camera + 1}_0_{shot.view:02d}.jpg"
-    for modality, image in zip(rgbnt201.MODALITY_FOLDERS, images):
+    for modality, image in zip(rgbnt201.MODALITY_FOLDERS, images, strict=True):
         _save_jpeg(folder / modality / name, image)
 
 
@@ -181,7 +182,7 @@ def _save_rgbnt100(folder: Path, shot: _Shot, images: Images) -> None:
 def _save_msvr310(folder: Path, shot: _Shot, images: Images) -> None:
     identity = f"{shot.identity:04d}"
     name = f"{identity}_s{shot.scene:03d}_v{shot.camera}_{shot.view:03d}.jpg"
-    for modality, image in zip(msvr310.MODALITY_FOLDERS, images):
+    for modality, image in zip(msvr310.MODALITY_FOLDERS, images, strict=True):
         _save_jpeg(folder / identity / modality / name, image)
 
 

@@ -55,7 +55,8 @@ class Prism:
 class Body:
     """One kind of vehicle. `windows` are polygons (x, z) on the flanks, `wheels` the x of the axles.
 
-    `panel` is the rear part of the flank, `band` the heights (bottom, top) where a stripe can run.
+    `panel` is the rear part of the flank, `band` the heights (bottom, top) where a stripe can run, `lamps` the upper
+    edge of the lamps, `roof` (rear x, front x, z) where a carrier can stand.
     `front_screen` and `rear_screen` are heights of glass on an upright front or rear, or None.
     """
 
@@ -65,6 +66,7 @@ class Body:
     wheel_radius: float
     panel: tuple[Point, ...]
     band: tuple[float, float]
+    lamps: float
     roof: tuple[float, float, float]
     front_screen: Point | None = None
     rear_screen: Point | None = None
@@ -82,8 +84,18 @@ _B, _R, _H, _F, _E, _S = (
 SEDAN = Body(
     prisms=(
         Prism(
-            ((-0.5, 0.06), (-0.5, 0.2), (-0.47, 0.225), (-0.33, 0.24), (-0.18, 0.335), (0.08, 0.335), (0.24, 0.23))
-            + ((0.46, 0.2), (0.5, 0.165), (0.5, 0.06)),
+            (
+                (-0.5, 0.06),
+                (-0.5, 0.2),
+                (-0.47, 0.225),
+                (-0.33, 0.24),
+                (-0.18, 0.335),
+                (0.08, 0.335),
+                (0.24, 0.23),
+                (0.46, 0.2),
+                (0.5, 0.165),
+                (0.5, 0.06),
+            ),
             (_E, _E, _R, _S, _R, _S, _H, _F, _F),
             _B,
             0.2,
@@ -97,14 +109,24 @@ SEDAN = Body(
     wheel_radius=0.068,
     panel=((-0.5, 0.1), (-0.5, 0.2), (-0.3, 0.225), (-0.18, 0.225), (-0.18, 0.1)),
     band=(0.135, 0.175),
+    lamps=0.175,
     roof=(-0.16, 0.06, 0.335),
 )
 
 HATCHBACK = Body(
     prisms=(
         Prism(
-            ((-0.42, 0.06), (-0.43, 0.21), (-0.37, 0.35), (-0.33, 0.375), (0.06, 0.375), (0.22, 0.25), (0.4, 0.215))
-            + ((0.43, 0.17), (0.43, 0.06)),
+            (
+                (-0.42, 0.06),
+                (-0.43, 0.21),
+                (-0.37, 0.35),
+                (-0.33, 0.375),
+                (0.06, 0.375),
+                (0.22, 0.25),
+                (0.4, 0.215),
+                (0.43, 0.17),
+                (0.43, 0.06),
+            ),
             (_E, _S, _R, _R, _S, _H, _F, _F),
             _B,
             0.2,
@@ -118,14 +140,24 @@ HATCHBACK = Body(
     wheel_radius=0.068,
     panel=((-0.42, 0.1), (-0.43, 0.21), (-0.2, 0.235), (-0.2, 0.1)),
     band=(0.14, 0.18),
+    lamps=0.18,
     roof=(-0.3, 0.04, 0.375),
 )
 
 SUV = Body(
     prisms=(
         Prism(
-            ((-0.47, 0.09), (-0.48, 0.25), (-0.42, 0.41), (-0.38, 0.425), (0.08, 0.425), (0.2, 0.285), (0.44, 0.26))
-            + ((0.48, 0.21), (0.48, 0.09)),
+            (
+                (-0.47, 0.09),
+                (-0.48, 0.25),
+                (-0.42, 0.41),
+                (-0.38, 0.425),
+                (0.08, 0.425),
+                (0.2, 0.285),
+                (0.44, 0.26),
+                (0.48, 0.21),
+                (0.48, 0.09),
+            ),
             (_E, _S, _R, _R, _S, _H, _F, _F),
             _B,
             0.215,
@@ -139,6 +171,7 @@ SUV = Body(
     wheel_radius=0.088,
     panel=((-0.47, 0.12), (-0.48, 0.25), (-0.2, 0.27), (-0.2, 0.12)),
     band=(0.17, 0.215),
+    lamps=0.215,
     roof=(-0.34, 0.05, 0.425),
 )
 
@@ -165,6 +198,7 @@ VAN = Body(
     wheel_radius=0.072,
     panel=((-0.5, 0.12), (-0.5, 0.42), (-0.15, 0.42), (-0.15, 0.12)),
     band=(0.17, 0.23),
+    lamps=0.22,
     roof=(-0.4, 0.15, 0.45),
     rear_screen=(0.29, 0.4),
 )
@@ -185,6 +219,7 @@ BUS = Body(
     wheel_radius=0.06,
     panel=((-0.5, 0.08), (-0.5, 0.22), (-0.15, 0.22), (-0.15, 0.08)),
     band=(0.14, 0.2),
+    lamps=0.17,
     roof=(-0.3, 0.1, 0.41),
     front_screen=(0.2, 0.36),
     rear_screen=(0.26, 0.37),
@@ -193,8 +228,18 @@ BUS = Body(
 PICKUP = Body(
     prisms=(
         Prism(
-            ((-0.5, 0.09), (-0.5, 0.245), (-0.1, 0.245), (-0.08, 0.385), (-0.05, 0.4), (0.12, 0.4), (0.23, 0.265))
-            + ((0.46, 0.24), (0.5, 0.2), (0.5, 0.09)),
+            (
+                (-0.5, 0.09),
+                (-0.5, 0.245),
+                (-0.1, 0.245),
+                (-0.08, 0.385),
+                (-0.05, 0.4),
+                (0.12, 0.4),
+                (0.23, 0.265),
+                (0.46, 0.24),
+                (0.5, 0.2),
+                (0.5, 0.09),
+            ),
             (_E, VehiclePart.CARGO_TOP, _S, _R, _R, _S, _H, _F, _F),
             _B,
             0.205,
@@ -208,6 +253,7 @@ PICKUP = Body(
     wheel_radius=0.085,
     panel=((-0.5, 0.12), (-0.5, 0.24), (-0.1, 0.24), (-0.1, 0.12)),
     band=(0.16, 0.2),
+    lamps=0.2,
     roof=(-0.04, 0.1, 0.4),
 )
 
@@ -231,6 +277,7 @@ TRUCK = Body(
     wheel_radius=0.07,
     panel=((-0.5, 0.12), (-0.5, 0.17), (0.17, 0.17), (0.17, 0.12)),
     band=(0.24, 0.34),
+    lamps=0.19,
     roof=(0.24, 0.36, 0.39),
 )
 

@@ -92,7 +92,8 @@ class Canvas:
         """The map as a sensor sees it that is off by some pixels; still oversampled."""
         height, width = self.size
         left, top = self.margin + shift_x, self.margin + shift_y
-        return self._image.crop(tuple(OVERSAMPLING * v for v in (left, top, left + width, top + height)))
+        many = OVERSAMPLING
+        return self._image.crop((many * left, many * top, many * (left + width), many * (top + height)))
 
 
 def covered(window: Image.Image) -> Floats:

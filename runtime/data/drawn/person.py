@@ -1,4 +1,4 @@
-"""Persons: how an identity looks, how it stands, and its part map.
+"""Persons: how one stands in an image, and its part map.
 
 Figure units: the person is 1 high, y = 0 at the crown and 1 at the sole, x = 0 in the middle.
 """
@@ -7,46 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-from .canvas import Canvas, Point, between, pick
-from .palette import CLOTH, HAIR, SKIN, Colour, Materials, choose_colour
-
-
-class PersonPart(IntEnum):
-    """Numbers in a person's part map; "far" parts are in the body's shade."""
-
-    SKIN = 1
-    FAR_SKIN = 2
-    HAIR = 3
-    HAT = 4
-    TOP = 5
-    FAR_TOP = 6
-    PATTERN = 7
-    BOTTOM = 8
-    FAR_BOTTOM = 9
-    SHOES = 10
-    BAG = 11
-    BAG_TRIM = 12
-    EYES = 13
-
-
-@dataclass(frozen=True)
-class PersonLook:
-    """What stays the same whenever this person is seen. Lengths are in figure units."""
-
-    hair_style: str
-    hat: bool
-    pattern: str
-    sleeves: str
-    bottom: str
-    bag: str
-    girth: float
-    shoulders: float
-    height: float
-    materials: Materials
+from .canvas import Canvas, Point
+from .identity import PersonLook, PersonPart
 
 
 @dataclass(frozen=True)
@@ -55,43 +20,6 @@ class PersonPose:
 
     yaw: float
     phase: float
-
-
-def person_look(rng: np.random.Generator) -> PersonLook:
-    """Draw the looks of one identity."""
-    top, bottom = choose_colour(rng, CLOTH), choose_colour(rng, CLOTH)
-    return PersonLook(
-        hair_style=pick(rng, ("short", "long", "bun", "bald"), (5, 4, 1, 1)),
-        hat=bool(rng.random() < 0.25),
-        pattern=pick(rng, ("plain", "stripes", "block", "logo", "jacket", "sash"), (4, 2, 2, 1, 2, 1)),
-        sleeves=pick(rng, ("long", "short")),
-        bottom=pick(rng, ("trousers", "shorts", "skirt"), (5, 2, 2)),
-        bag=pick(rng, ("none", "backpack", "shoulder", "hand"), (3, 3, 2, 2)),
-        girth=between(rng, (0.82, 1.3)),
-        shoulders=between(rng, (0.10, 0.135)),
-        height=between(rng, (0.88, 1.0)),
-        materials=_materials(rng, top, bottom),
-    )
-
-
-def _materials(rng: np.random.Generator, top: Colour, bottom: Colour) -> Materials:
-    part = PersonPart
-    skin, hair = choose_colour(rng, SKIN), choose_colour(rng, HAIR)
-    materials = Materials()
-    skin_heat = between(rng, (0.82, 0.95))
-    materials.add(rng, part.SKIN, skin, nir=(0.6, 0.75), tir=(skin_heat, skin_heat))
-    materials.add(rng, part.HAIR, hair, nir=(0.2, 0.6), tir=(0.5, 0.7))
-    materials.add(rng, part.HAT, choose_colour(rng, CLOTH), nir=(0.15, 0.9), tir=(0.3, 0.6))
-    materials.add(rng, part.TOP, top, nir=(0.12, 0.95), tir=(0.3, 0.8))
-    materials.add(rng, part.PATTERN, choose_colour(rng, CLOTH, unlike=top), nir=(0.12, 0.95), tir=(0.3, 0.8))
-    materials.add(rng, part.BOTTOM, bottom, nir=(0.12, 0.95), tir=(0.3, 0.8))
-    materials.add(rng, part.SHOES, choose_colour(rng, CLOTH), nir=(0.15, 0.9), tir=(0.2, 0.5))
-    materials.add(rng, part.BAG, choose_colour(rng, CLOTH), nir=(0.12, 0.95), tir=(0.12, 0.3))
-    materials.add(rng, part.BAG_TRIM, choose_colour(rng, CLOTH), nir=(0.12, 0.95), tir=(0.12, 0.35))
-    materials.add(rng, part.EYES, (0.08, 0.07, 0.07), nir=(0.2, 0.2), tir=(0.9, 0.9))
-    for far, near in ((part.FAR_SKIN, part.SKIN), (part.FAR_TOP, part.TOP), (part.FAR_BOTTOM, part.BOTTOM)):
-        materials.shade(far, near, 0.78)
-    return materials
 
 
 def draw_person(canvas: Canvas, look: PersonLook, pose: PersonPose, base: int = 0) -> None:
@@ -311,7 +239,9 @@ class _Painter:
     def hair(self, x: float, style: str) -> None:
         part = PersonPart
         if self.front < -0.2:
-            self.ellipse(x, 0.066, 0.052, 0.066, part.HAIR)
+            self.ellipse(x, 0.068, 0.052, 0.07, part.HAIR)
+            if style == "long":
+                self.polygon([(x - 0.052, 0.06), (x + 0.052, 0.06), (x + 0.058, 0.21), (x - 0.058, 0.21)], part.HAIR)
         else:
             # The further the head is turned, the more of its back shows.
             back = -0.03 * self.side

@@ -23,12 +23,16 @@ from .canvas import (
     between,
     generator,
 )
-from .person import PersonLook, PersonPose, draw_person, person_look
+from .identity import PersonLook, VehicleLook, person_look, vehicle_look
+from .person import PersonPose, draw_person
 from .scene import backdrop
 from .sensors import Images, camera_look, take_images
-from .vehicle import VehicleLook, VehiclePose, draw_vehicle, vehicle_look
+from .vehicle import VehiclePose, draw_vehicle
 
 Look = PersonLook | VehicleLook
+
+#: Different places that scenes are set in; a camera has one of its own.
+_PLACES = 12
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class DrawnKind:
 
 
 KINDS = {
-    "rgbnt201": DrawnKind(0, (10.0, 165.0, -75.0, 60.0), vehicles=False, scenes=False),
-    "rgbnt100": DrawnKind(1, (-35.0, 30.0, -60.0, 150.0, 20.0, -145.0, -20.0, 60.0), vehicles=True, scenes=False),
-    "msvr310": DrawnKind(2, (0.0, 45.0, 80.0, 135.0, 180.0, -135.0, -80.0, -45.0), vehicles=True, scenes=True),
+    "rgbnt201": DrawnKind(0, (10.0, 165.0, -50.0, 40.0), vehicles=False, scenes=False),
+    "rgbnt100": DrawnKind(1, (-30.0, 25.0, -50.0, 150.0, 10.0, -150.0, -10.0, 45.0), vehicles=True, scenes=False),
+    "msvr310": DrawnKind(2, (0.0, 35.0, 65.0, 145.0, 180.0, -145.0, -65.0, -35.0), vehicles=True, scenes=True),
 }
 
 
@@ -69,8 +73,8 @@ def draw_sample(
     tables = [table.copy() for table in look.materials.tables()]
     _draw_figure(rng, canvas, look, math.radians(kind.yaws[camera]))
     if rng.random() < settings.OCCLUSION_SHARE:
-        _occlude(rng, canvas, tables, kind.vehicles)
-    place, night = _surroundings(rng, kind, seed, identity, camera, view)
+        _occlude(rng, canvas, tables)
+    place, night = _surroundings(rng, info.name, seed, identity, camera, view)
     scenery = backdrop(seed, kind.number, place, size)
     rgb, nir, tir = tables
     return take_images(rng, canvas, (rgb, nir, tir), scenery, camera_look(seed, kind.number, camera), night)
@@ -99,14 +103,15 @@ def _look(vehicles: bool, kind: int, seed: int, identity: int) -> Look:
 
 
 def _surroundings(
-    rng: np.random.Generator, kind: DrawnKind, seed: int, identity: int, camera: int, view: int
+    rng: np.random.Generator, name: str, seed: int, identity: int, camera: int, view: int
 ) -> tuple[int, bool]:
     """(number of the backdrop, whether it is night). A scene has one time of day, a camera's images each their own."""
+    kind = KINDS[name]
     if not kind.scenes:
         return camera, bool(rng.random() < settings.NIGHT_SHARE)
-    scene = scene_of("msvr310", identity, view)
+    scene = scene_of(name, identity, view)
     time = generator(seed, SCENE_STREAM, kind.number, identity, scene)
-    return int(time.integers(12)), bool(time.random() < settings.NIGHT_SHARE)
+    return int(time.integers(_PLACES)), bool(time.random() < settings.NIGHT_SHARE)
 
 
 def _draw_figure(
@@ -126,11 +131,10 @@ def _draw_figure(
     fill = between(rng, settings.VEHICLE_SCALE)
     half, top = 0.5 * fill * width, height * (0.5 - 0.48 * fill) + shift_y
     box = (middle - half, top, middle + half, top + 0.96 * fill * height)
-    pose_ = VehiclePose(yaw, tilt=math.radians(between(rng, (6.0, 22.0))))
-    draw_vehicle(canvas, look, pose_, box, base)
+    draw_vehicle(canvas, look, VehiclePose(yaw, tilt=math.radians(between(rng, settings.VEHICLE_TILT))), box, base)
 
 
-def _occlude(rng: np.random.Generator, canvas: Canvas, tables: list[Floats], vehicles: bool) -> None:
+def _occlude(rng: np.random.Generator, canvas: Canvas, tables: list[Floats]) -> None:
     """Put a pole or a bystander before the figure."""
     height, width = canvas.size
     side = 1 if rng.random() < 0.5 else -1
@@ -143,6 +147,6 @@ def _occlude(rng: np.random.Generator, canvas: Canvas, tables: list[Floats], veh
             table[POLE] = rng.uniform(0.15, 0.6, table.shape[1])
         return
     other = person_look(rng)
-    for table, theirs in zip(tables, other.materials.tables()):
+    for table, theirs in zip(tables, other.materials.tables(), strict=True):
         table[BYSTANDER : BYSTANDER + 32] = theirs[:32]
     _draw_figure(rng, canvas, other, between(rng, (0, 6.28)), BYSTANDER, off=side * between(rng, (0.38, 0.48)))

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from . import settings
 from .canvas import BACKGROUND_STREAM, Floats, between, generator
 
 #: Backdrops are this much larger than an image, so that every image shows another piece of its camera's view.
@@ -33,8 +34,7 @@ def backdrop(seed: int, kind: int, place: int, size: tuple[int, int]) -> Backdro
 
 def _tables(rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     rgb = np.zeros((10, 3), np.float32)
-    grey = rng.uniform(0.3, 0.6)
-    rgb[_GROUND] = grey + rng.uniform(-0.12, 0.12, 3)
+    rgb[_GROUND] = rng.uniform(0.3, 0.6) + rng.uniform(-0.12, 0.12, 3)
     rgb[_WALL] = rng.uniform(0.25, 0.8, 3) * 0.6 + rng.uniform(0.1, 0.3)
     rgb[_SKY] = np.array((0.55, 0.68, 0.85)) + rng.uniform(-0.12, 0.12)
     rgb[_WINDOW] = rng.uniform(0.1, 0.3, 3)
@@ -49,6 +49,8 @@ def _tables(rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
     nir[_LEAF], nir[_SKY] = between(rng, (0.7, 0.9)), between(rng, (0.1, 0.3))
     tir = rng.uniform(0.18, 0.45, (10, 1)).astype(np.float32)
     tir[_SKY], tir[_LEAF] = between(rng, (0.02, 0.1)), between(rng, (0.15, 0.3))
+    grey = rgb.mean(axis=1, keepdims=True)
+    rgb = grey + settings.BACKDROP_COLOUR * (rgb - grey)
     return np.clip(rgb, 0, 1), nir, tir
 
 

@@ -48,18 +48,21 @@ def take_images(
     """The rgb, nir and tir image of a part map before a backdrop; uint8 (H, W, 3) each."""
     height = canvas.size[0]
     light = _light(rng, canvas.size, settings.SIDE_LIGHT)
-    corner = [int(rng.integers(large - small + 1)) for large, small in zip(surroundings[0].shape, canvas.size)]
+    corner = [
+        int(rng.integers(large - small + 1))
+        for large, small in zip(surroundings[0].shape[:2], canvas.size, strict=True)
+    ]
     exposure = between(rng, settings.NIGHT_GAIN if night else settings.DAY_GAIN)
     cast = camera.cast * (1 + rng.uniform(-settings.IMAGE_CAST, settings.IMAGE_CAST, 3).astype(np.float32))
     sharpness = between(rng, (0.0, settings.BLUR)) * height / 256
     rgb, nir, tir = (
         _view(rng, canvas, table, scenery, corner, shifted=index > 0, dimmed=0.55 if night and index == 1 else 1.0)
-        for index, (table, scenery) in enumerate(zip(tables, surroundings))
+        for index, (table, scenery) in enumerate(zip(tables, surroundings, strict=True))
     )
-    rgb = rgb * light * (cast * exposure)
-    nir = nir * (light * 0.5 + 0.5) * camera.nir_gain * between(rng, (0.9, 1.1))
-    ambient = camera.tir_offset + between(rng, settings.TIR_OFFSET) * 0.5
-    tir = tir * camera.tir_gain + ambient
+    rgb *= light * (cast * exposure)
+    nir *= (light * 0.5 + 0.5) * (camera.nir_gain * between(rng, (0.9, 1.1)))
+    tir *= camera.tir_gain
+    tir += camera.tir_offset + between(rng, settings.TIR_OFFSET) * 0.5
     thermal_blur = sharpness + settings.TIR_BLUR * height / 256
     return (
         _exposed(rng, rgb, sharpness, settings.NOISE[0]),
@@ -101,7 +104,8 @@ def _exposed(rng: np.random.Generator, view: Floats, blur: float, noise: float) 
     if blur > 0.3:
         levels = np.clip(view * 255, 0, 255).astype(np.uint8)
         picture = Image.fromarray(levels[:, :, 0] if view.shape[2] == 1 else levels)
-        view = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), np.float32).reshape(view.shape) / 255
+        view = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), np.float32).reshape(view.shape)
+        view /= np.float32(255)
     view = view + noise * rng.standard_normal(view.shape, dtype=np.float32)
     levels = np.clip(np.rint(view * 255), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))

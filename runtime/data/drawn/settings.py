@@ -9,37 +9,41 @@ from __future__ import annotations
 VERSION = 1
 
 #: Share of samples taken at night, when RGB is nearly black, and what is left of its light.
-NIGHT_SHARE = 0.2
+NIGHT_SHARE = 0.12
 NIGHT_GAIN = (0.03, 0.10)
 #: RGB exposure by day.
-DAY_GAIN = (0.65, 1.25)
+DAY_GAIN = (0.75, 1.2)
 #: Largest departure of a camera's colour channels from grey, and of single images from their camera.
-CAMERA_CAST = 0.22
+CAMERA_CAST = 0.1
 IMAGE_CAST = 0.05
 #: Gain of the NIR lamp, gain and offset (ambient temperature) of the TIR sensor.
-NIR_GAIN = (0.75, 1.2)
-TIR_GAIN = (0.8, 1.15)
+NIR_GAIN = (0.85, 1.15)
+TIR_GAIN = (0.9, 1.1)
 TIR_OFFSET = (-0.08, 0.08)
 #: Strength of the light that falls from one side across the image.
-SIDE_LIGHT = 0.25
+SIDE_LIGHT = 0.2
 #: Standard deviation of the sensor noise, of full scale: RGB, NIR, TIR.
 NOISE = (0.025, 0.035, 0.02)
 #: Largest Gaussian blur radius in pixels of an image 256 high; TIR optics add their own.
 BLUR = 1.2
 TIR_BLUR = 1.2
 #: Shift of the NIR and TIR images against RGB.
-MISALIGNMENT = 0.015
+MISALIGNMENT = 0.01
 #: Size of the figure against the image, and how far its middle is off the centre.
-PERSON_SCALE = (0.84, 1.04)
-VEHICLE_SCALE = (0.80, 1.0)
-SHIFT = 0.04
+PERSON_SCALE = (0.93, 1.0)
+VEHICLE_SCALE = (0.88, 1.0)
+SHIFT = 0.025
 #: Share of samples with a pole or somebody else before the figure.
-OCCLUSION_SHARE = 0.2
+OCCLUSION_SHARE = 0.12
 #: Degrees by which an image's direction of view departs from its camera's.
-YAW_JITTER = 40.0
+YAW_JITTER = 25.0
+#: Degrees by which a camera looks down on a vehicle.
+VEHICLE_TILT = (6.0, 22.0)
 #: How far an identity's colours depart from the named ones, and how far its appearance drifts between images.
 COLOUR_JITTER = 0.07
 APPEARANCE_DRIFT = 0.04
+#: Saturation of the backdrops, 0 is grey.
+BACKDROP_COLOUR = 1.0
 #: Scenes each identity of MSVR310 is seen in.
 SCENES_PER_IDENTITY = 3
 #: JPEG quality of what is written.

@@ -1,0 +1,92 @@
+"""Options and value types that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DATASETS = ("rgbnt201", "rgbnt100", "msvr310")
+PATH = click.Path(path_type=Path)
+
+
+class ImageSize(click.ParamType):
+    """HEIGHTxWIDTH in pixels."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """ "256x128" -> (256, 128)."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no image size; write height x width in pixels, such as 256x128.", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+class Numbers(click.ParamType):
+    """Whole numbers from 1, separated by commas."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """ "1,8" -> (1, 8)."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", str(value)):
+            self.fail(f"{value!r} is no list of numbers; write them with commas, such as 1,8.", param, ctx)
+        return tuple(int(number) for number in str(value).split(","))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
+dataset_option = click.option(
+    "--dataset", type=click.Choice(DATASETS), required=True, help="Which benchmark the folder holds."
+)
+data_option = click.option("--data", type=PATH, required=True, help="Root folder of the benchmark.")
+seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
+
+
+def device_options(command: F) -> F:
+    """--device and --allow-fallback, for what runs a bundle."""
+    fallback = click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used.")
+    device = click.option(
+        "--device",
+        type=click.Choice(("auto", "cpu", "cuda")),
+        default="auto",
+        show_default=True,
+        help="Where to run; auto is CUDA where ONNX Runtime offers it.",
+    )
+    return device(fallback(command))
+
+
+_SWITCHES = {
+    "prompt": "SRP prompts",
+    "adapter": "PFA adapters",
+    "mamba": "Mamba Aggregation",
+    "sie-camera": "camera embedding",
+}
+
+
+def switch_options(command: F) -> F:
+    """What the authors' checkpoints do not hold: the flags of their YAML files."""
+    for name, part in _SWITCHES.items():
+        text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
+        command = click.option(f"--{name}/--no-{name}", default=None, help=text)(command)
+    text = "Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
+    command = click.option("--sie-coe", type=float, default=None, help=text)(command)
+    text = "Height x width of the model's input; the authors' files need it, or --dataset."
+    return click.option("--image-size", type=ImageSize(), default=None, help=text)(command)
+
+
+def given_switches(values: dict[str, Any]) -> dict[str, Any]:
+    """The switches the user set, taken out of a command's keyword arguments."""
+    names = [*(name.replace("-", "_") for name in _SWITCHES), "sie_coe"]
+    taken = {name: values.pop(name) for name in names}
+    return {name: value for name, value in taken.items() if value is not None}

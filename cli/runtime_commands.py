@@ -1,0 +1,144 @@
+"""mambapro extract, eval, bench, env: what runs without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .console import emit, needs, track
+from .options import (
+    PATH,
+    Numbers,
+    data_option,
+    dataset_option,
+    device_options,
+    given_switches,
+    json_option,
+    overwrite_option,
+    switch_options,
+)
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--rgb", type=PATH, help="Folder of RGB images.")
+@click.option("--nir", type=PATH, help="Folder of near-infrared images.")
+@click.option("--tir", type=PATH, help="Folder of thermal images.")
+@click.option("--out", type=PATH, required=True, help="The .npz file to write.")
+@click.option("--camera-pattern", help=r"Camera number in the file names, such as 'cam(\d+)'; default: unknown.")
+@click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
+@click.option("--strict-cameras", is_flag=True, help="Refuse cameras the model does not know.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@device_options
+@overwrite_option
+@json_option
+def extract(
+    bundle: Path,
+    out: Path,
+    camera_pattern: str | None,
+    first_camera: int,
+    strict_cameras: bool,
+    batch: int,
+    device: str,
+    allow_fallback: bool,
+    overwrite: bool,
+    as_json: bool,
+    **folders: Path | None,
+) -> None:
+    """Extract L2-normalised embeddings of folders of images with BUNDLE.
+
+    Images of one sample have the same file name in every folder. A sensor without a folder, or without the file, is
+    missing for the sample; the model is made for that.
+    """
+    from ..runtime.extractor import Extractor
+    from ..runtime.folders import camera_from_name, extract_folders
+
+    cameras = None if camera_pattern is None else camera_from_name(camera_pattern, first_camera)
+    with Extractor(bundle, device, allow_fallback, batch) as extractor:
+        report = extract_folders(
+            extractor,
+            {modality: folder for modality, folder in folders.items() if folder is not None},
+            out,
+            cameras,
+            strict_cameras,
+            overwrite,
+            track,
+        )
+    emit(report, as_json)
+
+
+@click.command("eval")
+@click.argument("model", type=PATH)
+@data_option
+@dataset_option
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@device_options
+@switch_options
+@json_option
+def evaluate(
+    model: Path,
+    data: Path,
+    dataset: str,
+    batch: int,
+    device: str,
+    allow_fallback: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """mAP and CMC of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint."""
+    from ..runtime.data.benchmarks import read_benchmark
+    from ..runtime.evaluate import evaluate_benchmark, feature_function
+    from ..runtime.extractor import Extractor
+
+    switches, size = given_switches(values), values.pop("image_size")
+    if model.is_file():
+        with needs("train"):
+            from ..train.evaluate import evaluate_checkpoint
+        report = evaluate_checkpoint(
+            model, data, dataset, image_size=size, switches=switches, device=device, batch_size=batch, track=track
+        )
+        emit(report, as_json)
+        return
+    if switches or size is not None:
+        raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
+    benchmark = read_benchmark(dataset, data)
+    with Extractor(model, device, allow_fallback, batch) as extractor:
+        report = evaluate_benchmark(benchmark, feature_function(extractor), extractor.preprocessing, batch, track)
+    emit(report, as_json)
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
+@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each.")
+@click.option("--warmup", type=click.IntRange(0), default=5, show_default=True, help="Runs before the timed ones.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of one operator; default: ONNX Runtime's choice.")
+@device_options
+@json_option
+def bench(
+    bundle: Path,
+    batches: tuple[int, ...],
+    runs: int,
+    warmup: int,
+    threads: int | None,
+    device: str,
+    allow_fallback: bool,
+    as_json: bool,
+) -> None:
+    """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory."""
+    from ..runtime.extractor import Extractor
+    from ..runtime.latency import measure_latency
+
+    with Extractor(bundle, device, allow_fallback, max(batches), threads) as extractor:
+        emit(measure_latency(extractor, batches, runs, warmup, track), as_json)
+
+
+@click.command("env")
+@json_option
+def environment(as_json: bool) -> None:
+    """Show the machine, the packages, and the provider ONNX Runtime really uses."""
+    from ..runtime.environment import environment_report
+
+    emit(environment_report(), as_json)
