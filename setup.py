@@ -12,6 +12,7 @@ FOLDERS = [
     "runtime",
     "runtime.backends",
     "runtime.data",
+    "runtime.data.drawn",
     "train",
     "train.models",
 ]

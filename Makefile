@@ -1,0 +1,61 @@
+# Two commands on a fresh clone: `make demo` and `make test`. Each makes the environment it needs.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+DATASET := rgbnt201
+SAY = @printf '\n== %s\n'
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
+	@echo 'make test   the test suite'
+	@echo 'make lint   ruff and mypy'
+	@echo 'make clean  remove what the others made'
+
+# One environment; what a target needs beyond it is added when that target is made.
+$(VENV)/made:
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 or newer found; install one, or say make PYTHON=/path/to/python'; exit 1; }
+	$(SAY) 'making an environment in $(VENV) with $(PYTHON)'
+	@$(PYTHON) -m venv $(VENV) || { echo 'error: $(PYTHON) cannot make environments (on Debian: install python3-venv)'; exit 1; }
+	@touch $@
+
+$(VENV)/demo: $(VENV)/made pyproject.toml setup.py
+	$(SAY) 'installing mambapro with torch and ONNX Runtime (some GB; a minute or two)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,cpu]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/made pyproject.toml setup.py
+	$(SAY) 'installing mambapro and its test tools (some GB; a minute or two)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/demo
+	@rm -rf $(DEMO)
+	$(SAY) 'drawing a tri-modal benchmark in the layout of $(DATASET)'
+	$(BIN)/mambapro synth --out $(DEMO)/data --dataset $(DATASET)
+	$(SAY) 'training a tiny model on it (about two minutes)'
+	$(BIN)/mambapro train --config tiny --data $(DEMO)/data --dataset $(DATASET) --out $(DEMO)/run
+	$(SAY) 'exporting it in float32 and float16, each against PyTorch on images of the benchmark'
+	$(BIN)/mambapro-export --ckpt $(DEMO)/run/best.pth --data $(DEMO)/data --dataset $(DATASET)
+	$(BIN)/mambapro-export --ckpt $(DEMO)/run/best.pth --data $(DEMO)/data --dataset $(DATASET) --fp16
+	$(SAY) 'evaluating the float16 bundle; this process never loads PyTorch'
+	$(BIN)/mambapro eval $(DEMO)/run/best-fp16.mambapro --data $(DEMO)/data --dataset $(DATASET)
+	$(SAY) 'all of them side by side'
+	$(BIN)/mambapro compare --ckpt $(DEMO)/run/best.pth $(DEMO)/run/best-fp32.mambapro $(DEMO)/run/best-fp16.mambapro \
+		--data $(DEMO)/data --dataset $(DATASET)
+
+test: $(VENV)/dev
+	$(SAY) 'running the tests'
+	@$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

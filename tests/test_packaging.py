@@ -1,0 +1,52 @@
+"""What a wheel holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The project built from a copy of its tracked files."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip(f"needs a git checkout: {tracked.stderr.strip()}")
+    for name in tracked.stdout.split("\n"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """Every module of the six folders and the three root modules, typed; no tests, no setup.py."""
+    folders = ("calib", "cli", "export", "plugins", "runtime", "train")
+    modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
+    wanted |= {f"mambapro/{name}" for name in ("__init__.py", "__main__.py", "errors.py", "py.typed")}
+
+    found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+
+    assert found == wanted
+
+
+def test_wheel_has_both_commands_and_the_licence(wheel: zipfile.ZipFile) -> None:
+    """Entry points `mambapro` and `mambapro-export`; the licence travels along."""
+    names = {name.split("/", 1)[1]: name for name in wheel.namelist() if ".dist-info/" in name}
+    entries = wheel.read(names["entry_points.txt"]).decode()
+
+    assert "mambapro = mambapro.cli.main:main" in entries
+    assert "mambapro-export = mambapro.cli.main:export_main" in entries
+    assert any("LICENSE" in name for name in names)
