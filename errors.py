@@ -2,6 +2,7 @@
 
 | code | class | meaning |
 |---|---|---|
+| 1 | TrainingError | a training cannot go on |
 | 2 | InputError | the command or a call was given something it cannot use |
 | 3 | SetupError | the machine lacks something: a package, a provider, disk space |
 | 4 | ExportError | the model could not be exported |
@@ -19,6 +20,10 @@ class MambaProError(Exception):
     """Base of every error raised on purpose; `exit_code` is what the command line returns."""
 
     exit_code = 1
+
+
+class TrainingError(MambaProError):
+    """A training cannot go on, for example because the loss is NaN."""
 
 
 class InputError(MambaProError, ValueError):

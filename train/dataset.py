@@ -1,0 +1,123 @@
+"""Samples on disk as training tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import InputError
+from ..runtime.data.sample import Benchmark, Sample
+from ..runtime.preprocess import load_source, resize
+from ..runtime.progress import Track, silent
+from .config import TrainConfig
+from .sampler import Draw
+from .transforms import TrainTransform
+
+#: Training sets that fit in here after resizing are kept in memory, decoded.
+CACHE_BYTES = 1 << 30
+
+
+class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
+    """Items (images float32 (3 modalities, 3, H, W), label, camera) of a training set.
+
+    Labels are 0..K-1 in ascending order of the identities. What an item looks like depends on (seed, epoch, index,
+    repeat) only, not on the number of workers: call `set_epoch` before each epoch.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        image_size: tuple[int, int],
+        transform: TrainTransform,
+        *,
+        seed: int = 0,
+        cache_bytes: int = CACHE_BYTES,
+        track: Track = silent,
+    ) -> None:
+        """`image_size` is (height, width) in pixels.
+
+        Raises:
+            InputError: no sample, or (when caching) an image that cannot be read.
+        """
+        if not samples:
+            raise InputError("The training set holds no sample.")
+        self.samples, self.image_size, self.seed = tuple(samples), image_size, seed
+        self.identities = tuple(sorted({sample.identity for sample in samples}))
+        label_of = {identity: label for label, identity in enumerate(self.identities)}
+        self.labels = [label_of[sample.identity] for sample in samples]
+        self._transform = transform
+        # Shared with worker processes, which live on while the epoch changes.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        size = len(samples) * 3 * image_size[0] * image_size[1] * 3
+        self._cache = self._read_all(track) if size <= cache_bytes else None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose augmentation the next items have."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, item: int | Draw) -> tuple[Tensor, int, int]:
+        index, repeat = item if isinstance(item, tuple) else (item, 0)
+        images = self._read(index) if self._cache is None else self._cache[index]
+        random = np.random.default_rng((self.seed, int(self._epoch), index, repeat))
+        tensor = torch.from_numpy(self._transform(images, random))
+        return tensor, self.labels[index], self.samples[index].camera
+
+    def _read(self, index: int) -> np.ndarray:
+        sources = self.samples[index].sources
+        return np.stack([np.asarray(resize(load_source(source), self.image_size, "bicubic")) for source in sources])
+
+    def _read_all(self, track: Track) -> np.ndarray:
+        images = np.empty((len(self.samples), 3, *self.image_size, 3), dtype=np.uint8)
+        for index in track(range(len(self.samples)), "reading training images", len(self.samples)):
+            images[index] = self._read(index)
+        return images
+
+
+def build_loader(
+    dataset: TriModalDataset, batches: Sampler[list[Draw]], *, workers: int = 0, pin_memory: bool = False
+) -> DataLoader[Any]:
+    """Batches (images (B, 3, 3, H, W), labels int64 (B,), cameras int64 (B,)) in the order of the batch sampler.
+
+    The content does not depend on `workers`; with 0 the images are prepared in the calling process.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=workers > 0,
+        # PyTorch seeds the workers (torch, random, numpy) from here; else it would use up the global generator.
+        generator=torch.Generator().manual_seed(dataset.seed),
+    )
+
+
+def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark, Benchmark | None]:
+    """Split validation identities off the training part: (what is trained on, what chooses the epoch or None).
+
+    In the validation set every sample is query and gallery, under the benchmark's own junk rule.
+
+    Raises:
+        InputError: too few identities for the split.
+    """
+    count = config.validation_identities
+    if count == 0:
+        return benchmark, None
+    identities = sorted({sample.identity for sample in benchmark.train})
+    if len(identities) - count < config.solver.identities_per_batch:
+        raise InputError(
+            f"Of {len(identities)} training identities {count} cannot be split off for validation: "
+            f"a batch needs {config.solver.identities_per_batch}. Lower validation_identities."
+        )
+    held = set(np.random.default_rng(config.seed).choice(identities, count, replace=False).tolist())
+    validation = tuple(sample for sample in benchmark.train if sample.identity in held)
+    rest = tuple(sample for sample in benchmark.train if sample.identity not in held)
+    return replace(benchmark, train=rest), replace(benchmark, train=(), query=validation, gallery=validation)

@@ -1,0 +1,128 @@
+"""What a training run tells: one record per epoch, one report at the end."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch. Losses are means over its steps, `heads` are (cross entropy, triplet) in the order of the outputs.
+
+    `accuracy` is the share of training images whose identity the last head got right; `seconds` covers the training
+    steps, not the validation; `validation_map` is None without validation identities.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    heads: tuple[tuple[float, float], ...]
+    accuracy: float
+    steps: int
+    seconds: float
+    images_per_second: float
+    validation_map: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Flat values for a table, heads spread over columns."""
+        values: dict[str, Any] = asdict(self)
+        del values["heads"]
+        for number, (cross_entropy, triplet) in enumerate(self.heads):
+            values[f"head{number}_cross_entropy"] = cross_entropy
+            values[f"head{number}_triplet"] = triplet
+        return values
+
+    def __str__(self) -> str:
+        text = (
+            f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.1f} %, "
+            f"lr {self.learning_rate:.2e}, {self.images_per_second:.0f} samples/s"
+        )
+        return text if self.validation_map is None else f"{text}, validation mAP {100 * self.validation_map:.2f} %"
+
+
+class EpochMeter:
+    """Sums over the steps of an epoch, kept on the device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self.steps = self.samples = 0
+        self._sums: torch.Tensor | None = None
+
+    def add(self, values: list[torch.Tensor], samples: int) -> None:
+        """Add a step: its loss, its number of right answers, then two values per head."""
+        step = torch.stack([value.detach().float() for value in values])
+        self._sums = step if self._sums is None else self._sums + step
+        self.steps += 1
+        self.samples += samples
+
+    def record(self, epoch: int, rate: float, seconds: float) -> EpochRecord:
+        """The epoch so far; needs at least one step."""
+        assert self._sums is not None
+        loss, right, *heads = self._sums.tolist()
+        means = [value / self.steps for value in heads]
+        return EpochRecord(
+            epoch=epoch,
+            learning_rate=rate,
+            loss=loss / self.steps,
+            heads=tuple(zip(means[::2], means[1::2], strict=True)),
+            accuracy=right / self.samples,
+            steps=self.steps,
+            seconds=seconds,
+            images_per_second=self.samples / seconds,
+        )
+
+
+class CsvLog:
+    """A CSV file with one row per epoch, complete on disk after each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, record: EpochRecord) -> None:
+        """Append a row; the first one brings the header."""
+        row = record.row()
+        with open(self._path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """A finished training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
+
+    Without validation identities these are the same. `precision` and `device` are what was really used.
+    """
+
+    dataset: str
+    recipe: str
+    checkpoint: str
+    last: str
+    best_epoch: int
+    seconds: float
+    samples: int
+    identities: int
+    validation_identities: int
+    trainable: int
+    device: str
+    precision: str
+    epochs: tuple[EpochRecord, ...] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain nested dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = (
+            ("checkpoint", self.checkpoint),
+            ("data", f"{self.dataset}: {self.samples} samples of {self.identities} identities"),
+            ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
+            ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),
+            ("last epoch", str(self.epochs[-1]).partition(": ")[2]),
+        )
+        return "\n".join(f"{name:<12}{value}" for name, value in rows)
