@@ -54,10 +54,10 @@ class MambaPro(nn.Module):
         return self._training_outputs(class_tokens, fused)
 
     def _training_outputs(self, class_tokens: Tensor, fused: Tensor | None) -> tuple[TrainingOutput, ...]:
-        if self.config.direct:
-            outputs = [self.concat_head(torch.cat(tuple(class_tokens), -1))]
-        else:
-            outputs = [self.backbone.head(token) for token in class_tokens]
+        # only one of the two is used, but the authors' checkpoints hold the BatchNorm statistics that both leave
+        each = [self.backbone.head(token) for token in class_tokens]
+        joint = self.concat_head(torch.cat(tuple(class_tokens), -1))
+        outputs = [joint] if self.config.direct else each
         if fused is not None:
             outputs.append(self.fused_head(fused))
         return tuple(outputs)

@@ -46,9 +46,9 @@ class DrawnKind:
 
 
 KINDS = {
-    "rgbnt201": DrawnKind(0, (10.0, 165.0, -50.0, 40.0), vehicles=False, scenes=False),
+    "rgbnt201": DrawnKind(0, (10.0, 170.0, -45.0, 35.0), vehicles=False, scenes=False),
     "rgbnt100": DrawnKind(1, (-30.0, 25.0, -50.0, 150.0, 10.0, -150.0, -10.0, 45.0), vehicles=True, scenes=False),
-    "msvr310": DrawnKind(2, (0.0, 35.0, 65.0, 145.0, 180.0, -145.0, -65.0, -35.0), vehicles=True, scenes=True),
+    "msvr310": DrawnKind(2, (0.0, 25.0, 50.0, 155.0, 180.0, -155.0, -50.0, -25.0), vehicles=True, scenes=True),
 }
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 VERSION = 1
 
 #: Share of samples taken at night, when RGB is nearly black, and what is left of its light.
-NIGHT_SHARE = 0.12
+NIGHT_SHARE = 0.1
 NIGHT_GAIN = (0.03, 0.10)
 #: RGB exposure by day.
 DAY_GAIN = (0.75, 1.2)
 #: Largest departure of a camera's colour channels from grey, and of single images from their camera.
-CAMERA_CAST = 0.1
+CAMERA_CAST = 0.08
 IMAGE_CAST = 0.05
 #: Gain of the NIR lamp, gain and offset (ambient temperature) of the TIR sensor.
 NIR_GAIN = (0.85, 1.15)
@@ -30,18 +30,18 @@ TIR_BLUR = 1.2
 #: Shift of the NIR and TIR images against RGB.
 MISALIGNMENT = 0.01
 #: Size of the figure against the image, and how far its middle is off the centre.
-PERSON_SCALE = (0.93, 1.0)
-VEHICLE_SCALE = (0.88, 1.0)
-SHIFT = 0.025
+PERSON_SCALE = (0.95, 1.0)
+VEHICLE_SCALE = (0.9, 1.0)
+SHIFT = 0.02
 #: Share of samples with a pole or somebody else before the figure.
-OCCLUSION_SHARE = 0.12
+OCCLUSION_SHARE = 0.1
 #: Degrees by which an image's direction of view departs from its camera's.
-YAW_JITTER = 25.0
+YAW_JITTER = 20.0
 #: Degrees by which a camera looks down on a vehicle.
 VEHICLE_TILT = (6.0, 22.0)
 #: How far an identity's colours depart from the named ones, and how far its appearance drifts between images.
 COLOUR_JITTER = 0.07
-APPEARANCE_DRIFT = 0.04
+APPEARANCE_DRIFT = 0.03
 #: Saturation of the backdrops, 0 is grey.
 BACKDROP_COLOUR = 1.0
 #: Scenes each identity of MSVR310 is seen in.
