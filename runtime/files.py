@@ -35,16 +35,16 @@ def _disk_errors(target: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise SetupError(
                 f"No room on the disk while writing {target}: {error.strerror}. "
-                "Free some space or choose another place with --output. Nothing was left behind."
+                "Free some space or choose another place. Nothing was left behind."
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise SetupError(f"Cannot write {target}: {error.strerror}. Choose another place with --output.") from error
+            raise SetupError(f"Cannot write {target}: {error.strerror}. Choose another place.") from error
         raise
 
 
 def _free_name(target: Path, overwrite: bool) -> None:
     if (target.exists() or target.is_symlink()) and not overwrite:
-        raise InputError(f"{target} exists already. Choose another --output, or replace it with --overwrite.")
+        raise InputError(f"{target} exists already. Choose another name, or replace it with --overwrite.")
 
 
 def _remove(path: Path) -> None:

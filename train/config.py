@@ -108,7 +108,7 @@ PRESETS: dict[str, TrainConfig] = {
         # From scratch the triplet loss pulls all features to one point before they mean anything, so the cross entropy
         # leads; small batches give more steps for the same number of images.
         solver=Solver(
-            epochs=20,
+            epochs=15,
             warmup_epochs=2,
             base_lr=2e-3,
             backbone_lr=2e-3,

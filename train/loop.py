@@ -262,7 +262,7 @@ class _Trainer:
 
 def _output_folder(folder: Path, overwrite: bool) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-        raise InputError(f"{folder} exists already. Choose another --output, or replace it with --overwrite.")
+        raise InputError(f"{folder} exists already. Choose another --out, or replace it with --overwrite.")
     folder.mkdir(parents=True, exist_ok=True)
     # Should this run fail, nothing of an earlier one may pass for its result.
     for name in ("best.pth", "last.pth", "log.csv"):
