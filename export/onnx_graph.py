@@ -10,6 +10,8 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnx_ir.passes.common import IdentityEliminationPass
+from onnxscript.optimizer import optimize_ir
 
 from ..errors import ExportError
 from ..plugins.selective_scan.onnx_op import add_function, translation_table
@@ -70,8 +72,13 @@ def _export(folded: InferenceModel) -> torch.onnx.ONNXProgram:
                 output_names=[EMBEDDING, *stage_names(folded.config)],
                 dynamic_shapes=(batch, batch, batch, batch if camera is not None else None, batch),
                 custom_translation_table=translation_table(),
+                optimize=False,
                 verbose=False,
             )
+            if program is not None:
+                # a second round finds nothing in this graph and takes as long as the first
+                optimize_ir(program.model, num_iterations=1)
+                IdentityEliminationPass()(program.model)
     except Exception as error:  # torch raises many kinds; all mean the same to the caller
         raise ExportError(f"torch.onnx.export failed: {type(error).__name__}: {error}") from error
     if program is None:

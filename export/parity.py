@@ -114,7 +114,7 @@ def compare(
     Returns:
         The report, and PyTorch's features by the name of the set of sensors.
     """
-    expected = {b.name: _in_parts(reference, b) for b in track(batches, "PyTorch", len(batches))}
+    expected = {b.name: reference(b) for b in batches}
     found = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
     complete = batches[0].name
     subsets = tuple(

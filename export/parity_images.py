@@ -107,14 +107,20 @@ def _spread(samples: tuple[Sample, ...], count: int) -> list[Sample]:
     return [samples[i * len(samples) // count] for i in range(count)]
 
 
+def samples_of(subset: tuple[str, ...]) -> np.ndarray:
+    """Rows of the parity samples that a set of sensors is tried on: all, or every fourth for an incomplete set.
+
+    Every fourth, so that known and unknown cameras are among them.
+    """
+    return np.arange(COMPLETE)[:: 1 if len(subset) == len(MODALITIES) else COMPLETE // INCOMPLETE]
+
+
 def batches_of_subsets(images: ParityImages) -> list[ParityBatch]:
     """All samples with all sensors, then the first INCOMPLETE ones with every other set of sensors."""
     batches = []
     for subset in SUBSETS:
-        count = COMPLETE if len(subset) == len(MODALITIES) else INCOMPLETE
-        # every fourth sample, so that known and unknown cameras are among them
-        chosen = slice(None) if count == COMPLETE else slice(None, None, COMPLETE // INCOMPLETE)
-        pixels = images.images[chosen].copy()
+        chosen = samples_of(subset)
+        pixels = images.images[chosen]
         for i, modality in enumerate(MODALITIES):
             if modality not in subset:
                 pixels[:, i] = 0

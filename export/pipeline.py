@@ -17,14 +17,14 @@ from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
 from ..runtime.files import json_text, staged_folder
 from ..runtime.metadata import EMBEDDING, BundleMetadata
 from ..runtime.progress import Track, silent
-from ..train.evaluate import embed
 from ..train.models.mambapro import MambaPro
 from .describe import describe, stamp
 from .inference import inference_model
 from .onnx_graph import input_names, onnx_from_model, save_onnx
 from .parity import ParityReport, compare, require_parity
-from .parity_images import ParityBatch, batches_of_subsets, parity_images
+from .parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .plan import ExportOptions, ExportPlan, preprocessing_of
+from .reference import TorchReference
 from .trace import first_departure, trace_stages
 
 log = logging.getLogger("mambapro")
@@ -104,7 +104,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
         metadata = describe(model, options)
         _write_graph(model, options, metadata, stage / MODEL)
         batches = batches_of_subsets(images)
-        report, expected = _gate(options, model, stage / MODEL, batches, images.source, track)
+        report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
         (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
         (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
@@ -136,19 +136,20 @@ def _gate(
     options: ExportOptions,
     model: MambaPro,
     file: Path,
+    images: ParityImages,
     batches: list[ParityBatch],
-    source: str,
     track: Track,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
     """Compare, trace where asked or failed, and raise where the file is not PyTorch's equal."""
+    reference = TorchReference(model, images, track)
     backend = OnnxRuntimeBackend(file, device="cpu")
     report, expected = compare(
-        lambda batch: embed(model, batch.images, batch.cameras, batch.mask),
+        reference,
         lambda batch: backend.run({k: v for k, v in batch.feeds().items() if k in backend.inputs})[EMBEDDING],
         batches,
         precision=options.precision,
         limit=options.max_departure,
-        images=source,
+        images=images.source,
         provider=backend.provider,
         track=track,
     )

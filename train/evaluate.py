@@ -27,19 +27,23 @@ def embed(model: MambaPro, images: np.ndarray, cameras: np.ndarray, mask: np.nda
         cameras: int64 (B,).
         mask: float32 (B, 3), 0 where a sensor is missing: its image is zero after normalisation.
     """
-    device, training = next(model.parameters()).device, model.training
-    mean, std = (_channels(values, device) for values in (model.config.pixel_mean, model.config.pixel_std))
-    # (B, modality, channel, H, W)
-    x = (torch.from_numpy(images).to(device).permute(0, 1, 4, 2, 3).float() / 255 - mean) / std
-    if mask is not None:
-        x = x * torch.from_numpy(mask).to(device).view(*mask.shape, 1, 1, 1)
-    camera_ids = torch.from_numpy(np.asarray(cameras, dtype=np.int64)).to(device)
+    training = model.training
+    x = normalised(model, images, mask)
+    camera_ids = torch.from_numpy(np.asarray(cameras, dtype=np.int64)).to(x.device)
     model.eval()
     try:
         with torch.inference_mode():
             return model(x, camera_ids).float().cpu().numpy()
     finally:
         model.train(training)
+
+
+def normalised(model: MambaPro, images: np.ndarray, mask: np.ndarray | None = None) -> torch.Tensor:
+    """What `model` takes, on its device: uint8 (B, 3, H, W, 3) and mask as for `embed` -> (B, 3, 3 channels, H, W)."""
+    device = next(model.parameters()).device
+    mean, std = (_channels(values, device) for values in (model.config.pixel_mean, model.config.pixel_std))
+    x = (torch.from_numpy(images).to(device).permute(0, 1, 4, 2, 3).float() / 255 - mean) / std
+    return x if mask is None else x * torch.from_numpy(mask).to(device).view(*mask.shape, 1, 1, 1)
 
 
 def torch_feature_function(model: MambaPro, batch_size: int = 32) -> FeatureFunction:

@@ -47,19 +47,20 @@ class MambaPro(nn.Module):
             camera_ids = torch.full((images.shape[0],), -1, dtype=torch.int64, device=images.device)
         self._check(images)
         tokens = self.backbone(images.transpose(0, 1), camera_ids)
-        class_tokens = tokens[:, :, 0]
-        fused = self.aggregation(tokens) if self.config.mamba else None
-        if not self.training:
-            return torch.cat(tuple(class_tokens), -1) if fused is None else fused
-        return self._training_outputs(class_tokens, fused)
+        return self._training_outputs(tokens) if self.training else self.feature(tokens)
 
-    def _training_outputs(self, class_tokens: Tensor, fused: Tensor | None) -> tuple[TrainingOutput, ...]:
+    def feature(self, tokens: Tensor) -> Tensor:
+        """Backbone tokens (3, B, 1 + patches, embed_dim) -> raw feature (B, 3 embed_dim)."""
+        return self.aggregation(tokens) if self.config.mamba else torch.cat(tuple(tokens[:, :, 0]), -1)
+
+    def _training_outputs(self, tokens: Tensor) -> tuple[TrainingOutput, ...]:
+        class_tokens = tokens[:, :, 0]
         # only one of the two is used, but the authors' checkpoints hold the BatchNorm statistics that both leave
         each = [self.backbone.head(token) for token in class_tokens]
         joint = self.concat_head(torch.cat(tuple(class_tokens), -1))
         outputs = [joint] if self.config.direct else each
-        if fused is not None:
-            outputs.append(self.fused_head(fused))
+        if self.config.mamba:
+            outputs.append(self.fused_head(self.feature(tokens)))
         return tuple(outputs)
 
     def _check(self, images: Tensor) -> None:
