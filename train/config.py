@@ -103,8 +103,7 @@ PRESETS: dict[str, TrainConfig] = {
     "msvr310": _VEHICLES,
     "tiny": TrainConfig(
         "tiny",
-        # A quarter of the scan's state halves the time of a step.
-        model=ModelSettings(size="tiny", image_size=(128, 64), frozen=False, overrides={"state": 4}),
+        model=ModelSettings(size="tiny", image_size=(128, 64), frozen=False),
         # From scratch the triplet loss pulls all features to one point before they mean anything, so the cross entropy
         # leads; small batches give more steps for the same number of images.
         solver=Solver(

@@ -112,13 +112,13 @@ def test_keys_and_shapes_are_the_authors(config: str) -> None:
 
 
 def test_initial_values_are_the_authors() -> None:
-    """Prompts zero, A = -1..-16, D = 1, step bias 0, Linear weights of deviation 0.02."""
+    """Prompts zero, A = -1, -2, ..., D = 1, step bias 0, Linear weights of deviation 0.02."""
     torch.manual_seed(0)
     model = build_model("tiny", image_size=SIZE, cameras=3, identities=5)
     space = model.aggregation.blocks[0].inter.scans.spaces[0]
 
     assert all((prompt == 0).all() for prompt in model.backbone.layers[0].prompt.tokens.values())
-    torch.testing.assert_close(space.decay()[3], -torch.arange(1.0, 17.0))
+    torch.testing.assert_close(space.decay()[3], -torch.arange(1.0, 5.0))
     assert (space.D == 1).all() and (space.dt_proj.bias == 0).all()
     assert model.backbone.layers[1].adapter.inner.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert model.fused_head.classifier.weight.std().item() == pytest.approx(0.001, rel=0.2)
@@ -146,3 +146,14 @@ class TestConfig:
         """InputError lists the sizes."""
         with pytest.raises(InputError, match=", ".join(SIZES)):
             build_model("huge")
+
+
+def test_training_leaves_statistics_in_every_neck(images: torch.Tensor) -> None:
+    """Both kinds of head see a training batch, whichever the loss reads: the authors' checkpoints hold both."""
+    for direct in (True, False):
+        model = build_model("tiny", image_size=SIZE, cameras=3, identities=5, direct=direct).train()
+
+        model(images, torch.zeros(4, dtype=torch.int64))
+
+        counts = [head.norm.num_batches_tracked.item() for head in (model.backbone.head, model.concat_head)]
+        assert counts == [3, 1]
