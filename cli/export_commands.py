@@ -10,8 +10,8 @@ import click
 from .console import emit, needs, track
 from .options import (
     DATASETS,
+    HELP,
     PATH,
-    ImageSize,
     data_option,
     dataset_option,
     device_options,
@@ -22,7 +22,7 @@ from .options import (
 )
 
 
-@click.command()
+@click.command(context_settings=HELP)
 @click.option("--ckpt", type=PATH, required=True, help="Checkpoint: the authors' .pth, or one of mambapro train.")
 @click.option("--fp16", is_flag=True, help="float16, with float32 where it is needed; default is float32.")
 @click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-fp16.mambapro beside the checkpoint.")
@@ -71,22 +71,18 @@ def check(bundle: Path, device: str, allow_fallback: bool, as_json: bool) -> Non
 @click.command()
 @click.argument("bundles", type=PATH, nargs=-1, required=True)
 @click.option("--ckpt", type=PATH, required=True, help="The checkpoint the bundles were exported from.")
-@click.option("--image-size", type=ImageSize(), help="Height x width, for the authors' files; default: --dataset's.")
 @data_option
 @dataset_option
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Timed runs of each.")
+@switch_options
 @json_option
 def compare(
-    bundles: tuple[Path, ...],
-    ckpt: Path,
-    image_size: tuple[int, int] | None,
-    data: Path,
-    dataset: str,
-    runs: int,
-    as_json: bool,
+    bundles: tuple[Path, ...], ckpt: Path, data: Path, dataset: str, runs: int, as_json: bool, **values: Any
 ) -> None:
     """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run."""
     with needs("export"):
         from ..export.compare import compare_bundles
 
-    emit(compare_bundles(ckpt, bundles, data, dataset, image_size=image_size, runs=runs, track=track), as_json)
+    switches, size = given_switches(values), values.pop("image_size")
+    report = compare_bundles(ckpt, bundles, data, dataset, image_size=size, switches=switches, runs=runs, track=track)
+    emit(report, as_json)

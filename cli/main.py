@@ -3,19 +3,21 @@
 | code | meaning |
 |---|---|
 | 0 | done |
+| 1 | a training cannot go on |
 | 2 | the command was given something it cannot use |
 | 3 | the machine lacks something: a package, a provider, disk space, memory |
 | 4 | the export failed |
 | 5 | the exported model does not return PyTorch's numbers |
 | 6 | an artifact loses more retrieval accuracy than allowed |
 | 7 | a checkpoint or bundle is corrupt, or made for something else |
-| 130, 143 | interrupted, terminated |
+| 128 + n | ended by signal n: 130 is Ctrl-C, 143 SIGTERM |
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -27,18 +29,19 @@ from ..errors import InputError, MambaProError, SetupError
 from .console import set_up_logging, stderr
 from .data_commands import synth
 from .export_commands import check, compare, export
+from .options import HELP
 from .runtime_commands import bench, environment, evaluate, extract
 from .train_commands import train
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(context_settings={**HELP, "max_content_width": 120})
 @click.version_option(__version__, prog_name="mambapro")
 @click.option("-v", "--verbose", is_flag=True, help="Say more, on standard error.")
 def cli(verbose: bool) -> None:
     """MambaPro: tri-modal re-identification from training to the edge.
 
-    Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 usage, 3 environment,
-    4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible.
+    Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 training stopped, 2 usage,
+    3 environment, 4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible, 128 + n ended by signal n.
     """
     set_up_logging(verbose)
 
@@ -59,7 +62,7 @@ def export_main() -> NoReturn:
 
 def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mambapro") -> int:
     """Run a command line and return its exit code; errors are printed, never raised."""
-    signal.signal(signal.SIGTERM, _terminate)
+    _catch_signals()
     set_up_logging(verbose=False)
     try:
         return int(command.main(list(arguments), name, standalone_mode=False) or 0)
@@ -68,19 +71,52 @@ def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mam
     except click.ClickException as error:
         error.show()
         return InputError.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
     except MambaProError as error:
+        if _signals:
+            # a library that was being imported swallowed the interrupt and failed over its own pieces
+            return _interrupted()
         _say(str(error))
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say("interrupted; nothing half-written was left behind.")
-        return 128 + signal.SIGINT
     except MemoryError:
         _say("out of memory. Close other programs, or take a machine with more.")
         return SetupError.exit_code
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            _say(str(error))
+            return SetupError.exit_code
         # whoever read our output has gone, which is their right
         sys.stderr.close()
         return 128 + signal.SIGPIPE
+
+
+#: Interrupts that arrived.
+_signals: list[int] = []
+
+
+def _catch_signals() -> None:
+    """End on signals like on exceptions, so that temporary files are removed."""
+    _signals.clear()
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # whoever ignores a signal (nohup) goes on ignoring it
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminate)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    _signals.append(number)
+    raise KeyboardInterrupt
+
+
+def _interrupted() -> int:
+    _say("interrupted; nothing half-written was left behind.")
+    return 128 + signal.SIGINT
 
 
 def _say(message: str) -> None:
@@ -88,5 +124,4 @@ def _say(message: str) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends like an exception, so that temporary files are removed."""
     sys.exit(128 + number)

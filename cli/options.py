@@ -12,6 +12,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATASETS = ("rgbnt201", "rgbnt100", "msvr310")
+HELP = {"help_option_names": ["-h", "--help"]}
 PATH = click.Path(path_type=Path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from ..train.evaluate import torch_feature_function
 from ..train.models.weights import load_checkpoint
+from .describe import feature_space_of
 from .plan import preprocessing_of
 
 _WARMUP = 3
@@ -74,6 +75,7 @@ def compare_bundles(
     dataset: str,
     *,
     image_size: tuple[int, int] | None = None,
+    switches: Mapping[str, Any] | None = None,
     runs: int = 20,
     track: Track = silent,
 ) -> Comparison:
@@ -84,14 +86,20 @@ def compare_bundles(
         ArtifactError: a corrupt checkpoint or bundle.
     """
     benchmark = read_benchmark(dataset, data)
-    model = load_checkpoint(checkpoint, image_size, default_image_size=benchmark_info(dataset).image_size)
+    usual = benchmark_info(dataset).image_size
+    model = load_checkpoint(checkpoint, image_size, default_image_size=usual, **(switches or {}))
     preprocessing = preprocessing_of(model.config)
     functions: dict[str, FeatureFunction] = {"PyTorch fp32": torch_feature_function(model)}
+    space = feature_space_of(model).id
     for path in bundles:
         extractor = Extractor(path, device="cpu")
-        if extractor.preprocessing != preprocessing:
-            raise InputError(f"{path} prepares images in another way than {checkpoint}: is it another model's bundle?")
-        functions[f"{path.name}"] = feature_function(extractor)
+        if extractor.fingerprint != space:
+            raise InputError(
+                f"{path} is of another feature space than {checkpoint}: it was exported from "
+                f"{extractor.metadata.checkpoint.file}, with other weights or other switches."
+            )
+        name = path.resolve().name
+        functions[str(path) if name in functions else name] = feature_function(extractor)
     measured = {name: _evaluate(benchmark, function, preprocessing, track) for name, function in functions.items()}
     times = _time_in_turns(functions, preprocessing, runs)
     return _comparison(benchmark, measured, times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -48,8 +49,6 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
     """Everything `metadata.json` says about an export whose parity has been proven."""
     config = model.config
     preprocessing = preprocessing_of(config)
-    sha256 = sha256_of(options.checkpoint)
-    settings = {key: value for key, value in config.to_json().items() if key not in _TRAINING_ONLY}
     dataset = options.dataset or model.trained_on.get("dataset")
     return BundleMetadata(
         name=options.checkpoint.stem,
@@ -62,13 +61,29 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
         cameras=config.cameras if config.sie_camera else 0,
         precision=Precision(options.precision, precision_map(options.precision)),
         artifacts=(Artifact(MODEL, ONNXRUNTIME, {"opset": OPSET, "custom_operators": "optional"}, VERIFIED),),
-        feature_space=FeatureSpace(fingerprint(sha256, preprocessing, settings)),
+        feature_space=feature_space_of(model),
         versions=_versions(),
-        checkpoint=Checkpoint(options.checkpoint.name, sha256),
+        checkpoint=Checkpoint(options.checkpoint.name, sha256_of(options.checkpoint)),
         git_commit=_git_commit(),
         datasets=(dataset,) if dataset else (),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def feature_space_of(model: MambaPro) -> FeatureSpace:
+    """What the model's features may be compared with."""
+    settings = {key: value for key, value in model.config.to_json().items() if key not in _TRAINING_ONLY}
+    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing_of(model.config), settings))
+
+
+def weights_sha256(model: MambaPro) -> str:
+    """Hash of the weights that make features, whatever file they came from; training heads do not count."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if "head." not in name and not name.endswith("num_batches_tracked"):
+            digest.update(f"{name} {tuple(value.shape)}".encode())
+            digest.update(value.contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _inputs(config: MambaProConfig) -> tuple[TensorInfo, ...]:

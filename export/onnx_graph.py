@@ -79,6 +79,8 @@ def _export(folded: InferenceModel) -> torch.onnx.ONNXProgram:
                 # a second round finds nothing in this graph and takes as long as the first
                 optimize_ir(program.model, num_iterations=1)
                 IdentityEliminationPass()(program.model)
+    except MemoryError:
+        raise
     except Exception as error:  # torch raises many kinds; all mean the same to the caller
         raise ExportError(f"torch.onnx.export failed: {type(error).__name__}: {error}") from error
     if program is None:

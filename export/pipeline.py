@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ import onnx
 
 from ..errors import InputError, SetupError
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
-from ..runtime.files import json_text, staged_folder
+from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
+from ..runtime.files import json_text, require_free, staged_folder
 from ..runtime.metadata import EMBEDDING, BundleMetadata
 from ..runtime.progress import Track, silent
 from ..train.models.mambapro import MambaPro
@@ -89,8 +90,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
         ExportError: torch could not export the model.
         ParityError: the exported file departs from PyTorch.
     """
-    if options.bundle.exists() and not options.overwrite:
-        raise InputError(f"{options.bundle} exists already. Choose another --output, or replace it with --overwrite.")
+    require_free(options.bundle.absolute(), options.overwrite, is_bundle)
     model = options.load_model()
     plan = _plan(options, model)
     log.info("%s", plan)
@@ -99,7 +99,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
     # read before the long part, so that a wrong folder is told at once
     cameras = model.config.cameras if model.config.sie_camera else 0
     images = parity_images(preprocessing, cameras, options.data, options.dataset)
-    with staged_folder(options.bundle, overwrite=options.overwrite) as stage:
+    with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
         log.info("exporting to ONNX")
         metadata = describe(model, options)
         _write_graph(model, options, metadata, stage / MODEL)
@@ -120,10 +120,19 @@ def _write_graph(model: MambaPro, options: ExportOptions, metadata: BundleMetada
     save_onnx(graph, path)
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle and nothing else, so that --overwrite may replace it."""
+    return {path.name for path in folder.iterdir()} <= set(REQUIRED) and (folder / METADATA).is_file()
+
+
 def _require_room(bundle: Path, plan: ExportPlan) -> None:
-    """The bundle's size is known beforehand: better to say so now than after a minute."""
+    """The bundle's place and size are known beforehand: better to say so now than after a minute."""
     needed = plan.exported_parameters * (2 if plan.precision == "fp16" else 4) * 1.1
     folder = next(parent for parent in bundle.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f"Cannot write {bundle}: {folder} is a file, not a folder. Choose another --output.")
+    if not os.access(folder, os.W_OK):
+        raise SetupError(f"Cannot write {bundle}: no permission in {folder}. Choose another --output.")
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise SetupError(

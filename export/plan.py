@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         precision_map(self.precision)
+        # os.path's does not raise for names that are too long
+        if not os.path.isfile(self.checkpoint):  # noqa: PTH113
+            raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
         if self.limit is not None and not 0 < self.limit <= 2:
             raise InputError(f"--max-departure must be between 0 and 2 (1 - cosine), not {self.limit}.")
         if self.dataset is not None:

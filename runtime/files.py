@@ -9,13 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SetupError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 def sha256_of(path: Path) -> str:
@@ -28,23 +29,64 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
+def _full_disk(target: Path) -> Iterator[None]:
+    """Say what a full disk means, whichever file it hits first."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise SetupError(
+            f"No room on the disk while writing {target}: {error.strerror}. "
+            "Free some space or choose another place. Nothing was left behind."
+        ) from error
+
+
+@contextmanager
+def _place(target: Path) -> Iterator[None]:
+    """Say why nothing can be put at `target`."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise SetupError(
-                f"No room on the disk while writing {target}: {error.strerror}. "
-                "Free some space or choose another place. Nothing was left behind."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise SetupError(f"Cannot write {target}: {error.strerror}. Choose another place.") from error
-        raise
+            raise
+        kind = SetupError if error.errno in _FORBIDDEN else InputError
+        raise kind(f"Cannot write {target}: {error.strerror or error}. Choose another place.") from error
 
 
-def _free_name(target: Path, overwrite: bool) -> None:
-    if (target.exists() or target.is_symlink()) and not overwrite:
-        raise InputError(f"{target} exists already. Choose another name, or replace it with --overwrite.")
+def make_folder(folder: Path) -> list[Path]:
+    """Create a folder with its parents; returns what was created, deepest first.
+
+    Raises:
+        InputError: a file stands in the way, or the name is impossible.
+        SetupError: no permission, or no room.
+    """
+    made: list[Path] = []
+    with _full_disk(folder), _place(folder):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def require_free(target: Path, overwrite: bool, replaceable: Callable[[Path], bool] | None = None) -> None:
+    """Raise InputError unless `target` may be written.
+
+    Something that exists needs `overwrite`; a folder that holds something must be what `replaceable` knows, so that
+    nobody's own files are ever replaced, and must not hold the working directory.
+    """
+    with _place(target):
+        if not os.path.lexists(target):
+            return
+        if not overwrite:
+            raise InputError(f"{target} exists already. Choose another name, or replace it with --overwrite.")
+        if not target.is_dir() or target.is_symlink():
+            return
+        foreign = any(target.iterdir()) and not (replaceable is not None and replaceable(target))
+    if foreign or Path.cwd().is_relative_to(target):
+        raise InputError(
+            f"{target} is a folder that holds other things, so it is not replaced. "
+            "Remove it yourself, or choose another name."
+        )
 
 
 def _remove(path: Path) -> None:
@@ -54,37 +96,53 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _remove_folders(made: list[Path]) -> None:
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
-def staged_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def staged_folder(
+    target: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    replaceable: Callable[[Path], bool] | None = None,
+) -> Iterator[Path]:
     """A temporary folder beside `target` that becomes `target` when the block ends well.
 
-    On any exception, Ctrl-C included, the temporary folder is removed and `target` is as before.
-    With `overwrite` an existing target is replaced only after the new one is complete.
+    On any exception, Ctrl-C included, the temporary folder is removed and everything is as before. With `overwrite` an
+    existing target is replaced only after the new one is complete, and only if `replaceable` knows it as ours.
 
     Raises:
-        InputError: `target` exists and `overwrite` is false.
+        InputError: `target` exists and may not be replaced, or cannot be a folder.
         SetupError: no room or no permission.
     """
     target = Path(os.path.abspath(target))
-    _free_name(target, overwrite)
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
-        try:
-            stage.chmod(0o755)
+    require_free(target, overwrite, replaceable)
+    made = make_folder(target.parent)
+    stage: Path | None = None
+    try:
+        with _full_disk(target):
+            with _place(target):
+                stage = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent))
+                stage.chmod(0o755)
             yield stage
-            _free_name(target, overwrite)
-            _swap(stage, target)
-        except BaseException:
+            require_free(target, overwrite, replaceable)
+            with _place(target):
+                _swap(stage, target)
+    except BaseException:
+        if stage is not None:
             _remove(stage)
-            raise
+        _remove_folders(made)
+        raise
 
 
 def _swap(stage: Path, target: Path) -> None:
-    if not (target.exists() or target.is_symlink()):
+    if not os.path.lexists(target):
         os.rename(stage, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent)) / target.name
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".old", dir=target.parent)) / target.name
     os.rename(target, old)
     try:
         os.rename(stage, target)
@@ -99,23 +157,29 @@ def write_atomically(target: str | os.PathLike[str], write: Callable[[Path], Any
     """Call `write(temporary path)`, then rename the result to `target`.
 
     Raises:
-        InputError: `target` exists and `overwrite` is false.
+        InputError: `target` exists and `overwrite` is false, is a folder, or cannot be a file.
         SetupError: no room or no permission.
     """
     target = Path(os.path.abspath(target))
-    _free_name(target, overwrite)
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+    require_free(target, overwrite)
+    made = make_folder(target.parent)
+    temporary: Path | None = None
+    try:
+        with _full_disk(target):
+            with _place(target):
+                name = f".{target.stem[:100]}."
+                handle, path = tempfile.mkstemp(prefix=name, suffix=target.suffix, dir=target.parent)
+                os.close(handle)
+                temporary = Path(path)
             write(temporary)
-            temporary.chmod(0o644)
-            os.replace(temporary, target)
-        except BaseException:
+            with _place(target):
+                temporary.chmod(0o644)
+                os.replace(temporary, target)
+    except BaseException:
+        if temporary is not None:
             temporary.unlink(missing_ok=True)
-            raise
+        _remove_folders(made)
+        raise
 
 
 def json_text(value: Any) -> str:

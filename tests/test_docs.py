@@ -38,6 +38,11 @@ def test_every_option_in_the_readme_exists() -> None:
         assert set(re.findall(r"(?<!\S)--[\w-]+", arguments)) <= known, name
 
 
+def test_no_output_is_left_out() -> None:
+    """Every command in the README stands with its real output, none with a placeholder."""
+    assert re.findall(r"^[A-Z]+_OUTPUT$", README, re.MULTILINE) == []
+
+
 def test_the_map_of_folders_is_complete() -> None:
     """Every folder of the package stands in the README's map."""
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}

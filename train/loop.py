@@ -18,6 +18,7 @@ from ..errors import InputError, TrainingError
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.data.sample import Benchmark
 from ..runtime.evaluate import evaluate_benchmark
+from ..runtime.files import make_folder
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from .config import TrainConfig
@@ -263,7 +264,7 @@ class _Trainer:
 def _output_folder(folder: Path, overwrite: bool) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
         raise InputError(f"{folder} exists already. Choose another --out, or replace it with --overwrite.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     # Should this run fail, nothing of an earlier one may pass for its result.
     for name in ("best.pth", "last.pth", "log.csv"):
         (folder / name).unlink(missing_ok=True)

@@ -187,7 +187,7 @@ class TestUsage:
             (["export"], "--ckpt"),
             (["export", "--ckpt", "none.pth"], "No checkpoint at none.pth"),
             (["export", "--ckpt", "none.pth", "--image-size", "256"], "256x128"),
-            (["export", "--ckpt", "none.pth", "--max-departure", "-1"], "between 0 and 2"),
+            (["export", "--ckpt", __file__, "--max-departure", "-1"], "between 0 and 2"),
             (["bench", "none", "--batch", "1;2"], "commas"),
             (["check", "none"], "does not exist"),
             (["train", "--config", "tyni", "--data", "d", "--dataset", "rgbnt201", "--out", "o"], "tiny"),

@@ -132,7 +132,7 @@ class TestNothingIsLeft:
     def test_overwrite_replaces(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         """With overwrite the old folder gives way to a complete bundle, and no temporary name remains."""
         (tmp_path / "out.mambapro").mkdir()
-        (tmp_path / "out.mambapro" / "old").write_text("gone")
+        (tmp_path / "out.mambapro" / "metadata.json").write_text("of an older bundle")
 
         export_bundle(ExportOptions(tiny_checkpoint, output=tmp_path / "out.mambapro", overwrite=True))
 
@@ -140,6 +140,32 @@ class TestNothingIsLeft:
         assert {path.name for path in (tmp_path / "out.mambapro").iterdir()} == {
             *("model.onnx", "metadata.json", "golden.npz", "parity.json", "SHA256SUMS")
         }
+
+    def test_a_folder_of_other_things(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        """Overwriting replaces bundles only: a folder with anything else in it is refused and stays."""
+        (tmp_path / "out.mambapro").mkdir()
+        (tmp_path / "out.mambapro" / "metadata.json").write_text("{}")
+        (tmp_path / "out.mambapro" / "precious").write_text("kept")
+
+        self.fails(tiny_checkpoint, tmp_path, InputError, "holds other things", overwrite=True)
+
+        assert (tmp_path / "out.mambapro" / "precious").read_text() == "kept"
+
+    def test_folders_made_on_the_way(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        """Parents that were created for the output are removed again when the export fails."""
+        options = ExportOptions(tiny_checkpoint, "fp16", tmp_path / "new" / "deep" / "x.mambapro", limit=1e-13)
+
+        with pytest.raises(ParityError):
+            export_bundle(options)
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_an_output_under_a_file(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        """InputError when the output would have to be inside a file."""
+        (tmp_path / "file").touch()
+
+        with pytest.raises(InputError, match="is a file, not a folder"):
+            export_bundle(ExportOptions(tiny_checkpoint, output=tmp_path / "file" / "x.mambapro"))
 
     def test_a_full_disk_beforehand(
         self, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -260,10 +286,16 @@ class TestOptions:
             ({"dataset": "market1501"}, "rgbnt201"),
         ],
     )
-    def test_impossible_ones_are_refused(self, options: dict, message: str) -> None:
+    def test_impossible_ones_are_refused(self, options: dict, message: str, tiny_checkpoint: Path) -> None:
         """InputError that names what is allowed."""
         with pytest.raises(InputError, match=message):
-            ExportOptions(Path("x.pth"), **options)
+            ExportOptions(tiny_checkpoint, **options)
+
+    @pytest.mark.parametrize("name", (".", "", "none.pth", "x" * 300 + ".pth"))
+    def test_a_checkpoint_that_is_no_file(self, name: str) -> None:
+        """InputError for a folder, nothing, and a name no file system takes."""
+        with pytest.raises(InputError, match="No checkpoint at"):
+            ExportOptions(Path(name))
 
     def test_data_needs_a_dataset(self, tiny_checkpoint: Path) -> None:
         """InputError when a folder is given without the benchmark's name."""

@@ -42,9 +42,13 @@ def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool 
         if theirs.startswith(_TOWER) and "adapter" not in theirs
     }
     state = model.state_dict()
+    # all of them first: a file that does not fit must not leave a model half filled
+    values = {
+        ours: _entry(weights, f"visual.{theirs}", state[ours], model.config.grid) for theirs, ours in tower.items()
+    }
     with torch.no_grad():
-        for theirs, ours in tower.items():
-            state[ours].copy_(_entry(weights, f"visual.{theirs}", state[ours], model.config.grid))
+        for ours, value in values.items():
+            state[ours].copy_(value)
 
 
 def _entry(weights: Mapping[str, Tensor], key: str, target: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -52,6 +56,9 @@ def _entry(weights: Mapping[str, Tensor], key: str, target: Tensor, grid: tuple[
         raise ArtifactError(f"These are no CLIP ViT weights in OpenAI's layout: {key} is missing.")
     value = weights[key].float()
     if key.endswith("positional_embedding"):
+        side = round(max(len(value) - 1, 0) ** 0.5) if value.dim() == 2 else 0
+        if not side or 1 + side * side != len(value):
+            raise ArtifactError(f"CLIP's {key} has shape {tuple(value.shape)}, which is no table of a square grid.")
         value = resize_positions(value, grid)
     if value.shape != target.shape:
         raise ArtifactError(
@@ -86,7 +93,10 @@ def _from_file(path: Path, allow_torchscript: bool) -> Mapping[str, Tensor]:
             f"{path} is a TorchScript archive: reading it runs code from the file. If you trust it, allow that with "
             "--clip-torchscript (allow_torchscript=True); or convert it to a plain state dict once."
         )
-    return torch.jit.load(str(path), map_location="cpu").state_dict()
+    try:
+        return torch.jit.load(str(path), map_location="cpu").state_dict()
+    except (RuntimeError, OSError) as error:
+        raise ArtifactError(f"{path} is a damaged TorchScript archive. Copy or download it again.") from error
 
 
 def _is_torchscript(path: Path) -> bool:

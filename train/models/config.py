@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...errors import InputError
+from ...plugins.selective_scan.schema import MAX_STATE
 
 #: CLIP's rule: a head is 64 wide, so the width tells the number of heads.
 HEAD_WIDTH = 64
+#: Larger numbers of layers are a damaged file, not a model.
+_LARGEST = {"depth": 1000, "aggregation_depth": 1000, "state": MAX_STATE}
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class MambaProConfig:
     pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         height, width = self.image_size
         if height < self.patch_size or width < self.patch_size:
             raise InputError(f"Image size {height}x{width} is smaller than one patch of {self.patch_size} pixels.")
@@ -60,6 +65,23 @@ class MambaProConfig:
             raise InputError(f"Backbone width must be a multiple of {HEAD_WIDTH}, got {self.width}.")
         if self.sie_camera and not self.cameras:
             raise InputError("sie_camera needs at least one camera; set cameras, or sie_camera to false.")
+
+    def _check_numbers(self) -> None:
+        if not isinstance(self.image_size, tuple) or len(self.image_size) != 2:
+            raise InputError(f"image_size must be (height, width) in pixels, not {self.image_size!r}.")
+        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
+        sizes |= {"image height": self.image_size[0], "image width": self.image_size[1]}
+        for name, value in sizes.items():
+            least = 0 if name == "cameras" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST.get(name, 10**6):
+                limit = _LARGEST.get(name, 10**6)
+                raise InputError(f"{name} must be a whole number from {least} to {limit}, not {value!r}.")
+        if not isinstance(self.sie_coe, int | float) or not math.isfinite(self.sie_coe):
+            raise InputError(f"sie_coe must be a finite number, not {self.sie_coe!r}.")
+        for name in ("pixel_mean", "pixel_std"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or len(values) != 3 or not all(map(math.isfinite, values)):
+                raise InputError(f"{name} must be three finite numbers, not {values!r}.")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         # (3, batch, heads, tokens, head width)
-        q, k, v = self.in_proj(x).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.in_proj(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         x = self.attend(q, k, v)
         return self.out_proj(x.transpose(1, 2).reshape(batch, tokens, width))
 

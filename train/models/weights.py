@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError
-from .config import MambaProConfig
+from .config import HEAD_WIDTH, MambaProConfig
 from .mambapro import MambaPro
 from .names import key_pairs
 from .tensor_files import read_tensors, write_tensors
@@ -50,8 +50,12 @@ def load_checkpoint(
     path = Path(path)
     if unknown := sorted(set(switches) - set(SWITCHES)):
         raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {', '.join(SWITCHES)}.")
+    for size in (image_size, default_image_size):
+        _check_image_size(size)
     file = read_tensors(path)
     tensors = {key.removeprefix("module."): value for key, value in file.tensors.items()}
+    if len(tensors) != len(file.tensors):
+        raise ArtifactError(f"{path} holds the same key with and without 'module.' in front. Save it again.")
     if file.header:
         config, names = _stored_config(file.header, image_size, path), {}
     else:
@@ -99,6 +103,13 @@ def save_checkpoint(
         raise InputError(f"Unknown layout {layout!r}; there are 'mambapro' and 'authors'.")
 
 
+def _check_image_size(size: Any) -> None:
+    if size is None:
+        return
+    if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise InputError(f"image_size must be (height, width) in pixels, such as (256, 128), not {size!r}.")
+
+
 def _empty_model(config: MambaProConfig) -> MambaPro:
     """A model whose tensors have shapes but no memory: the checkpoint's become its own."""
     with torch.device("meta"):
@@ -111,7 +122,11 @@ def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None
             f"{path} is a checkpoint of format {header.get('version')!r}; this version reads {FORMAT_VERSION}. "
             "Update mambapro, or save the checkpoint again with this version."
         )
-    config = MambaProConfig.from_json(header["config"])
+    try:
+        config = MambaProConfig.from_json(header["config"])
+        dict(header.get("training", {}))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} has a damaged header: {error}. Copy it again, or save it again.") from error
     if image_size is not None and tuple(image_size) != config.image_size:
         raise InputError(
             f"{path} was trained at {_size(config.image_size)} (height x width), not {_size(image_size)}. "
@@ -157,11 +172,17 @@ def _config_from_shapes(
     sizes: dict[str, Any] = {
         field: tensors[key].shape[axis]
         for field, (key, axis) in places.items()
-        if key in tensors and tensors[key].dim() > axis
+        if key in tensors and tensors[key].dim() > axis and tensors[key].shape[axis] > 0
     }
-    cameras = tensors["BACKBONE.cv_embed"].shape[0] if "BACKBONE.cv_embed" in tensors else 0
+    if sizes.get("width", HEAD_WIDTH) % HEAD_WIDTH:
+        # no width a model can have: leave it to the list of misshapen keys
+        del sizes["width"]
+    table = tensors.get("BACKBONE.cv_embed")
+    cameras = 0 if table is None else MambaProConfig.cameras if table.dim() != 2 else table.shape[0]
+    if not cameras:
+        log.warning("%s has no camera embedding (BACKBONE.cv_embed); the model will not have one either", path.name)
     config = MambaProConfig(
-        image_size=(int(image_size[0]), int(image_size[1])),
+        image_size=(image_size[0], image_size[1]),
         depth=_count(tensors, "BACKBONE.base.transformer.resblocks.", MambaProConfig.depth),
         aggregation_depth=_count(tensors, "AAM.ma_block.", MambaProConfig.aggregation_depth),
         cameras=cameras,
@@ -175,14 +196,16 @@ def _config_from_shapes(
 
 def _count(tensors: Mapping[str, Tensor], prefix: str, default: int) -> int:
     """How many modules are numbered under `prefix`; none at all is reported as missing keys of the default."""
-    numbers = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
-    return 1 + max((int(number) for number in numbers if number.isdecimal()), default=default - 1)
+    names = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
+    numbers = {int(name) for name in names if name.isdecimal() and len(name) < 5}
+    # a number far from all others is a surplus key, not a model of a thousand layers
+    return 1 + max((number for number in numbers if number <= 2 * len(numbers)), default=default - 1)
 
 
 def _check_patches(config: MambaProConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
     positions = tensors.get("BACKBONE.base.positional_embedding")
     rows, columns = config.grid
-    if positions is not None and positions.shape[0] != 1 + rows * columns:
+    if positions is not None and positions.dim() == 2 and 1 < len(positions) != 1 + rows * columns:
         raise InputError(
             f"Image size {_size(config.image_size)} gives {rows} x {columns} = {rows * columns} patches of "
             f"{config.patch_size} pixels, but {path} has positions for {positions.shape[0] - 1}. "
@@ -194,7 +217,7 @@ def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path
     assumed = {name: getattr(config, name) for name in SWITCHES if name not in switches}
     if assumed:
         values = ", ".join(f"{name}={value}" for name, value in assumed.items())
-        log.info("%s does not hold these settings, so they are assumed: %s", path.name, values)
+        log.warning("%s does not hold these settings, so they are assumed: %s", path.name, values)
 
 
 def _check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
@@ -204,7 +227,7 @@ def _check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     for key in expected:
         if key in tensors and tensors[key].shape != expected[key].shape:
             problems.append(f"shape of {key}: {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}")
-        elif key in tensors and tensors[key].is_floating_point() != expected[key].is_floating_point():
+        elif key in tensors and expected[key].is_floating_point() and not tensors[key].is_floating_point():
             problems.append(f"type of {key}: {tensors[key].dtype}, expected {expected[key].dtype}")
     if problems:
         shown = "\n  ".join(problems[:_SHOWN])

@@ -25,6 +25,7 @@ TEST_FROM = 301
 MOST_IDENTITIES = 300
 
 DEFAULT_IDENTITIES = (60, 40)
+_MARKER = "drawn.json"
 DEFAULT_VIEWS = 8
 #: Two digits in the file names.
 MOST_VIEWS = 99
@@ -120,7 +121,8 @@ def draw_benchmark(
     )
     placed: list[tuple[_Shot, tuple[str, ...]]] = [(shot, ("train",)) for shot in train]
     placed += [(shot, ("query", "gallery") if in_query(shot, views) else ("gallery",)) for shot in test]
-    with staged_folder(out, overwrite=overwrite) as stage:
+    # the notice marks what was drawn here: nothing else is ever replaced
+    with staged_folder(out, overwrite=overwrite, replaceable=lambda old: (old / _MARKER).is_file()) as stage:
         for shot, splits in track(placed, f"Drawing {info.title}", len(placed)):
             images = draw_sample(info.name, seed, shot.identity, shot.camera, shot.view)
             for folder in dict.fromkeys(_FOLDERS[info.name][split] for split in splits):
@@ -151,7 +153,7 @@ def _write_notice(root: Path, info: BenchmarkInfo, report: DrawnReport) -> None:
     facts = {"drawn": True, **report.to_json()}
     # Where it was drawn is nobody's business, and would make equal seeds differ.
     del facts["path"]
-    (root / "drawn.json").write_text(json_text(facts), encoding="utf-8")
+    (root / _MARKER).write_text(json_text(facts), encoding="utf-8")
     notice = _NOTICE.format(
         title=info.title,
         version=report.version,

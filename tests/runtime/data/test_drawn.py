@@ -169,14 +169,23 @@ class TestRefusals:
         assert contents(tmp_path).keys() == {"set/mine.txt"}
 
     def test_overwrite(self, tmp_path):
-        """With overwrite an existing folder is replaced as a whole."""
-        (tmp_path / "set").mkdir()
-        (tmp_path / "set" / "old.txt").write_text("old")
+        """With overwrite a drawn set is replaced as a whole."""
+        draw_benchmark(tmp_path / "set", "rgbnt201", identities=(1, 1), views=2)
 
         draw_benchmark(tmp_path / "set", "rgbnt100", identities=(1, 1), views=2, overwrite=True)
 
-        assert not (tmp_path / "set" / "old.txt").exists()
+        assert not (tmp_path / "set" / "RGBNT201").exists()
         assert len(read_benchmark("rgbnt100", tmp_path / "set").train) == 2
+
+    def test_overwrite_spares_what_was_not_drawn(self, tmp_path):
+        """A folder of somebody's own files is not replaced, overwrite or not."""
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "own.txt").write_text("kept")
+
+        with pytest.raises(InputError, match="holds other things"):
+            draw_benchmark(tmp_path / "set", "rgbnt100", identities=(1, 1), views=2, overwrite=True)
+
+        assert (tmp_path / "set" / "own.txt").read_text() == "kept"
 
     def test_interruption_leaves_nothing(self, tmp_path):
         """Ctrl-C in the middle leaves no folder, not even a hidden one."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from pathlib import Path
 
 import pytest
 import torch
-from mambapro.errors import ArtifactError, InputError
+from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.train.models.sizes import build_model
 from mambapro.train.models.weights import load_checkpoint, save_checkpoint
 
@@ -221,3 +222,92 @@ class TestDamage:
         """InputError when there is no such file."""
         with pytest.raises(InputError, match="No checkpoint at"):
             load_checkpoint(tmp_path / "none.pth", SIZE)
+
+
+class TestOddFiles:
+    @pytest.mark.parametrize(
+        "header",
+        (
+            {"version": 1},
+            {"version": 1, "config": 5},
+            {"version": 1, "config": {"width": "wide"}},
+            {"version": 1, "config": {"patch_size": 0}},
+            {"version": 1, "config": {"warp_drive": 1}},
+        ),
+    )
+    def test_a_damaged_header_is_told(self, header: dict, model: torch.nn.Module, tmp_path: Path) -> None:
+        """ArtifactError when what a file says of itself cannot be."""
+        torch.save({"mambapro": header, "state_dict": model.state_dict()}, tmp_path / "odd.pth")
+
+        with pytest.raises(ArtifactError, match="damaged header"):
+            load_checkpoint(tmp_path / "odd.pth")
+
+    def test_a_far_number_is_a_surplus_key(self, authors: Path) -> None:
+        """A stray key with a huge layer number is named at once; no model of that depth is built."""
+        path = edited(authors, lambda c: c.update({"BACKBONE.base.transformer.resblocks.999999999.x": torch.zeros(1)}))
+
+        with pytest.raises(ArtifactError, match=r"surplus: .*999999999"):
+            load_checkpoint(path, SIZE)
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("BACKBONE.cv_embed", torch.tensor(1.0)),
+            ("BACKBONE.base.conv1.weight", torch.zeros(129, 3, 16, 16)),
+            ("AAM.ma_block.0.SSM_intra.SSM_r_f.A_log", torch.zeros(0, 16)),
+        ],
+    )
+    def test_a_misshapen_sizing_key_is_named(self, key: str, value: torch.Tensor, authors: Path) -> None:
+        """A key that sizes are read from is named like any other when its shape cannot be."""
+        path = edited(authors, lambda content: content.update({key: value}))
+
+        with pytest.raises(ArtifactError, match="entries differ"):
+            load_checkpoint(path, SIZE)
+
+    def test_keys_with_and_without_prefix(self, authors: Path) -> None:
+        """ArtifactError when the same tensor stands twice."""
+        path = edited(authors, lambda c: c.update({"module.bottleneck.weight": c["bottleneck.weight"]}))
+
+        with pytest.raises(ArtifactError, match="with and without"):
+            load_checkpoint(path, SIZE)
+
+    @pytest.mark.parametrize("size", (64, (64,), (64, 32, 3), "64x32", (64.0, 32), (0, 32)))
+    def test_an_image_size_that_is_none(self, size: object, authors: Path) -> None:
+        """InputError for anything but two positive whole numbers."""
+        with pytest.raises(InputError, match="height, width"):
+            load_checkpoint(authors, size)
+
+    def test_float_counters_are_accepted(self, model: torch.nn.Module, authors: Path) -> None:
+        """A state dict that was turned into float as a whole loads; the counters are whole numbers again."""
+        path = edited(authors, lambda content: content.update({k: v.float() for k, v in content.items()}))
+
+        assert equal(load_checkpoint(path, SIZE), model)
+
+    @pytest.mark.parametrize("suffix", (".pth", ".safetensors"))
+    def test_a_full_disk_while_saving(self, suffix: str, model: torch.nn.Module, tmp_path: Path) -> None:
+        """SetupError when the file cannot be written whole, and the checkpoint of before survives."""
+        import resource
+
+        path = tmp_path / f"model{suffix}"
+        save_checkpoint(model, path)
+        before = path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+
+        try:
+            with pytest.raises(SetupError, match="No room on the disk"):
+                save_checkpoint(model, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, old)
+
+        assert path.read_bytes() == before
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+    def test_what_json_cannot_hold_is_refused(self, model: torch.nn.Module, tmp_path: Path) -> None:
+        """InputError when the training notes could not be read back, and no file."""
+        with pytest.raises(InputError, match="plain JSON"):
+            save_checkpoint(model, tmp_path / "m.pth", training={"map": torch.tensor(0.5)})
+
+        assert list(tmp_path.iterdir()) == []
