@@ -108,11 +108,14 @@ def _spread(samples: tuple[Sample, ...], count: int) -> list[Sample]:
 
 
 def samples_of(subset: tuple[str, ...]) -> np.ndarray:
-    """Rows of the parity samples that a set of sensors is tried on: all, or every fourth for an incomplete set.
+    """Rows of the parity samples that a set of sensors is tried on: all, or one in four for an incomplete set.
 
-    Every fourth, so that known and unknown cameras are among them.
+    Drawn samples take the cameras in turns, so each step goes one row further: all cameras are among them.
     """
-    return np.arange(COMPLETE)[:: 1 if len(subset) == len(MODALITIES) else COMPLETE // INCOMPLETE]
+    if len(subset) == len(MODALITIES):
+        return np.arange(COMPLETE)
+    step, rows = COMPLETE // INCOMPLETE, np.arange(INCOMPLETE)
+    return step * rows + rows % step
 
 
 def batches_of_subsets(images: ParityImages) -> list[ParityBatch]:

@@ -19,12 +19,14 @@ import pytest
 from mambapro.errors import InputError, ParityError, SetupError
 from mambapro.export import pipeline
 from mambapro.export.parity import LIMITS, ParityReport, SubsetParity, require_parity
+from mambapro.export.parity_images import batches_of_subsets, parity_images
 from mambapro.export.pipeline import export_bundle, plan_export
 from mambapro.export.plan import ExportOptions
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.preprocess import Preprocessing
 from onnx import numpy_helper
 
 
@@ -301,3 +303,14 @@ class TestOptions:
         """InputError when a folder is given without the benchmark's name."""
         with pytest.raises(InputError, match="--dataset"):
             export_bundle(ExportOptions(tiny_checkpoint, data=os.devnull))
+
+
+def test_incomplete_sets_see_every_camera() -> None:
+    """The samples of an incomplete set of sensors come from all cameras of a drawn benchmark, the unknown one too."""
+    images = parity_images(Preprocessing(64, 32, (0.5,) * 3, (0.5,) * 3), 4, None, None)
+
+    batches = batches_of_subsets(images)
+
+    assert [len(batch.images) for batch in batches] == [32, *[8] * 6]
+    assert all(set(batch.cameras) == {-1, 0, 1, 2, 3} for batch in batches)
+    assert all(not batch.images[:, 1].any() for batch in batches if "nir" not in batch.subset)
