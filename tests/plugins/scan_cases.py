@@ -69,7 +69,8 @@ KINDS: Mapping[str, Callable[[Arrays], None]] = {
     "normal": lambda arrays: None,
     "huge-steps": _scale("delta", 30.0, 60.0),
     "tiny-steps": _scale("delta", 3.0, -14.0),
-    "vanishing-steps": _chain(_scale("delta", 10.0, -60.0), _scale("D", 0.0)),
+    # steps down to 1e-40, y still within float16
+    "vanishing-steps": _chain(_scale("delta", 10.0, -60.0), _scale("D", 0.0), _scale("u", 1e4), _scale("C", 1e4)),
     "softplus-border": lambda arrays: arrays.update(
         delta=np.resize([19.5, 20.0, 20.5, -20.0], arrays["delta"].shape), delta_bias=arrays["delta_bias"] * 0
     ),
