@@ -1,6 +1,15 @@
-"""Maps the repository root to the package `mambapro`; everything else stands in pyproject.toml."""
+"""Maps the repository root to the package `mambapro` and compiles the CPU kernel of the selective scan.
 
-from setuptools import setup
+Everything else stands in pyproject.toml.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 FOLDERS = [
@@ -27,9 +36,47 @@ class BuildPackage(build_py):
         return [m for m in modules if package != "mambapro" or m[1] in ROOT_MODULES]
 
 
+SCAN = "plugins/selective_scan"
+#: The order is that of mambapro.plugins.selective_scan.cpu_op.SOURCES, which checks the fingerprint.
+SCAN_SOURCES = [
+    f"{SCAN}/csrc/{name}" for name in ("scan_cpu.cpp", "scan_cpu.h", "scan_cpu_kernel.inc", "scan_cpu_backward.inc")
+]
+
+
+def scan_kernel():
+    """A plain shared library, not a Python module: one file serves every version of Python."""
+    fingerprint = hashlib.sha256(b"".join(Path(path).read_bytes() for path in SCAN_SOURCES)).hexdigest()[:16]
+    return Extension(
+        "mambapro.plugins.selective_scan.libmambapro_scan_cpu",
+        sources=SCAN_SOURCES[:1],
+        depends=SCAN_SOURCES[1:],
+        define_macros=[("MAMBAPRO_SOURCE", f'"{fingerprint}"')],
+        # -Wno-psabi: vectors are passed between functions of one file only
+        extra_compile_args=["-std=c++17", "-O3", "-pthread", "-Wno-psabi"],
+        # with the C++ library inside, a wheel runs on systems older than the one that built it
+        extra_link_args=["-pthread"] + ["-static-libstdc++", "-static-libgcc"] * (sys.platform == "linux"),
+        language="c++",
+        # without a compiler the runtime still installs; what needs the kernel then says what to do
+        optional=True,
+    )
+
+
+class BuildKernel(build_ext):
+    def get_ext_filename(self, fullname):
+        return fullname.replace(".", "/") + ".so"
+
+
+class AnyPython(bdist_wheel):
+    """The wheel depends on the platform, not on the version of Python."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
 setup(
     package_dir={"mambapro": "."},
     packages=["mambapro", *(f"mambapro.{folder}" for folder in FOLDERS)],
-    package_data={"mambapro": ["py.typed"]},
-    cmdclass={"build_py": BuildPackage},
+    package_data={"mambapro": ["py.typed"], "mambapro.plugins.selective_scan": ["csrc/*"]},
+    ext_modules=[scan_kernel()],
+    cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": AnyPython},
 )

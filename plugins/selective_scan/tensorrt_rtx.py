@@ -22,7 +22,7 @@ from ...errors import SetupError
 
 _LIBRARY = "libtensorrt_rtx.so"
 _PARSER = "libtensorrt_onnxparser_rtx.so"
-_PACKAGE, _BINDINGS, _WHEEL = "tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt_rtx_libs"
+PACKAGE, _BINDINGS, _WHEEL = "tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt_rtx_libs"
 _PREPARED: list[Path] = []
 
 
@@ -32,11 +32,13 @@ def import_tensorrt_rtx() -> Any:
     Raises:
         SetupError: it is not installed, or was imported before in the way that ends the process at the first plugin.
     """
-    if importlib.util.find_spec(_PACKAGE) is None:
-        raise SetupError("TensorRT-RTX is not installed (no module tensorrt_rtx); do: pip install 'mambapro[tensorrt-rtx]'.")
+    if importlib.util.find_spec(PACKAGE) is None:
+        raise SetupError(
+            "TensorRT-RTX is not installed (no module tensorrt_rtx); do: pip install 'mambapro[tensorrt-rtx]'."
+        )
     if not _PREPARED and sys.platform == "linux":
         _prepare()
-    return importlib.import_module(_PACKAGE)
+    return importlib.import_module(PACKAGE)
 
 
 def trap() -> str | None:

@@ -229,9 +229,14 @@ public:
     }
 };
 
-// Never destroyed: its threads may outlive the end of main(). A child of fork() has none of them and gets a new pool.
+// Never destroyed: its threads may outlive the end of main(). A child of fork() has none of them and gets a new pool;
+// OpenMP's threads are gone as well, and it would wait for them for ever.
 std::atomic<Pool *> pool{new Pool};
-void after_fork() { pool = new Pool; }
+std::atomic<bool> forked{false};
+void after_fork() {
+    pool = new Pool;
+    forked = true;
+}
 
 // The threads run this library's code until the process ends, so it must not be unloaded
 int keep_loaded() {
@@ -249,7 +254,8 @@ void run_tasks(int64_t count, int threads, void (*task)(void *, int64_t, int), v
     if (threads > count) threads = int(count);
     if (threads <= 1) return crew.work();
     // looked up at each call: PyTorch may be imported later than this library
-    if (void *gomp = dlsym(RTLD_DEFAULT, "GOMP_parallel")) {
+    void *gomp = forked ? nullptr : dlsym(RTLD_DEFAULT, "GOMP_parallel");
+    if (gomp) {
         reinterpret_cast<OpenMp>(gomp)([](void *p) { static_cast<Crew *>(p)->work(); }, &crew, unsigned(threads), 0);
     } else if (!pool.load()->run(crew, threads)) {
         crew.work();
@@ -412,6 +418,11 @@ int mambapro_scan_backward(const mambapro_scan_shape *shape, const void *dy, con
     call.dbias = ddelta_bias;
     return backward(call, chosen.load()->kernels[shape->type]);
 }
+
+#ifndef MAMBAPRO_SOURCE
+#define MAMBAPRO_SOURCE ""
+#endif
+const char *mambapro_scan_source(void) { return MAMBAPRO_SOURCE; }
 
 const char *mambapro_scan_instruction_set(void) { return chosen.load()->name; }
 

@@ -41,6 +41,10 @@ int mambapro_scan_backward(
     const void *delta_bias,
     void *du, void *ddelta, void *dA, void *dB, void *dC, void *dD, void *ddelta_bias);
 
+/* Fingerprint of the sources the library was compiled from (the macro MAMBAPRO_SOURCE), so that a library that was
+ * left behind by older sources is noticed. */
+const char *mambapro_scan_source(void);
+
 /* "avx512", "avx2", "neon" or "plain": what the calls use. */
 const char *mambapro_scan_instruction_set(void);
 

@@ -1,0 +1,4 @@
+/* The forward kernels with bf16 input and output; a file for each type, so that they compile in parallel. */
+#include "scan_forward.cuh"
+
+SCAN_FOR_EACH_INSTANCE(SCAN_FORWARD, mambapro::bf16, bf16)

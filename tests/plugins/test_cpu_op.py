@@ -1,0 +1,244 @@
+"""The CPU kernel over all cases, in every instruction set of this machine and every type."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from mambapro.errors import InputError, SetupError
+from mambapro.plugins.selective_scan import cpu_op
+from mambapro.plugins.selective_scan.schema import INPUTS, ScanShape
+from scan_cases import (
+    CASES,
+    GRADIENT_CASES,
+    GRADIENT_LIMIT,
+    LIMITS,
+    Case,
+    assert_close,
+    from_bfloat16,
+    output_gradient,
+    stored,
+    to_bfloat16,
+    wanted,
+    wanted_gradients,
+)
+
+SETS = cpu_op.instruction_sets()
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    """The instruction set belongs to the process: each test leaves it as it was."""
+    before = cpu_op.instruction_set()
+    yield
+    cpu_op.use_instruction_set(before)
+
+
+def size_of(case: Case) -> ScanShape:
+    return ScanShape(case.batch, case.length, case.channels, case.groups, case.state)
+
+
+def addresses(arrays: dict[str, np.ndarray]) -> list[int]:
+    return [arrays[name].ctypes.data for name in INPUTS]
+
+
+def contiguous(case: Case, kind: str) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array) for name, array in stored(case, kind).items()}
+
+
+def forward(case: Case, kind: str, threads: int = 2) -> np.ndarray:
+    """y as it is stored: bfloat16 as uint16."""
+    arrays = contiguous(case, kind)
+    y = np.full_like(arrays["u"], 7)
+    cpu_op.forward(size_of(case), kind, threads, addresses(arrays), y.ctypes.data)
+    return y
+
+
+def backward(case: Case, kind: str, threads: int = 2) -> dict[str, np.ndarray]:
+    """Gradients by name, as they are stored."""
+    arrays = contiguous(case, kind)
+    dy = output_gradient(case)
+    dy = to_bfloat16(dy) if kind == "bfloat16" else dy.astype(kind)
+    gradients = {name: np.full_like(arrays[name], 7) for name in INPUTS}
+    cpu_op.backward(size_of(case), kind, threads, dy.ctypes.data, addresses(arrays), addresses(gradients))
+    return gradients
+
+
+def numbers(array: np.ndarray, kind: str) -> np.ndarray:
+    """What an array stands for, as float64."""
+    values = from_bfloat16(array) if kind == "bfloat16" and array.dtype == np.uint16 else array
+    return values.astype(np.float64)
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize("instructions", SETS)
+class TestNumbers:
+    @pytest.mark.parametrize("case", CASES, ids=str)
+    def test_forward(self, case: Case, instructions: str, kind: str) -> None:
+        """y agrees with the definition; NaN and infinities stand where the definition has them."""
+        cpu_op.use_instruction_set(instructions)
+
+        found = forward(case, kind)
+
+        assert_close(numbers(found, kind), wanted(case, kind), LIMITS[kind])
+
+    @pytest.mark.parametrize("case", GRADIENT_CASES, ids=str)
+    def test_backward(self, case: Case, instructions: str, kind: str) -> None:
+        """The gradients of all seven inputs agree with the definition."""
+        cpu_op.use_instruction_set(instructions)
+
+        found = backward(case, kind)
+
+        expected = wanted_gradients(case, kind)
+        for name in INPUTS:
+            # what is stored in half precision is rounded to it
+            exact = kind == "float64" or found[name].dtype == np.float32
+            limit = {"float64": 1e-10}.get(kind, GRADIENT_LIMIT) if exact else LIMITS[kind]
+            assert_close(numbers(found[name], kind), expected[name], limit, f"gradient of {name}")
+
+
+class TestThreads:
+    @pytest.mark.parametrize("case", [Case(1, 384, 1024), Case(3, 128, 192, 3), Case(2, 100, 40)], ids=str)
+    def test_results_do_not_depend_on_their_number(self, case: Case) -> None:
+        """One, two or seven threads return the same bits, forward and backward."""
+        y, gradients = forward(case, "float32", 1), backward(case, "float32", 1)
+
+        for threads in (2, 7, 0):
+            np.testing.assert_array_equal(forward(case, "float32", threads), y)
+            again = backward(case, "float32", threads)
+            for name in INPUTS:
+                np.testing.assert_array_equal(again[name], gradients[name], name)
+
+    def test_calls_from_several_threads_at_once(self) -> None:
+        """Callers do not disturb each other."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        case = Case(1, 200, 512)
+        alone = forward(case, "float32")
+
+        with ThreadPoolExecutor(8) as callers:
+            results = list(callers.map(lambda _: forward(case, "float32"), range(40)))
+
+        for y in results:
+            np.testing.assert_array_equal(y, alone)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    def test_a_forked_process_can_go_on(self) -> None:
+        """A child of fork has none of its parent's threads and still computes: data loaders fork."""
+        case = Case(1, 200, 512)
+        forward(case, "float32")
+
+        child = multiprocessing.get_context("fork").Process(target=_forward_in_child, args=(case,))
+        child.start()
+        child.join(60)
+
+        assert child.exitcode == 0
+
+    def test_own_threads_without_openmp(self) -> None:
+        """In a process without PyTorch the kernel's own threads do the work, and the process ends."""
+        code = (
+            "import numpy as np, sys\n"
+            "from mambapro.plugins.selective_scan import cpu_op\n"
+            "from mambapro.plugins.selective_scan.schema import ScanShape\n"
+            "a = [np.ones(n, np.float32) for n in (65536, 65536, 4096, 4096, 4096, 256, 256)]\n"
+            "y = [np.zeros(65536, np.float32) for _ in range(2)]\n"
+            "for i in range(50):\n"
+            "    for threads in (1, 4):\n"
+            "        cpu_op.forward(ScanShape(1, 256, 256, 1, 16), 'float32', threads, [x.ctypes.data for x in a],"
+            " y[threads // 4].ctypes.data)\n"
+            "assert (y[0] == y[1]).all() and y[0].any()\n"
+            "assert 'torch' not in sys.modules\n"
+        )
+
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+        assert done.returncode == 0, done.stderr
+
+
+def _forward_in_child(case: Case) -> None:
+    forward(case, "float32")
+    # skips what the parent's test session would do at exit
+    os._exit(0)
+
+
+class TestDenormals:
+    def test_decayed_states_cost_no_time(self) -> None:
+        """States that have decayed to nothing do not slow the scan down: denormal numbers would, fifty times."""
+        import time
+
+        case = Case(8, 256, 64)
+        arrays = contiguous(case, "float32")
+        arrays["u"][:, 1:] = 0
+        y = np.empty_like(arrays["u"])
+
+        def seconds(decay: float) -> float:
+            arrays["A"][:] = decay
+            times = []
+            for _ in range(7):
+                start = time.perf_counter()
+                cpu_op.forward(size_of(case), "float32", 1, addresses(arrays), y.ctypes.data)
+                times.append(time.perf_counter() - start)
+            return min(times)
+
+        assert seconds(-3.0) / seconds(-0.05) < 3
+
+    def test_the_callers_mode_is_kept(self) -> None:
+        """Flushing ends with the call: the caller's denormal numbers stay what they are."""
+        tiny = np.array([1e-40], np.float32)
+
+        forward(Case(1, 3, 16), "float32", 1)
+
+        assert (tiny * np.float32(0.5))[0] > 0
+
+
+class TestErrors:
+    def test_sizes_outside_the_contract(self) -> None:
+        """The kernel refuses sizes the contract does not allow."""
+        with pytest.raises(SetupError, match="sizes outside"):
+            cpu_op.forward(ScanShape(1, 1, 4, 3, 1), "float32", 1, [0] * 7, 0)
+        with pytest.raises(SetupError, match="sizes outside"):
+            cpu_op.forward(ScanShape(1, 1, 4, 1, 65), "float32", 1, [0] * 7, 0)
+
+    def test_an_unknown_instruction_set(self) -> None:
+        """The names that can be used are told."""
+        with pytest.raises(InputError, match=SETS[-1]):
+            cpu_op.use_instruction_set("mmx")
+
+    def test_empty_sizes(self) -> None:
+        """No batch, tokens or channels: nothing is written, gradients of parameters are zero."""
+        for size in (ScanShape(0, 3, 4, 1, 2), ScanShape(2, 0, 4, 1, 2), ScanShape(2, 3, 0, 1, 2)):
+            arrays = [np.full(24, 7, np.float32) for _ in range(16)]
+            places = [array.ctypes.data for array in arrays]
+
+            cpu_op.forward(size, "float32", 2, places[:7], places[7])
+            cpu_op.backward(size, "float32", 2, places[8], places[:7], places[9:])
+
+            assert (arrays[7] == 7).all()
+            assert (arrays[11][: size.channels * size.state] == 0).all()
+
+    def test_a_library_of_other_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A library left behind by older sources is refused, not used."""
+        cpu_op._library.cache_clear()
+        monkeypatch.setattr(cpu_op, "source_fingerprint", lambda: "0" * 16)
+        try:
+            assert "compiled from other sources" in str(cpu_op.why_unavailable())
+        finally:
+            cpu_op._library.cache_clear()
+
+    def test_the_environment_chooses(self) -> None:
+        """MAMBAPRO_SCAN_INSTRUCTIONS names the instruction set; a wrong name is an error, not a fallback."""
+        code = "from mambapro.plugins.selective_scan import cpu_op; print(cpu_op.instruction_set())"
+
+        def run(name: str) -> subprocess.CompletedProcess[str]:
+            environment = {**os.environ, "MAMBAPRO_SCAN_INSTRUCTIONS": name}
+            return subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+            )
+
+        assert run(SETS[-1]).stdout.strip() == SETS[-1]
+        assert "does not run here" in run("mmx").stderr
