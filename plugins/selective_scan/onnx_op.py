@@ -68,7 +68,7 @@ def scan_model(io_type: str = "float32", opset: int = 20) -> onnx.ModelProto:
         io_type: of u, delta, B, C and y: "float32", "float16" or "bfloat16".
         opset: version of the standard operators, 18 or newer.
     """
-    shapes = dict.fromkeys(("u", "delta", OUTPUT), ("batch", "length", "channels"))
+    shapes: dict[str, tuple[str, ...]] = dict.fromkeys(("u", "delta", OUTPUT), ("batch", "length", "channels"))
     shapes |= dict.fromkeys(("B", "C"), ("batch", "length", "groups", "state"))
     shapes |= {"A": ("channels", "state"), "D": ("channels",), "delta_bias": ("channels",)}
     kind = {"float32": _FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}[io_type]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 import sysconfig
 from collections.abc import Sequence
@@ -18,13 +17,12 @@ from typing import Any
 
 from ...errors import InputError, SetupError
 from .. import compile as compiling
+from .. import cuda_compiler
 from . import tensorrt_registry
 
 FRONT = "library"
 NAME = "mambapro_selective_scan_tensorrt"
 FOLDER = Path(__file__).parent / "csrc"
-#: Compute capabilities it is built for unless told otherwise, as far as the compiler knows them.
-ARCHITECTURES = (75, 80, 86, 87, 89, 90, 100, 120)
 _HEADER = "NvInferRuntime.h"
 #: TensorRT-RTX has the plugin interfaces of this major version of TensorRT; its own headers call themselves 1.
 _RTX_MAJORS = (1, 11)
@@ -34,7 +32,7 @@ def available(trt: Any) -> str | None:
     """Why this front cannot be used with the module `trt`, or None. Nothing is built for the answer."""
     try:
         check_headers(trt, headers_version(include_folder()))
-        cuda_compiler()
+        cuda_compiler.nvcc()
     except (SetupError, InputError) as error:
         return str(error)
     return None
@@ -62,14 +60,14 @@ def build(include: Path | None = None, architectures: Sequence[int] | None = Non
 
     Args:
         include: TensorRT's headers; `include_folder()` if not given.
-        architectures: compute capabilities, 86 for 8.6; all of ARCHITECTURES if not given.
+        architectures: compute capabilities, 86 for 8.6; if not given those of cuda_compiler that nvcc knows.
 
     Raises:
         SetupError: headers or compiler are missing, or it does not compile.
         InputError: an architecture the compiler does not know.
     """
     headers = include_folder(include)
-    nvcc = cuda_compiler()
+    nvcc = str(cuda_compiler.nvcc())
     version = "{}.{}.{}".format(*headers_version(headers))
     flags = ["-std=c++17", "-O3", f"-isystem={headers}", f"-DMAMBAPRO_TENSORRT={version}", "--threads=2"]
     flags += ["-Xcompiler=-fPIC,-fvisibility=hidden", "-Xlinker=--exclude-libs,ALL,-z,defs", "-cudart=static"]
@@ -144,31 +142,14 @@ def check_headers(trt: Any, version: tuple[int, int, int]) -> None:
         )
 
 
-def cuda_compiler() -> str:
-    """Path of nvcc: `$CUDACXX`, `$CUDA_HOME/bin/nvcc`, the path, or the toolkit's usual place.
-
-    Raises:
-        SetupError: there is none.
-    """
-    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
-    places = (os.environ.get("CUDACXX"), f"{home}/bin/nvcc" if home else None, "nvcc", "/usr/local/cuda/bin/nvcc")
-    for place in places:
-        found = shutil.which(place) if place else None
-        if found:
-            return found
-    raise SetupError(
-        "no CUDA compiler found (looked for $CUDACXX, $CUDA_HOME/bin/nvcc, nvcc); install the CUDA toolkit."
-    )
-
-
 def _code_flags(nvcc: str, wanted: Sequence[int] | None) -> list[str]:
     """Machine code for every architecture, and PTX of the newest for those that come after."""
     said = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=False).stdout
     known = {int(number) for number in re.findall(r"compute_(\d+)", said)}
-    chosen = sorted(known.intersection(ARCHITECTURES) if wanted is None else wanted)
+    ours = {int(number) for number in cuda_compiler.ARCHITECTURES}
+    chosen = sorted(known & ours if wanted is None else wanted)
     if not chosen or not known.issuperset(chosen):
-        raise InputError(
-            f"{nvcc} compiles for {sorted(known)}, not for {sorted(set(chosen) - known) or 'any of ours'}."
-        )
+        refused = sorted(set(chosen or ours) - known)
+        raise InputError(f"{nvcc} compiles for compute capabilities {sorted(known)}, not for {refused}.")
     code = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in chosen]
     return [*code, f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}"]

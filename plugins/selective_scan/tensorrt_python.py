@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from . import tensorrt_registry
+from . import cuda_driver, tensorrt_registry
 from .cuda_kernels import LANES, lanes_for
-from .schema import INPUTS, MAX_STATE
+from .schema import MAX_STATE
 from .tensorrt_rules import (
     NAME,
     NAMESPACE,
@@ -121,11 +121,8 @@ class _Plugin:
         workspace: int,
         stream: int,
     ) -> None:
-        from . import cuda_driver
-
         shape = check_known_shapes([_known(x.dims) for x in input_descs])
-        kind = type_name(input_descs[0].type)
-        cuda_driver.forward(shape, kind, dict(zip(INPUTS, inputs, strict=True)), outputs[0], self.lanes, stream)
+        cuda_driver.forward(shape, type_name(input_descs[0].type), inputs, outputs[0], self.lanes, stream)
 
 
 class _Creator:

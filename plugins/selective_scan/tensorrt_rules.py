@@ -73,7 +73,13 @@ def check_known_shapes(shapes: Sequence[Sequence[int | None]]) -> ScanShape:
     for axis in ("batch", "length", "groups", "state"):
         sizes.setdefault(axis, 1)
     sizes.setdefault("channels", sizes["groups"])
-    return check_shapes({name: _filled(shape, _AXES[name], sizes) for name, shape in given.items()})
+    filled = {name: _filled(shape, _AXES[name], sizes) for name, shape in given.items()}
+    try:
+        return check_shapes(filled)
+    except InputError as error:
+        if not any(None in shape for shape in shapes):
+            raise
+        raise InputError(f"{error} (A size that is not known yet is shown as one that fits.)") from None
 
 
 def _filled(shape: Sequence[int | None], axes: Sequence[str], sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Drives the ahead-of-time plugin the way TensorRT's builder does, and prints what it answers as JSON.
 
-    python tensorrt_aot_probe.py FOLDER '{"kind": "HALF", "shape": [2, 7, 12, 3, 4]}'
+    python tensorrt_aot_probe.py FOLDER '[{"kind": "HALF", "shape": [2, 7, 12, 3, 4], "changes": {"B": "FLOAT"}}]'
 
 The plugin object and everything it calls are TensorRT's own Python code on stand-in libraries (tensorrt_on_stubs.py).
 Only dimension expressions, which are C++, are numbers here that know whether the builder would know them.
@@ -127,7 +127,7 @@ def main() -> None:
             answers.append(probe(trt, one["kind"], one["shape"], one.get("changes", {})))
         except InputError as error:
             answers.append({"error": str(error)})
-    print(json.dumps({"version": trt.__version__, "answers": answers}))
+    sys.stdout.write(json.dumps({"version": trt.__version__, "answers": answers}) + "\n")
 
 
 if __name__ == "__main__":

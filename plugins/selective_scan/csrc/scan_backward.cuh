@@ -2,7 +2,8 @@
  *
  * VERSION 1  Sixteen lanes per channel as in scan_forward.cuh. A block walks its channels forwards once and notes the
  *            states at the borders of tiles of 16 tokens, then walks backwards and computes the states of one tile
- *            again, in registers. Every number comes from a fixed order of additions: no atomics.
+ *            again, in registers. The decay factors are computed anew in each of the three passes: the exponential unit has
+ *            time for it, registers are scarce. Every sum has a fixed order: no atomics.
  * VERSION 2  dB and dC are sums over channels. The two channels of a warp are added with one shuffle for both (one
  *            half keeps dB, the other dC), the warps of a block in shared memory, the blocks by a second kernel.
  * VERSION 3  Blocks of 16 channels where there is one state per lane (8 otherwise, for the sake of shared memory):
@@ -68,19 +69,18 @@ struct Backward {
         }
     }
 
-    /* h over a tile; visit(t, h before, decay factors) is called before each token. */
+    /* h over a tile; visit(t, h) is called before each token. */
     template <class Visit>
-    SCAN_INLINE void forwards(const Shared &shared, const float4 (*steps)[2], int channel, float (&h)[STATES], Visit visit) const {
+    __device__ __forceinline__ void forwards(const Shared &shared, const float4 (*steps)[2], int channel, float (&h)[STATES], Visit visit) const {
 #pragma unroll
         for (int t = 0; t < TILE; t++) {
+            if (t % 4 == 0) __syncwarp(); /* for the compiler alone, see below */
             const float4 step = steps[t][channel];
-            float b[STATES], factor[STATES];
+            float b[STATES];
             read(shared.maps, t, false, b);
+            visit(t, h);
 #pragma unroll
-            for (int s = 0; s < STATES; s++) factor[s] = ex2(step.x * decay[s]);
-            visit(t, h, factor);
-#pragma unroll
-            for (int s = 0; s < STATES; s++) h[s] = fmaf(factor[s], h[s], step.y * b[s]);
+            for (int s = 0; s < STATES; s++) h[s] = fmaf(ex2(step.x * decay[s]), h[s], step.y * b[s]);
         }
     }
 };
@@ -152,7 +152,7 @@ __device__ __forceinline__ void scan_backward(
         __syncwarp();
         steps[k.lane][pair] = make_float4(own.d, own.d * own.u, 0.0f, 0.0f);
         __syncwarp();
-        k.forwards(shared, steps, pair, h, [](int, const float *, const float *) {});
+        k.forwards(shared, steps, pair, h, [](int, const float *) {});
 #pragma unroll
         for (int s = 0; s < STATES; s++) borders[((tile + 1) * STATES + s) * static_cast<int64_t>(THREADS)] = h[s];
         __syncthreads();
@@ -166,7 +166,7 @@ __device__ __forceinline__ void scan_backward(
         const int token = tile * TILE + k.lane;
         const int64_t at = (sample + token) * channels + channel;
         const bool there = inside && token < length;
-        if (tile > 0) staging.load((tile - 1) * TILE);
+        if (tile > 0 && STATES == 1) staging.load((tile - 1) * TILE);
         const Token<T> own(u, delta, dy, at, there, bias);
         __syncwarp();
         steps[k.lane][pair] = make_float4(own.d, own.d * own.u, own.dy, 0.0f);
@@ -174,15 +174,18 @@ __device__ __forceinline__ void scan_backward(
 #pragma unroll
         for (int s = 0; s < STATES; s++)
             h[s] = tile > 0 ? borders[(tile * STATES + s) * static_cast<int64_t>(THREADS)] : 0.0f;
-        float before[TILE][STATES], factors[TILE][STATES];
-        k.forwards(shared, steps, pair, h, [&](int t, const float *state_before, const float *factor) {
+        float before[TILE][STATES];
+        k.forwards(shared, steps, pair, h, [&](int t, const float *state_before) {
 #pragma unroll
-            for (int s = 0; s < STATES; s++) before[t][s] = state_before[s], factors[t][s] = factor[s];
+            for (int s = 0; s < STATES; s++) before[t][s] = state_before[s];
         });
         /* g B and A e, summed over the states: the lane's share */
         float gB[TILE], Ae[TILE];
 #pragma unroll
         for (int t = TILE - 1; t >= 0; t--) {
+            /* For the compiler alone: otherwise it sees that the factors are those it had, or loads all of B and C at
+             * once, and either way has too few registers. */
+            if (t % 4 == 3) __syncwarp();
             const float4 step = steps[t][pair];
             float b[STATES], c[STATES], dB[STATES], dC[STATES];
             k.read(shared.maps, t, false, b);
@@ -191,8 +194,9 @@ __device__ __forceinline__ void scan_backward(
 #pragma unroll
             for (int s = 0; s < STATES; s++) {
                 const float g = fmaf(c[s], step.z, carry[s]);
-                const float kept = factors[t][s] * before[t][s], e = kept * g;
-                carry[s] = factors[t][s] * g;
+                const float factor = ex2(step.x * k.decay[s]);
+                const float kept = factor * before[t][s], e = kept * g;
+                carry[s] = factor * g;
                 gB[t] = fmaf(g, b[s], gB[t]);
                 Ae[t] = fmaf(k.A[s], e, Ae[t]);
                 dA[s] = fmaf(step.x, e, dA[s]);
@@ -209,6 +213,8 @@ __device__ __forceinline__ void scan_backward(
         }
         sum_over_lanes<LANES>(gB, k.lane);
         sum_over_lanes<LANES>(Ae, k.lane);
+        /* with four states a lane has no registers to hold the next B and C any earlier */
+        if (tile > 0 && STATES > 1) staging.load((tile - 1) * TILE);
         const float draw = fmaf(own.u, gB[0], Ae[0]) * softplus_slope(own.raw);
         if (there) {
             du[at] = from_float<T>(fmaf(skip, own.dy, own.d * gB[0]));

@@ -94,7 +94,8 @@ class Creator final : public nvinfer1::IPluginCreatorV3One {
 public:
     // Fields other than `lanes` are passed over: ONNX attributes such as plugin_namespace arrive here too.
     nvinfer1::IPluginV3 *createPlugin(
-        const char *name, const nvinfer1::PluginFieldCollection *fields, nvinfer1::TensorRTPhase phase) noexcept override;
+        const char *name, const nvinfer1::PluginFieldCollection *fields,
+        nvinfer1::TensorRTPhase phase) noexcept override;
     // None is asked for: a parser warns about every one that an ONNX node lacks.
     const nvinfer1::PluginFieldCollection *getFieldNames() noexcept override { return &no_fields_; }
     const char *getPluginName() const noexcept override { return kPluginName; }

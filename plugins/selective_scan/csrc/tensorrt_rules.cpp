@@ -92,7 +92,8 @@ std::string type_error(int i, Kind kind, Kind scan, const std::string &given) {
         return kind == Kind::kFloat32 ? "" : start + "; it must be float32 whatever type u has.";
     if (i == 0)
         return kind == Kind::kOther ? start + "; allowed are float32, float16, bfloat16." : "";
-    return kind == scan ? "" : start + " but u is not; u, delta, B, C and y must be of one type.";
+    const bool same = kind == scan && kind != Kind::kOther;
+    return same ? "" : start + " but u is not; u, delta, B, C and y must be of one type.";
 }
 
 std::vector<int32_t> tactics(int64_t state) {

@@ -1,0 +1,219 @@
+"""Launches the CUDA kernels through the driver, on raw device addresses; no PyTorch, no TensorRT, no compiler.
+
+The caller has a CUDA context current on its thread, as PyTorch and TensorRT have; a stream is its handle as a number.
+Kernels are compiled by the driver from the package's PTX when they are first used in a context.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from ...errors import SetupError
+from .cuda_kernels import (
+    Launch,
+    backward_launches,
+    choose_lanes,
+    forward_launch,
+    kernel_ptx,
+    workspace_bytes,
+)
+from .schema import ScanShape
+
+__all__ = ["backward", "forward", "multiprocessors", "workspace_bytes"]
+_MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+#: Launches prepared for each thread; beyond it all are forgotten and prepared again.
+_PREPARED = 512
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The driver's library, initialised.
+
+    Raises:
+        SetupError: no driver, or no GPU it can use.
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise SetupError(f"no NVIDIA driver ({error}); CUDA kernels need one with its GPU.") from None
+    # without types ctypes would cut addresses to 32 bits
+    cuda.cuLaunchKernel.argtypes = [ctypes.c_void_p, *[ctypes.c_uint] * 7, *[ctypes.c_void_p] * 3]
+    code = cuda.cuInit(0)
+    if code:
+        raise SetupError(f"the NVIDIA driver has no GPU to use: {_words(cuda, code)}.")
+    return cuda
+
+
+def _words(cuda: ctypes.CDLL, code: int) -> str:
+    name = ctypes.c_char_p()
+    cuda.cuGetErrorString(code, ctypes.byref(name))
+    return f"{(name.value or b'unknown error').decode()} ({code})"
+
+
+def check(code: int, what: str) -> None:
+    """Raise SetupError for a code of the driver that is not 0."""
+    if code:
+        raise SetupError(f"selective scan: {what} failed: {_words(library(), code)}.")
+
+
+def _context() -> int:
+    """Handle of the context current on this thread.
+
+    Raises:
+        SetupError: there is none.
+    """
+    current = ctypes.c_void_p()
+    check(library().cuCtxGetCurrent(ctypes.byref(current)), "cuCtxGetCurrent")
+    if not current.value:
+        raise SetupError("selective scan: no CUDA context on this thread; touch a CUDA tensor of the device first.")
+    return current.value
+
+
+@cache
+def _multiprocessors(context: int) -> int:
+    device, count = ctypes.c_int(), ctypes.c_int()
+    check(library().cuCtxGetDevice(ctypes.byref(device)), "cuCtxGetDevice")
+    check(library().cuDeviceGetAttribute(ctypes.byref(count), _MULTIPROCESSORS, device), "cuDeviceGetAttribute")
+    return count.value
+
+
+def multiprocessors() -> int:
+    """Multiprocessors of the GPU whose context is current.
+
+    Raises:
+        SetupError: no driver or no context.
+    """
+    return _multiprocessors(_context())
+
+
+_loading = threading.Lock()
+
+
+def _function(context: int, kind: str, kernel: str) -> int:
+    """Handle of a kernel in a context, which must be current."""
+    with _loading:
+        return _loaded(context, kind, kernel)
+
+
+@cache
+def _loaded(context: int, kind: str, kernel: str) -> int:
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    # one kernel alone: the driver compiles all it is given
+    image = kernel_ptx(kind, kernel).encode() + b"\0"
+    check(library().cuModuleLoadData(ctypes.byref(module), image), f"loading the PTX of {kernel}")
+    check(library().cuModuleGetFunction(ctypes.byref(function), module, kernel.encode()), f"finding {kernel}")
+    assert function.value
+    return function.value
+
+
+class _Prepared:
+    """A launch of which only addresses and stream change; one for each thread, for its memory is written in place."""
+
+    def __init__(self, context: int, kind: str, launch: Launch, layout: str, sizes: Sequence[int]) -> None:
+        """layout: "a" for each argument that is an address, "i" for each int32, whose values are `sizes`."""
+        self.kernel = launch.kernel
+        self.function = _function(context, kind, launch.kernel)
+        self.dimensions = (*launch.grid, launch.threads, 1, 1, 0)
+        # eight bytes for each argument, and the table of where they are
+        self.values = (ctypes.c_uint64 * len(layout))()
+        start = ctypes.addressof(self.values)
+        self.arguments = (ctypes.c_void_p * len(layout))(*range(start, start + 8 * len(layout), 8))
+        self.addresses = [i for i, slot in enumerate(layout) if slot == "a"]
+        for i, size in zip((i for i, slot in enumerate(layout) if slot == "i"), sizes, strict=True):
+            self.values[i] = size
+        self.launch = library().cuLaunchKernel
+
+    def __call__(self, addresses: Sequence[int], stream: int) -> None:
+        values = self.values
+        for i, address in zip(self.addresses, addresses, strict=True):
+            values[i] = address
+        code = self.launch(self.function, *self.dimensions, stream, self.arguments, None)
+        if code:
+            check(code, f"launching {self.kernel}")
+
+
+_thread = threading.local()
+
+
+def _prepared(key: tuple[Any, ...]) -> Any:
+    try:
+        return _thread.launches.get(key)
+    except AttributeError:
+        _thread.launches = {}
+        return None
+
+
+def _remember(key: tuple[Any, ...], launches: Any) -> None:
+    if len(_thread.launches) >= _PREPARED:
+        _thread.launches.clear()
+    _thread.launches[key] = launches
+
+
+def forward(shape: ScanShape, kind: str, inputs: Sequence[int], y: int, lanes: int, stream: int) -> None:
+    """Enqueue a forward pass.
+
+    Args:
+        shape: the sizes; kind: the I/O type, "float32", "float16" or "bfloat16".
+        inputs: device addresses of u, delta, A, B, C, D, delta_bias; y: of the output. Contiguous arrays.
+        lanes: threads that share a channel, 1, 4 or 16; 0 chooses.
+        stream: handle of the stream, 0 for the default one.
+
+    Raises:
+        InputError: a type, state or number of lanes there is no kernel for.
+        SetupError: no driver, no context, or the launch failed.
+    """
+    if 0 in shape[:3]:
+        return
+    key = (_context(), shape, kind, lanes)
+    launch = _prepared(key)
+    if launch is None:
+        launch = _forward_launch(*key)
+        _remember(key, launch)
+    launch((*inputs, y), stream)
+
+
+def _forward_launch(context: int, shape: ScanShape, kind: str, lanes: int) -> _Prepared:
+    lanes = lanes or choose_lanes(shape, _multiprocessors(context))
+    return _Prepared(context, kind, forward_launch(shape, kind, lanes), "aaaaaaaiiiia", shape[1:])
+
+
+def backward(
+    shape: ScanShape, kind: str, dy: int, inputs: Sequence[int], gradients: Sequence[int], workspace: int, stream: int
+) -> None:
+    """Enqueue a backward pass; results are the same in every run.
+
+    Args:
+        shape, kind, inputs, stream: as in `forward`; dy: address of the output's gradient.
+        gradients: addresses of du, ddelta, dA, dB, dC, dD, ddelta_bias, which are written whole.
+        workspace: address of `workspace_bytes(shape)` bytes, aligned to 16.
+
+    Raises:
+        InputError, SetupError: as in `forward`.
+    """
+    if shape.channels == 0:
+        return
+    key = (_context(), shape, kind)
+    launches = _prepared(key)
+    if launches is None:
+        launches = _backward_launches(*key)
+        _remember(key, launches)
+    walk, add = launches
+    du, ddelta, dA, dB, dC, dD, dbias = gradients
+    if walk:
+        walk((dy, *inputs, workspace, du, ddelta), stream)
+    add((workspace, dA, dB, dC, dD, dbias), stream)
+
+
+def _backward_launches(context: int, shape: ScanShape, kind: str) -> tuple[_Prepared | None, _Prepared]:
+    if 0 in (shape.batch, shape.length):
+        # nothing to walk over; sums of no samples are the zeros that are wanted
+        shape = shape._replace(batch=0)
+    walk, add = backward_launches(shape, kind)
+    return (
+        _Prepared(context, kind, walk, "aaaaaaaaiiiiaaa", shape[1:]) if shape.batch else None,
+        _Prepared(context, kind, add, "aiiiiiaaaaa", shape),
+    )

@@ -1,0 +1,124 @@
+"""The selective scan in OpenVINO: a C++ extension on the CPU kernel, or the inlined function where there is none.
+
+The extension (csrc/openvino_extension.cpp) is compiled against the headers inside the installed openvino package, on
+first use or ahead by `build()`, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import SetupError
+from ..compile import cxx_compiler, shared_library
+
+if TYPE_CHECKING:
+    import onnx
+    import openvino
+
+NAME = "mambapro_selective_scan_openvino"
+_CSRC = Path(__file__).with_name("csrc")
+SOURCES = tuple(_CSRC / name for name in ("openvino_extension.cpp", "tensorrt_rules.cpp", "scan_cpu.cpp"))
+#: The kernel chooses its instructions when it runs: the flags must not name any.
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wno-psabi")
+
+#: How much longer the scans take as the inlined function: benchmarks/openvino_profile.py prints it.
+SLOWER = "5"
+
+logger = logging.getLogger("mambapro")
+
+
+def build() -> Path:
+    """Path of the extension for the installed openvino; compiled now, in about ten seconds, unless the cache holds it.
+
+    Raises:
+        SetupError: openvino, its headers or a C++ compiler are missing, or the compiler failed.
+    """
+    package = _package()
+    if not (package / "include" / "openvino").is_dir():
+        raise SetupError(f"the installed openvino has no C++ headers in {package / 'include'}; its pip package does.")
+    compiler = cxx_compiler()
+    flags = [*_FLAGS, *_abi(package), f"-DMAMBAPRO_OPENVINO={_version()}", f"-I{package / 'include'}"]
+    return shared_library(NAME, SOURCES, [*flags, *_links(package / "libs")], compiler)
+
+
+def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> openvino.Model:
+    """An ONNX model with SelectiveScan nodes, for `core.compile_model`.
+
+    The nodes run on the CPU kernel. Where the extension cannot be compiled they are replaced by their function, with a
+    warning: its scans are slower, and computed in the precision of the hint, which for the kernel is always float32.
+
+    Args:
+        model: path of an ONNX file, its bytes, or a model in memory with the function inside.
+
+    Raises:
+        SetupError: neither way is possible.
+    """
+    try:
+        core.add_extension(str(build()))
+    except SetupError as error:
+        logger.warning(
+            "The selective scan runs as its ONNX function in OpenVINO: the scans take about %s times as long, and "
+            "their precision is that of OpenVINO's hint, so compile with INFERENCE_PRECISION_HINT f32. The reason: %s",
+            SLOWER,
+            error,
+        )
+        return core.read_model(inlined(model).SerializeToString())
+    if isinstance(model, bytes):
+        return core.read_model(model)
+    if isinstance(model, (str, os.PathLike)):
+        return core.read_model(os.fspath(model))
+    return core.read_model(model.SerializeToString())
+
+
+def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
+    """The model in standard operators alone, with the types that OpenVINO wants inside the Scan.
+
+    Raises:
+        SetupError: onnx is not installed.
+    """
+    try:
+        import onnx
+        from onnx import inliner, shape_inference
+    except ImportError as error:
+        raise SetupError(f"onnx is needed to inline the selective scan ({error}): pip install onnx.") from error
+    if isinstance(model, bytes):
+        model = onnx.load_from_string(model)
+    elif isinstance(model, (str, os.PathLike)):
+        model = onnx.load(os.fspath(model))
+    # the inference is what types the body: OpenVINO takes no values of unknown type there
+    return shape_inference.infer_shapes(inliner.inline_local_functions(model), strict_mode=True)
+
+
+def _package() -> Path:
+    try:
+        import openvino
+    except ImportError as error:
+        raise SetupError(
+            f'openvino cannot be imported ({error}). Install it: pip install "mambapro[openvino]".'
+        ) from error
+    return Path(openvino.__file__).parent
+
+
+def _version() -> str:
+    """Version with the build number: a part of the cache's key."""
+    import openvino
+
+    return openvino.get_version()
+
+
+def _links(libraries: Path) -> list[str]:
+    """By full name: the package has them with their version alone. TBB is asked for the threads of the model."""
+    found = [path for pattern in ("libopenvino.so*", "libtbb.so*") for path in sorted(libraries.glob(pattern))[:1]]
+    return [f"-L{libraries}", *(f"-l:{path.name}" for path in found)]
+
+
+def _abi(package: Path) -> list[str]:
+    """Strings cross the border to OpenVINO, so they must be laid out as in the compiler that built it."""
+    config = package / "cmake" / "OpenVINOConfig.cmake"
+    text = config.read_text(encoding="utf-8") if config.is_file() else ""
+    found = re.search(r'set\(OpenVINO_GLIBCXX_USE_CXX11_ABI "([01])"\)', text)
+    return [f"-D_GLIBCXX_USE_CXX11_ABI={found[1]}"] if found else []
