@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 DATASET := rgbnt201
+# the CPU kernel of the scan is compiled when the package is installed
+KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
 SAY = @printf '\n== %s\n'
 
 .PHONY: help demo test lint clean
@@ -23,12 +25,12 @@ $(VENV)/made:
 	@$(PYTHON) -m venv $(VENV) || { echo 'error: $(PYTHON) cannot make environments (on Debian: install python3-venv)'; exit 1; }
 	@touch $@
 
-$(VENV)/demo: $(VENV)/made pyproject.toml setup.py
+$(VENV)/demo: $(VENV)/made pyproject.toml setup.py $(KERNEL)
 	$(SAY) 'installing mambapro with torch and ONNX Runtime (some GB; a minute or two)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,cpu]'
 	@touch $@
 
-$(VENV)/dev: $(VENV)/made pyproject.toml setup.py
+$(VENV)/dev: $(VENV)/made pyproject.toml setup.py $(KERNEL)
 	$(SAY) 'installing mambapro and its test tools (some GB; a minute or two)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -76,7 +76,7 @@ class AnyPython(bdist_wheel):
 setup(
     package_dir={"mambapro": "."},
     packages=["mambapro", *(f"mambapro.{folder}" for folder in FOLDERS)],
-    package_data={"mambapro": ["py.typed"], "mambapro.plugins.selective_scan": ["csrc/*"]},
+    package_data={"mambapro": ["py.typed"], "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"]},
     ext_modules=[scan_kernel()],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": AnyPython},
 )

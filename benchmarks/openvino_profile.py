@@ -20,11 +20,13 @@ import openvino
 from mambapro.plugins.selective_scan import openvino_op
 from mambapro.plugins.selective_scan.schema import OP_TYPE
 
-#: OpenVINO's name for a Scan, and for a whole one in the CPU's counters.
+#: What OpenVINO calls a Scan.
 _LOOPS = ("TensorIterator", "Loop")
+#: (height, width) where neither the file nor the caller says one.
+USUAL_SIZE = (256, 128)
 
 
-def onnx_model(path: Path | None, image_size: tuple[int, int]) -> onnx.ModelProto:
+def onnx_model(path: Path | None, image_size: tuple[int, int] | None) -> onnx.ModelProto:
     """The file's model, or the export of a checkpoint or of random weights."""
     if path is not None and path.suffix == ".onnx":
         return onnx.load(path)
@@ -35,9 +37,10 @@ def onnx_model(path: Path | None, image_size: tuple[int, int]) -> onnx.ModelProt
     from mambapro.train.models.mambapro import MambaPro
     from mambapro.train.models.weights import load_checkpoint
 
+    if path is not None:
+        return onnx_from_model(load_checkpoint(path, image_size, default_image_size=USUAL_SIZE))
     torch.manual_seed(0)
-    model = MambaPro(MambaProConfig(image_size=image_size)) if path is None else load_checkpoint(path, image_size)
-    return onnx_from_model(model.eval())
+    return onnx_from_model(MambaPro(MambaProConfig(image_size=image_size or USUAL_SIZE)).eval())
 
 
 def random_inputs(model: onnx.ModelProto, batch: int) -> dict[str, np.ndarray]:
@@ -106,12 +109,14 @@ def with_onnxruntime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> np
 
 @click.command(help=__doc__)
 @click.argument("model", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--image-size", nargs=2, type=int, default=(256, 128), show_default=True, help="Height and width.")
+@click.option("--image-size", nargs=2, type=int, help="Height and width, where the file does not hold it.")
 @click.option("--batch", default=1, show_default=True, help="Samples in a call.")
 @click.option("--runs", default=10, show_default=True, help="Calls that are counted.")
 @click.option("--threads", default=0, help="Threads of inference; 0 leaves it to OpenVINO.")
 @click.option("--hint", type=click.Choice(["f32", "bf16", "f16"]), default="f32", show_default=True, help="Precision.")
-def main(model: Path | None, image_size: tuple[int, int], batch: int, runs: int, threads: int, hint: str) -> None:
+def main(
+    model: Path | None, image_size: tuple[int, int] | None, batch: int, runs: int, threads: int, hint: str
+) -> None:
     """Print both profiles and the comparison."""
     graph = onnx_model(model, image_size)
     feeds = random_inputs(graph, batch)

@@ -30,6 +30,7 @@ from .console import set_up_logging, stderr
 from .data_commands import synth
 from .export_commands import check, compare, export
 from .options import HELP
+from .plugin_commands import plugins
 from .runtime_commands import bench, environment, evaluate, extract
 from .train_commands import train
 
@@ -46,7 +47,7 @@ def cli(verbose: bool) -> None:
     set_up_logging(verbose)
 
 
-for _command in (synth, train, export, check, compare, extract, evaluate, bench, environment):
+for _command in (synth, train, export, check, compare, extract, evaluate, bench, environment, plugins):
     cli.add_command(_command)
 
 

@@ -31,11 +31,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every module of the six folders and the three root modules, typed; no tests, no setup.py."""
+    """Every module of the six folders and the root's, the scan's kernel, sources and PTX; no tests, no setup.py."""
     folders = ("calib", "cli", "export", "plugins", "runtime", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
     wanted |= {f"mambapro/{name}" for name in ("__init__.py", "__main__.py", "errors.py", "py.typed")}
+    scan = ROOT / "plugins" / "selective_scan"
+    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in [*scan.glob("csrc/*"), *scan.glob("ptx/*")]}
+    wanted.add("mambapro/plugins/selective_scan/libmambapro_scan_cpu.so")
 
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
@@ -50,3 +53,9 @@ def test_wheel_has_both_commands_and_the_licence(wheel: zipfile.ZipFile) -> None
     assert "mambapro = mambapro.cli.main:main" in entries
     assert "mambapro-export = mambapro.cli.main:export_main" in entries
     assert any("LICENSE" in name for name in names)
+
+
+def test_wheel_serves_every_python_of_the_platform(wheel: zipfile.ZipFile) -> None:
+    """The kernel is no Python module: one wheel for all versions, one for each platform."""
+    assert "-py3-none-" in str(wheel.filename)
+    assert not str(wheel.filename).endswith("-any.whl")

@@ -73,7 +73,8 @@ def why_unavailable() -> str | None:
 
 def instruction_sets() -> list[str]:
     """Names of the instruction sets this machine can run, best first."""
-    library, names = _library(), []
+    library = _library()
+    names: list[str] = []
     while name := library.mambapro_scan_instruction_sets(len(names)):
         names.append(name.decode())
     return names
@@ -95,7 +96,7 @@ def use_instruction_set(name: str) -> None:
 
 def _use(library: ctypes.CDLL, name: str) -> None:
     if library.mambapro_scan_use(name.encode()):
-        names = []
+        names: list[str] = []
         while found := library.mambapro_scan_instruction_sets(len(names)):
             names.append(found.decode())
         raise InputError(f"selective scan: instruction set {name!r} does not run here; there are {', '.join(names)}.")

@@ -25,8 +25,8 @@ SOURCES = tuple(_CSRC / name for name in ("openvino_extension.cpp", "tensorrt_ru
 #: The kernel chooses its instructions when it runs: the flags must not name any.
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wno-psabi")
 
-#: How much longer the scans take as the inlined function: benchmarks/openvino_profile.py prints it.
-SLOWER = "5"
+#: How many times as long the scans take as the inlined function; benchmarks/openvino_profile.py measures it.
+SLOWER = "5 to 10"
 
 logger = logging.getLogger("mambapro")
 
@@ -49,7 +49,7 @@ def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx
     """An ONNX model with SelectiveScan nodes, for `core.compile_model`.
 
     The nodes run on the CPU kernel. Where the extension cannot be compiled they are replaced by their function, with a
-    warning: its scans are slower, and computed in the precision of the hint, which for the kernel is always float32.
+    warning: its scans are slower, and computed in the precision of the hint (the kernel's always in float32).
 
     Args:
         model: path of an ONNX file, its bytes, or a model in memory with the function inside.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError, SetupError
-from . import cpu_op
+from . import cpu_op, cuda_driver
 from .schema import INPUTS, ScanShape, check_shapes, check_types
 
 #: The kernels for CUDA tensors that `use_cuda_kernel` knows.
@@ -64,6 +64,8 @@ def _check(inputs: dict[str, Tensor]) -> None:
     if len(devices) > 1:
         places = ", ".join(f"{name} {x.device}" for name, x in inputs.items())
         raise InputError(f"selective scan: all inputs must be on one device, got {places}.")
+    if inputs["u"].is_cuda and inputs["u"].dtype == torch.float64:
+        raise InputError("selective scan: float64 runs on CPUs only; on CUDA give float32, float16 or bfloat16.")
 
 
 def _size(u: Tensor, B: Tensor) -> ScanShape:
@@ -108,6 +110,31 @@ def _backward_fake(
     dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
 ) -> list[Tensor]:
     return [_empty(x) for x in (u, delta, A, B, C, D, delta_bias)]
+
+
+@_forward.register_kernel("cuda")
+def _forward_cuda(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
+    inputs = [x.contiguous() for x in (u, delta, A, B, C, D, delta_bias)]
+    y = _empty(u)
+    with torch.cuda.device(u.device):
+        stream = torch.cuda.current_stream().cuda_stream
+        cuda_driver.forward(_size(u, B), _name(u), [x.data_ptr() for x in inputs], y.data_ptr(), 0, stream)
+    return y
+
+
+@_backward.register_kernel("cuda")
+def _backward_cuda(
+    dy: Tensor, u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
+) -> list[Tensor]:
+    dy, *inputs = (x.contiguous() for x in (dy, u, delta, A, B, C, D, delta_bias))
+    gradients = [_empty(x) for x in inputs]
+    size = _size(u, B)
+    addresses, results = ([x.data_ptr() for x in tensors] for tensors in (inputs, gradients))
+    with torch.cuda.device(u.device):
+        workspace = torch.empty(cuda_driver.workspace_bytes(size), dtype=torch.uint8, device=u.device)
+        stream = torch.cuda.current_stream().cuda_stream
+        cuda_driver.backward(size, _name(u), dy.data_ptr(), addresses, results, workspace.data_ptr(), stream)
+    return gradients
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

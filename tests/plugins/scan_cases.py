@@ -185,7 +185,7 @@ def from_bfloat16(bits: np.ndarray) -> np.ndarray:
 
 
 def stored(case: Case, kind: str) -> Arrays:
-    """Inputs as a face of I/O type `kind` holds them: A, D, bias float32 (float64 beside float64), bfloat16 as uint16."""
+    """Inputs as a face of I/O type `kind` holds them: A, D, bias float32 beside halves, bfloat16 as uint16."""
     parameter = "float64" if kind == "float64" else "float32"
     arrays = {}
     for name, array in inputs(case).items():

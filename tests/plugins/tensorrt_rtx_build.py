@@ -16,6 +16,8 @@ from typing import Any
 from mambapro.plugins.selective_scan import tensorrt_library, tensorrt_python
 from mambapro.plugins.selective_scan.tensorrt_rtx import import_tensorrt_rtx
 
+#: What cannot be built for it stops an engine for all.
+TURING = "SM75"
 #: Least, usual and largest size of a dynamic dimension.
 BATCHES = (1, 2, 8)
 
@@ -80,10 +82,11 @@ def main() -> None:
     elif request["front"] == "library":
         tensorrt_library.register(trt, Path(request["library"]))
     every = [name for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+    without_turing = [name for name in every if name != TURING]
     logger = logger_class(trt)()
     engines = []
     for model in request["models"]:
-        for names in request.get("capabilities") or [*([name] for name in every), every]:
+        for names in request.get("capabilities") or [*([name] for name in every), every, without_turing]:
             embed = request["library"] if request.get("embed") else None
             engines.append({"capabilities": names, **built(trt, logger, model, names, embed)})
     sys.stdout.write(json.dumps({"engines": engines, "log": logger.lines}) + "\n")

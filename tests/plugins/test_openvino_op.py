@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -247,3 +248,34 @@ print(path, path.stat().st_ino)
 
         with pytest.raises(SetupError, match="no C\\+\\+ headers"):
             openvino_op.build()
+
+
+class TestProfile:
+    def test_prints_both_profiles_and_the_comparison(self, extension: Path, tiny_checkpoint: Path) -> None:
+        """benchmarks/openvino_profile.py takes a checkpoint; the scans' share and the agreement stand in its output."""
+        path = Path(__file__).parents[2] / "benchmarks" / "openvino_profile.py"
+
+        done = subprocess.run(
+            [
+                sys.executable,
+                str(path),
+                str(tiny_checkpoint),
+                "--runs",
+                "2",
+                "--batch",
+                "2",
+                "--image-size",
+                "64",
+                "32",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"scans \(SelectiveScan\): \d+\.\d+ ms, \d+\.\d%", done.stdout), done.stdout
+        assert re.search(r"scans \(TensorIterator\): \d+\.\d+ ms, \d+\.\d%", done.stdout), done.stdout
+        departures = [float(number) for number in re.findall(r"1 - cosine at most (\S+),", done.stdout)]
+        assert len(departures) == 2
+        assert max(departures) < 1e-5

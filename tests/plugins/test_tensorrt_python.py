@@ -87,7 +87,7 @@ class TestBuilding:
         assert plugin(trt).get_output_data_types(half) == [KINDS["HALF"]]
         with pytest.raises(InputError, match="A is float16"):
             plugin(trt).get_output_data_types([KINDS["HALF"]] * 7)
-        with pytest.raises(InputError, match="it has 7 inputs .* got 6"):
+        with pytest.raises(InputError, match=r"it has 7 inputs .* got 6"):
             plugin(trt).get_output_data_types(half[:6])
 
     def test_formats(self, trt: Any) -> None:

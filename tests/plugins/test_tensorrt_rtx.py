@@ -38,7 +38,7 @@ def build(front: str | None, models: list[Path], **more: Any) -> dict[str, Any]:
 
 
 def assert_built(report: dict[str, Any]) -> None:
-    """Every engine is there, for each compute capability and for all together, but for what Turing cannot do."""
+    """Every engine is there, for each compute capability and several together, but for what Turing cannot do."""
     capabilities = {tuple(engine["capabilities"]) for engine in report["engines"]}
     assert {("SM75",), ("SM80",), ("SM86",), ("SM89",), ("SM120",)} <= capabilities
     assert max(map(len, capabilities)) >= 5

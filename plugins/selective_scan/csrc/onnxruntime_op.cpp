@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <new>
 #include <string>
 
@@ -39,6 +40,7 @@ constexpr Type kTypes[] = {
 // One registered operator: the node's name with one type of u, delta, B, C and y
 struct Operator : OrtCustomOp {
     Type type;
+    const OrtApi *api;
 };
 
 // One node of one session
@@ -147,16 +149,17 @@ OrtStatus *compute(void *kernel, OrtKernelContext *context) noexcept {
 }
 
 // y has the shape of u; the other shapes are looked at when they are all known, in `compute`
-OrtStatus *infer_shape(const OrtCustomOp *, OrtShapeInferContext *context) noexcept {
-    const OrtApi *api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
+OrtStatus *infer_shape(const OrtCustomOp *op, OrtShapeInferContext *context) noexcept {
+    const OrtApi *api = self(op).api;
     OrtTensorTypeAndShapeInfo *u = nullptr;
     if (OrtStatus *status = api->ShapeInferContext_GetInputTypeShape(context, 0, &u)) return status;
     return api->ShapeInferContext_SetOutputTypeShape(context, 0, u);
 }
 
-Operator described(Type type) {
+Operator described(Type type, const OrtApi *api) {
     Operator op{};
     op.type = type;
+    op.api = api;
     op.version = ORT_API_VERSION;
     op.GetName = [](const OrtCustomOp *) { return "SelectiveScan"; };
     op.GetExecutionProviderType = [](const OrtCustomOp *) -> const char * { return nullptr; };
@@ -184,19 +187,20 @@ Operator described(Type type) {
 // Called by SessionOptions.register_custom_ops_library. ONNX Runtime keeps the library loaded as long as the session.
 extern "C" __attribute__((visibility("default"))) OrtStatus *
 RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase *base) {
-    static const Operator operators[] = {described(kTypes[0]), described(kTypes[1]), described(kTypes[2])};
     const OrtApi *api = base->GetApi(ORT_API_VERSION);
     if (!api) {
-        const std::string version = base->GetVersionString();
-        return base->GetApi(1)->CreateStatus(
-            ORT_NOT_IMPLEMENTED, ("selective scan: this library was built with the headers of ONNX Runtime 1." +
-                                  std::to_string(ORT_API_VERSION) + ", which is newer than this one, " + version +
-                                  "; build it with headers of that version.")
-                                     .c_str());
+        const std::string message = "selective scan: this library was built with the headers of ONNX Runtime 1." +
+                                    std::to_string(ORT_API_VERSION) + ", which is newer than this one, " +
+                                    base->GetVersionString() + "; build it with the headers of that version.";
+        return base->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED, message.c_str());
     }
+    static const Operator operators[] = {described(kTypes[0], api), described(kTypes[1], api), described(kTypes[2], api)};
     OrtCustomOpDomain *domain = nullptr;
     if (OrtStatus *status = api->CreateCustomOpDomain("mambapro", &domain)) return status;
+    OrtStatus *status = nullptr;
     for (const Operator &op : operators)
-        if (OrtStatus *status = api->CustomOpDomain_Add(domain, &op)) return status;
-    return api->AddCustomOpDomain(options, domain);
+        if (!status) status = api->CustomOpDomain_Add(domain, &op);
+    if (!status) status = api->AddCustomOpDomain(options, domain);
+    if (status) api->ReleaseCustomOpDomain(domain);
+    return status;
 }

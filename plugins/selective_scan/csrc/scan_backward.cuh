@@ -51,7 +51,7 @@ struct Backward {
 
     struct Shared {
         typename Staging::Shared maps;
-        /* For each warp, token and channel of the warp: d, d*u, dy. */
+        /* For each warp, token and channel of the warp: d, d*u, dy, u. */
         float4 steps[WARPS][TILE][2];
         /* dB and dC of a warp's two channels. */
         alignas(16) float sums[WARPS][TILE][2][PLACES];
@@ -166,10 +166,9 @@ __device__ __forceinline__ void scan_backward(
         const int token = tile * TILE + k.lane;
         const int64_t at = (sample + token) * channels + channel;
         const bool there = inside && token < length;
-        if (tile > 0 && STATES == 1) staging.load((tile - 1) * TILE);
         const Token<T> own(u, delta, dy, at, there, bias);
         __syncwarp();
-        steps[k.lane][pair] = make_float4(own.d, own.d * own.u, own.dy, 0.0f);
+        steps[k.lane][pair] = make_float4(own.d, own.d * own.u, own.dy, own.u);
         __syncwarp();
 #pragma unroll
         for (int s = 0; s < STATES; s++)
@@ -213,13 +212,15 @@ __device__ __forceinline__ void scan_backward(
         }
         sum_over_lanes<LANES>(gB, k.lane);
         sum_over_lanes<LANES>(Ae, k.lane);
-        /* with four states a lane has no registers to hold the next B and C any earlier */
-        if (tile > 0 && STATES > 1) staging.load((tile - 1) * TILE);
-        const float draw = fmaf(own.u, gB[0], Ae[0]) * softplus_slope(own.raw);
+        /* earlier there are no registers to hold the next B and C */
+        if (tile > 0) staging.load((tile - 1) * TILE);
+        /* read again, to spare registers in between: d, -, dy, u */
+        const float4 mine = steps[k.lane][pair];
+        const float draw = fmaf(mine.w, gB[0], Ae[0]) * softplus_slope(own.raw);
         if (there) {
-            du[at] = from_float<T>(fmaf(skip, own.dy, own.d * gB[0]));
+            du[at] = from_float<T>(fmaf(skip, mine.z, mine.x * gB[0]));
             ddelta[at] = from_float<T>(draw);
-            dD = fmaf(own.dy, own.u, dD);
+            dD = fmaf(mine.z, mine.w, dD);
             dbias += draw;
         }
         __syncthreads();

@@ -157,6 +157,14 @@ SCAN_INLINE float choose(bool upper, float a, float b) {
 #endif
 }
 
+/* x, computed here and now: what follows from it is not moved out of the loop, where it would take registers. */
+SCAN_INLINE int in_place(int x) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+
 /* from + n * step for a constant n; said in bytes it is one multiply-add for the GPU. */
 template <class T>
 SCAN_INLINE T *ahead(T *from, int n, int step) {

@@ -36,8 +36,25 @@ struct Maps {
     static_assert(STATES == 1 || STATES % 4 == 0, "lanes read quads");
     static_assert(THREADS % PER_TOKEN == 0, "a thread's place is the same in all its tasks");
 
-    struct alignas(WIDTH * sizeof(T)) Vector {
-        T x[WIDTH];
+    static constexpr int BYTES = WIDTH * static_cast<int>(sizeof(T));
+    /* WIDTH elements as they lie in memory; in registers two of 16 bits share one. */
+    struct alignas(BYTES < 4 ? 4 : BYTES) Vector {
+        uint32_t words[BYTES < 4 ? 1 : BYTES / 4];
+
+        SCAN_INLINE void set(int e, T x) {
+            if constexpr (sizeof(T) == 4) {
+                words[e] = bits_of(x);
+            } else {
+                words[e / 2] = e % 2 ? words[e / 2] | static_cast<uint32_t>(x.bits) << 16 : x.bits;
+            }
+        }
+        SCAN_INLINE float get(int e) const {
+            if constexpr (sizeof(T) == 4) {
+                return float_of(words[e]);
+            } else {
+                return to_float(T{static_cast<uint16_t>(words[e / 2] >> (e % 2 * 16))});
+            }
+        }
     };
     struct alignas(16) Shared {
         float x[FLOATS];
@@ -54,7 +71,8 @@ struct Maps {
         : B(b), C(c), thread(thread_), length(length_), stride(groups * state_), state(state_) {
         place = thread % PER_TOKEN * WIDTH;
         first = place % state;
-        vectors = state % WIDTH == 0 && (reinterpret_cast<uintptr_t>(B) | reinterpret_cast<uintptr_t>(C)) % sizeof(Vector) == 0;
+        const uintptr_t addresses = reinterpret_cast<uintptr_t>(B) | reinterpret_cast<uintptr_t>(C);
+        vectors = BYTES >= 4 && state % WIDTH == 0 && addresses % sizeof(Vector) == 0;
     }
 
     SCAN_INLINE bool has_task(int i) const { return TASKS % THREADS == 0 || i * THREADS + thread < TASKS; }
@@ -73,10 +91,10 @@ struct Maps {
             } else if (vectors) {
                 items[i] = *reinterpret_cast<const Vector *>(row + first);
             } else {
-                int n = first;
+                int n = in_place(first);
 #pragma unroll
                 for (int e = 0; e < WIDTH; e++) {
-                    items[i].x[e] = COPIES || place + e < state ? row[n] : T{};
+                    items[i].set(e, COPIES || place + e < state ? row[n] : T{});
                     n = n + 1 == state ? 0 : n + 1;
                 }
             }
@@ -90,7 +108,7 @@ struct Maps {
             if (!has_task(i)) continue;
             float x[WIDTH];
 #pragma unroll
-            for (int e = 0; e < WIDTH; e++) x[e] = to_float(items[i].x[e]);
+            for (int e = 0; e < WIDTH; e++) x[e] = items[i].get(e);
             if (COPIES && state != PLACES && is_C(i)) {
 #pragma unroll
                 for (int e = 0; e < WIDTH; e++) x[e] *= share_of(place + e, state, PLACES);

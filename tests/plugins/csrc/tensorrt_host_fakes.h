@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tensorrt_host_gpu.h"
+#include "tensorrt_host_enqueue.h"
 
 // Keeps what the plugin says, so that refusals can be told from silence.
 struct Logger : nvinfer1::ILogger {

@@ -1,0 +1,48 @@
+"""mambapro plugins: the faces of the selective scan on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import SetupError
+from .console import emit
+from .options import json_option
+
+
+@click.group()
+def plugins() -> None:
+    """The selective scan in each runtime: what can be used here, built ahead, checked."""
+
+
+@plugins.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """Show every face of the scan, and why it cannot be used if it cannot."""
+    from ..plugins.selective_scan.faces import list_faces
+
+    emit(list_faces(), as_json)
+
+
+@plugins.command()
+@click.argument("name", metavar="[openvino|tensorrt]")
+def build(name: str) -> None:
+    """Compile a library ahead of its first use, and print its path.
+
+    openvino: against the headers inside the installed package. tensorrt: needs nvcc and TensorRT's headers, whose
+    folder $TENSORRT_INCLUDE_DIR names. Libraries go into $MAMBAPRO_CACHE, by default in the user's cache folder.
+    """
+    from ..plugins.selective_scan.faces import build as build_face
+
+    click.echo(str(build_face(name)))
+
+
+@plugins.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Run every face that needs no GPU against the float64 definition."""
+    from ..plugins.selective_scan.faces import check as check_faces
+
+    report = check_faces()
+    emit(report, as_json)
+    if not report.passed:
+        raise SetupError("a face of the selective scan does not return the definition's numbers; do not use it here.")

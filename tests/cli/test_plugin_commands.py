@@ -1,0 +1,57 @@
+"""mambapro plugins: what can be used, building ahead, checking."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mambapro.cli.main import run
+from mambapro.plugins.selective_scan import cpu_op, faces
+from mambapro.plugins.selective_scan.faces import Checked, CheckReport
+
+
+class TestList:
+    def test_every_face_is_ready_or_says_why_not(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """The CPU kernel is ready here; a face that is not has a reason."""
+        assert run(["plugins", "list", "--json"]) == 0
+
+        found = {row["face"]: row["reason"] for row in json.loads(capsys.readouterr().out)["faces"]}
+        assert found["CPU kernel"] is None and found["PyTorch, CPU"] is None
+        assert all(reason is None or len(reason) > 10 for reason in found.values())
+
+
+class TestBuild:
+    def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Exit code 2, with the names there are."""
+        assert run(["plugins", "build", "tensorflow"]) == 2
+        assert "allowed are openvino, tensorrt" in capsys.readouterr().err
+
+    def test_missing_headers(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exit code 3, with the variable that names their folder."""
+        monkeypatch.setenv("TENSORRT_INCLUDE_DIR", "/nowhere")
+
+        assert run(["plugins", "build", "tensorrt"]) == 3
+        assert "TENSORRT_INCLUDE_DIR" in capsys.readouterr().err
+
+
+class TestCheck:
+    def test_every_instruction_set_is_tried(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """All of this machine's are compared with the definition, and the one in use stays."""
+        before = cpu_op.instruction_set()
+
+        assert run(["plugins", "check", "--json"]) == 0
+
+        found = {row["face"]: row["error"] for row in json.loads(capsys.readouterr().out)["faces"]}
+        for name in cpu_op.instruction_sets():
+            assert 0 < found[f"CPU kernel, {name}"] <= faces.LIMIT
+        assert cpu_op.instruction_set() == before
+
+    @pytest.mark.parametrize("error", [6e-6, float("inf")])
+    def test_a_wrong_face_is_an_error(
+        self, error: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Exit code 3; the table is printed all the same."""
+        monkeypatch.setattr(faces, "check", lambda: CheckReport((Checked("CPU kernel", error, None),)))
+
+        assert run(["plugins", "check"]) == 3
+        assert "WRONG" in capsys.readouterr().out
