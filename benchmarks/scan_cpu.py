@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import torch
 from mambapro.plugins.compile import cxx_compiler, shared_library
+from mambapro.plugins.selective_scan import cpu_op
 from mambapro.plugins.selective_scan.torch_op import selective_scan
 from torch import Tensor
 
@@ -129,10 +131,11 @@ def main() -> None:
 
 def report(options: argparse.Namespace, times: dict[str, float], ratios: dict[str, float]) -> None:
     size = f"batch 1, length {options.length}, {options.channels} channels, {options.state} states"
-    for _name, _value in times.items():
-        pass
-    for _name, _value in ratios.items():
-        pass
+    click.echo(f"{size}, float32, {options.threads} threads, {cpu_op.instruction_set()}")
+    for name, value in times.items():
+        click.echo(f"{name:26} {value:8.3f} ms")
+    for name, value in ratios.items():
+        click.echo(f"{name:36} {value:6.2f}")
     if options.json:
         options.json.write_text(json.dumps({"size": size, "ms": times, "ratios": ratios}, indent=1) + "\n")
 

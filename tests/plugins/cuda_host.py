@@ -76,7 +76,7 @@ class Guarded:
     def check(self) -> None:
         """Raises AssertionError where the margins were written to."""
         assert (self.bytes[: self.edge] == self.fill).all(), "written in front of an output"
-        assert (self.bytes[-self.edge :] == self.fill).all(), "written behind an output"
+        assert (self.bytes[len(self.bytes) - self.edge :] == self.fill).all(), "written behind an output"
 
 
 def floats(array: np.ndarray, kind: str) -> np.ndarray:

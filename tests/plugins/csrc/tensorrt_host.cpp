@@ -86,6 +86,14 @@ void check_shapes(IPluginV3OneBuild &build) {
             auto descs = descs_of(bad, DataType::kFLOAT);
             expect(build.configurePlugin(descs.data(), 7, &descs[7], 1) != 0, "configurePlugin must refuse as well");
             expect(finder.logger.last.rfind("selective scan: ", 0) == 0, "a refusal must say why");
+            // each of a profile's three shapes counts
+            for (Dims DynamicPluginTensorDesc::*extreme :
+                 {&DynamicPluginTensorDesc::min, &DynamicPluginTensorDesc::opt, &DynamicPluginTensorDesc::max}) {
+                auto profile = descs_of(good, DataType::kFLOAT);
+                expect(build.configurePlugin(profile.data(), 7, &profile[7], 1) == 0, "a good profile");
+                (profile[i].*extreme).d[k] += 1;
+                expect(build.configurePlugin(profile.data(), 7, &profile[7], 1) != 0, "a profile with one wrong shape");
+            }
         }
 }
 
