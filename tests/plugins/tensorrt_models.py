@@ -1,8 +1,9 @@
-"""ONNX files for TensorRT's tests: graphs of scans alone, and what must be refused."""
+"""ONNX files for TensorRT's tests: the model, graphs of scans alone, and what must be refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import onnx
@@ -47,3 +48,16 @@ def scans(
     add_function(model)
     onnx.save(model, path)
     return path
+
+
+@cache
+def model_files(checkpoint: Path) -> list[Path]:
+    """The model of a checkpoint, float32 and float16, as the exporter writes it; the files lie beside the checkpoint."""
+    from mambapro.export.onnx_graph import onnx_from_model, save_onnx
+    from mambapro.train.models.weights import load_checkpoint
+
+    paths = []
+    for precision in ("fp32", "fp16"):
+        paths.append(checkpoint.parent / f"{precision}.onnx")
+        save_onnx(onnx_from_model(load_checkpoint(checkpoint).eval(), precision), paths[-1])
+    return paths

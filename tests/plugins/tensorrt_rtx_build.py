@@ -1,9 +1,10 @@
 """Builds engines with TensorRT-RTX in a process of its own, and prints what came of it as JSON.
 
-    python tensorrt_rtx_build.py '{"front": "python", "models": ["model.onnx"], "capabilities": [["SM86"]]}'
+    python tensorrt_rtx_build.py '{"front": "python", "models": ["model.onnx"], "capabilities": ["SM86", "all"]}'
 
-`front` is "python", "library" or null, `library` a file of the second; for each model and each list of compute
-capabilities one engine is built, dynamic in its first dimension. No GPU takes part. `embed` puts the library into it.
+`front` is "python", "library" or null, `library` a file of the second. For each model and each of `capabilities` one
+engine is built, dynamic in its first dimension: for a compute capability, for "all", or for "all but SM75"; for every
+single one and for both of these if none is given. No GPU takes part. `embed` puts the library into the engines.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from typing import Any
 from mambapro.plugins.selective_scan import tensorrt_library, tensorrt_python
 from mambapro.plugins.selective_scan.tensorrt_rtx import import_tensorrt_rtx
 
-#: What cannot be built for it stops an engine for all.
-TURING = "SM75"
 #: Least, usual and largest size of a dynamic dimension.
 BATCHES = (1, 2, 8)
 
@@ -82,13 +81,13 @@ def main() -> None:
     elif request["front"] == "library":
         tensorrt_library.register(trt, Path(request["library"]))
     every = [name for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
-    without_turing = [name for name in every if name != TURING]
+    sets = {**{name: [name] for name in every}, "all": every, "all but SM75": [x for x in every if x != "SM75"]}
     logger = logger_class(trt)()
     engines = []
     for model in request["models"]:
-        for names in request.get("capabilities") or [*([name] for name in every), every, without_turing]:
+        for name in request.get("capabilities") or sets:
             embed = request["library"] if request.get("embed") else None
-            engines.append({"capabilities": names, **built(trt, logger, model, names, embed)})
+            engines.append({"capabilities": sets[name], **built(trt, logger, model, sets[name], embed)})
     sys.stdout.write(json.dumps({"engines": engines, "log": logger.lines}) + "\n")
 
 

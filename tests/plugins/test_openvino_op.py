@@ -255,23 +255,8 @@ class TestProfile:
         """benchmarks/openvino_profile.py takes a checkpoint; the scans' share and the agreement stand in its output."""
         path = Path(__file__).parents[2] / "benchmarks" / "openvino_profile.py"
 
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(path),
-                str(tiny_checkpoint),
-                "--runs",
-                "2",
-                "--batch",
-                "2",
-                "--image-size",
-                "64",
-                "32",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, str(path), str(tiny_checkpoint), "--runs=2", "--batch=2"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
 
         assert done.returncode == 0, done.stderr
         assert re.search(r"scans \(SelectiveScan\): \d+\.\d+ ms, \d+\.\d%", done.stdout), done.stdout

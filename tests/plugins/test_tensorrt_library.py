@@ -18,9 +18,8 @@ from mambapro.errors import InputError, SetupError
 from mambapro.plugins import cuda_compiler
 from mambapro.plugins.compile import cxx_compiler
 from mambapro.plugins.selective_scan import tensorrt_library
-from tensorrt_models import FULL_SIZE, TYPES, scans
+from tensorrt_models import FULL_SIZE, TYPES, model_files, scans
 from test_tensorrt_rtx import MODEL_SCANS, assert_built, build, run
-from test_tensorrt_rtx import models as models  # the fixture
 
 HERE = Path(__file__).parent / "csrc"
 CSRC = tensorrt_library.FOLDER
@@ -139,9 +138,10 @@ class TestWithoutTensorRT:
 
 
 class TestInTensorRTRTX:
-    def test_each_scan_of_the_model_is_one_layer(self, rtx_library: Path, models: list[Path]) -> None:
+    def test_each_scan_of_the_model_is_one_layer(self, rtx_library: Path, tiny_checkpoint: Path) -> None:
         """With the library loaded the model has a plugin layer for each scan, and builds."""
-        report = build("library", models, library=str(rtx_library), capabilities=[["SM80"], ["SM86", "SM89", "SM120"]])
+        models = model_files(tiny_checkpoint)
+        report = build("library", models, library=str(rtx_library), capabilities=["all but SM75"])
 
         assert {engine["plugins"] for engine in report["engines"]} == {MODEL_SCANS}
         assert [engine for engine in report["engines"] if not engine["bytes"]] == []
@@ -158,9 +158,7 @@ class TestInTensorRTRTX:
         """Named in plugins_to_serialize, the library is in the engine: it grows by the library's size."""
         model = [scans(tmp_path / "scans.onnx", "float16")]
         alone, together = (
-            build("library", model, library=str(rtx_library), embed=embed, capabilities=[["SM86"]])["engines"][0][
-                "bytes"
-            ]
+            build("library", model, library=str(rtx_library), embed=embed, capabilities=["SM86"])["engines"][0]["bytes"]
             for embed in (False, True)
         )
 
@@ -178,7 +176,7 @@ class TestInTensorRTRTX:
     def test_wrong_scans_are_refused(self, rtx_library: Path, tmp_path: Path, more: dict, message: str) -> None:
         """Wrong types and shapes stop the build; TensorRT's log says what was given and what is allowed."""
         model = [scans(tmp_path / "wrong.onnx", "float16", **more)]
-        report = build("library", model, library=str(rtx_library), capabilities=[["SM86"]])
+        report = build("library", model, library=str(rtx_library), capabilities=["SM86"])
 
         assert report["engines"][0]["bytes"] == 0
         assert any(message in line for line in report["log"]), report["log"]
