@@ -33,6 +33,8 @@ $(VENV)/demo: $(VENV)/made pyproject.toml setup.py $(KERNEL)
 $(VENV)/dev: $(VENV)/made pyproject.toml setup.py $(KERNEL)
 	$(SAY) 'installing mambapro and its test tools (some GB; a minute or two)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# only now: beside a torch that is not installed yet, the compiler's version would decide torch's
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,cuda]'
 	@touch $@
 
 demo: $(VENV)/demo

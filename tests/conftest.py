@@ -1,10 +1,11 @@
-"""What all tests share: checkpoints of the reference model and of a tiny one."""
+"""What all tests share: checkpoints of the reference model and of a tiny one, and the processor's mode."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Whatever a test ran, this thread's denormal numbers stay what they are: libraries like to flush them."""
+    yield
+    assert np.float32(1e-40) * np.float32(0.5) > 0, "denormal numbers are flushed to zero after this test"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,7 +122,8 @@ def _library_errors() -> tuple[type[Exception], ...]:
 def _options(library: ModuleType, threads: int | None, custom_operators: Sequence[Path]) -> Any:
     options = library.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    # The scan decays into denormal numbers, which make a processor up to a hundred times slower.
+    # The scan decays into denormal numbers, which make a processor up to a hundred times slower. This is about ONNX
+    # Runtime's own threads; for the thread that opens the session see _in_thread.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -143,7 +145,7 @@ def _session(library: ModuleType, model: str | os.PathLike[str] | bytes, options
             raise ArtifactError(f"There is no model file {name}.")
     try:
         # Without this the Python wrapper retries on the CPU by itself, printing to stdout.
-        session = library.InferenceSession(source, options, providers=providers, enable_fallback=0)
+        session = _in_thread(lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0))
     except _library_errors() as error:
         if type(error).__name__ == "EPFail":
             raise SetupError(f"ONNX Runtime cannot use {providers[0]}: {error}. {_advice(providers[0])}") from error
@@ -153,6 +155,16 @@ def _session(library: ModuleType, model: str | os.PathLike[str] | bytes, options
         ) from error
     session.disable_fallback()
     return session
+
+
+def _in_thread(call: Callable[[], Any]) -> Any:
+    """The result of `call`, made in a thread that ends with it.
+
+    The first session of a process that counts denormal numbers as zero leaves the thread that opens it doing so for
+    ever: the user's own arithmetic would change.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()
 
 
 def _report_fallback(asked: str, got: str, offered: list[str], device: str, allow_fallback: bool) -> None:
