@@ -10,12 +10,13 @@ DATASET := rgbnt201
 KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
 	@echo 'make test   the test suite'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make gpu-check  what an NVIDIA GPU can verify: kernels, plugin, PyTorch operator, engines; writes JSON'
 	@echo 'make clean  remove what the others made'
 
 # One environment; what a target needs beyond it is added when that target is made.
@@ -60,6 +61,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# exit code 3 where there is no GPU
+gpu-check: $(VENV)/dev
+	@$(BIN)/python benchmarks/gpu_check.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -58,3 +58,23 @@ def ptxas() -> Path:
     if found:
         return Path(found)
     raise SetupError(f"{compiler} has no ptxas beside it and none is on the path; install the whole CUDA toolkit.")
+
+
+def include_folder() -> Path:
+    """Folder of CUDA's headers: the toolkit's beside `nvcc()`, those of NVIDIA's wheels, or in `$CUDA_HOME`.
+
+    Raises:
+        SetupError: there are none.
+    """
+    found = [nvcc().resolve().parents[1] / "include"]
+    wheels = importlib.util.find_spec("nvidia")
+    for folder in (wheels.submodule_search_locations or ()) if wheels else ():
+        found += sorted(Path(folder).glob("*/include"), reverse=True)
+    found.append(Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include")
+    for path in found:
+        if all((path / name).is_file() for name in ("cuda_runtime_api.h", "crt/host_defines.h")):
+            return path
+    raise SetupError(
+        f"no CUDA headers found (looked in {', '.join(map(str, found))}); pip install 'cuda-toolkit[nvcc]', or install "
+        "the CUDA toolkit and set CUDA_HOME."
+    )

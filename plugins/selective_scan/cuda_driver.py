@@ -24,6 +24,8 @@ from .cuda_kernels import (
 from .schema import ScanShape
 
 __all__ = ["backward", "forward", "multiprocessors", "workspace_bytes"]
+#: The driver's library.
+LIBRARY = "libcuda.so.1"
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
 #: Launches prepared for each thread; beyond it all are forgotten and prepared again.
 _PREPARED = 512
@@ -37,7 +39,7 @@ def library() -> ctypes.CDLL:
         SetupError: no driver, or no GPU it can use.
     """
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
+        cuda = ctypes.CDLL(LIBRARY)
     except OSError as error:
         raise SetupError(f"no NVIDIA driver ({error}); CUDA kernels need one with its GPU.") from None
     # without types ctypes would cut addresses to 32 bits

@@ -12,6 +12,7 @@ import pytest
 import scan_cases
 from mambapro.errors import SetupError
 from mambapro.plugins import compile as compiling
+from mambapro.plugins.selective_scan import cuda_driver
 from mambapro.plugins.selective_scan.schema import INPUTS
 from scan_cases import Arrays, Case
 
@@ -51,6 +52,13 @@ def library() -> ctypes.CDLL:
     for name in ("scan_from_fp16", "scan_from_bf16"):
         getattr(loaded, name).argtypes = [ctypes.c_uint16]
     return loaded
+
+
+def forget_driver() -> None:
+    """cuda_driver opens its library again when it is next used."""
+    for name in ("library", "_multiprocessors", "_loaded"):
+        getattr(cuda_driver, name).cache_clear()
+    cuda_driver._thread.__dict__.clear()
 
 
 def shape_of(case: Case, kind: str) -> Shape:

@@ -38,14 +38,11 @@ def headers() -> Path:
 
 @pytest.fixture(scope="module")
 def cuda_headers() -> Path:
-    """CUDA's headers, of the toolkit or of NVIDIA's wheels: TensorRT's include them."""
-    wheels = importlib.util.find_spec("nvidia")
-    folders = [Path(x) for x in (wheels.submodule_search_locations or ())] if wheels else []
-    found = [path for folder in folders for path in sorted(folder.glob("*/include"), reverse=True)]
-    for path in (*found, Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include"):
-        if all((path / name).is_file() for name in ("cuda_runtime_api.h", "crt/host_defines.h")):
-            return path
-    pytest.skip("needs CUDA's headers, of the toolkit or of the wheels nvidia-cuda-runtime and nvidia-cuda-crt")
+    """CUDA's headers: TensorRT's include them."""
+    try:
+        return cuda_compiler.include_folder()
+    except SetupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,197 @@
+"""Engines of TensorRT and TensorRT-RTX, whichever is installed: built with each front of the plugin, run, compared.
+
+Both scans of the full-size model in one engine, dynamic in the batch, in each type; and beside them the same file
+without the plugin, where the function's body is built instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device import Buffer, make_current
+from driver import numbers
+from mambapro.errors import MambaProError, SetupError
+from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
+from mambapro.plugins.selective_scan.cuda_driver import check
+from part import BATCHES, FULL_SIZE, TYPES, Record, Skipped, finish
+from scan_cases import LIMITS, Case, error_of, stored, wanted
+
+#: No plugin: TensorRT builds the function's body.
+BODY = "function"
+#: TensorRT may not compile what the body needs in every type; float32 is what is compared with it.
+MODULES = tensorrt_fronts.MODULES
+RUNS = 31
+
+
+class Engine:
+    """A built engine and its context."""
+
+    def __init__(self, trt: Any, model: Path) -> None:
+        self.logger = trt.Logger(trt.Logger.WARNING)
+        builder = trt.Builder(self.logger)
+        flags = 0
+        if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
+            flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(flags)
+        parser = trt.OnnxParser(network, self.logger)
+        if not parser.parse_from_file(str(model)):
+            raise RuntimeError("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
+        config = builder.create_builder_config()
+        config.add_optimization_profile(_profile(builder, network))
+        layers = (network.get_layer(i) for i in range(network.num_layers))
+        self.plugins = sum(layer.type == trt.LayerType.PLUGIN_V3 for layer in layers)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise RuntimeError("the builder gave no engine; its log says why")
+        self.runtime = trt.Runtime(self.logger)
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        self.context = self.engine.create_execution_context()
+
+    def bind(self, name: str, array: np.ndarray, address: int, is_input: bool) -> None:
+        if is_input:
+            self.context.set_input_shape(name, array.shape)
+        self.context.set_tensor_address(name, address)
+
+    def run(self) -> None:
+        if not self.context.execute_async_v3(0):
+            raise RuntimeError("the engine did not run; its log says why")
+
+
+def _profile(builder: Any, network: Any) -> Any:
+    profile = builder.create_optimization_profile()
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        shape = tuple(tensor.shape)
+        if -1 in shape:
+            sizes = (1, BATCHES[0], BATCHES[-1])
+            profile.set_shape(tensor.name, *(tuple(n if x < 0 else x for x in shape) for n in sizes))
+    return profile
+
+
+def milliseconds(engine: Engine) -> float:
+    """Median time of a run, between events on the default stream."""
+    cuda = cuda_driver.library()
+    events = [ctypes.c_void_p() for _ in range(2)]
+    for event in events:
+        check(cuda.cuEventCreate(ctypes.byref(event), 0), "cuEventCreate")
+    times = []
+    for _ in range(RUNS):
+        check(cuda.cuEventRecord(events[0], None), "cuEventRecord")
+        engine.run()
+        check(cuda.cuEventRecord(events[1], None), "cuEventRecord")
+        check(cuda.cuEventSynchronize(events[1]), "cuEventSynchronize")
+        passed = ctypes.c_float()
+        check(cuda.cuEventElapsedTime(ctypes.byref(passed), *events), "cuEventElapsedTime")
+        times.append(passed.value)
+    return statistics.median(times)
+
+
+def try_engine(trt: Any, front: str, kind: str, record: Record, folder: Path) -> None:
+    """Build, run and time one engine; its errors against double precision into the record."""
+    from tensorrt_models import scans
+
+    engine = Engine(trt, scans(folder / f"{kind}.onnx", kind, FULL_SIZE))
+    name = f"{trt.__name__} {front} {kind}"
+    wanted_plugins = 0 if front == BODY else len(FULL_SIZE)
+    record.hold(f"{name} has {engine.plugins} plugin layers", engine.plugins == wanted_plugins)
+    for batch in BATCHES:
+        with ExitStack() as stack:
+            outputs = []
+            for i, sizes in enumerate(FULL_SIZE):
+                case = Case(batch, *sizes)
+                arrays = stored(case, kind)
+                for key, array in arrays.items():
+                    buffer = stack.enter_context(Buffer(array))
+                    engine.bind(f"{key}_{i}", array, buffer.address, True)
+                y = stack.enter_context(Buffer(arrays["u"], fill=False))
+                engine.bind(f"y_{i}", arrays["u"], y.address, False)
+                outputs.append((case, y))
+            engine.run()
+            if batch == BATCHES[0]:
+                for case, y in outputs:
+                    error = error_of(numbers(y.read(), kind), wanted(case, kind))
+                    record.check(f"{name} {case} y", error, LIMITS[kind])
+            times = {"what": "engine of both scans", "by": f"{trt.__name__} {front}", "type": kind, "batch": batch}
+            record.times.append({**times, "ms": milliseconds(engine)})
+
+
+def one_front(module: str, front: str) -> None:
+    """What the child process does: one front in every type; a registry knows only one of them."""
+
+    def run(record: Record) -> None:
+        trt = tensorrt_fronts.import_module(module)
+        if not hasattr(trt, "Builder"):
+            raise Skipped(f"{module} {trt.__version__} is the dispatch runtime or bindings alone")
+        if front != BODY:
+            tensorrt_fronts.register(trt, front)
+        make_current()
+        record.notes.append(f"{module} {trt.__version__}")
+        with tempfile.TemporaryDirectory() as folder:
+            for kind in TYPES:
+                try_engine(trt, front, kind, record, Path(folder))
+
+    finish(run)
+
+
+def _child(module: str, front: str, record: Record) -> bool:
+    """Run a front in a process of its own; True if it was tried."""
+    command = [sys.executable, __file__, module, front]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+    except (ValueError, IndexError):
+        record.hold(f"{module} {front} ended with {done.returncode}: {done.stderr[-400:]}", False)
+        return True
+    if found["status"] == "skipped":
+        record.notes.append(f"{module} {front}: not tried, {found['reason']}")
+        return False
+    record.count += found["count"]
+    record.failures += found["failures"]
+    record.times += found["times"]
+    record.notes += [note for note in found["notes"] if note not in record.notes]
+    if found["worst"] > record.worst:
+        record.worst, record.worst_of = found["worst"], found["worst_of"]
+    return True
+
+
+def run(record: Record) -> None:
+    try:
+        make_current()
+    except SetupError as error:
+        raise Skipped(str(error)) from None
+    tried = False
+    for module in MODULES:
+        try:
+            reasons: dict[str, str | None] = {BODY: None, **_reasons(module)}
+        except MambaProError as error:
+            record.notes.append(str(error))
+            continue
+        for front, reason in reasons.items():
+            if reason:
+                record.notes.append(f"{module} {front}: not tried, {reason}")
+            else:
+                tried |= _child(module, front, record)
+    if not tried:
+        raise Skipped("; ".join(record.notes))
+
+
+def _reasons(module: str) -> dict[str, str | None]:
+    importlib.invalidate_caches()
+    return tensorrt_fronts.unavailable(tensorrt_fronts.import_module(module))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        one_front(*sys.argv[1:])
+    else:
+        finish(run)
