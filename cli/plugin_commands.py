@@ -24,12 +24,13 @@ def list_command(as_json: bool) -> None:
 
 
 @plugins.command()
-@click.argument("name", metavar="[openvino|tensorrt]")
+@click.argument("name", metavar="[onnxruntime|openvino|tensorrt]")
 def build(name: str) -> None:
     """Compile a library ahead of its first use, and print its path.
 
-    openvino: against the headers inside the installed package. tensorrt: needs nvcc and TensorRT's headers, whose
-    folder $TENSORRT_INCLUDE_DIR names. Libraries go into $MAMBAPRO_CACHE, by default in the user's cache folder.
+    openvino: against the headers inside the installed package. onnxruntime: against the C headers whose folder
+    $ONNXRUNTIME_INCLUDE_DIR names. tensorrt: needs nvcc and TensorRT's headers, whose folder $TENSORRT_INCLUDE_DIR
+    names. Libraries go into $MAMBAPRO_CACHE, by default in the user's cache folder.
     """
     from ..plugins.selective_scan.faces import build as build_face
 

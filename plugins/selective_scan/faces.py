@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, SetupError
-from . import cpu_op, openvino_op, reference, tensorrt_fronts, tensorrt_library
+from . import cpu_op, onnxruntime_op, openvino_op, reference, tensorrt_fronts, tensorrt_library
 from .schema import INPUTS, ScanShape
 
 #: What `build` can compile ahead of its first use.
 BUILDERS: Mapping[str, Callable[[], Path]] = {
+    "onnxruntime": onnxruntime_op.build,
     "openvino": openvino_op.build,
     "tensorrt": tensorrt_library.build,
 }
@@ -100,6 +101,7 @@ def list_faces() -> FaceList:
         Row("PyTorch, CPU", "training, parity", _without("torch") or cpu_op.why_unavailable()),
         Row("PyTorch, CUDA", "training on NVIDIA GPUs", _without("torch") or _no_driver()),
         Row("ONNX function", "any ONNX runtime", _without("onnx")),
+        Row("ONNX Runtime operator", "ONNX Runtime on CPUs", _without("onnxruntime") or _no_onnxruntime_headers()),
         Row("OpenVINO extension", "OpenVINO on CPUs", _without("openvino")),
     ]
     for module in tensorrt_fronts.MODULES:
@@ -137,6 +139,7 @@ def check() -> CheckReport:
         cpu_op.use_instruction_set(before)
     for face, package, make in (
         ("ONNX Runtime, function", "onnxruntime", _onnxruntime),
+        ("ONNX Runtime, operator", "onnxruntime", _onnxruntime_operator),
         ("OpenVINO, extension", "openvino", _openvino),
     ):
         reason = _without(package) or _without("onnx") or _without("onnxscript")
@@ -160,6 +163,14 @@ def _no_driver() -> str | None:
 
     try:
         cuda_driver.library()
+    except SetupError as error:
+        return str(error)
+    return None
+
+
+def _no_onnxruntime_headers() -> str | None:
+    try:
+        onnxruntime_op.include_folder()
     except SetupError as error:
         return str(error)
     return None
@@ -193,13 +204,21 @@ def _with_kernel(arrays: dict[str, np.ndarray]) -> np.ndarray:
     return y
 
 
-def _onnxruntime() -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+def _onnxruntime(*libraries: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     import onnxruntime
 
     from .onnx_op import scan_model
 
-    session = onnxruntime.InferenceSession(scan_model().SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    for library in libraries:
+        options.register_custom_ops_library(str(library))
+    model = scan_model().SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda arrays: session.run(None, arrays)[0]
+
+
+def _onnxruntime_operator() -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    return _onnxruntime(onnxruntime_op.build())
 
 
 def _openvino() -> Callable[[dict[str, np.ndarray]], np.ndarray]:

@@ -24,14 +24,19 @@ class TestBuild:
     def test_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Exit code 2, with the names there are."""
         assert run(["plugins", "build", "tensorflow"]) == 2
-        assert "allowed are openvino, tensorrt" in capsys.readouterr().err
+        assert "allowed are onnxruntime, openvino, tensorrt" in capsys.readouterr().err
 
-    def test_missing_headers(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("name", "variable"), [("tensorrt", "TENSORRT_INCLUDE_DIR"), ("onnxruntime", "ONNXRUNTIME_INCLUDE_DIR")]
+    )
+    def test_missing_headers(
+        self, name: str, variable: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Exit code 3, with the variable that names their folder."""
-        monkeypatch.setenv("TENSORRT_INCLUDE_DIR", "/nowhere")
+        monkeypatch.setenv(variable, "/nowhere")
 
-        assert run(["plugins", "build", "tensorrt"]) == 3
-        assert "TENSORRT_INCLUDE_DIR" in capsys.readouterr().err
+        assert run(["plugins", "build", name]) == 3
+        assert variable in capsys.readouterr().err
 
 
 class TestCheck:
