@@ -76,7 +76,11 @@ class AnyPython(bdist_wheel):
 setup(
     package_dir={"mambapro": "."},
     packages=["mambapro", *(f"mambapro.{folder}" for folder in FOLDERS)],
-    package_data={"mambapro": ["py.typed"], "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"]},
+    package_data={
+        "mambapro": ["py.typed"],
+        "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"],
+        "mambapro.train": ["recipes/*.toml"],
+    },
     ext_modules=[scan_kernel()],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": AnyPython},
 )

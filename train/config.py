@@ -1,15 +1,21 @@
-"""What a training run is made of, and the published recipes as plain values."""
+"""What a training run is made of; the published recipes are files beside this one (recipes.py reads them)."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError
+from .models.config import MambaProConfig
 from .transforms import Augmentation
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+#: Fields of the model's config that a recipe sets elsewhere, or that the data set decides.
+OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})
+#: Fields of the model's config that `ModelSettings.overrides` may set.
+OVERRIDES = tuple(sorted({item.name for item in fields(MambaProConfig)} - OWN_FIELDS))
+#: One in so many training identities validates, where a recipe does not say how many.
+VALIDATION_SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,13 @@ class ModelSettings:
     frozen: bool = True
     overrides: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if ours := sorted(OWN_FIELDS & self.overrides.keys()):
+            raise InputError(
+                f"model.overrides may not set {', '.join(ours)}: image_size and direct stand in [model], cameras and "
+                "identities are the training set's."
+            )
+
     def image_size_for(self, benchmark_size: tuple[int, int]) -> tuple[int, int]:
         """The image size, upright or lying as the data set's (height, width) is."""
         height, width = self.image_size
@@ -38,6 +51,7 @@ class Solver:
     """Optimiser, schedule, batch and loss.
 
     `backbone_lr` is the rate of CLIP's own tensors where they are not frozen. `margin` None is the soft margin.
+    `accumulate` batches make one step of the optimiser; triplets are mined within each of them.
     """
 
     epochs: int = 60
@@ -52,8 +66,11 @@ class Solver:
     triplet_weight: float = 1.0
     label_smoothing: float = 0.1
     margin: float | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise InputError(f"accumulate={self.accumulate}: at least 1, which is a step for every batch.")
         if self.epochs < 1 or not 0 <= self.warmup_epochs <= self.epochs:
             raise InputError(
                 f"epochs={self.epochs}, warmup_epochs={self.warmup_epochs}: "
@@ -65,70 +82,44 @@ class Solver:
 class TrainConfig:
     """A whole recipe. Change fields with `dataclasses.replace`.
 
-    `precision` "auto" is float16 on CUDA and float32 elsewhere. `validation_identities` are split off the training set
-    to choose the best epoch; 0 keeps the last epoch. The test set never decides anything.
+    `dataset` is the benchmark it is meant for, None for any. `precision` "auto" is float16 on CUDA and float32
+    elsewhere.
+
+    The best epoch is the one with the highest mAP on `validation_identities`, which are split off the training set:
+    None takes a tenth of them, 0 none, and then the last epoch is kept. `select_on_test` chooses on the test set
+    instead, as the published figures do; such figures are too good.
+
+    `save_every` batches the state for `--resume` is written within an epoch too; 0: after each epoch only. `workers` are
+    processes that prepare batches; 0 does it between steps.
     """
 
     name: str
+    dataset: str | None = None
     model: ModelSettings = field(default_factory=ModelSettings)
     solver: Solver = field(default_factory=Solver)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    validation_identities: int = 0
+    validation_identities: int | None = None
+    select_on_test: bool = False
     seed: int = 1111
     precision: str = "auto"
     workers: int = 0
+    save_every: int = 0
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise InputError(f"precision={self.precision!r} is none of {', '.join(PRECISIONS)}.")
-        if self.validation_identities < 0 or self.workers < 0:
-            raise InputError("validation_identities and workers must be 0 or more.")
+        for name in ("validation_identities", "workers", "save_every", "seed"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"{name}={getattr(self, name)}: 0 or more.")
+        if self.select_on_test and self.validation_identities:
+            raise InputError("select_on_test leaves no use for validation_identities; set it to 0.")
+
+    def held_out(self, identities: int) -> int:
+        """How many of so many training identities validate."""
+        if self.select_on_test:
+            return 0
+        return identities // VALIDATION_SHARE if self.validation_identities is None else self.validation_identities
 
     def to_json(self) -> dict[str, Any]:
         """Nested plain dict of every field."""
         return asdict(self)
-
-
-_PERSONS = TrainConfig("rgbnt201")
-_VEHICLES = TrainConfig("msvr310", model=ModelSettings(image_size=(128, 256), direct=False))
-
-#: The three published recipes, and one that trains from scratch in minutes on a CPU.
-PRESETS: dict[str, TrainConfig] = {
-    "rgbnt201": _PERSONS,
-    "rgbnt100": replace(
-        _VEHICLES,
-        name="rgbnt100",
-        solver=Solver(epochs=30, warmup_epochs=5, identities_per_batch=8, images_per_identity=16),
-    ),
-    "msvr310": _VEHICLES,
-    "tiny": TrainConfig(
-        "tiny",
-        model=ModelSettings(size="tiny", image_size=(128, 64), frozen=False),
-        # From scratch the triplet loss pulls all features to one point before they mean anything, so the cross entropy
-        # leads; small batches give more steps for the same number of images.
-        solver=Solver(
-            epochs=15,
-            warmup_epochs=2,
-            base_lr=2e-3,
-            backbone_lr=2e-3,
-            identities_per_batch=8,
-            images_per_identity=2,
-            id_weight=1.0,
-            triplet_weight=0.1,
-        ),
-        augmentation=Augmentation(padding=4, erase=0.25),
-    ),
-}
-
-
-def preset(name: str) -> TrainConfig:
-    """The recipe called `name`.
-
-    Raises:
-        InputError: no such recipe; names the nearest.
-    """
-    if name in PRESETS:
-        return PRESETS[name]
-    near = get_close_matches(name, PRESETS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"No training recipe is called {name!r}; there are {', '.join(PRESETS)}.{hint}")
