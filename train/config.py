@@ -89,8 +89,8 @@ class TrainConfig:
     None takes a tenth of them, 0 none, and then the last epoch is kept. `select_on_test` chooses on the test set
     instead, as the published figures do; such figures are too good.
 
-    `save_every` batches the state for `--resume` is written within an epoch too; 0: after each epoch only. `workers` are
-    processes that prepare batches; 0 does it between steps.
+    Every `save_every` batches the state for `--resume` is written within an epoch too; 0: after each epoch only.
+    `workers` are processes that prepare batches; 0 does it between steps.
     """
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -100,18 +102,28 @@ def build_loader(
     )
 
 
+def fingerprint(training: Benchmark, validation: Benchmark | None) -> str:
+    """Sixteen hex digits of the names, identities and cameras of what is trained on and of what chooses the epoch."""
+    parts = (training.train, validation.query if validation else (), validation.gallery if validation else ())
+    rows = [[(s.name, s.identity, s.camera, s.scene) for s in part] for part in parts]
+    return hashlib.sha256(json.dumps([training.name, rows]).encode()).hexdigest()[:16]
+
+
 def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark, Benchmark | None]:
     """Split validation identities off the training part: (what is trained on, what chooses the epoch or None).
 
-    In the validation set every sample is query and gallery, under the benchmark's own junk rule.
+    In the validation set every sample is query and gallery, under the benchmark's own junk rule; with
+    `select_on_test` the benchmark's own query and gallery choose.
 
     Raises:
         InputError: too few identities for the split.
     """
-    count = config.validation_identities
+    if config.select_on_test:
+        return benchmark, replace(benchmark, train=())
+    identities = sorted({sample.identity for sample in benchmark.train})
+    count = config.held_out(len(identities))
     if count == 0:
         return benchmark, None
-    identities = sorted({sample.identity for sample in benchmark.train})
     if len(identities) - count < config.solver.identities_per_batch:
         raise InputError(
             f"Of {len(identities)} training identities {count} cannot be split off for validation: "

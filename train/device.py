@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,17 +13,31 @@ from ..errors import InputError, SetupError
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     """The torch device of a name; "auto" is CUDA where there is a card, else the CPU.
+
+    A bare "cuda" is card `local_rank`.
 
     Raises:
         SetupError: CUDA was asked for and is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise SetupError(f"device={name!r} was asked for, but PyTorch sees no CUDA card. Use device='cpu'.")
-    return torch.device(name)
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory held so far in MiB: PyTorch's on the GPU, the process's on a CPU; NaN where nobody knows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    # kibibytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -77,10 +77,16 @@ def smoothed_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float = 0.
     return F.cross_entropy(scores, labels, label_smoothing=smoothing)
 
 
+def alone(x: Tensor) -> Tensor:
+    """The batch of a training in one process: nothing to gather."""
+    return x
+
+
 def pair_losses(
     outputs: Sequence[tuple[Tensor, Tensor]],
     labels: Tensor,
     *,
+    gather: Callable[[Tensor], Tensor] = alone,
     id_weight: float = 0.25,
     triplet_weight: float = 1.0,
     smoothing: float = 0.1,
@@ -88,7 +94,8 @@ def pair_losses(
 ) -> PairLosses:
     """Sum over the (score (B, identities), feature (B, dim)) pairs of `id_weight * CE + triplet_weight * triplet`.
 
-    Computed in float32 or wider whatever the autocast: half precision cannot hold squared distances.
+    Computed in float32 or wider whatever the autocast: half precision cannot hold squared distances. `gather` brings
+    together the features and labels of all processes, among which triplets are mined; cross entropy is this one's.
 
     Raises:
         InputError: no pair, a label outside the scores, or one identity only.
@@ -102,10 +109,11 @@ def pair_losses(
             "Build the model for the number of identities in the training set."
         )
     with torch.autocast(labels.device.type, enabled=False):
+        all_labels = gather(labels)
         heads = tuple(
             HeadLoss(
                 smoothed_cross_entropy(_wide(scores), labels, smoothing),
-                batch_hard_triplet(_wide(features), labels, margin),
+                batch_hard_triplet(gather(_wide(features)), all_labels, margin),
             )
             for scores, features in outputs
         )

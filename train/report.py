@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
+from .distributed import World
+
 
 @dataclass(frozen=True)
 class EpochRecord:
     """One epoch. Losses are means over its steps, `heads` are (cross entropy, triplet) in the order of the outputs.
 
     `accuracy` is the share of training images whose identity the last head got right; `seconds` covers the training
-    steps, not the validation; `validation_map` is None without validation identities.
+    steps, not the validation; `memory_mib` is the most the process has held so far, on the GPU if it trains there;
+    `validation_map` is None without validation identities.
     """
 
     epoch: int
@@ -26,7 +29,13 @@ class EpochRecord:
     steps: int
     seconds: float
     images_per_second: float
+    memory_mib: float = 0.0
     validation_map: float | None = None
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EpochRecord:
+        """A record from what `asdict` made of it, lists in place of tuples."""
+        return cls(**{**values, "heads": tuple(tuple(pair) for pair in values["heads"])})
 
     def row(self) -> dict[str, Any]:
         """Flat values for a table, heads spread over columns."""
@@ -40,7 +49,7 @@ class EpochRecord:
     def __str__(self) -> str:
         text = (
             f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.1f} %, "
-            f"lr {self.learning_rate:.2e}, {self.images_per_second:.0f} samples/s"
+            f"lr {self.learning_rate:.2e}, {self.images_per_second:.3g} samples/s, {self.memory_mib:.0f} MiB"
         )
         return text if self.validation_map is None else f"{text}, validation mAP {100 * self.validation_map:.2f} %"
 
@@ -59,10 +68,19 @@ class EpochMeter:
         self.steps += 1
         self.samples += samples
 
-    def record(self, epoch: int, rate: float, seconds: float) -> EpochRecord:
-        """The epoch so far; needs at least one step."""
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"steps": self.steps, "samples": self.samples, "sums": self._sums}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on where another meter was."""
+        self.steps, self.samples, sums = state["steps"], state["samples"], state["sums"]
+        self._sums = None if sums is None else sums.to(device)
+
+    def record(self, epoch: int, rate: float, seconds: float, memory_mib: float, world: World) -> EpochRecord:
+        """The epoch so far, of all processes; needs at least one step."""
         assert self._sums is not None
-        loss, right, *heads = self._sums.tolist()
+        loss, right, *heads = world.mean(self._sums).tolist()
         means = [value / self.steps for value in heads]
         return EpochRecord(
             epoch=epoch,
@@ -72,7 +90,8 @@ class EpochMeter:
             accuracy=right / self.samples,
             steps=self.steps,
             seconds=seconds,
-            images_per_second=self.samples / seconds,
+            images_per_second=self.samples * world.size / seconds,
+            memory_mib=memory_mib,
         )
 
 
@@ -81,6 +100,12 @@ class CsvLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def restart(self, records: list[EpochRecord]) -> None:
+        """Hold these rows and no others: what came after them is trained again."""
+        self._path.unlink(missing_ok=True)
+        for record in records:
+            self.write(record)
 
     def write(self, record: EpochRecord) -> None:
         """Append a row; the first one brings the header."""

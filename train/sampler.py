@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from ..errors import InputError
+from .distributed import World
 
 logger = logging.getLogger("mambapro")
 
@@ -29,11 +30,15 @@ class IdentitySampler(Sampler[list[Draw]]):
     chunk each, until fewer than P are left. The order depends on (seed, epoch) only: call `set_epoch` before each.
     """
 
-    def __init__(self, labels: Sequence[int], identities: int, images: int, seed: int = 0) -> None:
+    def __init__(
+        self, labels: Sequence[int], identities: int, images: int, seed: int = 0, world: World | None = None
+    ) -> None:
         """`labels`: identity of each sample; `identities`: P, at least 2; `images`: K, at least 1.
 
+        In a `world` of several processes each gets its P / size identities of every batch.
+
         Raises:
-            InputError: P or K too small, or fewer than P identities.
+            InputError: P or K too small, fewer than P identities, or P not divisible among the processes.
         """
         if identities < 2 or images < 1:
             raise InputError(
@@ -47,7 +52,13 @@ class IdentitySampler(Sampler[list[Draw]]):
                 f"The training set has {len(self._groups)} identities, a batch needs {identities}. "
                 "Lower identities_per_batch or use a larger training set."
             )
-        self.identities, self.images, self.seed, self.epoch = identities, images, seed, 0
+        self._world = world or World()
+        if identities % self._world.size:
+            raise InputError(
+                f"A batch of {identities} identities cannot be shared by {self._world.size} processes; take a multiple "
+                "(solver.identities_per_batch)."
+            )
+        self.identities, self.images, self.seed, self.epoch, self._skipped = identities, images, seed, 0, 0
         short = sum(len(group) < images for group in self._groups)
         if short:
             logger.warning(
@@ -57,22 +68,23 @@ class IdentitySampler(Sampler[list[Draw]]):
                 images,
             )
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, skip: int = 0) -> None:
+        """Choose the epoch whose order the next iteration gives, without its first `skip` batches."""
+        self.epoch, self._skipped = epoch, skip
 
     def __len__(self) -> int:
-        """Batches in the current epoch: exact, but it may differ between epochs."""
+        """Batches in the current epoch, the skipped ones too: exact, but it may differ between epochs."""
         return len(self._batches())
 
     def __iter__(self) -> Iterator[list[Draw]]:
         seen: dict[int, int] = {}
-        for batch in self._batches():
+        for number, batch in enumerate(self._batches()):
             draws = []
             for index in batch:
                 draws.append(Draw(index, seen.get(index, 0)))
                 seen[index] = seen.get(index, 0) + 1
-            yield draws
+            if number >= self._skipped:
+                yield draws[self._world.share(len(draws))]
 
     def _batches(self) -> list[list[int]]:
         random = np.random.default_rng((self.seed, self.epoch))

@@ -14,7 +14,7 @@ import pytest
 import torch
 from mambapro.errors import InputError, SetupError, TrainingError
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
-from mambapro.train import loop
+from mambapro.train import loop, trainer
 from mambapro.train.config import ModelSettings, Solver, TrainConfig
 from mambapro.train.dataset import split_training
 from mambapro.train.device import resolve_device, resolve_precision
@@ -31,6 +31,7 @@ CONFIG = TrainConfig(
     model=ModelSettings(size="tiny", image_size=(32, 16), frozen=False, overrides=SMALL),
     solver=Solver(epochs=2, warmup_epochs=0, backbone_lr=3.5e-4, identities_per_batch=3, images_per_identity=2),
     augmentation=Augmentation(padding=2),
+    validation_identities=0,
 )
 IDENTITIES, CAMERAS = 5, 2
 
@@ -150,25 +151,44 @@ class TestDeterminism:
 
 class TestNotANumber:
     def test_keeps_last_good(self, benchmark: Benchmark, tmp_path: Path) -> None:
-        """A NaN loss stops the training, names the batch, and leaves the checkpoint of the epoch before."""
+        """A NaN loss stops the training, names the batch, and keeps the weights from before it."""
         steps = len(benchmark.train) // 6
         good = small_model()
         spoil(good, steps + 2)
 
-        with pytest.raises(TrainingError, match=r"nan in epoch 2, batch 2 .*after epoch 1 are in .*last\.pth"):
+        with pytest.raises(TrainingError, match=r"nan in epoch 2, batch 2 .*before this batch are in .*last\.pth"):
             train_model(good, benchmark, CONFIG, tmp_path / "out", device="cpu")
 
-        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last.pth", "log.csv"]
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last.pth", "log.csv", "state.pth"]
         saved = load_checkpoint(tmp_path / "out" / "last.pth").state_dict()
         assert all(torch.isfinite(value).all() for value in saved.values())
 
-    def test_first_epoch(self, benchmark: Benchmark, tmp_path: Path) -> None:
-        """Before the first checkpoint the message says that there is none."""
+    def test_first_batch(self, benchmark: Benchmark, tmp_path: Path) -> None:
+        """In the first batch the weights that were given are kept."""
         model = small_model()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
         spoil(model, 1)
+
+        with pytest.raises(TrainingError, match="epoch 1, batch 1"):
+            train_model(model, benchmark, CONFIG, tmp_path / "out", device="cpu")
+
+        saved = load_checkpoint(tmp_path / "out" / "last.pth").state_dict()
+        assert all(
+            torch.equal(saved[name], value)
+            for name, value in before.items()
+            if "running" not in name and "num_b" not in name
+        )
+
+    def test_bad_weights_are_not_kept(self, benchmark: Benchmark, tmp_path: Path) -> None:
+        """Where the weights are NaN themselves the checkpoint of the epoch before stays."""
+        model = small_model()
+        with torch.no_grad():
+            model.backbone.projection[0, 0] = torch.nan
 
         with pytest.raises(TrainingError, match="no checkpoint was written"):
             train_model(model, benchmark, CONFIG, tmp_path / "out", device="cpu")
+
+        assert list((tmp_path / "out").iterdir()) == []
 
     def test_weights(self, benchmark: Benchmark, tmp_path: Path) -> None:
         """Weights that became NaN in the last step of an epoch are not saved."""
@@ -199,7 +219,7 @@ class TestValidation:
         """best.pth holds the epoch with the highest validation mAP, the earliest of equals."""
         maps = iter((0.4, 0.6, 0.6, 0.5))
         report = type("Report", (), {})
-        monkeypatch.setattr(loop, "evaluate_benchmark", lambda *_, **__: type("R", (report,), {"map": next(maps)}))
+        monkeypatch.setattr(trainer, "evaluate_benchmark", lambda *_, **__: type("R", (report,), {"map": next(maps)}))
         config = replace(CONFIG, validation_identities=2, solver=replace(CONFIG.solver, epochs=4))
 
         result = train_model(small_model(3), benchmark, config, tmp_path / "out", device="cpu")

@@ -129,7 +129,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
         write_atomically(path, lambda file: _save_safetensors(data, file, marks), overwrite=overwrite)
     elif path.suffix == ".pth":
         content: Any = tensors if header is None else {MARK: header, "state_dict": tensors}
-        write_atomically(path, lambda file: _save_pickle(content, file), overwrite=overwrite)
+        write_atomically(path, lambda file: save_pickle(content, file), overwrite=overwrite)
     else:
         raise InputError(f"Cannot save a checkpoint as {path.name}: give it the suffix .safetensors or .pth.")
 
@@ -142,7 +142,8 @@ def _plain(header: dict[str, Any] | None) -> dict[str, Any] | None:
         raise InputError(f"What is stored beside the weights must be plain JSON: {error}.") from error
 
 
-def _save_pickle(content: Any, file: Path) -> None:
+def save_pickle(content: Any, file: Path) -> None:
+    """torch.save, a write that failed told as the OSError it was."""
     try:
         torch.save(content, file)
     except RuntimeError as error:
