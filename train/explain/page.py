@@ -1,0 +1,144 @@
+"""One HTML page with every picture inside: no other file, no script, nothing from a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from ...errors import InputError
+
+#: A page is never larger, so that it can be sent by mail.
+MOST_BYTES = 5_000_000
+#: Photographs go into a page that would be too large as JPEG, with the first of these qualities that fits.
+_QUALITIES = (92, 84, 74, 62, 50)
+
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.25rem 4rem; color: #1a1a1a; background: #fff;
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .75rem; }
+h2 { font-size: 1.2rem; margin: 3rem 0 .75rem; padding-top: 1.5rem; border-top: 1px solid #d5d5d5; }
+figure { margin: 0; }
+figure img { display: block; max-width: 100%; height: auto; }
+figcaption { margin-top: .75rem; max-width: 46rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 1rem 0 0; }
+dt { color: #5a5a5a; }
+dd { margin: 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1.25rem 0 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: #5a5a5a; padding-bottom: .4rem; }
+th, td { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
+thead th { border-bottom: 1px solid #8a8a8a; }
+tbody th, thead th:first-child { text-align: left; font-weight: normal; }
+""".strip()
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The numbers of a picture as text; the first cell of a row is its head."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and what is said about it. `name` is its file's; `photo`: it shows photographs."""
+
+    name: str
+    png: bytes
+    heading: str
+    alt: str
+    caption: str
+    table: Table
+    photo: bool = False
+
+
+def page_text(title: str, facts: Sequence[tuple[str, str]], pictures: Sequence[Picture]) -> str:
+    """The page as HTML; pictures stand in it as data URIs.
+
+    Raises:
+        InputError: too much for one page even as JPEG.
+    """
+    for quality in (None, *_QUALITIES):
+        body = "\n".join(_figure(picture, quality) for picture in pictures)
+        text = _page(title, facts, body)
+        if len(text.encode()) < MOST_BYTES:
+            return text
+    raise InputError(
+        f"The pictures are too large for a page of {MOST_BYTES / 1e6:.0f} MB. "
+        "Give fewer --rows or fewer --ckpt, or leave pictures out with --only."
+    )
+
+
+def _page(title: str, facts: Sequence[tuple[str, str]], body: str) -> str:
+    listed = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_STYLE}
+</style>
+</head>
+<body>
+<main>
+<h1>{escape(title)}</h1>
+<dl>
+{listed}
+</dl>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _figure(picture: Picture, quality: int | None) -> str:
+    kind, data, (width, height) = _encoded(picture, quality)
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f"""<section>
+<h2>{escape(picture.heading)}</h2>
+<figure>
+<img src="{source}" width="{width}" height="{height}" alt="{escape(picture.alt)}">
+<figcaption>{escape(picture.caption)}</figcaption>
+</figure>
+{_table(picture.table)}
+</section>"""
+
+
+def _encoded(picture: Picture, quality: int | None) -> tuple[str, bytes, tuple[int, int]]:
+    """(kind, bytes, width and height in CSS pixels); drawn at 150 dots per inch, shown at 96."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(picture.png)) as image:
+        size = (round(image.width * 0.64), round(image.height * 0.64))
+        if quality is None or not picture.photo:
+            return "png", picture.png, size
+        file = io.BytesIO()
+        image.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
+        return "jpeg", file.getvalue(), size
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
+        for row in table.rows
+    )
+    return f"""<div class="wide"><table>
+<caption>{escape(table.caption)}</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table></div>"""
