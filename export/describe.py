@@ -34,7 +34,7 @@ from ..runtime.metadata import (
     fingerprint,
 )
 from ..runtime.modalities import MODALITIES
-from ..train.models.config import MambaProConfig
+from ..train.models.config import VARIANT_FIELDS, MambaProConfig
 from ..train.models.mambapro import MambaPro
 from .onnx_graph import OPSET
 from .plan import ExportOptions, preprocessing_of
@@ -42,7 +42,9 @@ from .precision import precision_map
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
 #: What the switches say about training only does not change the features.
-_TRAINING_ONLY = ("direct", "identities")
+_TRAINING_ONLY = ("direct", "identities", "drop_path")
+#: Variants came after the first bundles: where a model has none, its feature space keeps the name it had.
+_LATER = (*VARIANT_FIELDS, "lora_rank")
 
 
 def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
@@ -72,7 +74,9 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
 
 def feature_space_of(model: MambaPro) -> FeatureSpace:
     """What the model's features may be compared with."""
-    settings = {key: value for key, value in model.config.to_json().items() if key not in _TRAINING_ONLY}
+    left_out = (*_TRAINING_ONLY, *_LATER)
+    settings = {key: value for key, value in model.config.to_json().items() if key not in left_out}
+    settings |= model.config.variants
     return FeatureSpace(fingerprint(weights_sha256(model), preprocessing_of(model.config), settings))
 
 

@@ -6,16 +6,25 @@ Each takes a trained module and has its interface. Folding happens in float32, b
 from __future__ import annotations
 
 import copy
-from typing import TypeVar, cast
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..runtime.modalities import MODALITIES
-from ..train.models.aggregation import MambaAggregation, ModalityConv
+from ..train.models.adapters import UNUSED, LowRankLinear
+from ..train.models.aggregation import ModalityConv
 from ..train.models.mamba import ScanGroup
-from ..train.models.prompt import SynergisticResidualPrompt, arrange, carry
+from ..train.models.prompt import (
+    IndependentPrompt,
+    SeparateResidualPrompt,
+    SynergisticPrompt,
+    SynergisticResidualPrompt,
+    arrange,
+    carry,
+)
 from ..train.models.vit import Attention, Embedding, Layer
+from ..train.models.vit_imagenet import ImageNetEmbedding
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -28,15 +37,28 @@ class FoldedPrompt(nn.Module):
 
     def __init__(self, prompt: SynergisticResidualPrompt) -> None:
         super().__init__()
-        tokens, transfer = prompt.tokens, prompt.transfer
-        own = torch.stack([tokens[m] for m in MODALITIES])
-        moved = torch.stack([tokens[m] + transfer[m](tokens[m]) for m in MODALITIES])
-        self.register_buffer("own", own)
-        self.register_buffer("moved", moved)
-        self.residual = prompt.residual
+        self.register_buffer("own", prompt.own())
+        self.register_buffer("moved", prompt.moved())
+        self.residual, self.hand_on = prompt.residual, prompt.hand_on
 
-    def forward(self, fused: Tensor | None, batch: int) -> Tensor:
-        return arrange(carry(self.own, fused, self.residual, batch), self.moved)
+    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+        return arrange(carry(self.own, handed_on, self.residual, batch), self.moved)
+
+
+class ConstantPrompt(nn.Module):
+    """Prompts that nothing is handed on to: one table for each stream."""
+
+    table: Tensor
+
+    def __init__(self, prompt: IndependentPrompt) -> None:
+        super().__init__()
+        self.register_buffer("table", prompt(None, 1))
+
+    def forward(self, handed_on: None, batch: int) -> Tensor:
+        return self.table.unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
+
+    def hand_on(self, prompts: Tensor) -> None:
+        return None
 
 
 class WrittenAttention(Attention):
@@ -55,7 +77,7 @@ class WrittenAttention(Attention):
 class FoldedEmbedding(Embedding):
     """Camera table already scaled, with the row of the unknown camera at its end."""
 
-    table: Tensor
+    rows: Tensor
 
     def __init__(self, embedding: Embedding) -> None:
         nn.Module.__init__(self)
@@ -63,13 +85,18 @@ class FoldedEmbedding(Embedding):
         self.class_token, self.positions = embedding.class_token, embedding.positions
         self.use_cameras, self.camera_scale = embedding.use_cameras, 1.0
         if self.use_cameras:
-            rows = embedding.cameras
-            table = torch.cat((rows, rows.mean(0, keepdim=True)))
-            self.register_buffer("table", embedding.camera_scale * table)
+            rows = embedding.camera_rows()
+            self.register_buffer("rows", embedding.camera_scale * torch.cat((rows, rows.mean(0, keepdim=True))))
 
     def camera(self, ids: Tensor) -> Tensor:
-        unknown = self.table.shape[0] - 1
-        return self.table[torch.where((ids < 0) | (ids >= unknown), unknown, ids)]
+        unknown = self.rows.shape[0] - 1
+        return self.rows[torch.where((ids < 0) | (ids >= unknown), unknown, ids)]
+
+
+class FoldedImageNetEmbedding(FoldedEmbedding, ImageNetEmbedding):
+    """The same for the ViT of ImageNet: what differs is the trained one's forward pass."""
+
+    forward = ImageNetEmbedding.forward
 
 
 class FoldedScanGroup(ScanGroup):
@@ -95,26 +122,44 @@ class FoldedScanGroup(ScanGroup):
         return self.A, self.D, self.bias
 
 
-def fold_convolution(conv: ModalityConv) -> None:
+def folded_convolution(conv: ModalityConv) -> ModalityConv:
     """BatchNorm into the depthwise convolution before it, in place."""
     conv.conv = nn.utils.fuse_conv_bn_eval(conv.conv, conv.norm)
     conv.register_module("norm", nn.Identity())
+    return conv
 
 
-def fold_layer(layer: Layer) -> None:
-    """Prompts, attention, and what the switches leave unused, in place."""
-    layer.attention = WrittenAttention(layer.attention)
-    layer.register_module("prompt", FoldedPrompt(layer.prompt) if layer.use_prompt else None)
-    if not layer.use_adapter:
+def trimmed_layer(layer: Layer) -> Layer:
+    """Without what the switches leave unused, in place."""
+    if not layer.use_prompt:
+        layer.register_module("prompt", None)
+    if (layer.after_attention, layer.after_mlp) == UNUSED:
         layer.register_module("adapter", None)
+    return layer
 
 
-def fold_aggregation(aggregation: MambaAggregation) -> None:
-    """Convolutions and scan constants of every block, in place."""
-    for half in aggregation.halves:
-        half.scans = FoldedScanGroup(half.scans)
-        for conv in half.conv.values():
-            fold_convolution(cast(ModalityConv, conv))
+#: What stands in for which trained module.
+_FOLDED: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    Embedding: FoldedEmbedding,
+    ImageNetEmbedding: FoldedImageNetEmbedding,
+    Layer: trimmed_layer,
+    Attention: WrittenAttention,
+    LowRankLinear: LowRankLinear.merged,
+    SynergisticResidualPrompt: FoldedPrompt,
+    SeparateResidualPrompt: FoldedPrompt,
+    SynergisticPrompt: ConstantPrompt,
+    IndependentPrompt: ConstantPrompt,
+    ScanGroup: FoldedScanGroup,
+    ModalityConv: folded_convolution,
+}
+
+
+def fold(module: nn.Module) -> None:
+    """Put the folded modules in the place of the trained ones inside `module`, innermost first, in place."""
+    for name, child in list(module.named_children()):
+        fold(child)
+        if folded := _FOLDED.get(type(child)):
+            setattr(module, name, folded(child))
 
 
 def copy_for_folding(module: M) -> M:

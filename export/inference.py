@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from ..train.models.aggregation import MambaAggregation
+from ..train.models.aggregation import Aggregation, half_names
 from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
-from ..train.models.vit import Backbone, Layer
-from .fold import FoldedEmbedding, copy_for_folding, fold_aggregation, fold_layer
+from ..train.models.vit import Backbone
+from .fold import copy_for_folding, fold
 from .precision import halve
 
 EMBEDDING = "embedding"
@@ -28,7 +26,7 @@ class InferenceModel(nn.Module):
     #: What `halve` leaves alone.
     float32 = ("mean", "std")
 
-    def __init__(self, config: MambaProConfig, backbone: Backbone, aggregation: MambaAggregation | None) -> None:
+    def __init__(self, config: MambaProConfig, backbone: Backbone, aggregation: Aggregation | None) -> None:
         super().__init__()
         self.config, self.backbone, self.aggregation = config, backbone, aggregation
         # (1, 1, 1, 1, 3): one value for each colour channel of (3, B, H, W, 3)
@@ -40,12 +38,12 @@ class InferenceModel(nn.Module):
     ) -> tuple[Tensor, ...]:
         """uint8 images (B, H, W, 3), camera int64 (B,) or None, mask float32 (B, 3) -> (feature, *stages)."""
         backbone = self.backbone
-        x, fused = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
+        x, handed_on = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
         stages = [x]
         for layer in backbone.layers:
-            x, fused = layer(x, fused)
+            x, handed_on = layer(x, handed_on)
             stages.append(x)
-        tokens = (backbone.ln_post(x) @ backbone.projection).unflatten(0, (3, -1))
+        tokens = backbone.project(x).unflatten(0, (3, -1))
         stages.append(tokens)
         if self.aggregation is None:
             feature = torch.cat(tuple(tokens[:, :, 0]), -1).float()
@@ -58,9 +56,9 @@ class InferenceModel(nn.Module):
         # the cast comes first: TensorRT-RTX takes uint8 into nothing else
         x = torch.stack([image.float() for image in images])
         x = (x / 255 - self.mean) / self.std * mask.t().reshape(3, -1, 1, 1, 1)
-        return x.permute(0, 1, 4, 2, 3).to(self.backbone.projection.dtype)
+        return x.permute(0, 1, 4, 2, 3).to(self.backbone.embedding.class_token.dtype)
 
-    def aggregate(self, aggregation: MambaAggregation, tokens: Tensor, stages: list[Tensor]) -> Tensor:
+    def aggregate(self, aggregation: Aggregation, tokens: Tensor, stages: list[Tensor]) -> Tensor:
         """Backbone tokens to the fused feature, in float32; appends the stages passed."""
         patches = tokens[:, :, 1:]
         for half in aggregation.halves:
@@ -74,13 +72,9 @@ def inference_model(model: MambaPro, precision: str = "fp32") -> InferenceModel:
     with torch.no_grad():
         backbone = copy_for_folding(model.backbone)
         backbone.register_module("head", None)
-        backbone.embedding = FoldedEmbedding(backbone.embedding)
-        for layer in backbone.layers:
-            fold_layer(cast(Layer, layer))
         aggregation = copy_for_folding(model.aggregation) if model.config.mamba else None
-        if aggregation is not None:
-            fold_aggregation(aggregation)
         folded = InferenceModel(model.config, backbone, aggregation).eval()
+        fold(folded)
         if precision == "fp16":
             halve(folded)
     return folded
@@ -90,7 +84,5 @@ def stage_names(config: MambaProConfig) -> list[str]:
     """Names of the stages in the order `InferenceModel` returns them: the modules of MambaPro that end there."""
     names = ["backbone.embedding", *(f"backbone.layers.{i}" for i in range(config.depth)), "backbone"]
     if config.mamba:
-        names += [
-            f"aggregation.blocks.{i}.{half}" for i in range(config.aggregation_depth) for half in ("intra", "inter")
-        ]
+        names += [f"aggregation.{half}" for half in half_names(config)]
     return names

@@ -17,6 +17,8 @@ from ..errors import ExportError
 from ..plugins.selective_scan.onnx_op import add_function, translation_table
 from ..plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from ..train.models.config import MambaProConfig
+from ..train.models.layers import LayerNorm
+from ..train.models.mamba import ScanGroup
 from ..train.models.mambapro import MambaPro
 from .inference import EMBEDDING, InferenceModel, inference_model, stage_names
 
@@ -150,12 +152,16 @@ def check_graph(model: onnx.ModelProto, config: MambaProConfig) -> None:
 
 
 def _promises(config: MambaProConfig) -> dict[str, object]:
-    scans = 2 * config.aggregation_depth if config.mamba else 0
-    # before and after the layers, two in each; out_norm of every direction; one in each reduction
-    norms = 2 + 2 * config.depth
-    if config.mamba:
-        norms += config.aggregation_depth * 4 * (2 if config.mamba_bi else 1) + len(IMAGES)
-    return {"opset": OPSET, "inputs": input_names(config), "scans": scans, "layer norms": norms}
+    """What the trained model has of each: every group of scans and every LayerNorm that runs is one node."""
+    with torch.device("meta"):
+        model = MambaPro(config)
+    running = [*model.backbone.modules(), *(model.aggregation.modules() if config.mamba else ())]
+    return {
+        "opset": OPSET,
+        "inputs": input_names(config),
+        "scans": sum(isinstance(module, ScanGroup) for module in running),
+        "layer norms": sum(isinstance(module, LayerNorm) for module in running),
+    }
 
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:

@@ -114,10 +114,11 @@ class ExportPlan:
         height, width = config.image_size
         switches = ("prompt", "adapter", "mamba", "mamba_bi", "sie_camera")
         kept = f"; fp32 stays in {', '.join(FP32_ISLANDS)}" if self.precision != "fp32" else ""
+        variants = "".join(f", {name} {value}" for name, value in config.variants.items())
         rows = {
             "checkpoint": self.checkpoint,
             "model": f"width {config.width}, {config.depth} layers, {height}x{width} pixels, {config.cameras} cameras, "
-            f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}",
+            f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}{variants}",
             "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
             "transfers, BatchNorm and training heads fold away",
             "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",

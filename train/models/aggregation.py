@@ -1,8 +1,8 @@
-"""Mamba Aggregation (MA): scans inside each modality, then across all three (paper eq. 9 to 17)."""
+"""Mamba Aggregation (MA): scans inside each modality, then across all three (paper eq. 13 to 19)."""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from ...runtime.modalities import MODALITIES
 from .config import MambaProConfig
 from .layers import LayerNorm
 from .mamba import DIRECTIONS, ScanGroup, StateSpace
+from .mixers import ConcatMixer, InterModalityTransformer, IntraModalityTransformer, SumMixer
 
 #: Name of the one scan that runs over all modalities.
 JOINT = "all"
@@ -80,13 +81,29 @@ class InterModalityScan(ModalityScan):
         return list(self.scans([torch.cat(inputs, 1)])[0].chunk(3, 1))
 
 
-class AggregationBlock(nn.Module):
-    """Intra-modality, then inter-modality scan; `MambaAggregation` runs all of them, one after the other."""
+#: What a block is made of by `aggregation_kind`, in the order it runs (paper figure 3, tables 6 and 11).
+AGGREGATIONS: dict[str, dict[str, Callable[[MambaProConfig], nn.Module]]] = {
+    "mamba": {"intra": IntraModalityScan, "inter": InterModalityScan},
+    "intra": {"intra": IntraModalityScan},
+    "inter": {"inter": InterModalityScan},
+    "sum": {"sum": SumMixer},
+    "concat": {"concat": ConcatMixer},
+    "transformer": {"inter": InterModalityTransformer},
+    "ma_transformer": {"intra": IntraModalityTransformer, "inter": InterModalityTransformer},
+}
+#: After these the modalities' tokens are alike, so a second block has nothing to mix.
+_ONCE = ("sum", "concat")
 
-    def __init__(self, config: MambaProConfig) -> None:
-        super().__init__()
-        self.intra = IntraModalityScan(config)
-        self.inter = InterModalityScan(config)
+
+def block_count(config: MambaProConfig) -> int:
+    """How many blocks the aggregation has."""
+    return 1 if config.aggregation_kind in _ONCE else config.aggregation_depth
+
+
+def half_names(config: MambaProConfig) -> list[str]:
+    """Names of the blocks' halves inside the aggregation, in the order they run."""
+    halves = AGGREGATIONS[config.aggregation_kind]
+    return [f"blocks.{block}.{half}" for block in range(block_count(config)) for half in halves]
 
 
 class Reduction(nn.Module):
@@ -102,18 +119,20 @@ class Reduction(nn.Module):
         return self.linear(self.norm(x))
 
 
-class MambaAggregation(nn.Module):
-    """Blocks of scans over the patch tokens, then one feature from all modalities."""
+class Aggregation(nn.Module):
+    """Blocks over the patch tokens (published: MA, of scans), then one feature from all modalities."""
 
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([AggregationBlock(config) for _ in range(config.aggregation_depth)])
+        halves = AGGREGATIONS[config.aggregation_kind]
+        blocks = [{name: half(config) for name, half in halves.items()} for _ in range(block_count(config))]
+        self.blocks = nn.ModuleList([nn.ModuleDict(block) for block in blocks])
         self.reduction = nn.ModuleDict({m: Reduction(config.embed_dim) for m in MODALITIES})
 
     @property
-    def halves(self) -> list[ModalityScan]:
-        """All scans in the order they run: intra, inter, intra, inter, ..."""
-        return [cast(ModalityScan, half) for block in self.blocks for half in block.children()]
+    def halves(self) -> list[nn.Module]:
+        """All parts of all blocks in the order they run; published: intra, inter, intra, inter."""
+        return [half for block in self.blocks for half in block.children()]
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Backbone tokens (3, B, 1 + L, dim) -> feature (B, 3 dim)."""

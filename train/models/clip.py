@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ...errors import ArtifactError, InputError, SetupError
 from .mambapro import MambaPro
-from .names import key_pairs
+from .names import clip_pairs
 from .tensor_files import read_tensors
 
 #: OpenAI's ViT-B/16 under its open_clip name: QuickGELU, as the released MambaPro weights expect.
 OPENAI = "ViT-B-16-quickgelu/openai"
-_TOWER = "BACKBONE.base."
 
 
 def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool = False) -> None:
@@ -30,21 +29,21 @@ def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool 
         allow_torchscript: also read OpenAI's own TorchScript archive. That runs code from the file: trust it first.
 
     Raises:
-        InputError: neither a file nor a name open_clip knows.
+        InputError: neither a file nor a name open_clip knows; a model with another backbone.
         SetupError: open_clip is missing or cannot get the weights.
         ArtifactError: weights of another architecture, or an unreadable file.
     """
+    if model.config.backbone != "clip":
+        raise InputError(
+            f"This model's backbone is {model.config.backbone}, CLIP's weights are for backbone clip. Take the weights "
+            "of a ViT of ImageNet (mambapro.train.models.imagenet.load_vit), or a size with CLIP such as vit_b16."
+        )
     path = Path(source)
     weights = _from_file(path, allow_torchscript) if path.exists() else _from_open_clip(source)
-    tower = {
-        theirs.removeprefix(_TOWER): ours
-        for theirs, ours in key_pairs(model.config)
-        if theirs.startswith(_TOWER) and "adapter" not in theirs
-    }
     state = model.state_dict()
     # all of them first: a file that does not fit must not leave a model half filled
     values = {
-        ours: _entry(weights, f"visual.{theirs}", state[ours], model.config.grid) for theirs, ours in tower.items()
+        ours: _entry(weights, theirs, state[ours], model.config.grid) for theirs, ours in clip_pairs(model.config)
     }
     with torch.no_grad():
         for ours, value in values.items():

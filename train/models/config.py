@@ -14,13 +14,32 @@ HEAD_WIDTH = 64
 #: Larger numbers of layers are a damaged file, not a model.
 _LARGEST = {"depth": 1000, "aggregation_depth": 1000, "state": MAX_STATE}
 
+# The parts a model may be put together from; the first of each is the published model's.
+BACKBONES = ("clip", "vit")
+ADAPTER_KINDS = ("pfa", "bottleneck", "lora")
+ADAPTER_POSITIONS = ("beside_ffn", "behind_ffn", "beside_mhsa", "behind_mhsa")
+PROMPT_KINDS = ("srp", "srp_separation", "sp", "independent")
+AGGREGATION_KINDS = ("mamba", "sum", "concat", "transformer", "intra", "inter", "ma_transformer")
+_CHOICES = {
+    "backbone": BACKBONES,
+    "adapter_kind": ADAPTER_KINDS,
+    "adapter_position": ADAPTER_POSITIONS,
+    "prompt_kind": PROMPT_KINDS,
+    "aggregation_kind": AGGREGATION_KINDS,
+}
+#: Kinds of aggregation that scan, and so may scan both ways.
+_SCANNING = ("mamba", "intra", "inter")
+#: Fields that make another model than the published one wherever they have not their default.
+VARIANT_FIELDS = (*_CHOICES, "adapter_first_layer", "prompt_first_layer")
+
 
 @dataclass(frozen=True)
 class MambaProConfig:
     """Everything that decides the shape of the model and what its forward pass does.
 
     The switches carry the names the authors' YAML files use, in lower case: an ablation row of the paper is a set of
-    them (A: none, C: adapter, D: prompt, E: both, F: all three).
+    them (A: none, C: adapter, D: prompt, E: both, F: all three). The kinds and positions are the rows of its other
+    tables; their defaults are the published model.
     """
 
     # (height, width) in pixels of all three images
@@ -42,6 +61,22 @@ class MambaProConfig:
     scan_channels: int = 1024
     state: int = 16
     dt_rank: int = 32
+
+    # the tower: CLIP's, or a ViT trained on ImageNet (table 9)
+    backbone: str = "clip"
+    # stochastic depth of the last layer in training, rising linearly from 0 in the first
+    drop_path: float = 0.0
+    # table 5, and where in a layer it works (table 8)
+    adapter_kind: str = "pfa"
+    adapter_position: str = "beside_ffn"
+    lora_rank: int = 64
+    # table 4
+    prompt_kind: str = "srp"
+    # first layer that has an adapter or prompts, counted from 1: "9-12" of figure 9 is 9
+    adapter_first_layer: int = 1
+    prompt_first_layer: int = 1
+    # tables 6 and 11
+    aggregation_kind: str = "mamba"
 
     prompt: bool = True
     adapter: bool = True
@@ -65,6 +100,31 @@ class MambaProConfig:
             raise InputError(f"Backbone width must be a multiple of {HEAD_WIDTH}, got {self.width}.")
         if self.sie_camera and not self.cameras:
             raise InputError("sie_camera needs at least one camera; set cameras, or sie_camera to false.")
+        self._check_variants()
+
+    def _check_variants(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+        for name in ("adapter_first_layer", "prompt_first_layer"):
+            if getattr(self, name) > self.depth:
+                raise InputError(f"{name} is {getattr(self, name)}, but there are {self.depth} layers, counted from 1.")
+        if self.adapter_kind == "lora" and self.adapter_position != ADAPTER_POSITIONS[0]:
+            raise InputError(
+                f"adapter_position {self.adapter_position} is for pfa and bottleneck: lora changes a matrix inside the "
+                "attention and has no other place. Leave adapter_position out."
+            )
+        if self.backbone == "vit" and self.embed_dim != self.width:
+            raise InputError(
+                f"A ViT of ImageNet has no projection, so embed_dim must be its width {self.width}, not "
+                f"{self.embed_dim}. The sizes vit_b16_imagenet and tiny_imagenet set it."
+            )
+        if self.aggregation_kind in ("transformer", "ma_transformer") and self.embed_dim % HEAD_WIDTH:
+            raise InputError(f"Attention over embed_dim needs a multiple of {HEAD_WIDTH}, not {self.embed_dim}.")
+        if self.mamba_bi and self.aggregation_kind not in _SCANNING:
+            raise InputError(
+                f"mamba_bi is for {', '.join(_SCANNING)}: aggregation {self.aggregation_kind} scans nothing."
+            )
 
     def _check_numbers(self) -> None:
         if not isinstance(self.image_size, tuple) or len(self.image_size) != 2:
@@ -76,6 +136,8 @@ class MambaProConfig:
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST.get(name, 10**6):
                 limit = _LARGEST.get(name, 10**6)
                 raise InputError(f"{name} must be a whole number from {least} to {limit}, not {value!r}.")
+        if not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
+            raise InputError(f"drop_path must be from 0 to below 1, not {self.drop_path!r}.")
         if not isinstance(self.sie_coe, int | float) or not math.isfinite(self.sie_coe):
             raise InputError(f"sie_coe must be a finite number, not {self.sie_coe!r}.")
         for name in ("pixel_mean", "pixel_std"):
@@ -97,6 +159,13 @@ class MambaProConfig:
     def feature_dim(self) -> int:
         """Length of the retrieval feature: three modalities side by side."""
         return 3 * self.embed_dim
+
+    @property
+    def variants(self) -> dict[str, Any]:
+        """What makes this another model than the published one: fields with their values, empty for the published."""
+        defaults = {field.name: field.default for field in fields(self)}
+        values = {name: getattr(self, name) for name in VARIANT_FIELDS}
+        return {name: value for name, value in values.items() if value != defaults[name]}
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict that `from_json` reads back."""

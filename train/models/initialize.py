@@ -7,10 +7,11 @@ import math
 import torch
 from torch import nn
 
+from .adapters import LowRank
 from .head import Head
 from .mamba import StateSpace
 from .mambapro import MambaPro
-from .prompt import SynergisticResidualPrompt
+from .prompt import IndependentPrompt
 from .vit import Embedding
 
 
@@ -29,14 +30,17 @@ def initialize(model: MambaPro) -> None:
             _state_space(module)
         elif isinstance(module, Embedding):
             _embedding(module)
-        elif isinstance(module, SynergisticResidualPrompt):
+        elif isinstance(module, IndependentPrompt):
             for tokens in module.tokens.values():
                 nn.init.zeros_(tokens)
-    width = model.config.width
-    nn.init.normal_(model.backbone.projection, std=width**-0.5)
+    if model.config.backbone == "clip":
+        nn.init.normal_(model.backbone.projection, std=model.config.width**-0.5)
     for module in model.modules():
         if isinstance(module, Head):
             nn.init.normal_(module.classifier.weight, std=0.001)
+        elif isinstance(module, LowRank):
+            # the changed matrix is the pretrained one at first
+            nn.init.zeros_(module.up.weight)
 
 
 def _state_space(module: StateSpace) -> None:
@@ -52,5 +56,7 @@ def _embedding(module: Embedding) -> None:
     nn.init.normal_(module.class_token, std=scale)
     nn.init.normal_(module.positions, std=scale)
     if module.use_cameras:
-        nn.init.trunc_normal_(module.cameras, std=0.02)
+        nn.init.trunc_normal_(module.camera_rows(), std=0.02)
     nn.init.normal_(module.patches.weight, std=1 / math.sqrt(module.patches.weight[0].numel()))
+    if module.patches.bias is not None:
+        nn.init.zeros_(module.patches.bias)

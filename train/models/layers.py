@@ -26,7 +26,7 @@ class Bottleneck(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.inner = nn.Linear(width, hidden)
-        self.activation = QuickGELU()
+        self.activation: nn.Module = QuickGELU()
         self.outer = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,16 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .aggregation import MambaAggregation
+from .aggregation import Aggregation
 from .config import MambaProConfig
 from .head import Head, TrainingOutput
 from .vit import Backbone
+from .vit_imagenet import ImageNetBackbone
+
+BACKBONES: dict[str, type[Backbone]] = {"clip": Backbone, "vit": ImageNetBackbone}
 
 
 class MambaPro(nn.Module):
-    """The whole model of the paper (figure 2). All parts are always there; the config's switches pick what runs.
+    """The whole model of the paper (figure 2), or one of its variants: the config names the parts.
 
-    An ablation checkpoint therefore has the very keys of a full one.
+    All parts are always there, the config's switches pick what runs: a checkpoint of table 3 therefore has the very
+    keys of a full one.
     """
 
     def __init__(self, config: MambaProConfig) -> None:
@@ -24,8 +28,8 @@ class MambaPro(nn.Module):
         self.config = config
         #: What the checkpoint says about its training (data set, epochs, ...); empty for the authors' files.
         self.trained_on: dict[str, Any] = {}
-        self.backbone = Backbone(config)
-        self.aggregation = MambaAggregation(config)
+        self.backbone = BACKBONES[config.backbone](config)
+        self.aggregation = Aggregation(config)
         self.concat_head = Head(config.feature_dim, config.identities)
         self.fused_head = Head(config.feature_dim, config.identities)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...errors import InputError
 from ...runtime.modalities import MODALITIES
 from .aggregation import JOINT
 from .config import MambaProConfig
@@ -15,11 +16,32 @@ Pair = tuple[str, str]
 LETTERS = dict(zip(MODALITIES, "rnt", strict=True))
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _AFFINE = ("weight", "bias")
+#: CLIP's tower in the authors' model.
+_TOWER = "BACKBONE.base."
 
 
 def key_pairs(config: MambaProConfig) -> list[Pair]:
-    """(authors' key, our key) for every entry of the state dict of a model with this config."""
+    """(authors' key, our key) for every entry of the state dict of a model with this config.
+
+    Raises:
+        InputError: a variant the authors' code has no keys for.
+    """
+    if config.variants:
+        chosen = ", ".join(f"{name}={value}" for name, value in config.variants.items())
+        raise InputError(
+            f"The authors' layout has no place for {chosen}; it holds the published model and its switches. "
+            "Save the checkpoint in mambapro's layout."
+        )
     return list(_pairs(config))
+
+
+def clip_pairs(config: MambaProConfig) -> list[Pair]:
+    """(OpenAI's key, our key) for CLIP's visual tower, whatever adapters and prompts stand in it."""
+    return [
+        (theirs.replace(_TOWER, "visual."), ours)
+        for theirs, ours in _tower(config)
+        if not any(part in ours for part in (".adapter.", ".prompt."))
+    ]
 
 
 def _pairs(config: MambaProConfig) -> Iterator[Pair]:
@@ -46,7 +68,7 @@ def _leaves(theirs: str, ours: str, leaves: tuple[str, ...]) -> Iterator[Pair]:
 
 
 def _tower(config: MambaProConfig) -> Iterator[Pair]:
-    base = "BACKBONE.base"
+    base = _TOWER.removesuffix(".")
     yield f"{base}.class_embedding", "backbone.embedding.class_token"
     yield f"{base}.positional_embedding", "backbone.embedding.positions"
     yield f"{base}.proj", "backbone.projection"

@@ -26,6 +26,10 @@ SIZES: dict[str, dict[str, Any]] = {
         "dt_rank": 4,
     },
 }
+# The same on a ViT of ImageNet (table 9), whose tokens keep the tower's width.
+_IMAGENET: dict[str, Any] = {"backbone": "vit", "drop_path": 0.1}
+SIZES["vit_b16_imagenet"] = {**_IMAGENET, "embed_dim": 768, "scan_channels": 1536, "dt_rank": 48}
+SIZES["tiny_imagenet"] = {**SIZES["tiny"], **_IMAGENET, "embed_dim": 128, "scan_channels": 256, "dt_rank": 8}
 
 
 def config_of_size(size: str, **fields: Any) -> MambaProConfig:
