@@ -1,0 +1,145 @@
+"""What has to run for a table: each row with each seed, as a recipe with a fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...runtime.files import sha256_of
+from ..config import TrainConfig
+from ..models.mambapro import MambaPro
+from ..pretrained import initialiser
+from ..recipes import load_recipe
+from .record import fingerprint
+from .table import Row, Table
+
+#: What may differ between two runs of one table: it does not change a result.
+FREE = ("name", "workers", "save_every")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Where backbones come from: for each kind ("clip", "vit") what fills a model and one word for the weights."""
+
+    fill: Mapping[str, Callable[[MambaPro], Any]]
+    source: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row with one seed. `fingerprint` stands for all that decides its result."""
+
+    row: Row
+    seed: int
+    config: TrainConfig
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.row.key}-seed{self.seed}"
+
+    def record(self, folder: Path) -> Path:
+        """Where its result is."""
+        return folder / "results" / f"{self.name}.json"
+
+    def run_folder(self, folder: Path) -> Path:
+        """Where it trains; other settings train elsewhere, so that an interrupted run goes on only as itself."""
+        return folder / "runs" / f"{self.name}-{self.fingerprint[:8]}"
+
+
+def base_recipe(table: Table, config: str | None, size: str | None, changes: Sequence[str]) -> TrainConfig:
+    """The recipe that all rows share: the published one of the table's data set, or "tiny" for the tiny size.
+
+    Raises:
+        InputError: as `load_recipe`.
+    """
+    source = config or ("tiny" if size == "tiny" else table.dataset)
+    recipe = load_recipe(source, changes)
+    return recipe if size is None else replace(recipe, model=replace(recipe.model, size=size))
+
+
+def pretraining(
+    clip: str | None, vit: str | None, backbones: Sequence[Path], allow_torchscript: bool = False
+) -> Pretraining:
+    """Pretrained backbones from the command's options; a checkpoint serves the kind of backbone it has.
+
+    Raises:
+        InputError: two sources for one kind, or a file that is none.
+        ArtifactError: a damaged checkpoint.
+    """
+    fill: dict[str, Callable[[MambaPro], Any]] = {}
+    source: dict[str, str] = {}
+
+    def add(kind: str, filler: Callable[[MambaPro], Any] | None, word: str) -> None:
+        assert filler is not None
+        if kind in fill:
+            raise InputError(f"There are two {kind} backbones, {source[kind]} and {word}; give one of each kind.")
+        fill[kind], source[kind] = filler, word
+
+    for path in backbones:
+        add(_kind_of(path), initialiser(backbone=path), _word(str(path)))
+    if clip is not None:
+        add("clip", initialiser(clip=clip, allow_torchscript=allow_torchscript), _word(clip))
+    if vit is not None:
+        add("vit", initialiser(vit=vit), _word(vit))
+    return Pretraining(fill, source)
+
+
+def _kind_of(checkpoint: Path) -> str:
+    from ..models.weights import load_checkpoint
+
+    return load_checkpoint(checkpoint).config.backbone
+
+
+def _word(source: str) -> str:
+    """A name as it is; for a file its content, since names stay while files change."""
+    path = Path(source)
+    return sha256_of(path)[:16] if path.is_file() else source
+
+
+def make_jobs(
+    rows: Sequence[Row], seeds: Sequence[int], recipe: TrainConfig, pretrained: Pretraining, data: str, dataset: str
+) -> tuple[Job, ...]:
+    """All runs of these rows, seed by seed; a row that is not trained has one, whatever the seeds.
+
+    Raises:
+        InputError: a row's backbone has no pretrained weights.
+    """
+    missing = sorted({row.backbone for row in rows} - pretrained.fill.keys())
+    if missing:
+        options = {"clip": "--backbone CHECKPOINT or --clip NAME", "vit": "--backbone CHECKPOINT or --vit NAME"}
+        raise InputError(
+            f"Every row starts from the same pretrained backbone, and there is none of kind {' and '.join(missing)}. "
+            f"Give {' and '.join(options[kind] for kind in missing)}."
+        )
+    jobs = []
+    for turn, seed in enumerate(seeds):
+        for row in rows:
+            if row.trained or turn == 0:
+                jobs.append(_job(row, seed, recipe, pretrained.source[row.backbone], data, dataset))
+    return tuple(jobs)
+
+
+def _job(row: Row, seed: int, recipe: TrainConfig, backbone: str, data: str, dataset: str) -> Job:
+    model = replace(
+        recipe.model,
+        size=_size(recipe.model.size, row),
+        frozen=row.frozen,
+        overrides={**recipe.model.overrides, **row.fields},
+    )
+    config = replace(recipe, name=f"{recipe.name}, row {row.key}", model=model, seed=seed)
+    settings = {name: value for name, value in config.to_json().items() if name not in FREE}
+    if not row.trained:
+        # nothing of the training touches it
+        settings = {"model": settings["model"]}
+    word = fingerprint({"config": settings, "backbone": backbone, "data": data, "dataset": dataset})
+    return Job(row, seed, config, word)
+
+
+def _size(size: str, row: Row) -> str:
+    """The model's size with the row's backbone."""
+    return f"{size}_imagenet" if row.backbone == "vit" else size

@@ -1,0 +1,174 @@
+"""Trains every row of a table with every seed from one pretrained backbone, and measures it on query and gallery."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from ...runtime.data.benchmarks import benchmark_info, read_benchmark
+from ...runtime.data.sample import Benchmark
+from ...runtime.evaluate import evaluate_benchmark
+from ...runtime.files import make_folder, write_atomically
+from ...runtime.metrics import RetrievalReport
+from ...runtime.preprocess import Preprocessing
+from ...runtime.progress import Track, silent
+from ..device import resolve_device
+from ..evaluate import torch_feature_function
+from ..info.parts import trained_values
+from ..loop import fit
+from ..models.mambapro import MambaPro
+from ..models.sizes import build_model
+from ..models.weights import load_checkpoint
+from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
+from .record import Record, data_fingerprint, read_record
+from .report import AblationReport, summarise
+from .tables import table_named
+
+logger = logging.getLogger("mambapro")
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What `mambapro ablate` was asked for.
+
+    `dataset` None is the table's own. `rows` empty are all rows. `size`, `config` and `changes` make the recipe that
+    all rows share; `clip`, `vit` and `backbones` say where the pretrained backbone comes from.
+    """
+
+    table: str
+    data: Path
+    out: Path
+    dataset: str | None = None
+    rows: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (1,)
+    config: str | None = None
+    size: str | None = None
+    changes: tuple[str, ...] = ()
+    backbones: tuple[Path, ...] = ()
+    clip: str | None = None
+    vit: str | None = None
+    clip_torchscript: bool = False
+    device: str = "auto"
+    overwrite: bool = False
+
+
+def run_ablation(options: AblationOptions, track: Track = silent) -> AblationReport:
+    """Train and measure what is not in the folder yet; writes results/*.json, results.json and results.md there.
+
+    A run that was interrupted goes on where it stopped; one that is finished is read.
+
+    Raises:
+        InputError: a table, row, recipe, data set or backbone that cannot be used; results of other settings in the
+            folder without `overwrite`.
+        SetupError: the device is not there, or no room on the disk.
+        TrainingError: a training cannot go on; what was finished before stays.
+        ArtifactError: a damaged checkpoint or result.
+    """
+    table = table_named(options.table)
+    dataset = options.dataset or table.dataset
+    rows = table.pick(options.rows)
+    pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript)
+    recipe = base_recipe(table, options.config, options.size, options.changes)
+    benchmark = read_benchmark(dataset, options.data)
+    jobs = make_jobs(rows, options.seeds, recipe, pretrained, data_fingerprint(benchmark), dataset)
+    pending = _pending(jobs, options)
+    make_folder(options.out)
+    for number, job in enumerate(pending, 1):
+        logger.info("%s, row %s, seed %d (%d of %d)", table.title, job.row.key, job.seed, number, len(pending))
+        _run(job, options, benchmark, pretrained, track)
+    report = summarise(table, rows, [read_record(job.record(options.out)) for job in jobs], recipe, dataset)
+    _write(options.out / "results.md", report.markdown())
+    _write(options.out / "results.json", report.json_text())
+    return report
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:
+    """The jobs without a result; those with a result of other settings only if they may be overwritten."""
+    pending, foreign = [], []
+    for job in jobs:
+        path = job.record(options.out)
+        if not path.exists():
+            pending.append(job)
+        elif options.overwrite or read_record(path).fingerprint != job.fingerprint:
+            pending.append(job)
+            foreign.append(path.name)
+    if foreign and not options.overwrite:
+        raise InputError(
+            f"{options.out} holds results of another recipe, data set or backbone: {', '.join(foreign)}. "
+            "Choose another --out, or replace them with --overwrite."
+        )
+    return pending
+
+
+def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: Pretraining, track: Track) -> None:
+    """Train if the row is trained, measure, write the result."""
+    folder = job.run_folder(options.out)
+    if options.overwrite and folder.exists():
+        shutil.rmtree(folder)
+    started = time.perf_counter()
+    model = _trained(job, options, benchmark.name, pretrained, folder, track) if job.row.trained else None
+    seconds = time.perf_counter() - started if job.row.trained else 0.0
+    if model is None:
+        model = _as_pretrained(job, benchmark.name, pretrained)
+    report = _measure(model.to(resolve_device(options.device)), benchmark, track)
+    Record(
+        fingerprint=job.fingerprint,
+        row=job.row.key,
+        seed=job.seed,
+        trainable=sum(trained_values(model, job.row.frozen).values()) if job.row.trained else 0,
+        seconds=seconds,
+        map=report.map,
+        rank1=report.rank(1),
+        rank5=report.rank(5),
+        rank10=report.rank(10),
+        minp=report.minp,
+        per_query_ap=report.per_query_ap,
+    ).write(job.record(options.out))
+    logger.info("row %s, seed %d: mAP %.2f %%, %.0f s", job.row.key, job.seed, 100 * report.map, seconds)
+
+
+def _trained(
+    job: Job, options: AblationOptions, dataset: str, pretrained: Pretraining, folder: Path, track: Track
+) -> MambaPro:
+    report = fit(
+        job.config,
+        options.data,
+        dataset,
+        folder,
+        initialise=pretrained.fill[job.row.backbone],
+        device=options.device,
+        resume=folder.exists() and any(os.scandir(folder)),
+        track=track,
+    )
+    return load_checkpoint(report.checkpoint)
+
+
+def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:
+    """A model of which nothing but its pretrained tower is used."""
+    info, settings = benchmark_info(dataset), job.config.model
+    model = build_model(
+        settings.size,
+        image_size=settings.image_size_for(info.image_size),
+        cameras=info.cameras,
+        identities=info.identities,
+        direct=settings.direct,
+        **settings.overrides,
+    )
+    pretrained.fill[job.row.backbone](model)
+    return model
+
+
+def _measure(model: MambaPro, benchmark: Benchmark, track: Track) -> RetrievalReport:
+    config = model.config
+    preprocessing = Preprocessing(*config.image_size, mean=config.pixel_mean, std=config.pixel_std)
+    return evaluate_benchmark(benchmark, torch_feature_function(model), preprocessing, track=track)

@@ -1,0 +1,93 @@
+"""Where a new model's backbone comes from: CLIP, a ViT of ImageNet, or the tower of one of our own checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..errors import ArtifactError, InputError
+from .models.clip import load_clip
+from .models.config import MambaProConfig
+from .models.mambapro import MambaPro
+from .models.weights import load_checkpoint
+from .optimizer import is_pretrained
+
+#: Fields of the config that decide what the tower computes; all of them must agree.
+TOWER_FIELDS = ("image_size", "patch_size", "width", "depth", "mlp_width", "embed_dim", "pixel_mean", "pixel_std")
+_SHOWN = 5
+
+
+def initialiser(
+    clip: str | None = None,
+    backbone: str | os.PathLike[str] | None = None,
+    vit: str | None = None,
+    *,
+    allow_torchscript: bool = False,
+) -> Callable[[MambaPro], Any] | None:
+    """What fills a new model's tower: CLIP (`load_clip`), a checkpoint (`load_tower`), ImageNet (`load_vit`), nothing.
+
+    Raises:
+        InputError: more than one was given.
+    """
+    given = [str(source) for source in (clip, backbone, vit) if source is not None]
+    if len(given) > 1:
+        raise InputError(f"A backbone comes from one place, not from {' and '.join(given)}. Give one of them.")
+    if vit is not None:
+        from .models.imagenet import load_vit
+
+        return lambda model: load_vit(model, vit)
+    if clip is not None:
+        return lambda model: load_clip(model, clip, allow_torchscript=allow_torchscript)
+    if backbone is not None:
+        return lambda model: load_tower(model, backbone)
+    return None
+
+
+def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str]) -> int:
+    """Copy the tower of a checkpoint (patches, positions, layers, projection) into `model`, in place.
+
+    Whatever is MambaPro's own stays as it is: prompts, adapters, camera table, aggregation, heads. That is what
+    `freeze_pretrained` freezes, so the checkpoint plays the part that CLIP's weights have in the paper.
+
+    Returns:
+        How many values were copied.
+
+    Raises:
+        InputError: no such file, or a tower of another size or for other images.
+        ArtifactError: unreadable file, or a tower with other tensors.
+    """
+    source = load_checkpoint(checkpoint, default_image_size=model.config.image_size)
+    _check_sizes(model.config, source.config, checkpoint)
+    ours, theirs = (
+        {name: value for name, value in each.named_parameters() if is_pretrained(name)} for each in (model, source)
+    )
+    problems = [f"missing: {name}" for name in ours if name not in theirs]
+    problems += [f"surplus: {name}" for name in theirs if name not in ours]
+    problems += [
+        f"{name} is {tuple(theirs[name].shape)}, the model needs {tuple(value.shape)}"
+        for name, value in ours.items()
+        if name in theirs and theirs[name].shape != value.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:_SHOWN])
+        raise ArtifactError(f"The tower in {checkpoint} does not fit, {len(problems)} tensors differ: {shown}.")
+    with torch.no_grad():
+        for name, value in ours.items():
+            value.copy_(theirs[name])
+    return sum(value.numel() for value in ours.values())
+
+
+def _check_sizes(model: MambaProConfig, source: MambaProConfig, checkpoint: str | os.PathLike[str]) -> None:
+    different = [
+        f"{name} {getattr(source, name)} (the model: {getattr(model, name)})"
+        for name in TOWER_FIELDS
+        if getattr(source, name) != getattr(model, name)
+    ]
+    if different:
+        raise InputError(
+            f"The tower in {checkpoint} has {', '.join(different)}. Take a checkpoint of the same size and image size, "
+            "or build the model to fit it."
+        )
