@@ -1,11 +1,11 @@
-"""Grad-CAM on patch tokens: where in each image lies what makes the sample look like its identity (figures 10, 11).
+"""Grad-CAM on patch tokens: where in each image lies what tells the sample's identity from others (figures 10, 11).
 
-The score is the retrieval's own: the feature's projection on the direction of its identity, the mean feature of the
-identity's other samples. A patch's weight is the sum over channels of token times gradient, negative ones cut off
-(ReLU). On f_ir, the tokens after the last scan of MA, this is Grad-CAM to the letter: every token enters the feature
-through the mean over patches (eq. 18), so the gradient is the same at all of them and averaging it changes nothing.
-Where it is not the same, before the backbone's last layer, averaging would light patches that the score does not
-depend on; the product taken per patch does not.
+The score is the retrieval's own: how much more similar the feature is to its identity than to the other ones
+(`identity_directions`), as a scalar product. A patch's weight is the sum over channels of token times gradient,
+negative ones cut off (ReLU). On f_ir, the tokens after the last scan of MA, this is Grad-CAM to the letter: every
+token enters the feature through the mean over patches (eq. 18), so the gradient is the same at all of them and
+averaging it changes nothing. Where it is not the same, before the backbone's last layer, averaging would light patches
+that the score does not depend on; the product taken per patch does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from ..models.mambapro import MambaPro
-from .stages import require_parts
+
+_SHARED = "the patch tokens after the aggregation, which the three modalities share in this kind ({})"
+_PLACES = {
+    "mamba": "f_ir, the patch tokens after the last scan of MA",
+    "sum": _SHARED.format("sum"),
+    "concat": _SHARED.format("concat"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Cut:
 class TokenGradients:
     """Patch tokens at the cut and the score's gradient there, both (3, B, patches, channels).
 
-    `parts` (B, 3) is what each modality adds to the cosine between feature and target.
+    `parts` (B, 3) is what each modality adds to the product of target and feature, the feature at length 1.
     """
 
     tokens: Tensor
@@ -49,18 +55,17 @@ class TokenGradients:
 
 
 def choose_cut(model: MambaPro) -> Cut:
-    """The patch tokens nearest to the feature that still have a place in the image.
+    """The last patch tokens that the feature depends on.
 
-    f_ir with MA; the tokens that enter the aggregation where its kind hands out none; and without any aggregation
-    those that enter the backbone's last layer, since after it patches no longer reach the class tokens.
+    After the aggregation, whatever its kind: with MA these are f_ir. Without aggregation those that enter the
+    backbone's last layer, since after it patches no longer reach the class tokens.
     """
     if not model.config.mamba:
-        text = "the patch tokens that enter the backbone's last layer (this model runs without MA)"
+        text = "the patch tokens that enter the backbone's last layer, since this model runs without MA"
         return Cut(model.backbone.layers[-1], True, text)
-    halves = list(getattr(model.aggregation, "halves", ()))
-    if halves:
-        return Cut(halves[-1], False, "f_ir, the patch tokens after the last scan of MA")
-    return Cut(model.aggregation, True, "the patch tokens that enter the aggregation (this kind scans none)")
+    kind = model.config.aggregation_kind
+    text = _PLACES.get(kind, f"the patch tokens after the aggregation of kind {kind}")
+    return Cut(model.aggregation.halves[-1], False, text)
 
 
 def token_gradients(model: MambaPro, images: Tensor, cameras: Tensor, targets: Tensor) -> TokenGradients:
@@ -70,14 +75,10 @@ def token_gradients(model: MambaPro, images: Tensor, cameras: Tensor, targets: T
         model: its mode, its parameters' flags and its hooks are afterwards as before.
         images: normalised (B, 3 modalities, 3, H, W).
         cameras: int64 (B,).
-        targets: unit vectors (B, 3 dim); the score is the feature's scalar product with them.
-
-    Raises:
-        InputError: a model whose feature has no part for each modality.
+        targets: (B, 3 dim); the score is the feature's scalar product with them.
     """
     with _untouched(model), torch.enable_grad(), _leaf_at(choose_cut(model)) as held:
         feature = model(images, cameras)
-        require_parts(feature.shape[-1], model.config.embed_dim)
         scores = feature * targets
         (gradient,) = torch.autograd.grad(scores.sum(), held)
     parts = scores.detach().unflatten(1, (3, -1)).sum(-1) / feature.detach().norm(dim=1, keepdim=True)

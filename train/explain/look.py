@@ -18,6 +18,8 @@ DPI = 150
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
 #: Eight shapes against seven colours: 56 pairs before one comes again.
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: Areas that make the shapes look equally large.
+SIZES = {"*": 2.3, "P": 1.5, "X": 1.4, "^": 1.15, "v": 1.15, "D": 0.85, "s": 0.95}
 INK, QUIET = "#1A1A1A", "#5A5A5A"
 
 _STYLE: dict[Any, Any] = {
@@ -39,6 +41,11 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8,
 }
+
+
+def shortened(name: str, length: int = 34) -> str:
+    """A name that fits over a picture: its end, which tells more than its start."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
 def marker_of(number: int) -> tuple[str, str]:

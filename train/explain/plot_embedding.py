@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .look import INK, QUIET, drawing, marker_of, place, png_bytes, write
+from .look import INK, QUIET, SIZES, drawing, marker_of, place, png_bytes, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PANEL, _GAP, _HEAD, _EDGE = 3.3, 0.25, 0.5, 0.15
 _KEY_WIDTH, _KEY_LINE = 0.82, 0.22
+_EDGES: dict[str, Any] = {"linewidths": 0.4, "edgecolors": "white"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _draw_cloud(axes: Axes, panel: Panel, labels: np.ndarray) -> None:
     for number, identity in enumerate(np.unique(labels)):
         colour, shape = marker_of(number)
         x, y = panel.points[labels == identity].T
-        axes.scatter(x, y, s=26, c=colour, marker=shape, linewidths=0.4, edgecolors="white", alpha=0.9)
+        axes.scatter(x, y, s=26 * SIZES.get(shape, 1.0), c=colour, marker=shape, alpha=0.9, **_EDGES)
     axes.margins(0.06)
 
 
@@ -75,5 +76,5 @@ def _draw_key(axes: Axes, identities: np.ndarray, per_line: int, lines: int) -> 
     for number, identity in enumerate(identities):
         colour, shape = marker_of(number)
         line, place_in_line = divmod(number, per_line)
-        axes.scatter(place_in_line + 0.1, line + 0.5, s=30, c=colour, marker=shape, linewidths=0.4, edgecolors="white")
+        axes.scatter(place_in_line + 0.1, line + 0.5, s=30 * SIZES.get(shape, 1.0), c=colour, marker=shape, **_EDGES)
         axes.text(place_in_line + 0.24, line + 0.52, str(identity), va="center", size=8, color=INK)

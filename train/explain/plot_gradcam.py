@@ -11,14 +11,17 @@ import numpy as np
 from ...runtime.data.sample import Sample
 from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import load_source, resize
-from .look import DPI, QUIET, drawing, place, png_bytes, write
+from .extra import analysis
+from .look import QUIET, drawing, place, png_bytes, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Longer side of an image, inches.
 _LONG = 1.8
-_LABEL, _HEAD, _FOOT, _GAP, _PAIR_GAP, _LINE = 1.05, 0.42, 0.62, 0.05, 0.2, 0.26
+_LABEL, _HEAD, _FOOT, _GAP, _PAIR_GAP, _LINE = 1.25, 0.4, 0.62, 0.05, 0.2, 0.24
+#: Width of the colour bar, inches.
+_SCALE = 2.0
 #: How much of a map covers the image: nothing where it is 0.
 _COVER = 0.72
 
@@ -27,7 +30,7 @@ _COVER = 0.72
 class GradCamRow:
     """One sample: `images` uint8 (3, H, W, 3), `maps` float32 (3, rows, columns) at least 0, `parts` (3,) floats.
 
-    `parts` are what each modality adds to the cosine between the sample and the mean of its identity.
+    `parts` are what each modality adds to the margin: cosine to the own identity less mean cosine to the others.
     """
 
     sample: Sample
@@ -58,12 +61,17 @@ def scaled_map(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A map (H, W) from 0 to 1 over a grey copy of the image uint8 (H, W, 3), the more opaque the higher."""
-    from matplotlib import colormaps
-
+    with analysis():
+        from matplotlib import colormaps
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
     colour = colormaps["inferno"](0.15 + 0.85 * heat)[..., :3]
-    cover = _COVER * np.sqrt(heat)[..., None]
+    cover = _COVER * heat[..., None] ** 0.75
     return np.rint(255 * ((1 - cover) * grey + cover * colour)).astype(np.uint8)
+
+
+def signed(value: float) -> str:
+    """A small number with its sign: two digits behind the point, four where two would leave nothing."""
+    return f"{value:+.2f}" if abs(value) >= 0.01 else f"{value:+.4f}"
 
 
 def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
@@ -78,42 +86,41 @@ def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
     total = _LABEL + 3 * pair + 2 * _PAIR_GAP + 0.1
     with drawing(total, _HEAD + len(rows) * (cell[0] + _LINE) + _FOOT) as figure:
         write(figure, 0.1, 0.08, title, weight="bold", size=10)
+        for number, name in enumerate(MODALITIES):
+            left = _LABEL + number * (pair + _PAIR_GAP)
+            write(figure, left, _HEAD + 0.07, name.upper(), size=8, color=QUIET)
         for number, row in enumerate(rows):
             _draw_row(figure, row, _HEAD + number * (cell[0] + _LINE), cell)
-        _draw_scale(figure, total)
+        _draw_scale(figure)
         return png_bytes(figure)
 
 
 def _draw_row(figure: Figure, row: GradCamRow, top: float, cell: tuple[float, float]) -> None:
     height, width = cell
-    cosine = sum(row.parts)
-    label = f"identity {row.sample.identity}\ncamera {row.sample.camera}"
-    write(figure, 0.1, top + _LINE - 0.04, label, size=8)
-    write(figure, 0.1, top + _LINE + 0.32, f"cosine {cosine:.2f}", size=8, weight="bold")
-    for number, name in enumerate(MODALITIES):
+    write(figure, 0.1, top + _LINE, f"identity {row.sample.identity}", size=8)
+    write(figure, 0.1, top + _LINE + 0.16, row.sample.name, size=6, color=QUIET)
+    write(figure, 0.1, top + _LINE + 0.34, f"margin {signed(sum(row.parts))}", size=8, weight="bold")
+    for number in range(len(MODALITIES)):
         left = _LABEL + number * (2 * width + _GAP + _PAIR_GAP)
         heat = scaled_map(row.maps[number], (row.images.shape[1], row.images.shape[2]))
-        write(figure, left, top + 0.08, name.upper(), size=8, color=QUIET)
-        text = f"{row.parts[number]:+.2f}" + ("" if heat.any() else ", nothing")
-        write(figure, left + width + _GAP, top + 0.08, text, size=8)
+        text = signed(row.parts[number]) + ("" if heat.any() else ", empty")
+        write(figure, left + width + _GAP, top + 0.07, text, size=8)
         for column, picture in enumerate((row.images[number], overlay(row.images[number], heat))):
             axes = place(figure, left + column * (width + _GAP), top + _LINE, width, height)
             axes.imshow(picture, aspect="auto", interpolation="lanczos")
             axes.set_axis_off()
 
 
-def _draw_scale(figure: Figure, total: float) -> None:
+def _draw_scale(figure: Figure) -> None:
     """A colour bar as the maps are coloured over a medium grey."""
     grey = np.full((8, 256, 3), 128, dtype=np.uint8)
     heat = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (8, 1))
-    bottom = float(figure.get_size_inches()[1]) - 0.42
-    axes = place(figure, _LABEL, bottom, min(2.2, total - 3), 0.12)
+    top = float(figure.get_size_inches()[1]) - 0.42
+    axes = place(figure, _LABEL, top, _SCALE, 0.12)
     axes.imshow(overlay(grey, heat), aspect="auto", extent=(0, 1, 0, 1))
     axes.set_yticks([])
-    axes.set_xticks([0, 1], ["none", "the map's largest"])
+    axes.set_xticks([0, 1], ["none", "largest"])
     axes.tick_params(length=0, labelsize=7)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    left = _LABEL + min(2.2, total - 3) + 0.55
-    write(figure, left, bottom - 0.02, "evidence for the identity", size=8, color=QUIET)
-    assert figure.dpi == DPI
+    write(figure, _LABEL + _SCALE + 0.15, top - 0.01, "evidence for the identity", size=8, color=QUIET)

@@ -14,35 +14,40 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SAME, DIFFERENT = COLOURS[0], COLOURS[1]
-_WIDE, _HIGH, _GAP, _LINE, _LEFT, _TOP, _FOOT = 2.75, 1.75, 0.3, 0.62, 0.2, 0.55, 0.42
-_BINS = 60
+_WIDE, _HIGH, _GAP, _LINE, _LEFT, _TOP, _FOOT = 2.75, 1.6, 0.3, 1.05, 0.2, 0.55, 0.1
+_BINS = 42
 
 
 def plot_similarity(stages: Mapping[str, Sequence[PairSimilarity]], title: str) -> bytes:
-    """PNG with a row for each stage and a column for each pair of modalities; all share one axis of cosines.
+    """PNG with a row for each stage and a column for each pair of modalities; a row shares one axis of cosines.
 
     Raises:
         SetupError: matplotlib is not installed.
     """
-    everything = np.concatenate([np.concatenate((p.same, p.different)) for pairs in stages.values() for p in pairs])
-    low, high = max(-1.0, everything.min() - 0.02), min(1.0, everything.max() + 0.02)
-    bins = np.linspace(low, high, _BINS + 1)
     width = _LEFT + 3 * _WIDE + 2 * _GAP + 0.2
     with drawing(width, _TOP + len(stages) * (_LINE + _HIGH) + _FOOT + 0.1) as figure:
         write(figure, _LEFT, 0.1, title, weight="bold", size=10)
         _draw_key(place(figure, width - 4.2, 0.08, 4.0, 0.22))
         for row, (stage, pairs) in enumerate(stages.items()):
             top = _TOP + row * (_LINE + _HIGH)
+            bins = shared_bins(pairs)
             for column, pair in enumerate(pairs):
                 left = _LEFT + column * (_WIDE + _GAP)
                 write(figure, left, top, f"{stage}: {pair.first.upper()} and {pair.second.upper()}", weight="bold")
-                numbers = f"means {pair.same.mean():.2f} and {pair.different.mean():.2f}, AUC {pair.auc:.3f}"
+                numbers = f"means {pair.same.mean():.3f} and {pair.different.mean():.3f}, AUC {pair.auc:.3f}"
                 write(figure, left, top + 0.19, numbers, size=8, color=QUIET)
                 axes = place(figure, left, top + 0.45, _WIDE, _HIGH)
                 _draw_distributions(axes, pair, bins)
-                if row == len(stages) - 1:
-                    axes.set_xlabel("cosine similarity", size=8)
+                axes.set_xlabel("cosine similarity", size=8)
         return png_bytes(figure)
+
+
+def shared_bins(pairs: Sequence[PairSimilarity]) -> np.ndarray:
+    """Edges of the bins that hold every cosine of the pairs; a row of its own where cosines are all but equal."""
+    everything = np.concatenate([values for pair in pairs for values in (pair.same, pair.different)])
+    low, high = float(everything.min()), float(everything.max())
+    edge = max(0.03 * (high - low), 1e-4)
+    return np.linspace(low - edge, high + edge, _BINS + 1)
 
 
 def _draw_distributions(axes: Axes, pair: PairSimilarity, bins: np.ndarray) -> None:

@@ -24,7 +24,10 @@ class StageReport:
 
 @dataclass(frozen=True)
 class GradCamReport:
-    """One row of a Grad-CAM picture: what rgb, nir and tir add to the cosine with the identity's mean."""
+    """One row of a Grad-CAM picture.
+
+    `parts` are what rgb, nir and tir add to the margin: cosine to the own identity less mean cosine to the others.
+    """
 
     sample: str
     identity: int
@@ -32,8 +35,8 @@ class GradCamReport:
     parts: tuple[float, float, float]
 
     @property
-    def cosine(self) -> float:
-        """Between the sample's feature and the mean of its identity's other samples."""
+    def margin(self) -> float:
+        """How much more similar the sample is to its own identity than to the others."""
         return sum(self.parts)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +46,7 @@ class GradCamReport:
             "identity": self.identity,
             "camera": self.camera,
             "parts": list(self.parts),
-            "cosine": self.cosine,
+            "margin": self.margin,
         }
 
 

@@ -30,7 +30,7 @@ from .plot_gradcam import GradCamRow, shown_images
 from .report import CheckpointReport, ExplainReport, GradCamReport, StageReport
 from .selection import Selection, select_samples
 from .similarity import modality_similarities
-from .stages import Features, identity_means, preprocessing_of, stage_features
+from .stages import Features, identity_directions, preprocessing_of, stage_features
 
 log = logging.getLogger("mambapro")
 
@@ -152,7 +152,7 @@ def _gradcam_rows(
     if not rows:
         return []
     device = next(model.parameters()).device
-    targets = identity_means(features.final.reshape(len(selection.samples), -1), selection.labels, rows)
+    targets = identity_directions(features.final.reshape(len(selection.samples), -1), selection.labels, rows)
     samples = [selection.samples[row] for row in rows]
     preprocessing = preprocessing_of(model)
     images = np.stack([[image_array(source, preprocessing) for source in sample.sources] for sample in samples])
@@ -184,9 +184,13 @@ def draw(findings: Sequence[Findings], selection: Selection, track: Track = sile
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """A short name for each checkpoint: the file's, with as many folders before it as it takes to tell them apart."""
+    """A short name for each checkpoint: the file's, with as many folders before it as it takes to tell them apart.
+
+    The training calls its files best and last, which says nothing without the folder.
+    """
     parts = [(*path.absolute().parts[:-1], path.stem) for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
+    least = 2 if any(path.stem in ("best", "last") for path in paths) else 1
+    for depth in range(least, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names

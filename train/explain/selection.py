@@ -32,12 +32,15 @@ class Selection:
         return tuple(dict.fromkeys(sample.identity for sample in self.samples))
 
     def rows(self, count: int) -> list[int]:
-        """Indices of at most `count` samples, spread over the identities: the first of each, then the second, ..."""
-        turn, seen = [], dict.fromkeys(self.identities, 0)
-        for index, sample in enumerate(self.samples):
-            turn.append((seen[sample.identity], index))
-            seen[sample.identity] += 1
-        return [index for _, index in sorted(turn)[:count]]
+        """Indices of at most `count` samples: one of each identity, then another of each, ...
+
+        The how-manieth sample comes first differs from identity to identity, so that all cameras have a chance.
+        """
+        order: list[tuple[int, int]] = []
+        for number, identity in enumerate(self.identities):
+            (own,) = np.nonzero(self.labels == identity)
+            order += enumerate(np.roll(own, -number).tolist())
+        return [index for _, index in sorted(order, key=lambda pair: pair[0])[:count]]
 
 
 def select_samples(benchmark: Benchmark, identities: int | None, samples: int, seed: int) -> Selection:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...errors import InputError
 from ...runtime.data.sample import Sample
 from ...runtime.evaluate import extract_features
 from ...runtime.metrics import normalised as unit_rows
@@ -17,7 +16,7 @@ from ...runtime.progress import Track, silent
 from ..evaluate import normalised
 from ..models.mambapro import MambaPro
 
-BEFORE, AFTER = "before MA", "after MA"
+BEFORE, AFTER = "before aggregation", "after aggregation"
 BATCH = 32
 
 
@@ -47,7 +46,7 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
     """Features of all samples in order, from a model in evaluation mode.
 
     Raises:
-        InputError: an unreadable image, or a model whose feature has no part for each modality.
+        InputError: an unreadable image.
         ArtifactError: features that are not finite; names samples.
     """
 
@@ -59,8 +58,6 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
             stages = [torch.cat(tuple(tokens[:, :, 0]), -1)]
             if model.config.mamba:
                 stages.append(model.feature(tokens))
-        for stage in stages:
-            require_parts(stage.shape[-1], model.config.embed_dim)
         return torch.cat(stages, -1).float().cpu().numpy()
 
     features = extract_features(samples, extract, preprocessing_of(model), BATCH, track)
@@ -73,30 +70,23 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
     )
 
 
-def require_parts(length: int, dim: int) -> None:
-    """Raise InputError unless a feature of `length` values is three parts of `dim`, one for each modality."""
-    if length != 3 * dim:
-        raise InputError(
-            f"The model's feature has {length} values, not three parts of {dim}, so no part belongs to one modality "
-            "and these pictures cannot be made of it. Give a checkpoint of another aggregation."
-        )
+def identity_directions(features: np.ndarray, labels: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+    """For some samples what tells their identity from the others, float32 (rows, dim).
 
-
-def identity_means(features: np.ndarray, labels: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """For some samples the direction of their identity: the mean of the *other* samples of it, float32 (rows, dim).
+    That is the direction of the identity's mean, less the mean of the other identities' directions: a unit vector's
+    product with it is its cosine to its own identity, less its mean cosine to the others. What all samples have in
+    common cancels out. The sample itself is left out of its identity's mean.
 
     Args:
         features: (N, dim), of any length; each counts with length 1.
-        labels: identities (N,), each at least twice.
+        labels: identities (N,), at least two, each at least twice.
         rows: indices of the samples asked for.
-
-    Returns:
-        Rows of length 1.
     """
     units = unit_rows(features)
-    means = []
+    directions = []
     for row in rows:
-        others = labels == labels[row]
-        others[row] = False
-        means.append(units[others].mean(axis=0))
-    return unit_rows(np.stack(means)).astype(np.float32)
+        own = labels == labels[row]
+        own[row] = False
+        rest = [units[labels == identity].mean(axis=0) for identity in np.unique(labels) if identity != labels[row]]
+        directions.append(unit_rows(units[own].mean(axis=0, keepdims=True))[0] - unit_rows(np.stack(rest)).mean(axis=0))
+    return np.stack(directions).astype(np.float32)
