@@ -32,7 +32,7 @@ table { border-collapse: collapse; margin: 1.25rem 0 0; font-size: .9rem; font-v
 caption { text-align: left; color: #5a5a5a; padding-bottom: .4rem; }
 th, td { padding: .25rem .9rem .25rem 0; text-align: right; white-space: nowrap; }
 thead th { border-bottom: 1px solid #8a8a8a; }
-tbody th, thead th:first-child { text-align: left; font-weight: normal; }
+tbody th, .text { text-align: left; font-weight: normal; }
 """.strip()
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -130,11 +130,9 @@ def _encoded(picture: Picture, quality: int | None) -> tuple[str, bytes, tuple[i
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
-        for row in table.rows
-    )
+    kinds = [' class="text"' if any(char.isalpha() for char in cell) else "" for cell in table.rows[0]]
+    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for cell, kind in zip(table.header, kinds, strict=True))
+    rows = "\n".join(_table_row(row, kinds) for row in table.rows)
     return f"""<div class="wide"><table>
 <caption>{escape(table.caption)}</caption>
 <thead><tr>{head}</tr></thead>
@@ -142,3 +140,8 @@ def _table(table: Table) -> str:
 {rows}
 </tbody>
 </table></div>"""
+
+
+def _table_row(row: Sequence[str], kinds: Sequence[str]) -> str:
+    cells = "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=True))
+    return f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>'

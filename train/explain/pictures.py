@@ -87,13 +87,13 @@ def embedding_picture(findings: Sequence[Findings], labels: np.ndarray, file: st
     return Picture(
         name=file,
         png=plot_embedding(panels, labels),
-        heading="How identities lie: t-SNE",
+        heading="How identities spread: t-SNE",
         alt=f"{len(panels)} scatter plots of {len(labels)} samples; a colour and a marker shape for each of "
         f"{identities} identities. Silhouettes: {spoken}.",
         caption=f"t-SNE of {len(labels)} samples of {identities} identities (perplexity "
         f"{perplexity_for(len(labels)):.0f}), one point for each sample: the class tokens of the three modalities side "
-        "by side before aggregation (MA), the fused feature after it. t-SNE keeps neighbours, not distances between groups; the "
-        "silhouette is computed in the features' own space by cosine distance, from -1 (mixed) to 1 (apart).",
+        "by side before aggregation (MA), the fused feature after it. t-SNE keeps neighbours, not distances between "
+        "groups; the silhouette is computed in the features' own space by cosine distance, from -1 (mixed) to 1 (apart).",
         table=Table("Silhouette of the identities.", ("checkpoint", "stage", "silhouette"), rows),
     )
 
@@ -133,9 +133,9 @@ def similarity_picture(found: Findings, file: str) -> Picture:
         f"Means of same and different: {spoken}.",
         caption="Cosine between the feature of one modality and that of another, over all pairs of samples: "
         f"{len(first.same):,} pairs of one identity (solid) and {len(first.different):,} of two (dashed) in each plot; "
-        "vertical lines are means, and each row has an axis of its own. Before aggregation (MA) the features are the class tokens, "
-        "after it the parts of the fused feature. AUC is the chance that a pair of one identity is more similar than a "
-        "pair of two; 0.5 is none.",
+        "vertical lines are means, and each row has an axis of its own. Before aggregation (MA) the features are the "
+        "class tokens, after it the parts of the fused feature. AUC is the chance that a pair of one identity is more "
+        "similar than a pair of two; 0.5 is none.",
         table=Table(
             "Mean cosines and AUC.",
             ("modalities", "stage", "same identity", "different", "AUC"),

@@ -13,7 +13,7 @@ from .look import INK, QUIET, SIZES, drawing, marker_of, place, png_bytes, write
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_PANEL, _GAP, _HEAD, _EDGE = 3.3, 0.25, 0.5, 0.15
+_PANEL, _GAP, _HEAD, _EDGE = 3.3, 0.25, 0.62, 0.04
 _KEY_WIDTH, _KEY_LINE = 0.82, 0.22
 _EDGES: dict[str, Any] = {"linewidths": 0.4, "edgecolors": "white"}
 
@@ -44,8 +44,8 @@ def plot_embedding(panels: Sequence[Panel], labels: np.ndarray) -> bytes:
     with drawing(width, key_top + 0.3 + lines * _KEY_LINE + _EDGE) as figure:
         for panel in panels:
             left, top = _EDGE + panel.column * (_PANEL + _GAP), panel.row * (_HEAD + _PANEL)
-            write(figure, left, top + 0.1, panel.title, weight="bold", size=10)
-            write(figure, left, top + 0.29, panel.note, size=8, color=QUIET)
+            write(figure, left, top + 0.2, panel.title, weight="bold", size=10)
+            write(figure, left, top + 0.4, panel.note, size=8, color=QUIET)
             _draw_cloud(place(figure, left, top + _HEAD, _PANEL, _PANEL), panel, labels)
         write(figure, _EDGE, key_top, "identity", size=8, color=QUIET)
         key = place(figure, _EDGE, key_top + 0.2, per_line * _KEY_WIDTH, lines * _KEY_LINE)

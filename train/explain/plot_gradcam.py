@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Longer side of an image, inches.
 _LONG = 1.8
-_LABEL, _HEAD, _FOOT, _GAP, _PAIR_GAP, _LINE = 1.25, 0.4, 0.62, 0.05, 0.2, 0.24
+_LABEL, _HEAD, _FOOT, _GAP, _PAIR_GAP, _LINE = 1.2, 0.4, 0.62, 0.05, 0.2, 0.24
 #: Width of the colour bar, inches.
 _SCALE = 2.0
 #: How much of a map covers the image: nothing where it is 0.
@@ -85,7 +85,7 @@ def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
     pair = 2 * cell[1] + _GAP
     total = _LABEL + 3 * pair + 2 * _PAIR_GAP + 0.1
     with drawing(total, _HEAD + len(rows) * (cell[0] + _LINE) + _FOOT) as figure:
-        write(figure, 0.1, 0.08, title, weight="bold", size=10)
+        write(figure, 0.02, 0.08, title, weight="bold", size=10)
         for number, name in enumerate(MODALITIES):
             left = _LABEL + number * (pair + _PAIR_GAP)
             write(figure, left, _HEAD + 0.07, name.upper(), size=8, color=QUIET)
@@ -97,9 +97,9 @@ def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
 
 def _draw_row(figure: Figure, row: GradCamRow, top: float, cell: tuple[float, float]) -> None:
     height, width = cell
-    write(figure, 0.1, top + _LINE, f"identity {row.sample.identity}", size=8)
-    write(figure, 0.1, top + _LINE + 0.16, row.sample.name, size=6, color=QUIET)
-    write(figure, 0.1, top + _LINE + 0.34, f"margin {signed(sum(row.parts))}", size=8, weight="bold")
+    write(figure, 0.02, top + _LINE, f"identity {row.sample.identity}", size=8)
+    write(figure, 0.02, top + _LINE + 0.16, row.sample.name, size=6, color=QUIET)
+    write(figure, 0.02, top + _LINE + 0.34, f"margin {signed(sum(row.parts))}", size=8, weight="bold")
     for number in range(len(MODALITIES)):
         left = _LABEL + number * (2 * width + _GAP + _PAIR_GAP)
         heat = scaled_map(row.maps[number], (row.images.shape[1], row.images.shape[2]))

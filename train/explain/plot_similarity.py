@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SAME, DIFFERENT = COLOURS[0], COLOURS[1]
-_WIDE, _HIGH, _GAP, _LINE, _LEFT, _TOP, _FOOT = 2.75, 1.6, 0.3, 1.05, 0.2, 0.55, 0.1
+_WIDE, _HIGH, _GAP, _LINE, _LEFT, _TOP, _FOOT = 2.75, 1.6, 0.3, 1.05, 0.08, 0.55, 0.1
 _BINS = 42
 
 
