@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,17 +12,24 @@ from .data.folders import shown
 from .data.sample import Benchmark, Sample
 from .extractor import Extractor
 from .metrics import RetrievalReport, evaluate_retrieval
+from .modalities import MODALITIES, SUBSETS
 from .preprocess import Preprocessing, image_array
 from .progress import Track, silent
 
 #: Three lists (rgb, nir, tir) of uint8 (H, W, 3) images of the model's size and int64 (N,) cameras -> (N, dim).
 FeatureFunction = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], np.ndarray]
 
+#: Images of one sensor, or None where it is missing for all samples.
+SensorImages = list[np.ndarray] | None
 
-def feature_function(extractor: Extractor, strict_cameras: bool = False) -> FeatureFunction:
-    """The FeatureFunction of a bundle; its embeddings are raw, since retrieval normalises."""
+#: A FeatureFunction that also takes missing sensors.
+SubsetFunction = Callable[[SensorImages, SensorImages, SensorImages, np.ndarray], np.ndarray]
 
-    def extract(rgb: list[np.ndarray], nir: list[np.ndarray], tir: list[np.ndarray], cameras: np.ndarray) -> np.ndarray:
+
+def feature_function(extractor: Extractor, strict_cameras: bool = False) -> SubsetFunction:
+    """The feature function of a bundle; its embeddings are raw, since retrieval normalises."""
+
+    def extract(rgb: SensorImages, nir: SensorImages, tir: SensorImages, cameras: np.ndarray) -> np.ndarray:
         return extractor(rgb, nir, tir, cameras, normalize=False, strict_cameras=strict_cameras)
 
     return extract
@@ -40,23 +48,27 @@ def extract_features(
         InputError: no samples, an unreadable image, or a batch size below 1.
         ArtifactError: features that are not finite or not one per sample; names samples.
     """
-    if not samples:
-        raise InputError("There are no samples to extract features from.")
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
-    starts = range(0, len(samples), batch_size)
     features = []
-    for start in track(starts, "Extracting features", len(starts)):
-        batch = samples[start : start + batch_size]
-        rgb, nir, tir = ([image_array(sample.sources[i], preprocessing) for sample in batch] for i in range(3))
-        found = np.asarray(extract(rgb, nir, tir, np.array([sample.camera for sample in batch], np.int64)))
-        if found.ndim != 2 or len(found) != len(batch):
-            raise ArtifactError(f"The model returned features of shape {found.shape} for {len(batch)} samples.")
-        bad = [sample.name for sample, row in zip(batch, found, strict=True) if not np.isfinite(row).all()]
-        if bad:
-            raise ArtifactError(f"The model returned NaN or infinity for {shown(bad)}.")
-        features.append(found.astype(np.float32, copy=False))
+    for batch, (rgb, nir, tir), cameras in _decoded(samples, preprocessing, batch_size, track):
+        features.append(_checked(extract(rgb, nir, tir, cameras), batch))
     return np.concatenate(features)
+
+
+def extract_subsets(
+    samples: Sequence[Sample],
+    extract: SubsetFunction,
+    preprocessing: Preprocessing,
+    subsets: Sequence[tuple[str, ...]] = SUBSETS,
+    batch_size: int = 32,
+    track: Track = silent,
+) -> dict[tuple[str, ...], np.ndarray]:
+    """As `extract_features`, once for each set of present sensors; each image is decoded once."""
+    features: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
+    for batch, images, cameras in _decoded(samples, preprocessing, batch_size, track):
+        for subset, parts in features.items():
+            rgb, nir, tir = (images[i] if name in subset else None for i, name in enumerate(MODALITIES))
+            parts.append(_checked(extract(rgb, nir, tir, cameras), batch))
+    return {subset: np.concatenate(parts) for subset, parts in features.items()}
 
 
 def evaluate_benchmark(
@@ -74,6 +86,35 @@ def evaluate_benchmark(
         InputError: an empty query or gallery, an unreadable image, no query with a valid match.
         ArtifactError: features that are not finite.
     """
+    retrieval = retrieval_of(benchmark)
+    return retrieval.report(extract_features(retrieval.samples, extract, preprocessing, batch_size, track))
+
+
+class Retrieval(NamedTuple):
+    """A benchmark's test part: distinct samples, the rows of them that are query and gallery, and their labels in the
+    order of `evaluate_retrieval`."""
+
+    benchmark: Benchmark
+    samples: list[Sample]
+    query: list[int]
+    gallery: list[int]
+    labels: tuple[list[int], list[int], list[int], list[int]]
+
+    def split(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of `samples` (N, dim) as those of the queries and of the gallery."""
+        return features[self.query], features[self.gallery]
+
+    def report(self, features: np.ndarray) -> RetrievalReport:
+        """The accuracy of features of `samples` (N, dim)."""
+        return evaluate_retrieval(*self.split(features), *self.labels)
+
+
+def retrieval_of(benchmark: Benchmark) -> Retrieval:
+    """The test part of a benchmark.
+
+    Raises:
+        InputError: an empty query or gallery, or an unknown junk rule.
+    """
     if benchmark.junk not in ("camera", "scene"):
         raise InputError(f"The junk rule of {benchmark.name} must be camera or scene, not {benchmark.junk!r}.")
     if not benchmark.query or not benchmark.gallery:
@@ -82,13 +123,33 @@ def evaluate_benchmark(
             "an evaluation needs both."
         )
     rows = {sample: row for row, sample in enumerate(dict.fromkeys((*benchmark.query, *benchmark.gallery)))}
-    features = extract_features(list(rows), extract, preprocessing, batch_size, track)
-    query, gallery = ([rows[sample] for sample in part] for part in (benchmark.query, benchmark.gallery))
-    return evaluate_retrieval(
-        features[query],
-        features[gallery],
-        [sample.identity for sample in benchmark.query],
-        [sample.identity for sample in benchmark.gallery],
-        [getattr(sample, benchmark.junk) for sample in benchmark.query],
-        [getattr(sample, benchmark.junk) for sample in benchmark.gallery],
-    )
+    parts = benchmark.query, benchmark.gallery
+    query, gallery = ([rows[sample] for sample in part] for part in parts)
+    query_ids, gallery_ids = ([sample.identity for sample in part] for part in parts)
+    query_groups, gallery_groups = ([getattr(sample, benchmark.junk) for sample in part] for part in parts)
+    return Retrieval(benchmark, list(rows), query, gallery, (query_ids, gallery_ids, query_groups, gallery_groups))
+
+
+def _decoded(
+    samples: Sequence[Sample], preprocessing: Preprocessing, batch_size: int, track: Track
+) -> Iterator[tuple[Sequence[Sample], list[list[np.ndarray]], np.ndarray]]:
+    """Batches: samples, their images by sensor, their cameras."""
+    if not samples:
+        raise InputError("There are no samples to extract features from.")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+    starts = range(0, len(samples), batch_size)
+    for start in track(starts, "Extracting features", len(starts)):
+        batch = samples[start : start + batch_size]
+        images = [[image_array(sample.sources[i], preprocessing) for sample in batch] for i in range(len(MODALITIES))]
+        yield batch, images, np.array([sample.camera for sample in batch], np.int64)
+
+
+def _checked(features: np.ndarray, batch: Sequence[Sample]) -> np.ndarray:
+    found = np.asarray(features)
+    if found.ndim != 2 or len(found) != len(batch):
+        raise ArtifactError(f"The model returned features of shape {found.shape} for {len(batch)} samples.")
+    bad = [sample.name for sample, row in zip(batch, found, strict=True) if not np.isfinite(row).all()]
+    if bad:
+        raise ArtifactError(f"The model returned NaN or infinity for {shown(bad)}.")
+    return found.astype(np.float32, copy=False)

@@ -1,8 +1,8 @@
-"""Retrieval metrics: CMC, mAP and mINP under the benchmarks' junk rule, without re-ranking."""
+"""Retrieval metrics: CMC, mAP and mINP under the benchmarks' junk rule."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-
-Floats = npt.NDArray[np.floating[Any]]
-Integers = npt.NDArray[np.int64]
+from .distances import Floats, Integers, checked_features, normalised, unit_distances
 
 # Distances of this many queries at a time: 256 x 8000 float64 is 16 MB, and so is each of the few arrays beside it.
 _QUERIES_AT_ONCE = 256
@@ -23,8 +21,11 @@ class RetrievalReport:
     """How well a gallery was ranked; all values are fractions 0..1.
 
     `cmc[k-1]` is the share of queries with a match among their first k. `skipped_queries` had no gallery image of
-    their identity outside their own camera or scene; they count nowhere. `per_query_ap` has one value per counted
-    query, in order.
+    their identity outside their own camera or scene; they count nowhere. `absent_queries` of them are of identities
+    that the gallery lacks altogether.
+
+    The other lists have one value per counted query, in order: its row among all queries, its average precision, its
+    inverse negative penalty (matches / rank of the last one), and the rank of its first match.
     """
 
     map: float
@@ -32,7 +33,11 @@ class RetrievalReport:
     minp: float
     queries: int
     skipped_queries: int
+    absent_queries: int
+    query_rows: tuple[int, ...]
     per_query_ap: tuple[float, ...]
+    per_query_inp: tuple[float, ...]
+    per_query_first: tuple[int, ...]
 
     def rank(self, k: int) -> float:
         """CMC at rank k, counted from 1.
@@ -44,15 +49,25 @@ class RetrievalReport:
             raise InputError(f"Rank {k} was asked for; this report holds ranks 1..{len(self.cmc)}.")
         return self.cmc[k - 1]
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+    def summary(self) -> dict[str, Any]:
+        """The means and counts, as plain values."""
         return {
             "map": self.map,
             "minp": self.minp,
             "cmc": list(self.cmc),
             "queries": self.queries,
             "skipped_queries": self.skipped_queries,
+            "absent_queries": self.absent_queries,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, those of each query among them."""
+        return {
+            **self.summary(),
+            "query_rows": list(self.query_rows),
             "per_query_ap": list(self.per_query_ap),
+            "per_query_inp": list(self.per_query_inp),
+            "per_query_first": list(self.per_query_first),
         }
 
     def __str__(self) -> str:
@@ -65,21 +80,14 @@ class RetrievalReport:
         return "\n".join(rows)
 
 
-def normalised(features: npt.ArrayLike) -> Floats:
-    """Rows divided by their Euclidean length, float64 (N, dim); a row of zeros stays zero."""
-    rows = np.asarray(features, dtype=np.float64)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-12)
-
-
 def squared_distances(query_features: npt.ArrayLike, gallery_features: npt.ArrayLike) -> Floats:
     """Squared Euclidean distances of the normalised rows, float64 (queries, gallery), 0..4.
 
     Raises:
         InputError: features that are not (N, dim) with equal dim, or not finite.
     """
-    query, gallery = _checked_features(query_features, gallery_features)
-    return _distances(normalised(query), normalised(gallery))
+    query, gallery = checked_features(query_features, gallery_features)
+    return unit_distances(normalised(query), normalised(gallery))
 
 
 def rank_gallery(query_features: npt.ArrayLike, gallery_features: npt.ArrayLike, top: int | None = None) -> Integers:
@@ -109,31 +117,66 @@ def evaluate_retrieval(
     Raises:
         InputError: shapes that do not fit, features that are not finite, no query with a valid match.
     """
-    query, gallery = _checked_features(query_features, gallery_features)
+    query, gallery = checked_features(query_features, gallery_features)
     query_labels = _checked_labels("query", len(query), query_ids, query_groups)
     gallery_labels = _checked_labels("gallery", len(gallery), gallery_ids, gallery_groups)
     query, gallery = normalised(query), normalised(gallery)
+    blocks = (unit_distances(query[rows], gallery) for rows in _row_slices(len(query)))
+    return _report(blocks, query_labels, gallery_labels, max_rank)
+
+
+def evaluate_distances(
+    distances: npt.ArrayLike,
+    query_ids: npt.ArrayLike,
+    gallery_ids: npt.ArrayLike,
+    query_groups: npt.ArrayLike,
+    gallery_groups: npt.ArrayLike,
+    max_rank: int = 50,
+) -> RetrievalReport:
+    """As `evaluate_retrieval`, from any distances (queries, gallery), for example re-ranked ones; small is near.
+
+    Raises:
+        InputError: shapes that do not fit, distances that are not finite, no query with a valid match.
+    """
+    given = np.asarray(distances)
+    if given.ndim != 2 or given.size == 0 or not np.isfinite(given).all():
+        raise InputError(
+            f"Distances must be finite numbers of shape (queries, gallery), neither of them 0, not {given.shape} with "
+            f"{int((~np.isfinite(given)).sum())} NaN or infinite ones."
+        )
+    query_labels = _checked_labels("query", given.shape[0], query_ids, query_groups)
+    gallery_labels = _checked_labels("gallery", given.shape[1], gallery_ids, gallery_groups)
+    return _report((given[rows] for rows in _row_slices(len(given))), query_labels, gallery_labels, max_rank)
+
+
+def _report(
+    blocks: Iterable[Floats], query_labels: Integers, gallery_labels: Integers, max_rank: int
+) -> RetrievalReport:
+    """`blocks` are the distances of `_row_slices` of the queries; labels are (2, N): identities and groups."""
+    slices = _row_slices(query_labels.shape[1])
     scores = _joined(
-        [
-            _scores(_distances(query[rows], gallery), query_labels[:, rows], gallery_labels)
-            for rows in _row_slices(len(query))
-        ]
+        [_scores(block, query_labels[:, rows], gallery_labels) for block, rows in zip(blocks, slices, strict=True)]
     )
     counted = scores.hits > 0
     if not counted.any():
         raise InputError(
-            f"None of the {len(query)} queries has a gallery image of its identity outside its own camera or scene, so "
-            "there is nothing to score. Give a gallery in which the queries' identities appear elsewhere too."
+            f"None of the {len(counted)} queries has a gallery image of its identity outside its own camera or scene, "
+            "so there is nothing to score. Give a gallery in which the queries' identities appear elsewhere too."
         )
     precision, first, last = scores.average_precision[counted], scores.first[counted], scores.last[counted]
     cmc = (first[:, None] <= np.arange(1, max_rank + 1)).mean(axis=0)
+    inverse_penalty = scores.hits[counted] / last
     return RetrievalReport(
         map=float(precision.mean()),
         cmc=tuple(cmc.tolist()),
-        minp=float((scores.hits[counted] / last).mean()),
+        minp=float(inverse_penalty.mean()),
         queries=int(counted.sum()),
         skipped_queries=int((~counted).sum()),
+        absent_queries=int((~np.isin(query_labels[0], gallery_labels[0])).sum()),
+        query_rows=tuple(np.flatnonzero(counted).tolist()),
         per_query_ap=tuple(precision.tolist()),
+        per_query_inp=tuple(inverse_penalty.tolist()),
+        per_query_first=tuple(first.tolist()),
     )
 
 
@@ -168,32 +211,6 @@ def _joined(parts: Sequence[_Scores]) -> _Scores:
 
 def _row_slices(count: int) -> list[slice]:
     return [slice(start, start + _QUERIES_AT_ONCE) for start in range(0, count, _QUERIES_AT_ONCE)]
-
-
-def _distances(query: Floats, gallery: Floats) -> Floats:
-    lengths = (query**2).sum(axis=1)[:, None] + (gallery**2).sum(axis=1)[None, :]
-    return np.maximum(lengths - 2.0 * (query @ gallery.T), 0.0)
-
-
-def _checked_features(query: npt.ArrayLike, gallery: npt.ArrayLike) -> tuple[Floats, Floats]:
-    arrays = np.asarray(query), np.asarray(gallery)
-    for name, array in zip(("query", "gallery"), arrays, strict=True):
-        if array.ndim != 2 or array.size == 0:
-            raise InputError(
-                f"The {name} features have shape {array.shape}; expected (images, dim), neither of them 0."
-            )
-        bad = int((~np.isfinite(array).all(axis=1)).sum())
-        if bad:
-            raise InputError(
-                f"{bad} of {len(array)} {name} features hold NaN or infinity, so they cannot be ranked. "
-                "Look at the model that made them, and at its precision."
-            )
-    if arrays[0].shape[1] != arrays[1].shape[1]:
-        raise InputError(
-            f"Query features have {arrays[0].shape[1]} values and gallery features {arrays[1].shape[1]}. "
-            "Only features of one model can be compared."
-        )
-    return arrays
 
 
 def _checked_labels(name: str, count: int, ids: npt.ArrayLike, groups: npt.ArrayLike) -> Integers:
