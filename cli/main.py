@@ -18,20 +18,24 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from .. import __version__
 from ..errors import InputError, MambaProError, SetupError
+from .ablate_command import ablate
 from .console import set_up_logging, stderr
 from .data_commands import synth
+from .eval_command import evaluate
+from .explain_command import explain
 from .export_commands import check, compare, export
+from .info_command import info
 from .options import HELP
 from .plugin_commands import plugins
-from .runtime_commands import bench, environment, evaluate, extract
+from .runtime_commands import bench, environment, extract
 from .train_commands import train
 
 
@@ -47,7 +51,21 @@ def cli(verbose: bool) -> None:
     set_up_logging(verbose)
 
 
-for _command in (synth, train, export, check, compare, extract, evaluate, bench, environment, plugins):
+for _command in (
+    synth,
+    train,
+    ablate,
+    info,
+    export,
+    check,
+    compare,
+    extract,
+    evaluate,
+    explain,
+    bench,
+    environment,
+    plugins,
+):
     cli.add_command(_command)
 
 
@@ -77,7 +95,7 @@ def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mam
     except MambaProError as error:
         if _signals:
             # a library that was being imported swallowed the interrupt and failed over its own pieces
-            return _interrupted()
+            return _interrupted() if _signals[0] == signal.SIGINT else 128 + _signals[0]
         _say(str(error))
         return error.exit_code
     except MemoryError:
@@ -94,6 +112,8 @@ def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mam
 
 #: Interrupts that arrived.
 _signals: list[int] = []
+#: Seconds until a swallowed interrupt comes again.
+_SOON = 0.05
 
 
 def _catch_signals() -> None:
@@ -108,6 +128,27 @@ def _catch_signals() -> None:
         # whoever ignores a signal (nohup) goes on ignoring it
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _terminate)
+    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+        signal.signal(signal.SIGALRM, _again)
+        sys.unraisablehook = _catch_swallowed(sys.unraisablehook)
+
+
+def _catch_swallowed(usual: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A hook for exceptions that end in a finaliser or a callback: where it was our interrupt, it comes again."""
+
+    def hook(lost: Any) -> None:
+        if _signals and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
+            signal.setitimer(signal.ITIMER_REAL, _SOON)
+        else:
+            usual(lost)
+
+    return hook
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    if _signals:
+        # outside this handler, so that it is the first signal's exit code
+        signal.raise_signal(signal.Signals(_signals[0]))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -125,4 +166,5 @@ def _say(message: str) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    _signals.append(number)
     sys.exit(128 + number)

@@ -1,24 +1,13 @@
-"""mambapro extract, eval, bench, env: what runs without PyTorch."""
+"""mambapro extract, bench, env: what runs without PyTorch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from .console import emit, needs, track
-from .options import (
-    PATH,
-    Numbers,
-    data_option,
-    dataset_option,
-    device_options,
-    given_switches,
-    json_option,
-    overwrite_option,
-    switch_options,
-)
+from .console import emit, track
+from .options import PATH, Numbers, device_options, json_option, overwrite_option
 
 
 @click.command()
@@ -66,46 +55,6 @@ def extract(
             overwrite,
             track,
         )
-    emit(report, as_json)
-
-
-@click.command("eval")
-@click.argument("model", type=PATH)
-@data_option
-@dataset_option
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
-@device_options
-@switch_options
-@json_option
-def evaluate(
-    model: Path,
-    data: Path,
-    dataset: str,
-    batch: int,
-    device: str,
-    allow_fallback: bool,
-    as_json: bool,
-    **values: Any,
-) -> None:
-    """mAP and CMC of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint."""
-    from ..runtime.data.benchmarks import read_benchmark
-    from ..runtime.evaluate import evaluate_benchmark, feature_function
-    from ..runtime.extractor import Extractor
-
-    switches, size = given_switches(values), values.pop("image_size")
-    if model.is_file():
-        with needs("train"):
-            from ..train.evaluate import evaluate_checkpoint
-        report = evaluate_checkpoint(
-            model, data, dataset, image_size=size, switches=switches, device=device, batch_size=batch, track=track
-        )
-        emit(report, as_json)
-        return
-    if switches or size is not None:
-        raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
-    benchmark = read_benchmark(dataset, data)
-    with Extractor(model, device, allow_fallback, batch) as extractor:
-        report = evaluate_benchmark(benchmark, feature_function(extractor), extractor.preprocessing, batch, track)
     emit(report, as_json)
 
 

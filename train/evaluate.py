@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
-from ..runtime.evaluate import FeatureFunction, evaluate_benchmark
-from ..runtime.metrics import RetrievalReport
+from ..runtime.evaluate import SensorImages, SubsetFunction
+from ..runtime.evaluation import EvaluationOptions, evaluate_model
+from ..runtime.evaluation_report import EvaluationReport
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from .device import resolve_device
@@ -46,23 +48,30 @@ def normalised(model: MambaPro, images: np.ndarray, mask: np.ndarray | None = No
     return x if mask is None else x * torch.from_numpy(mask).to(device).view(*mask.shape, 1, 1, 1)
 
 
-def torch_feature_function(model: MambaPro, batch_size: int = 32) -> FeatureFunction:
+def torch_feature_function(model: MambaPro, batch_size: int = 32) -> SubsetFunction:
     """Raw features (N, dim) float32 of uint8 images: three lists (rgb, nir, tir) of (H, W, 3) and cameras (N,).
 
+    A list that is None stands for a sensor that is missing for all: its images are zero after normalisation.
+
     Raises:
-        ValueError: a batch size below 1.
+        ValueError: a batch size below 1; in the function, no sensor at all (InputError).
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least 1.")
 
-    def features(
-        rgb: Sequence[np.ndarray], nir: Sequence[np.ndarray], tir: Sequence[np.ndarray], cameras: np.ndarray
-    ) -> np.ndarray:
+    def features(rgb: SensorImages, nir: SensorImages, tir: SensorImages, cameras: np.ndarray) -> np.ndarray:
+        sensors = (rgb, nir, tir)
+        present = next((images for images in sensors if images is not None), None)
+        if present is None:
+            raise InputError("All sensors are None. Give the images of at least one.")
+        complete = all(images is not None for images in sensors)
+        mask = None if complete else np.array([[images is not None for images in sensors]], np.float32)
         parts = []
-        for start in range(0, len(rgb), batch_size):
+        for start in range(0, len(present), batch_size):
             window = slice(start, start + batch_size)
-            images = np.stack([np.stack(list(sensor[window])) for sensor in (rgb, nir, tir)], axis=1)
-            parts.append(embed(model, images, cameras[window]))
+            shown = [np.stack((present if images is None else images)[window]) for images in sensors]
+            rows = None if mask is None else np.repeat(mask, len(shown[0]), axis=0)
+            parts.append(embed(model, np.stack(shown, axis=1), cameras[window], rows))
         return np.concatenate(parts)
 
     return features
@@ -75,15 +84,16 @@ def evaluate_checkpoint(
     *,
     image_size: tuple[int, int] | None = None,
     switches: Mapping[str, Any] | None = None,
+    options: EvaluationOptions | None = None,
     device: str = "auto",
     batch_size: int = 32,
     track: Track = silent,
-) -> RetrievalReport:
-    """mAP and CMC of a checkpoint on a benchmark.
+) -> EvaluationReport:
+    """mAP, CMC, mINP of a checkpoint on a benchmark, and what `options` ask for beside them.
 
     Raises:
-        InputError: a checkpoint, folder or switch that cannot be used.
-        SetupError: `device` is not there.
+        InputError: a checkpoint, folder, switch or option that cannot be used.
+        SetupError: `device` is not there, or no room for the strips.
         ArtifactError: a corrupt checkpoint, or features that are not finite.
     """
     benchmark = read_benchmark(dataset, data)
@@ -92,7 +102,10 @@ def evaluate_checkpoint(
     config = model.config
     height, width = config.image_size
     preprocessing = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
-    return evaluate_benchmark(benchmark, torch_feature_function(model, batch_size), preprocessing, batch_size, track)
+    function = torch_feature_function(model, batch_size)
+    return evaluate_model(
+        benchmark, function, preprocessing, options, model=str(path), batch_size=batch_size, track=track
+    )
 
 
 def _channels(values: Sequence[float], device: torch.device) -> torch.Tensor:

@@ -1,0 +1,133 @@
+"""mambapro eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .console import emit, needs, track
+from .options import (
+    PATH,
+    data_option,
+    dataset_option,
+    device_options,
+    given_switches,
+    json_option,
+    overwrite_option,
+    seed_option,
+    switch_options,
+)
+
+
+def measure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to measure beside mAP, CMC and mINP."""
+    for option in reversed(_MEASURES):
+        command = option(command)
+    return command
+
+
+_MEASURES = (
+    click.option(
+        "--bootstrap",
+        type=click.IntRange(0),
+        default=1000,
+        show_default=True,
+        help="Resamples of the queries for the 95 % intervals; 0 = no intervals.",
+    ),
+    click.option("--rerank", is_flag=True, help="Also with k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3)."),
+    click.option("--subsets", is_flag=True, help="Also all incomplete sets of sensors; mid-grey where one is missing."),
+    click.option("--per-modality", is_flag=True, help="Also each modality's third of the feature alone."),
+    click.option("--strips", type=PATH, help="Folder for pictures of queries and their top 10."),
+    click.option(
+        "--strips-count",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Queries to draw: half of them the worst, the others spread up to the best.",
+    ),
+)
+
+
+@click.command("eval")
+@click.argument("model", type=PATH, required=False)
+@click.option("--ckpt", type=PATH, help="The checkpoint to evaluate, in place of MODEL.")
+@data_option
+@dataset_option
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@measure_options
+@seed_option
+@device_options
+@switch_options
+@overwrite_option
+@json_option
+def evaluate(
+    model: Path | None,
+    ckpt: Path | None,
+    data: Path,
+    dataset: str,
+    batch: int,
+    device: str,
+    allow_fallback: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """mAP, CMC and mINP of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint.
+
+    Intervals are of the queries: how much the numbers would move with other queries of the same kind.
+    """
+    from ..runtime.evaluation import evaluate_model
+
+    path = _the_model(model, ckpt)
+    switches, size = given_switches(values), values.pop("image_size")
+    options = _options(values)
+    if ckpt is not None or path.is_file():
+        with needs("train"):
+            from ..train.evaluate import evaluate_checkpoint
+        report = evaluate_checkpoint(
+            path,
+            data,
+            dataset,
+            image_size=size,
+            switches=switches,
+            options=options,
+            device=device,
+            batch_size=batch,
+            track=track,
+        )
+        emit(report, as_json)
+        return
+    if switches or size is not None:
+        raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
+    from ..runtime.data.benchmarks import read_benchmark
+    from ..runtime.evaluate import feature_function
+    from ..runtime.extractor import Extractor
+
+    benchmark = read_benchmark(dataset, data)
+    with Extractor(path, device, allow_fallback, batch) as extractor:
+        function, preprocessing = feature_function(extractor), extractor.preprocessing
+        report = evaluate_model(
+            benchmark, function, preprocessing, options, model=str(path), batch_size=batch, track=track
+        )
+    emit(report, as_json)
+
+
+def _the_model(model: Path | None, ckpt: Path | None) -> Path:
+    if model is not None and ckpt is not None:
+        raise click.UsageError(f"Both MODEL ({model}) and --ckpt {ckpt} were given; give one of them.")
+    path = ckpt or model
+    if path is None:
+        raise click.UsageError("Nothing to evaluate: give MODEL, a bundle or a checkpoint, or --ckpt CHECKPOINT.")
+    if ckpt is not None and ckpt.is_dir():
+        raise click.UsageError(f"--ckpt {ckpt} is a folder, and a checkpoint is a file. Give a bundle as MODEL.")
+    return path
+
+
+def _options(values: dict[str, Any]) -> Any:
+    """EvaluationOptions of the command's remaining arguments."""
+    from ..runtime.evaluation import EvaluationOptions
+    from ..runtime.reranking import Reranking
+
+    return EvaluationOptions(reranking=Reranking() if values.pop("rerank") else None, **values)
