@@ -132,9 +132,9 @@ def folded_convolution(conv: ModalityConv) -> ModalityConv:
 def trimmed_layer(layer: Layer) -> Layer:
     """Without what the switches leave unused, in place."""
     if not layer.use_prompt:
-        layer.register_module("prompt", None)
+        layer.prompt = None
     if (layer.after_attention, layer.after_mlp) == UNUSED:
-        layer.register_module("adapter", None)
+        layer.adapter = None
     return layer
 
 
