@@ -19,7 +19,8 @@ def perplexity_for(samples: int) -> float:
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:
     """Features (N, dim) -> places in the plane, float32 (N, 2), by the distances that retrieval ranks with.
 
-    The start is drawn with `seed`; on one machine the same seed gives the same picture.
+    It starts from the principal components, which keeps groups that are far apart so; `seed` goes to their solver. On
+    one machine the same seed gives the same places.
 
     Raises:
         SetupError: scikit-learn is not installed.

@@ -125,7 +125,8 @@ def _encoded(picture: Picture, quality: int | None) -> tuple[str, bytes, tuple[i
         if quality is None or not picture.photo:
             return "png", picture.png, size
         file = io.BytesIO()
-        image.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0, optimize=True)
+        # without `optimize`: for it Pillow's encoder needs a buffer that noise overflows
+        image.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0)
         return "jpeg", file.getvalue(), size
 
 

@@ -93,7 +93,7 @@ def embedding_picture(findings: Sequence[Findings], labels: np.ndarray, file: st
         caption=f"t-SNE of {len(labels)} samples of {identities} identities (perplexity "
         f"{perplexity_for(len(labels)):.0f}), one point for each sample: the class tokens of the three modalities side "
         "by side before aggregation (MA), the fused feature after it. t-SNE keeps neighbours, not distances between "
-        "groups; the silhouette is computed in the features' own space by cosine distance, from -1 (mixed) to 1 (apart).",
+        "groups; the silhouette is computed in the features' own space by cosine distance: -1 is mixed, 1 apart.",
         table=Table("Silhouette of the identities.", ("checkpoint", "stage", "silhouette"), rows),
     )
 

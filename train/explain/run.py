@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
     """
     require_analysis()
     overwrite = options.overwrite or _is_empty(options.out)
-    require_free(options.out.absolute(), overwrite, _is_ours)
+    require_free(Path(os.path.abspath(options.out)), overwrite, _is_ours)
     if missing := [str(path) for path in options.checkpoints if not path.is_file()]:
         raise InputError(f"There is no checkpoint {', '.join(missing)}. Check the path.")
     device = resolve_device(options.device)
