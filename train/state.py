@@ -85,9 +85,8 @@ def check_state(state: State, config: TrainConfig, data: str) -> None:
     Raises:
         InputError: which fields differ, or that the data does.
     """
-    # through JSON, as the stored one went
-    now = json.loads(json.dumps(config.to_json()))
-    before, after = _flat(state.config), _flat(now)
+    # both through JSON, which has lists for tuples
+    before, after = (_flat(json.loads(json.dumps(values))) for values in (state.config, config.to_json()))
     differing = [
         f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
         for name in sorted(before.keys() | after.keys())

@@ -19,8 +19,8 @@ IDENTITIES = 6
 CHANGES = [
     "solver.epochs=3",
     "solver.warmup_epochs=1",
-    "solver.identities_per_batch=4",
-    "solver.images_per_identity=2",
+    "solver.identities_per_batch=2",
+    "solver.images_per_identity=4",
     "augmentation.padding=2",
 ]
 
