@@ -23,6 +23,9 @@ FOLDERS = [
     "runtime.data",
     "runtime.data.drawn",
     "train",
+    "train.ablation",
+    "train.explain",
+    "train.info",
     "train.models",
 ]
 ROOT_MODULES = {"__init__", "__main__", "errors"}
