@@ -11,6 +11,7 @@ import torch
 from ..errors import ArtifactError, InputError
 from .models.clip import load_clip
 from .models.config import MambaProConfig
+from .models.imagenet import load_vit
 from .models.mambapro import MambaPro
 from .models.weights import load_checkpoint
 from .optimizer import is_pretrained
@@ -36,8 +37,6 @@ def initialiser(
     if len(given) > 1:
         raise InputError(f"A backbone comes from one place, not from {' and '.join(given)}. Give one of them.")
     if vit is not None:
-        from .models.imagenet import load_vit
-
         return lambda model: load_vit(model, vit)
     if clip is not None:
         return lambda model: load_clip(model, clip, allow_torchscript=allow_torchscript)

@@ -10,7 +10,10 @@ from typing import Any
 from ...errors import InputError
 from ...runtime.files import sha256_of
 from ..config import TrainConfig
+from ..models.config import MambaProConfig
 from ..models.mambapro import MambaPro
+from ..models.sizes import config_of_size
+from ..models.weights import load_checkpoint
 from ..pretrained import initialiser
 from ..recipes import load_recipe
 from .record import fingerprint
@@ -32,6 +35,7 @@ class Pretraining:
 class Job:
     """One row with one seed. `fingerprint` stands for all that decides its result."""
 
+    table: str
     row: Row
     seed: int
     config: TrainConfig
@@ -40,7 +44,7 @@ class Job:
     @property
     def name(self) -> str:
         """Of its files."""
-        return f"{self.row.key}-seed{self.seed}"
+        return f"{self.table}-{self.row.key}-seed{self.seed}"
 
     def record(self, folder: Path) -> Path:
         """Where its result is."""
@@ -51,13 +55,13 @@ class Job:
         return folder / "runs" / f"{self.name}-{self.fingerprint[:8]}"
 
 
-def base_recipe(table: Table, config: str | None, size: str | None, changes: Sequence[str]) -> TrainConfig:
-    """The recipe that all rows share: the published one of the table's data set, or "tiny" for the tiny size.
+def base_recipe(dataset: str, config: str | None, size: str | None, changes: Sequence[str]) -> TrainConfig:
+    """The recipe that all rows share: the published one of the data set, or "tiny" for the tiny size.
 
     Raises:
         InputError: as `load_recipe`.
     """
-    source = config or ("tiny" if size == "tiny" else table.dataset)
+    source = config or ("tiny" if size == "tiny" else dataset)
     recipe = load_recipe(source, changes)
     return recipe if size is None else replace(recipe, model=replace(recipe.model, size=size))
 
@@ -90,9 +94,8 @@ def pretraining(
 
 
 def _kind_of(checkpoint: Path) -> str:
-    from ..models.weights import load_checkpoint
-
-    return load_checkpoint(checkpoint).config.backbone
+    # the authors' files are of one kind whatever their image size, which they do not hold
+    return load_checkpoint(checkpoint, default_image_size=MambaProConfig.image_size).config.backbone
 
 
 def _word(source: str) -> str:
@@ -102,12 +105,21 @@ def _word(source: str) -> str:
 
 
 def make_jobs(
-    rows: Sequence[Row], seeds: Sequence[int], recipe: TrainConfig, pretrained: Pretraining, data: str, dataset: str
+    table: Table,
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    recipe: TrainConfig,
+    pretrained: Pretraining,
+    data: str,
+    dataset: str,
 ) -> tuple[Job, ...]:
-    """All runs of these rows, seed by seed; a row that is not trained has one, whatever the seeds.
+    """All runs of these rows of a table, seed by seed; a row that is not trained has one, whatever the seeds.
+
+    Args:
+        data: one word for the content of the data set, as `data_fingerprint` makes it.
 
     Raises:
-        InputError: a row's backbone has no pretrained weights.
+        InputError: a row's backbone has no pretrained weights, or its model cannot be built at this size.
     """
     missing = sorted({row.backbone for row in rows} - pretrained.fill.keys())
     if missing:
@@ -120,24 +132,39 @@ def make_jobs(
     for turn, seed in enumerate(seeds):
         for row in rows:
             if row.trained or turn == 0:
-                jobs.append(_job(row, seed, recipe, pretrained.source[row.backbone], data, dataset))
+                config = _recipe(row, seed, recipe)
+                settings = {"backbone": pretrained.source[row.backbone], "data": data, "dataset": dataset}
+                jobs.append(
+                    Job(table.key, row, seed, config, fingerprint({**settings, "config": _decisive(config, row)}))
+                )
     return tuple(jobs)
 
 
-def _job(row: Row, seed: int, recipe: TrainConfig, backbone: str, data: str, dataset: str) -> Job:
+def _recipe(row: Row, seed: int, recipe: TrainConfig) -> TrainConfig:
+    """The row's own recipe.
+
+    Raises:
+        InputError: a model that cannot be built; names the row.
+    """
     model = replace(
         recipe.model,
         size=_size(recipe.model.size, row),
         frozen=row.frozen,
         overrides={**recipe.model.overrides, **row.fields},
     )
-    config = replace(recipe, name=f"{recipe.name}, row {row.key}", model=model, seed=seed)
-    settings = {name: value for name, value in config.to_json().items() if name not in FREE}
+    try:
+        config_of_size(model.size, image_size=model.image_size, **model.overrides)
+    except InputError as error:
+        raise InputError(f"Row {row.key} cannot be built as {model.size}: {error}") from error
+    return replace(recipe, name=f"{recipe.name}, row {row.key}", model=model, seed=seed)
+
+
+def _decisive(config: TrainConfig, row: Row) -> dict[str, Any]:
+    """The fields that decide a row's result; of a row that is not trained the model alone."""
+    fields = config.to_json()
     if not row.trained:
-        # nothing of the training touches it
-        settings = {"model": settings["model"]}
-    word = fingerprint({"config": settings, "backbone": backbone, "data": data, "dataset": dataset})
-    return Job(row, seed, config, word)
+        return {"model": fields["model"]}
+    return {name: value for name, value in fields.items() if name not in FREE}
 
 
 def _size(size: str, row: Row) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from ...errors import InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import evaluate_benchmark
-from ...runtime.files import make_folder, write_atomically
+from ...runtime.files import json_text, make_folder, write_atomically
 from ...runtime.metrics import RetrievalReport
 from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import Track, silent
@@ -25,6 +24,7 @@ from ..loop import fit
 from ..models.mambapro import MambaPro
 from ..models.sizes import build_model
 from ..models.weights import load_checkpoint
+from ..state import NAME as STATE
 from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
 from .record import Record, data_fingerprint, read_record
 from .report import AblationReport, summarise
@@ -74,9 +74,11 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
     dataset = options.dataset or table.dataset
     rows = table.pick(options.rows)
     pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript)
-    recipe = base_recipe(table, options.config, options.size, options.changes)
+    recipe = base_recipe(dataset, options.config, options.size, options.changes)
     benchmark = read_benchmark(dataset, options.data)
-    jobs = make_jobs(rows, options.seeds, recipe, pretrained, data_fingerprint(benchmark), dataset)
+    jobs = make_jobs(
+        table, rows, tuple(dict.fromkeys(options.seeds)), recipe, pretrained, data_fingerprint(benchmark), dataset
+    )
     pending = _pending(jobs, options)
     make_folder(options.out)
     for number, job in enumerate(pending, 1):
@@ -112,13 +114,11 @@ def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:
 
 def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: Pretraining, track: Track) -> None:
     """Train if the row is trained, measure, write the result."""
-    folder = job.run_folder(options.out)
-    if options.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    started = time.perf_counter()
-    model = _trained(job, options, benchmark.name, pretrained, folder, track) if job.row.trained else None
-    seconds = time.perf_counter() - started if job.row.trained else 0.0
-    if model is None:
+    folder, seconds = job.run_folder(options.out), 0.0
+    if job.row.trained:
+        seconds = _train(job, options, benchmark.name, pretrained, folder, track)
+        model = load_checkpoint(folder / "best.pth")
+    else:
         model = _as_pretrained(job, benchmark.name, pretrained)
     report = _measure(model.to(resolve_device(options.device)), benchmark, track)
     Record(
@@ -135,11 +135,19 @@ def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: P
         per_query_ap=report.per_query_ap,
     ).write(job.record(options.out))
     logger.info("row %s, seed %d: mAP %.2f %%, %.0f s", job.row.key, job.seed, 100 * report.map, seconds)
+    # two checkpoints of each row would fill a disk
+    (folder / "last.pth").unlink(missing_ok=True)
 
 
-def _trained(
+def _train(
     job: Job, options: AblationOptions, dataset: str, pretrained: Pretraining, folder: Path, track: Track
-) -> MambaPro:
+) -> float:
+    """Train into `folder`, or go on there, unless it was finished before; returns the seconds it took."""
+    if options.overwrite and folder.exists():
+        shutil.rmtree(folder)
+    told = folder / "report.json"
+    if told.exists():
+        return float(json.loads(told.read_text(encoding="utf-8"))["seconds"])
     report = fit(
         job.config,
         options.data,
@@ -147,10 +155,13 @@ def _trained(
         folder,
         initialise=pretrained.fill[job.row.backbone],
         device=options.device,
-        resume=folder.exists() and any(os.scandir(folder)),
+        resume=(folder / STATE).exists(),
+        # without a state the training broke off too early to go on, and begins again
+        overwrite=True,
         track=track,
     )
-    return load_checkpoint(report.checkpoint)
+    _write(told, json_text(report.to_json()))
+    return report.seconds
 
 
 def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:

@@ -114,7 +114,8 @@ def _adapter(config: MambaProConfig, row: Row) -> Cost:
 
 
 def _aggregation(config: MambaProConfig, row: Row) -> Cost:
-    block = replace(config, aggregation_depth=1)
+    # the layers before it do not change what it costs
+    block = replace(config, depth=1, aggregation_depth=1)
     return _values(block, "aggregation"), _added(block, "mamba")
 
 
