@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ..models.mambapro import MambaPro
 from .parts import PARTS
 
-#: For each token, channel and state: step times A, its exponential, step times u, times B, state times decay, the sum,
-#: times C, and the sum over states; each is one, the last two products count double.
+#: For each token, channel and state. The recurrence itself has eight products, sums and exponentials (d A, its
+#: exponential, d u, times B, decay times state, the sum, times C, the sum over states); nine is what Mamba's code counts.
 SCAN_OPERATIONS = 9
 
 

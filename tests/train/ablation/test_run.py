@@ -113,6 +113,29 @@ class TestResults:
         expected = evaluate_checkpoint(tower, options.data, "rgbnt201", switches=switches, device="cpu")
         assert first.rows[0].map == second.rows[0].map == pytest.approx(100 * expected.map)
 
+    def test_two_kinds_of_backbone(self, options: AblationOptions, tmp_path: Path) -> None:
+        """Each row of table 9 starts from the backbone of its kind."""
+        towers, fields = [], {"image_size": (32, 16), "depth": 1, "identities": 2}
+        for size in ("tiny", "tiny_imagenet"):
+            torch.manual_seed(8)
+            towers.append(tmp_path / f"{size}.pth")
+            save_checkpoint(build_model(size, **fields), towers[-1])
+        changes = ("model.overrides.depth=1", *CHANGES[len(SHAPE) :])
+
+        run_ablation(replace(options, table="9", rows=("ViT-L", "CLIP-F"), changes=changes, backbones=tuple(towers)))
+
+        models = {
+            key: load_checkpoint(next((options.out / "runs").glob(f"9-{key}-*")) / "best.pth")
+            for key in ("ViT-L", "CLIP-F")
+        }
+        sources = {key: load_checkpoint(path) for key, path in zip(("CLIP-F", "ViT-L"), towers, strict=True)}
+        weights = {key: model.backbone.embedding.patches.weight for key, model in models.items()}
+        assert models["ViT-L"].config.backbone == "vit"
+        assert torch.equal(weights["ViT-L"], sources["ViT-L"].backbone.embedding.patches.weight)
+        # row F trains it
+        moved = (weights["CLIP-F"] - sources["CLIP-F"].backbone.embedding.patches.weight).abs().max()
+        assert 0 < moved < 0.1
+
 
 class TestAgain:
     def test_finished_rows_are_read(self, options: AblationOptions, fits: list[str]) -> None:
