@@ -10,12 +10,13 @@ from torch.optim import Adam, Optimizer
 
 from ..errors import InputError
 
-#: Parts of the backbone that are MambaPro's own and not CLIP's: camera table, PFA, SRP, per-modality head.
+#: Parts of the backbone that are MambaPro's own and not the tower's: camera table (a ViT's, frozen_cameras, goes with
+#: the tower, as in the authors' code), adapters with LoRA's matrices, prompts, per-modality head.
 _OWN_PARTS = ("backbone.embedding.cameras", ".adapter.", ".prompt.", "backbone.head.")
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether a parameter of MambaPro comes from CLIP."""
+    """Whether a parameter belongs to the pretrained tower: CLIP, or a ViT of ImageNet."""
     return name.startswith("backbone.") and not any(part in name for part in _OWN_PARTS)
 
 

@@ -25,10 +25,13 @@ PRETRAINED = (
     "backbone.embedding.class_token",
     "backbone.layers.3.attention.out_proj.bias",
     "backbone.projection",
+    "backbone.embedding.frozen_cameras",
+    "backbone.layers.3.attention.out_proj.weight",
 )
 OWN = (
     "backbone.embedding.cameras",
     "backbone.layers.3.adapter.outer.bias",
+    "backbone.layers.3.attention.out_proj.adapter.down.weight",
     "backbone.layers.3.prompt.tokens.nir",
     "backbone.head.classifier.weight",
     "aggregation.blocks.0.inter.scans.all.ahead.A_log",

@@ -13,6 +13,7 @@ from mambapro.train.models.adapters import ADAPTERS, JOINS
 from mambapro.train.models.aggregation import AGGREGATIONS
 from mambapro.train.models.config import MambaProConfig
 from mambapro.train.models.mambapro import BACKBONES, MambaPro
+from mambapro.train.models.names import clip_pairs
 from mambapro.train.models.prompt import PROMPTS
 from mambapro.train.models.sizes import build_model
 from mambapro.train.models.weights import load_checkpoint, save_checkpoint
@@ -231,6 +232,16 @@ class TestPrompts:
 
         assert [i for i, layer in enumerate(layers, 1) if layer.adapter is not None] == [9, 10, 11, 12]
         assert [i for i, layer in enumerate(layers, 1) if layer.prompt is not None] == list(range(6, 13))
+
+
+@pytest.mark.parametrize("fields", [fields for fields in VARIANTS if "backbone" not in fields], ids=str)
+def test_clip_fits_every_variant(fields: dict) -> None:
+    """The tower's tensors have the same names in every variant: they are exactly what is frozen."""
+    model = build(**fields)
+
+    assert {ours for _, ours in clip_pairs(model.config)} == {
+        n for n, _ in model.named_parameters() if is_pretrained(n)
+    }
 
 
 class TestAggregations:
