@@ -16,8 +16,9 @@ from .models.mambapro import MambaPro
 from .models.weights import load_checkpoint
 from .optimizer import is_pretrained
 
+_SIZES = ("image_size", "patch_size", "width", "depth", "mlp_width", "embed_dim")
 #: Fields of the config that decide what the tower computes; all of them must agree.
-TOWER_FIELDS = ("image_size", "patch_size", "width", "depth", "mlp_width", "embed_dim", "pixel_mean", "pixel_std")
+TOWER_FIELDS = ("backbone", *_SIZES, "pixel_mean", "pixel_std")
 _SHOWN = 5
 
 
@@ -60,8 +61,10 @@ def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str]) -> int:
     """
     source = load_checkpoint(checkpoint, default_image_size=model.config.image_size)
     _check_sizes(model.config, source.config, checkpoint)
+    # a ViT's camera table is frozen with the tower, but the cameras are those of other data
     ours, theirs = (
-        {name: value for name, value in each.named_parameters() if is_pretrained(name)} for each in (model, source)
+        {name: value for name, value in each.named_parameters() if is_pretrained(name) and "cameras" not in name}
+        for each in (model, source)
     )
     problems = [f"missing: {name}" for name in ours if name not in theirs]
     problems += [f"surplus: {name}" for name in theirs if name not in ours]

@@ -12,7 +12,9 @@ from mambapro.train.models.imagenet import TIMM, load_vit, timm_pairs
 from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.sizes import build_model
 from mambapro.train.models.vit import DropPath
+from mambapro.train.models.weights import save_checkpoint
 from mambapro.train.optimizer import is_pretrained
+from mambapro.train.pretrained import load_tower
 
 timm = pytest.importorskip("timm")
 
@@ -64,6 +66,21 @@ def test_own_parts_stay(file: Path) -> None:
     changed = {name for name, value in model.named_parameters() if not torch.equal(before[name], value)}
     assert changed == {name for name in before if is_pretrained(name)} - {"backbone.embedding.frozen_cameras"}
     assert "backbone.layers.0.attention.out_proj.adapter.down.weight" in set(before) - changed
+
+
+def test_a_tower_of_other_cameras(tmp_path: Path) -> None:
+    """A ViT's tower comes from a checkpoint with another number of cameras; CLIP's model refuses it."""
+    source = build()
+    save_checkpoint(source, tmp_path / "vit.pth")
+    model = build_model("tiny_imagenet", image_size=(64, 64), cameras=5, identities=4)
+    cameras = model.backbone.embedding.frozen_cameras.clone()
+
+    load_tower(model, tmp_path / "vit.pth")
+
+    assert torch.equal(model.backbone.layers[2].mlp.inner.weight, source.backbone.layers[2].mlp.inner.weight)
+    assert torch.equal(model.backbone.embedding.frozen_cameras, cameras)
+    with pytest.raises(InputError, match=r"backbone vit \(the model: clip\)"):
+        load_tower(build_model("tiny", image_size=(64, 64)), tmp_path / "vit.pth")
 
 
 def test_the_camera_is_on_every_token() -> None:
