@@ -18,9 +18,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -108,12 +108,14 @@ def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mam
         # whoever read our output has gone, which is their right
         sys.stderr.close()
         return 128 + signal.SIGPIPE
+    finally:
+        _arm(0)
 
 
 #: Interrupts that arrived.
 _signals: list[int] = []
 #: Seconds until a swallowed interrupt comes again.
-_SOON = 0.05
+_SOON = 0.2
 
 
 def _catch_signals() -> None:
@@ -127,33 +129,36 @@ def _catch_signals() -> None:
         number = getattr(signal, name, None)
         # whoever ignores a signal (nohup) goes on ignoring it
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _terminate)
+            signal.signal(number, _interrupt)
     if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
         signal.signal(signal.SIGALRM, _again)
-        sys.unraisablehook = _catch_swallowed(sys.unraisablehook)
 
 
-def _catch_swallowed(usual: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A hook for exceptions that end in a finaliser or a callback: where it was our interrupt, it comes again."""
-
-    def hook(lost: Any) -> None:
-        if _signals and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
-            signal.setitimer(signal.ITIMER_REAL, _SOON)
-        else:
-            usual(lost)
-
-    return hook
+def _arm(seconds: float) -> None:
+    """Look every so many seconds whether the interrupt was swallowed; 0 stops that."""
+    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is _again:
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
 
 def _again(number: int, frame: FrameType | None) -> None:
-    if _signals:
-        # outside this handler, so that it is the first signal's exit code
-        signal.raise_signal(signal.Signals(_signals[0]))
+    """Libraries lose exceptions, in finalisers, callbacks and bare excepts: raise it again unless it is on its way."""
+    handled = sys.exc_info()[1]
+    while handled is not None and not isinstance(handled, KeyboardInterrupt | SystemExit):
+        handled = handled.__context__
+    if _signals and handled is None:
+        _raise(_signals[0])
+
+
+def _raise(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     _signals.append(number)
-    raise KeyboardInterrupt
+    _arm(_SOON)
+    _raise(number)
 
 
 def _interrupted() -> int:
@@ -163,8 +168,3 @@ def _interrupted() -> int:
 
 def _say(message: str) -> None:
     stderr.print(f"error: {message}", markup=False)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    _signals.append(number)
-    sys.exit(128 + number)
