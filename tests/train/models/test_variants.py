@@ -244,49 +244,6 @@ def test_clip_fits_every_variant(fields: dict) -> None:
     }
 
 
-class TestAggregations:
-    @pytest.mark.parametrize(
-        ("kind", "reached"),
-        [
-            *((kind, [2]) for kind in ("intra", "inter", "mamba")),
-            *((kind, [0, 1, 2]) for kind in ("sum", "concat", "transformer", "ma_transformer")),
-        ],
-    )
-    def test_where_tir_is_seen(self, kind: str, reached: list[int]) -> None:
-        """TIR patches reach its own part of the feature; scans are causal, everything else mixes all modalities."""
-        aggregation = build(aggregation_kind=kind).aggregation
-        tokens = torch.randn(3, 2, 9, 64, generator=torch.Generator().manual_seed(2))
-        other = tokens.clone()
-        other[2, :, 1:] += 1
-        with torch.no_grad():
-            before, after = (aggregation(x).view(2, 3, 64) for x in (tokens, other))
-
-        assert [i for i in range(3) if not torch.equal(before[:, i], after[:, i])] == reached
-
-    def test_intra_keeps_modalities_apart(self) -> None:
-        """RGB patches reach TIR's part in the scan across modalities, not in the scans inside them."""
-        tokens = torch.randn(3, 2, 8, 64)
-        other = tokens.clone()
-        other[0] += 1
-
-        for kind, name, meets in (
-            ("intra", "intra", False),
-            ("inter", "inter", True),
-            ("ma_transformer", "intra", False),
-        ):
-            half = build(aggregation_kind=kind).aggregation.blocks[0][name]
-            assert torch.equal(half(tokens)[2], half(other)[2]) is not meets
-
-    def test_sum(self) -> None:
-        """Every modality goes on with the sum of all, and there is one block however many are asked for."""
-        aggregation = build(aggregation_kind="sum", aggregation_depth=3).aggregation
-        tokens = torch.randn(3, 2, 8, 64)
-
-        (half,) = aggregation.halves
-
-        torch.testing.assert_close(half(tokens), (tokens[0] + tokens[1] + tokens[2]).expand(3, -1, -1, -1))
-
-
 class TestConfig:
     def test_every_choice_has_a_part(self) -> None:
         """The values the config allows are the names of the parts, the published one first."""
