@@ -56,3 +56,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """Context of a forward pass in a precision of `resolve_precision`."""
     return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """The type that `autocast` converts to; None in float32."""
+    return _DTYPES.get(precision)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
+
+from .fused import quick_gelu
 
 
 class LayerNorm(nn.LayerNorm):
@@ -17,7 +18,7 @@ class QuickGELU(nn.Module):
     """x * sigmoid(1.702 x), CLIP's activation; the paper writes GELU, the released weights want this one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return quick_gelu(x)
 
 
 class Bottleneck(nn.Module):

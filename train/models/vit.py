@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .adapters import adapter_of_layer
 from .config import MambaProConfig
+from .fused import attention
 from .head import Head
 from .layers import Bottleneck, LayerNorm, QuickGELU
 from .prompt import prompt_of_layer
@@ -37,7 +37,7 @@ class Attention(nn.Module):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Softmax(q k^T / sqrt(d)) v, each (batch, heads, tokens, head width)."""
-        return F.scaled_dot_product_attention(q, k, v)
+        return attention(q, k, v)
 
 
 class DropPath(nn.Module):
