@@ -23,6 +23,7 @@ from .options import DATASETS, PATH, data_option, json_option, overwrite_option
 @click.option("--seed", type=click.IntRange(0), help="Other seed than the recipe's.")
 @click.option("--clip", help="CLIP weights: an open_clip name such as ViT-B-16-quickgelu/openai, or a file.")
 @click.option("--clip-torchscript", is_flag=True, help="Let --clip be OpenAI's TorchScript archive. It runs code.")
+@click.option("--imagenet", help="ImageNet ViT weights for model.size=vit_b16_imagenet: a timm name, or a file.")
 @click.option("--backbone", type=PATH, help="A checkpoint whose backbone is taken over, in place of --clip.")
 @click.option("--select-on-test", is_flag=True, help="Choose the best epoch on the test set, as published figures do.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
@@ -39,6 +40,7 @@ def train(
     seed: int | None,
     clip: str | None,
     clip_torchscript: bool,
+    imagenet: str | None,
     backbone: Path | None,
     select_on_test: bool,
     device: str,
@@ -54,11 +56,12 @@ def train(
         from ..train.distributed import join_world
         from ..train.loop import fit
         from ..train.models.clip import load_clip
+        from ..train.models.imagenet import load_vit
         from ..train.pretrained import load_tower
         from ..train.recipes import load_recipe
 
-    if clip is not None and backbone is not None:
-        raise click.UsageError("--clip and --backbone both fill the backbone; give one of them.")
+    if sum(source is not None for source in (clip, imagenet, backbone)) > 1:
+        raise click.UsageError("--clip, --imagenet and --backbone all fill the backbone; give one of them.")
     if resume and overwrite:
         raise click.UsageError("--resume goes on with what --overwrite removes; give one of them.")
     config = load_recipe(recipe, changes)
@@ -68,6 +71,8 @@ def train(
     initialise: Callable[[Any], Any] | None = None
     if clip is not None:
         initialise = lambda model: load_clip(model, clip, allow_torchscript=clip_torchscript)  # noqa: E731
+    elif imagenet is not None:
+        initialise = lambda model: load_vit(model, imagenet)  # noqa: E731
     elif backbone is not None:
         initialise = lambda model: load_tower(model, backbone)  # noqa: E731
     with join_world(device) as world:
