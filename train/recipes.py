@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 import types
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import tomllib
 
 from ..errors import InputError
 from .config import OVERRIDES, TrainConfig
