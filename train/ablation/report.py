@@ -134,10 +134,10 @@ class AblationReport:
 
     def _legend(self) -> str:
         return (
-            "Percent, means over the seeds; CLIP stands for the backbone that was given. spread: standard deviation of mAP over the seeds. Interval: 95 % bootstrap "
-            f"over the queries, {RESAMPLES} resamples of the seeds' mean. trained: values that were trained, heads and "
-            "camera table included; s: seconds of training for one seed. Second table: differences of mAP between "
-            "rows over the same queries; not sure: the interval holds zero."
+            "Percent, means over the seeds; CLIP stands for the backbone that was given. spread: standard deviation of "
+            f"mAP over the seeds. Interval: 95 % bootstrap over the queries, {RESAMPLES} resamples of the seeds' mean. "
+            "trained: values that were trained, heads and camera table included; s: seconds of training for one seed. "
+            "Second table: differences of mAP between rows over the same queries; not sure: the interval holds zero."
         )
 
 
