@@ -71,7 +71,8 @@ class _Sheet:
         left = _MARGIN + _SENSOR + place * (self.column + _GAP)
         top = _MARGIN + _TITLE
         self._text(left, top, heading)
-        self._text(left, top + 14, f"id {sample.identity} cam {sample.camera}")
+        place_seen = f"cam {sample.camera}" if sample.scene < 0 else f"scene {sample.scene}"
+        self._text(left, top + 14, f"id {sample.identity} {place_seen}")
         top += _HEAD
         x = left + (self.column - self.width) // 2
         for row, source in enumerate(sample.sources):

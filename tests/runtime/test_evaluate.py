@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime import evaluate
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
-from mambapro.runtime.evaluate import evaluate_benchmark, extract_features, feature_function
+from mambapro.runtime.evaluate import evaluate_benchmark, extract_features, extract_subsets, feature_function
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.modalities import SUBSETS
 from mambapro.runtime.preprocess import Preprocessing
 from PIL import Image
 
@@ -99,6 +101,32 @@ class TestExtractFeatures:
         """InputError for an empty list."""
         with pytest.raises(InputError, match="no samples"):
             extract_features([], constant, PRE)
+
+
+class TestExtractSubsets:
+    def test_equals_the_extractor_with_sensors_left_out(self, bundle, samples):
+        """Each set's features are those of the bundle when the other sensors are not given."""
+        with Extractor(bundle, device="cpu") as extractor:
+            features = extract_subsets(samples, feature_function(extractor), extractor.preprocessing, batch_size=4)
+
+            assert list(features) == list(SUBSETS)
+            for subset, found in features.items():
+                given = {name: [s.sources[i] for s in samples] for i, name in enumerate(SUBSETS[0]) if name in subset}
+                expected = extractor(**given, cameras=[s.camera for s in samples], normalize=False)
+                np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert np.abs(features["rgb",] - features["tir",]).max() > 1e-3
+
+    def test_images_are_decoded_once(self, samples, monkeypatch):
+        """Seven sets cost three images for each sample, not more."""
+        decoded = []
+        original = evaluate.image_array
+        monkeypatch.setattr(
+            evaluate, "image_array", lambda *arguments: decoded.append(arguments) or original(*arguments)
+        )
+
+        extract_subsets(samples, lambda *_: np.ones((len(_[3]), 2)), PRE)
+
+        assert len(decoded) == 3 * len(samples)
 
 
 class TestEvaluateBenchmark:

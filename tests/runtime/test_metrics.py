@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mambapro.errors import InputError
 from mambapro.runtime import metrics
-from mambapro.runtime.metrics import evaluate_retrieval, rank_gallery, squared_distances
+from mambapro.runtime.metrics import evaluate_distances, evaluate_retrieval, rank_gallery, squared_distances
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
 
@@ -84,6 +84,34 @@ class TestByHand:
         assert report.map == 1.0
         assert len(report.per_query_ap) == 1
 
+    def test_identities_that_the_gallery_lacks(self):
+        """Queries of absent identities are skipped, and counted apart from those that have junk only."""
+        report = evaluate_retrieval(
+            on_circle([0, 40, 80]), on_circle([1, 41, 90]), [1, 2, 3], [1, 2, 9], [0, 0, 0], [1, 0, 1]
+        )
+
+        assert (report.queries, report.skipped_queries, report.absent_queries) == (1, 2, 1)
+        assert report.query_rows == (0,)
+
+    def test_values_of_each_query(self):
+        """First match and inverse penalty are kept by query; their means are what is reported."""
+        report = evaluate_retrieval(
+            on_circle([0, 90]), on_circle([1, 2, 91, 92]), [1, 2], [9, 1, 2, 1], [0, 0], [1, 1, 1, 1]
+        )
+
+        assert report.per_query_first == (2, 1)
+        assert report.per_query_inp == pytest.approx((2 / 4, 1.0))
+        assert report.minp == pytest.approx(0.75)
+
+    def test_given_distances(self):
+        """Distances of one's own are ranked like those of features."""
+        query, gallery = on_circle([0, 30]), on_circle([5, 10, 31, 60])
+        labels = [1, 2], [2, 1, 2, 1], [0, 0], [1, 1, 1, 1]
+
+        found = evaluate_distances(squared_distances(query, gallery), *labels)
+
+        assert found == evaluate_retrieval(query, gallery, *labels)
+
     def test_no_query_left(self):
         """When no query has a match there is no number to report."""
         with pytest.raises(InputError, match="None of the 1 queries"):
@@ -123,6 +151,12 @@ class TestRefusals:
         """Features of different length come from different models."""
         with pytest.raises(InputError, match="2 values and gallery features 3"):
             squared_distances(on_circle([0]), np.ones((4, 3)))
+
+    @pytest.mark.parametrize("distances", [[[np.nan, 1.0]], [0.5, 1.0], np.zeros((0, 2))])
+    def test_distances(self, distances):
+        """Distances that are no finite table are refused."""
+        with pytest.raises(InputError, match="Distances must be finite"):
+            evaluate_distances(distances, [1], [1, 2], [0], [1, 1])
 
     def test_label_count(self):
         """A label list of another length is refused by name."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from mambapro.train.evaluate import torch_feature_function
+from mambapro.errors import InputError
+from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.evaluation import EvaluationOptions
+from mambapro.train.evaluate import evaluate_checkpoint, torch_feature_function
 from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.sizes import build_model
 
@@ -47,6 +52,37 @@ def test_mode_is_restored(model: MambaPro, images: list[list[np.ndarray]]) -> No
 
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("missing", [(0,), (2,), (0, 1)])
+def test_missing_sensors(model: MambaPro, images: list[list[np.ndarray]], missing: tuple[int, ...]) -> None:
+    """A sensor that is None is zero after normalisation, in every batch, whatever stands in the others."""
+    given = [None if i in missing else sensor for i, sensor in enumerate(images)]
+    features = torch_feature_function(model, batch_size=2)(*given, CAMERAS)
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.config.pixel_mean, model.config.pixel_std))
+    batch = (torch.from_numpy(np.stack(images, axis=1)).permute(0, 1, 4, 2, 3) / 255 - mean) / std
+    batch[:, list(missing)] = 0
+    with torch.no_grad():
+        expected = model.eval()(batch, torch.from_numpy(CAMERAS))
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
+
+
+def test_no_sensor(model: MambaPro) -> None:
+    """Without any sensor there is nothing to embed."""
+    with pytest.raises(InputError, match="at least one"):
+        torch_feature_function(model)(None, None, None, CAMERAS)
+
+
+def test_evaluate_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """A checkpoint's report has the rows that were asked for, and names it."""
+    draw_benchmark(tmp_path / "data", "rgbnt201", identities=(2, 4), views=3)
+    options = EvaluationOptions(bootstrap=10, subsets=True, per_modality=True)
+
+    report = evaluate_checkpoint(tiny_checkpoint, tmp_path / "data", "rgbnt201", options=options, device="cpu")
+
+    assert (report.model, report.whole.queries, len(report.rows)) == (str(tiny_checkpoint), 12, 10)
+    assert len({row.report.per_query_ap for row in report.rows}) > 5
 
 
 def test_batch_size(model: MambaPro) -> None:
