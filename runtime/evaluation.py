@@ -145,4 +145,5 @@ def _strips(
         retrieval.benchmark, report, chosen, apart if distances is None else distances[rows], 1 - apart / 2
     )
     size = preprocessing.height, preprocessing.width
-    return write_strips(options.strips, strips, retrieval.benchmark.name, size, options.overwrite, track)
+    title = retrieval.benchmark.name if distances is None else f"{retrieval.benchmark.name}, {RERANKED}"
+    return write_strips(options.strips, strips, title, size, options.overwrite, track)

@@ -108,4 +108,5 @@ class _Sheet:
         self.pen.line([(x, y + far), (x + far, y)], fill=_WRONG, width=3)
 
     def _text(self, x: int, y: int, text: str) -> None:
-        self.pen.text((x, y), text, fill=_INK, font=self.font)
+        # Pillow's own font knows little else, and older ones raise
+        self.pen.text((x, y), text.encode("ascii", "replace").decode(), fill=_INK, font=self.font)

@@ -112,7 +112,7 @@ def write_strips(
 ) -> tuple[Path, ...]:
     """One PNG for each strip, and LISTING, into the new folder `folder`; returns the pictures' paths.
 
-    `image_size` (height, width) gives the proportions of the images.
+    `title` stands above each picture; `image_size` (height, width) gives the proportions of the images.
 
     Raises:
         InputError: `folder` exists and may not be replaced, or an image cannot be read.
@@ -125,7 +125,7 @@ def write_strips(
         for name, strip in track(list(zip(names, strips, strict=True)), "Drawing strips", len(strips)):
             draw_strip(strip, title, image_size).save(stage / name)
         listing = [{"file": name, **strip.to_json()} for name, strip in zip(names, strips, strict=True)]
-        (stage / LISTING).write_text(json_text({"dataset": title, "strips": listing}), encoding="utf-8")
+        (stage / LISTING).write_text(json_text({"title": title, "strips": listing}), encoding="utf-8")
     return tuple(folder / name for name in names)
 
 

@@ -146,10 +146,11 @@ class TestStrips:
         """With re-ranking, strips show its ranking: the first right one is where its report says."""
         options = EvaluationOptions(bootstrap=0, reranking=Reranking(3, 2), strips=tmp_path / "strips", strips_count=99)
         report = evaluate_model(benchmark, mean_colours, PRE, options)
-        listing = json.loads((tmp_path / "strips" / "strips.json").read_text())["strips"]
+        written = json.loads((tmp_path / "strips" / "strips.json").read_text())
+        listing = written["strips"]
 
         first = [[found["right"] for found in entry["retrieved"]].index(True) + 1 for entry in listing]
-        assert len(listing) == 12
+        assert (len(listing), written["title"]) == (12, "drawn, re-ranked")
         assert first == [entry["first_match"] for entry in listing]
         assert sorted(first) == sorted(report.rows[1].report.per_query_first)
 

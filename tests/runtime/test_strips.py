@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mambapro.errors import InputError
@@ -107,6 +109,15 @@ class TestPicture:
 
         assert [greys.count(value) for value in (40, 120, 200)] == [128, 128, 128]
         assert greys == sorted(greys)
+
+    def test_names_beyond_ascii(self, strip):
+        """A name that Pillow's font cannot write is drawn with question marks."""
+        named = replace(strip, query=replace(strip.query, name="東京"))
+
+        assert (
+            draw_strip(named, "drawn", (256, 128)).tobytes()
+            == draw_strip(replace(strip, query=replace(strip.query, name="??")), "drawn", (256, 128)).tobytes()
+        )
 
 
 class TestFolder:
