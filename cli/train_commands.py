@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -55,26 +53,16 @@ def train(
     with needs("train"):
         from ..train.distributed import join_world
         from ..train.loop import fit
-        from ..train.models.clip import load_clip
-        from ..train.models.imagenet import load_vit
-        from ..train.pretrained import load_tower
+        from ..train.pretrained import initialiser
         from ..train.recipes import load_recipe
 
-    if sum(source is not None for source in (clip, imagenet, backbone)) > 1:
-        raise click.UsageError("--clip, --imagenet and --backbone all fill the backbone; give one of them.")
     if resume and overwrite:
         raise click.UsageError("--resume goes on with what --overwrite removes; give one of them.")
     config = load_recipe(recipe, changes)
     config = load_recipe(recipe, [*changes, *_short_forms(config.solver.warmup_epochs, epochs, seed, select_on_test)])
     if dataset is None and config.dataset is None:
         raise click.UsageError(f"The recipe {config.name} is for any benchmark; say with --dataset which this one is.")
-    initialise: Callable[[Any], Any] | None = None
-    if clip is not None:
-        initialise = lambda model: load_clip(model, clip, allow_torchscript=clip_torchscript)  # noqa: E731
-    elif imagenet is not None:
-        initialise = lambda model: load_vit(model, imagenet)  # noqa: E731
-    elif backbone is not None:
-        initialise = lambda model: load_tower(model, backbone)  # noqa: E731
+    initialise = initialiser(clip, backbone, imagenet, allow_torchscript=clip_torchscript)
     with join_world(device) as world:
         if not world.is_first:
             logging.getLogger("mambapro").setLevel(logging.WARNING)

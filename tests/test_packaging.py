@@ -31,11 +31,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every module of the six folders and the root's, the scan's kernel, sources and PTX; no tests, no setup.py."""
+    """Every module of the six folders and the root's, the recipes, the scan's kernel, sources and PTX; no tests, no setup.py."""
     folders = ("calib", "cli", "export", "plugins", "runtime", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
     wanted |= {f"mambapro/{name}" for name in ("__init__.py", "__main__.py", "errors.py", "py.typed")}
+    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "train" / "recipes").glob("*.toml")}
     scan = ROOT / "plugins" / "selective_scan"
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in [*scan.glob("csrc/*"), *scan.glob("ptx/*")]}
     wanted.add("mambapro/plugins/selective_scan/libmambapro_scan_cpu.so")
