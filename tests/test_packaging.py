@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every module of the six folders and the root's, the recipes, the scan's kernel, sources and PTX; no tests, no setup.py."""
+    """Every module, the recipes, the scan's kernel, sources and PTX; no tests, no setup.py."""
     folders = ("calib", "cli", "export", "plugins", "runtime", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
