@@ -42,6 +42,8 @@ PARTS = (
 )
 #: How far loss, length and direction of the gradient may lie apart; bfloat16 has 8 bits.
 LIMITS = {"bfloat16": 2e-2, "float32": 1e-4}
+#: Samples of the comparison in float32, which would take the longest of all.
+FEW = 8
 
 
 @dataclass
@@ -54,9 +56,8 @@ class Candidate:
 
     def seconds(self) -> dict[str, float]:
         """Median of each part, of the whole step and of the processor's time."""
-        parts = {
-            name: statistics.median(values) for name, values in zip(PARTS, zip(*self.rounds, strict=True), strict=True)
-        }
+        columns = zip(*self.rounds, strict=True)
+        parts = {name: statistics.median(values) for name, values in zip(PARTS, columns, strict=True)}
         whole = {"step": statistics.median(map(sum, self.rounds)), "processor": statistics.median(self.processor)}
         return parts | whole
 
@@ -64,18 +65,22 @@ class Candidate:
 class Bench:
     """A model, a batch, and the candidates that train the one on the other."""
 
-    def __init__(self, batch: int, precision: str, size: str = "vit_b16") -> None:
+    def __init__(self, batch: int, size: str = "vit_b16") -> None:
         torch.manual_seed(0)
-        self.precision = precision
         self.model: MambaPro = build_model(size, image_size=(256, 128), cameras=4, identities=171)
         freeze_pretrained(self.model)
         self.model.train()
         self.optimizer = build_optimizer(self.model.named_parameters(), base=3.5e-4)
-        self.images = torch.randn(batch, 3, 3, 256, 128)
-        self.labels, self.cameras = torch.arange(batch) // 4, torch.arange(batch) % 4
-        passes, ours = ThreePasses(self.model), prepare_training(self.model, precision, CPU)
-        self.candidates = {"three passes": Candidate(passes), "mambapro": Candidate(ours)}
+        self.all_images = torch.randn(batch, 3, 3, 256, 128)
+        self.candidates = {name: Candidate(ThreePasses(self.model)) for name in NAMES}
         self.marks: list[float] = []
+        self.use("float32", batch)
+
+    def use(self, precision: str, samples: int) -> None:
+        """From now on compute in `precision`, on the first `samples`."""
+        self.precision, self.images = precision, self.all_images[:samples]
+        self.labels, self.cameras = torch.arange(samples) // 4, torch.arange(samples) % 4
+        self.candidates["mambapro"].forward = prepare_training(self.model, precision, CPU)
 
     def mark(self) -> None:
         self.marks.append(time.perf_counter())
@@ -93,6 +98,11 @@ class Bench:
         losses.total.backward()
         self.mark()
         return losses.total.detach()
+
+    def loss_and_gradient(self, candidate: Candidate) -> tuple[float, Tensor]:
+        """The loss, and the gradients of all parameters in a row, float64."""
+        loss = float(self.gradients(candidate))
+        return loss, torch.cat([p.grad.flatten().double() for p in self.model.parameters() if p.grad is not None])
 
     def step(self, candidate: Candidate) -> None:
         """One training step, timed."""
@@ -135,19 +145,14 @@ def agreement(bench: Bench) -> dict[str, float]:
     Raises:
         SystemExit: they lie further apart than the arithmetic explains.
     """
-    found = []
-    for candidate in bench.candidates.values():
-        loss = bench.gradients(candidate)
-        values = [p.grad.flatten() for p in bench.model.parameters() if p.grad is not None]
-        found.append((loss, torch.cat(values)))
-    (loss, gradient), (our_loss, our_gradient) = found
+    (loss, gradient), (our_loss, our_gradient) = map(bench.loss_and_gradient, bench.candidates.values())
     apart = {
-        "loss": abs(float(our_loss / loss) - 1),
+        "loss": abs(our_loss / loss - 1),
         "length of the gradient": abs(float(our_gradient.norm() / gradient.norm()) - 1),
-        "direction of the gradient": 1 - float(torch.cosine_similarity(gradient.double(), our_gradient.double(), 0)),
+        "direction of the gradient": 1 - float(torch.cosine_similarity(gradient, our_gradient, 0)),
     }
     if any(not value <= LIMITS[bench.precision] for value in apart.values()):
-        raise SystemExit(f"the two do not compute the same: {apart}")
+        raise SystemExit(f"the two do not compute the same in {bench.precision}: {apart}")
     return apart
 
 
@@ -170,13 +175,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    bench = Bench(options.batch, options.precision, options.size)
+    bench = Bench(options.batch, options.size)
     if options.only:
+        bench.use(options.precision, options.batch)
         for _ in range(2):
             bench.step(bench.candidates[options.only])
         click.echo(peak_memory(CPU))
         return
-    apart = agreement(bench)
+    apart = {}
+    for precision, samples in (("float32", FEW), (options.precision, options.batch)):
+        bench.use(precision, samples)
+        apart[precision] = agreement(bench)
     for number in range(options.rounds + 1):
         for candidate in bench.candidates.values():
             bench.step(candidate)
@@ -187,7 +196,9 @@ def main() -> None:
     report(options, bench, apart, {name: child_memory(options, name) for name in NAMES})
 
 
-def report(options: argparse.Namespace, bench: Bench, apart: dict[str, float], memory: dict[str, float]) -> None:
+def report(
+    options: argparse.Namespace, bench: Bench, apart: dict[str, dict[str, float]], memory: dict[str, float]
+) -> None:
     seconds = {name: candidate.seconds() for name, candidate in bench.candidates.items()}
     rates = {name: options.batch / values["step"] for name, values in seconds.items()}
     steps = [[sum(parts) for parts in candidate.rounds] for candidate in bench.candidates.values()]
@@ -204,11 +215,12 @@ def report(options: argparse.Namespace, bench: Bench, apart: dict[str, float], m
     busy = seconds[NAMES[0]]["processor"] / seconds[NAMES[1]]["processor"]
     click.echo(f"ours, times the samples/s: {ratio:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})")
     click.echo(f"the same by processor time: {busy:.2f}")
-    click.echo("apart: " + ", ".join(f"{name} {value:.1e}" for name, value in apart.items()))
+    for precision, values in apart.items():
+        click.echo(f"apart in {precision}: " + ", ".join(f"{name} {value:.1e}" for name, value in values.items()))
     if options.json:
-        values = {"setting": setting, "seconds": seconds, "samples_per_second": rates, "memory_mib": memory}
-        values |= {"ratios": ratios, "ratio": ratio, "processor_ratio": busy, "apart": apart}
-        options.json.write_text(json.dumps(values, indent=1) + "\n")
+        found = {"setting": setting, "seconds": seconds, "samples_per_second": rates, "memory_mib": memory}
+        found |= {"ratios": ratios, "ratio": ratio, "processor_ratio": busy, "apart": apart}
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
