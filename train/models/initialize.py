@@ -55,7 +55,7 @@ def _embedding(module: Embedding) -> None:
     scale = module.class_token.shape[0] ** -0.5
     nn.init.normal_(module.class_token, std=scale)
     nn.init.normal_(module.positions, std=scale)
-    if module.use_cameras:
+    if hasattr(module, module.table):
         nn.init.trunc_normal_(module.camera_rows(), std=0.02)
     nn.init.normal_(module.patches.weight, std=1 / math.sqrt(module.patches.weight[0].numel()))
     if module.patches.bias is not None:
