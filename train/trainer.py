@@ -25,6 +25,7 @@ from .dataset import TriModalDataset, build_loader, fingerprint, split_training
 from .device import autocast, peak_memory, resolve_precision
 from .distributed import World
 from .evaluate import torch_feature_function
+from .frozen import prepare_training
 from .losses import PairLosses, pair_losses
 from .models.mambapro import MambaPro
 from .models.weights import save_checkpoint
@@ -58,6 +59,7 @@ class Trainer:
         self._prepare_data(training)
         self._prepare_solver()
         self.network = world.wrap(self.model, device)
+        self.forward = prepare_training(self.network, self.precision, device)
         self.log = CsvLog(folder / "log.csv")
         self.records: list[EpochRecord] = []
         self.epoch, self.batch, self.meter = 0, 0, EpochMeter()
@@ -140,7 +142,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
         with self._gradients(ends):
             with autocast(self.precision, self.device):
-                outputs = self.network(images, cameras)
+                outputs = self.forward(images, cameras)
             losses = self._losses(outputs, labels)
             loss = self.world.mean(losses.total)
             self._check_loss(loss.item(), losses, place)
