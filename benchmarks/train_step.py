@@ -175,6 +175,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    # first: a process starts with the peak of the one that started it
+    memory = {} if options.only else {name: child_memory(options, name) for name in NAMES}
     bench = Bench(options.batch, options.size)
     if options.only:
         bench.use(options.precision, options.batch)
@@ -193,7 +195,7 @@ def main() -> None:
                 # the first of each is slower: memory is new, Adam has no state yet
                 candidate.rounds.clear()
                 candidate.processor.clear()
-    report(options, bench, apart, {name: child_memory(options, name) for name in NAMES})
+    report(options, bench, apart, memory)
 
 
 def report(
