@@ -107,7 +107,10 @@ def measure_latency(
         _timing(_call(extractor, batch, scope), scope, batch, runs, warmup)
         for batch, scope in track(cases, "Timing", len(cases))
     )
-    pre = extractor.preprocessing
+    pre, memory, peak = extractor.preprocessing, resident_memory(), peak_memory()
+    if memory is not None and peak is not None:
+        # the kernel keeps the peak in coarser steps than the memory of now
+        peak = max(memory, peak)
     return LatencyReport(
         bundle=extractor.metadata.name,
         precision=extractor.metadata.precision.label,
@@ -118,8 +121,8 @@ def measure_latency(
         source_size=(pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE),
         model_size=(pre.height, pre.width),
         timings=timings,
-        memory=resident_memory(),
-        peak_memory=peak_memory(),
+        memory=memory,
+        peak_memory=peak,
     )
 
 
