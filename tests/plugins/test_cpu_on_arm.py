@@ -33,7 +33,7 @@ from scan_cases import (
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 
 pytestmark = [
-    pytest.mark.skipif(platform.machine() == "aarch64", reason="this is an ARM processor: test_cpu_op.py runs its code"),
+    pytest.mark.skipif(platform.machine() == "aarch64", reason="an ARM processor: test_cpu_op.py runs its code"),
     pytest.mark.skipif(
         not (shutil.which(COMPILER) and shutil.which(EMULATOR)),
         reason=f"needs {COMPILER} and {EMULATOR} (Debian: g++-aarch64-linux-gnu, qemu-user-static)",
@@ -71,9 +71,9 @@ def request(case: Case, kind: str) -> bytes:
 @pytest.mark.parametrize("kind", LIMITS)
 def test_agrees_with_the_definition(program: Path, kind: str) -> None:
     """All cases forward, and backward where they have gradients; NEON is what ran."""
-    done = subprocess.run(
-        [EMULATOR, str(program)], input=b"".join(request(case, kind) for case in CASES), capture_output=True, check=False
-    )
+    scans = b"".join(request(case, kind) for case in CASES)
+
+    done = subprocess.run([EMULATOR, str(program)], input=scans, capture_output=True, check=False)
 
     assert (done.returncode, done.stderr.decode().strip()) == (0, "neon")
     at = 0
