@@ -1,19 +1,14 @@
-"""The steps and epochs of a training run, and what it leaves on disk."""
+"""The epochs of a training run, and what it leaves on disk."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import InputError, TrainingError
 from ..runtime.data.sample import Benchmark
@@ -22,17 +17,16 @@ from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track
 from .config import TrainConfig
 from .dataset import TriModalDataset, build_loader, fingerprint, split_training
-from .device import autocast, peak_memory, resolve_precision
+from .device import peak_memory, resolve_precision
 from .distributed import World
 from .evaluate import torch_feature_function
-from .frozen import prepare_training
-from .losses import PairLosses, pair_losses
 from .models.mambapro import MambaPro
 from .models.weights import save_checkpoint
 from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
 from .report import CsvLog, EpochMeter, EpochRecord, FitReport
 from .sampler import IdentitySampler
 from .state import State, check_state, read_state, write_state
+from .step import NotFiniteError, TrainingStep
 from .transforms import TrainTransform
 
 logger = logging.getLogger("mambapro")
@@ -59,7 +53,9 @@ class Trainer:
         self._prepare_data(training)
         self._prepare_solver()
         self.network = world.wrap(self.model, device)
-        self.forward = prepare_training(self.network, self.precision, device)
+        self.step = TrainingStep(
+            self.network, self.optimizer, self.scaler, config.solver, self.precision, device, world
+        )
         self.log = CsvLog(folder / "log.csv")
         self.records: list[EpochRecord] = []
         self.epoch, self.batch, self.meter = 0, 0, EpochMeter()
@@ -118,7 +114,11 @@ class Trainer:
         for images, labels, cameras in self.track(self.loader, text, total - self.batch):
             self.batch += 1
             self._seed(epoch)
-            self._step(images, labels, cameras, total, f"epoch {epoch}, batch {self.batch}")
+            x, y, z = (part.to(self.device, non_blocking=True) for part in (images, labels, cameras))
+            try:
+                self.meter.add(*self.step(x, y, z, self.batch, total))
+            except NotFiniteError as error:
+                raise self._not_finite(error, f"epoch {epoch}, batch {self.batch}") from None
             self._save_within()
         self._check_weights(epoch)
         # of an epoch that was resumed the part before is not in the time
@@ -132,55 +132,14 @@ class Trainer:
         words = np.random.SeedSequence((self.config.seed, epoch, self.batch, self.world.rank)).generate_state(1)
         torch.manual_seed(int(words[0]))
 
-    def _step(self, images: Tensor, labels: Tensor, cameras: Tensor, total: int, place: str) -> None:
-        """One batch; every `accumulate`-th, and the last of the epoch, ends in a step of the optimiser."""
-        images, labels, cameras = (part.to(self.device, non_blocking=True) for part in (images, labels, cameras))
-        group = self.config.solver.accumulate
-        first = (self.batch - 1) // group * group
-        ends = self.batch == min(first + group, total)
-        if self.batch == first + 1:
-            self.optimizer.zero_grad(set_to_none=True)
-        with self._gradients(ends):
-            with autocast(self.precision, self.device):
-                outputs = self.forward(images, cameras)
-            losses = self._losses(outputs, labels)
-            loss = self.world.mean(losses.total)
-            self._check_loss(loss.item(), losses, place)
-            self.scaler.scale(losses.total / (min(first + group, total) - first)).backward()
-        if ends:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        right = (outputs[-1][0].argmax(dim=1) == labels).sum()
-        self.meter.add([losses.total, right, *(part for head in losses.heads for part in head)], len(labels))
-
-    def _gradients(self, ends: bool) -> AbstractContextManager[Any]:
-        """Gradients are averaged over the processes once for each step of the optimiser."""
-        network = self.network
-        return network.no_sync() if isinstance(network, DistributedDataParallel) and not ends else nullcontext()
-
-    def _losses(self, outputs: Any, labels: Tensor) -> PairLosses:
-        solver = self.config.solver
-        return pair_losses(
-            outputs,
-            labels,
-            gather=self.world.gather,
-            id_weight=solver.id_weight,
-            triplet_weight=solver.triplet_weight,
-            smoothing=solver.label_smoothing,
-            margin=solver.margin,
+    def _not_finite(self, error: NotFiniteError, place: str) -> TrainingError:
+        heads = ", ".join(f"{h.cross_entropy.item():.4g} and {h.triplet.item():.4g}" for h in error.losses.heads)
+        return TrainingError(
+            f"The loss became {error.value} in {place} (cross entropy and triplet of each head: {heads}). "
+            f"{self._save_before()} Lower solver.base_lr, or train in float32 if it was half precision."
         )
 
-    def _check_loss(self, value: float, losses: PairLosses, place: str) -> None:
-        if math.isfinite(value):
-            return
-        heads = ", ".join(f"{h.cross_entropy.item():.4g} and {h.triplet.item():.4g}" for h in losses.heads)
-        saved = self._save_before(place)
-        raise TrainingError(
-            f"The loss became {value} in {place} (cross entropy and triplet of each head: {heads}). "
-            f"{saved} Lower solver.base_lr, or train in float32 if it was half precision."
-        )
-
-    def _save_before(self, place: str) -> str:
+    def _save_before(self) -> str:
         """Keep the weights the bad batch found, unless they are bad themselves; says what there is."""
         if self._bad_weights():
             return self._last_good()
