@@ -116,7 +116,7 @@ def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark
     `select_on_test` the benchmark's own query and gallery choose.
 
     Raises:
-        InputError: too few identities for the split.
+        InputError: too few identities for the split, or none that a validation could find again.
     """
     if config.select_on_test:
         return benchmark, replace(benchmark, train=())
@@ -132,4 +132,15 @@ def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark
     held = set(np.random.default_rng(config.seed).choice(identities, count, replace=False).tolist())
     validation = tuple(sample for sample in benchmark.train if sample.identity in held)
     rest = tuple(sample for sample in benchmark.train if sample.identity not in held)
+    _check_can_be_found(validation, benchmark.junk)
     return replace(benchmark, train=rest), replace(benchmark, train=(), query=validation, gallery=validation)
+
+
+def _check_can_be_found(samples: Sequence[Sample], junk: str) -> None:
+    """An epoch later would be late to learn that no query has a match that counts."""
+    seen = {(sample.identity, getattr(sample, junk)) for sample in samples}
+    if len(seen) == len({identity for identity, _ in seen}):
+        raise InputError(
+            f"None of the identities split off for validation has images of two {junk}s, so none could be found again. "
+            "Take more of them (validation_identities), or 0 to keep the last epoch."
+        )

@@ -56,7 +56,7 @@ def fit(
     if config.model.frozen and initialise is None:
         raise InputError(
             f"The recipe {config.name!r} freezes the backbone, so it needs pretrained weights to start from. "
-            "Give them, or set model.frozen to false and train it from scratch."
+            "Give them (--clip, --imagenet or --backbone), or set model.frozen to false and train it from scratch."
         )
     info = benchmark_info(dataset)
     benchmark = read_benchmark(dataset, data_root)

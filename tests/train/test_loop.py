@@ -238,6 +238,20 @@ class TestValidation:
         assert result.epochs[0].validation_map is not None and 0 < result.epochs[0].validation_map <= 1
         assert (result.identities, result.validation_identities) == (3, 2)
 
+    def test_on_the_test_set(self, benchmark: Benchmark) -> None:
+        """With select_on_test nothing is split off, and the benchmark's own queries choose."""
+        training, chooses = split_training(benchmark, replace(CONFIG, select_on_test=True))
+
+        assert training == benchmark and chooses is not None
+        assert (chooses.query, chooses.gallery, chooses.train) == (benchmark.query, benchmark.gallery, ())
+
+    def test_one_camera(self, benchmark: Benchmark) -> None:
+        """Where no identity was seen by two cameras, a validation could find none: InputError before the training."""
+        one = tuple(sample for sample in benchmark.train if sample.camera == 0)
+
+        with pytest.raises(InputError, match="images of two cameras"):
+            split_training(replace(benchmark, train=one), replace(CONFIG, validation_identities=2))
+
     def test_too_many(self, benchmark: Benchmark) -> None:
         """A split that leaves too few identities for a batch raises InputError."""
         with pytest.raises(InputError, match="Of 5 training identities 3"):
