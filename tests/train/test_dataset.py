@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,23 +80,35 @@ class TestItems:
         assert not torch.equal(dataset[2][0], first)
 
 
-class TestLoader:
-    @pytest.mark.parametrize("workers", [0, 1])
-    def test_batches(self, samples: list[Sample], workers: int) -> None:
-        """Batches are the sampler's, the same with and without workers, also in the second epoch."""
-        dataset = TriModalDataset(samples, SIZE, VARIED)
-        sampler = IdentitySampler(dataset.labels, 2, 2)
-        loader = build_loader(dataset, sampler, workers=workers)
-        for epoch in (1, 2):
-            sampler.set_epoch(epoch)
-            dataset.set_epoch(epoch)
-            ((images, labels, cameras),) = loader
+def check_batches(samples: list[Sample], workers: int) -> None:
+    """Two epochs of batches are what the data set gives for the sampler's draws."""
+    dataset = TriModalDataset(samples, SIZE, VARIED)
+    sampler = IdentitySampler(dataset.labels, 2, 2)
+    loader = build_loader(dataset, sampler, workers=workers)
+    for epoch in (1, 2):
+        sampler.set_epoch(epoch)
+        dataset.set_epoch(epoch)
+        ((images, labels, cameras),) = loader
 
-            (draws,) = sampler
-            expected = [dataset[draw] for draw in draws]
-            assert torch.equal(images, torch.stack([item[0] for item in expected]))
-            assert labels.tolist() == [item[1] for item in expected]
-            assert cameras.tolist() == [item[2] for item in expected]
+        (draws,) = sampler
+        expected = [dataset[draw] for draw in draws]
+        assert torch.equal(images, torch.stack([item[0] for item in expected]))
+        assert labels.tolist() == [item[1] for item in expected]
+        assert cameras.tolist() == [item[2] for item in expected]
+
+
+class TestLoader:
+    def test_batches(self, samples: list[Sample]) -> None:
+        """Batches are the sampler's, also in the second epoch."""
+        check_batches(samples, 0)
+
+    def test_batches_of_workers(self, tmp_path: Path) -> None:
+        """The same from worker processes. They are forked, so from a process that holds a training and nothing else."""
+        command = [sys.executable, __file__, str(tmp_path)]
+
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+        assert (done.returncode, done.stdout) == (0, "two epochs agree\n"), done.stderr
 
     def test_global_generator_untouched(self, samples: list[Sample]) -> None:
         """Loading draws nothing from PyTorch's global generator."""
@@ -119,3 +133,8 @@ class TestErrors:
 
         with pytest.raises(InputError, match=r"4\.png"):
             TriModalDataset(samples, SIZE, PLAIN)
+
+
+if __name__ == "__main__":
+    check_batches(strips(Path(sys.argv[1])), workers=2)
+    sys.stdout.write("two epochs agree\n")
