@@ -7,7 +7,6 @@ without the plugin, where the function's body is built instead.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import statistics
 import subprocess
@@ -28,8 +27,6 @@ from scan_cases import LIMITS, Case, error_of, stored, wanted
 
 #: No plugin: TensorRT builds the function's body.
 BODY = "function"
-#: TensorRT may not compile what the body needs in every type; float32 is what is compared with it.
-MODULES = tensorrt_fronts.MODULES
 RUNS = 31
 
 
@@ -170,9 +167,9 @@ def run(record: Record) -> None:
     except SetupError as error:
         raise Skipped(str(error)) from None
     tried = False
-    for module in MODULES:
+    for module in tensorrt_fronts.MODULES:
         try:
-            reasons: dict[str, str | None] = {BODY: None, **_reasons(module)}
+            reasons = {BODY: None, **tensorrt_fronts.unavailable(tensorrt_fronts.import_module(module))}
         except MambaProError as error:
             record.notes.append(str(error))
             continue
@@ -183,11 +180,6 @@ def run(record: Record) -> None:
                 tried |= _child(module, front, record)
     if not tried:
         raise Skipped("; ".join(record.notes))
-
-
-def _reasons(module: str) -> dict[str, str | None]:
-    importlib.invalidate_caches()
-    return tensorrt_fronts.unavailable(tensorrt_fronts.import_module(module))
 
 
 if __name__ == "__main__":
