@@ -14,8 +14,11 @@ from setuptools.command.build_py import build_py
 
 FOLDERS = [
     "calib",
+    "calib.sensitivity",
     "cli",
     "export",
+    "export.engines",
+    "export.report",
     "plugins",
     "plugins.selective_scan",
     "runtime",

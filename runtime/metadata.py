@@ -49,7 +49,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
 
-def _one_of(what: str, value: str, allowed: Iterable[str]) -> None:
+def one_of(what: str, value: str, allowed: Iterable[str]) -> None:
     if value not in allowed:
         raise InputError(f"{what} must be one of {', '.join(allowed)}, not {value!r}.")
 
@@ -78,7 +78,7 @@ class TensorInfo:
     meaning: str
 
     def __post_init__(self) -> None:
-        _one_of("dtype", self.dtype, DTYPES)
+        one_of("dtype", self.dtype, DTYPES)
         for i, size in enumerate(self.shape):
             if not (isinstance(size, int) and size > 0) and not (i == 0 and size == BATCH):
                 raise InputError(f'shape must hold positive sizes, or "{BATCH}" in front, not {list(self.shape)}.')
@@ -105,7 +105,7 @@ class Precision:
 
     def __post_init__(self) -> None:
         for part, value in self.parts.items():
-            _one_of(f"parts.{part}", value, PRECISIONS)
+            one_of(f"parts.{part}", value, PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Artifact:
 
     def __post_init__(self) -> None:
         check_file_name(self.file)
-        _one_of("state", self.state, (VERIFIED, UNVERIFIED))
+        one_of("state", self.state, (VERIFIED, UNVERIFIED))
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ class BundleMetadata:
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
-        _one_of("task", self.task, TASKS)
-        _one_of("schema", self.schema, (SCHEMA,))
+        one_of("task", self.task, TASKS)
+        one_of("schema", self.schema, (SCHEMA,))
         for tensor in self.inputs:
-            _one_of(f"the role of input {tensor.name!r}", tensor.role, INPUT_ROLES)
+            one_of(f"the role of input {tensor.name!r}", tensor.role, INPUT_ROLES)
         for tensor in self.outputs:
-            _one_of(f"the role of output {tensor.name!r}", tensor.role, OUTPUT_ROLES)
+            one_of(f"the role of output {tensor.name!r}", tensor.role, OUTPUT_ROLES)
         if not _CREATED.fullmatch(self.created):
             raise InputError(f"created must be a UTC time like 2030-01-31T12:00:00+00:00, not {self.created!r}.")
         self._check_images()

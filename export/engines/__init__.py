@@ -1,0 +1,1 @@
+"""Typed ONNX to engines, one module for each builder."""

@@ -1,0 +1,1 @@
+"""One HTML page that tells everything about a bundle."""

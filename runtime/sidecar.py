@@ -1,0 +1,222 @@
+"""What stands beside every file of a bundle that a runtime loads: `<target>-<precision>.json`.
+
+It says how the file was made, what it needs, and what was measured on it. A plan of TensorRT stays a plain plan.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArtifactError, InputError
+from .metadata import PRECISIONS, UNVERIFIED, VERIFIED, one_of
+from .strict_json import decode, encode, first_lines
+
+SCHEMA = "mambapro.artifact/1"
+
+ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX = "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
+TARGETS = (ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Batch sizes that an engine takes, and the one it was made fastest for."""
+
+    smallest: int = 1
+    usual: int = 8
+    largest: int = 32
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest <= self.usual <= self.largest:
+            raise InputError(
+                f"A profile needs 1 <= smallest <= usual <= largest, not {self.smallest}, {self.usual}, {self.largest}."
+            )
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """How an engine gets its selective scan.
+
+    Attributes:
+        kind: "embedded" in the engine, "beside" it as `file`, or "none": the scan is the ONNX function, inlined.
+        file: library in the bundle, for "beside".
+        sha256: of the library, where there is one.
+    """
+
+    kind: str
+    file: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("embedded", "beside", "none"))
+
+
+@dataclass(frozen=True)
+class EngineNeeds:
+    """What a TensorRT or TensorRT-RTX engine can be loaded by.
+
+    Attributes:
+        library: version that built it, such as "10.12.0.36".
+        compute_capabilities: of the GPUs it was built for, such as ("8.6", "8.9").
+        hardware: "same" GPU, the same "compute-capability", or "ampere+" (every GPU from 8.0).
+        version_compatible: newer TensorRT of the same major version loads it too.
+        platform: operating system and processor, such as "linux-x86_64".
+        plugin: how it gets the scan.
+    """
+
+    library: str
+    compute_capabilities: tuple[str, ...]
+    hardware: str
+    version_compatible: bool
+    platform: str
+    plugin: Plugin
+
+    def __post_init__(self) -> None:
+        one_of("hardware", self.hardware, ("same", "compute-capability", "ampere+"))
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a file was made: seconds, its bytes, layers of the network, how many of them are scan plugins."""
+
+    seconds: float
+    bytes: int
+    layers: int | None = None
+    plugin_layers: int | None = None
+
+
+@dataclass(frozen=True)
+class CosineGate:
+    """1 - cosine to PyTorch over `samples` goldens: the largest found and the largest allowed."""
+
+    largest: float
+    mean: float
+    limit: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class AccuracyGate:
+    """mAP through the file against the model in float32, on the same queries; fractions, `drop` = reference - found.
+
+    `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest drop allowed.
+    """
+
+    dataset: str
+    queries: int
+    gallery: int
+    reference: float
+    found: float
+    drop: float
+    low: float
+    high: float
+    limit: float
+
+
+@dataclass(frozen=True)
+class SpeedGate:
+    """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target."""
+
+    batch: int
+    milliseconds: float
+    other: str
+    other_milliseconds: float
+    forced: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the other."""
+        return self.other_milliseconds / self.milliseconds
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One loadable file of a bundle.
+
+    Attributes:
+        file: the file in the bundle that is loaded.
+        target: one of TARGETS.
+        precision: "fp32", "fp16", "bf16" or "int8".
+        state: "verified" on some machine, or "unverified": made where it cannot run, `mambapro check` settles it.
+        sha256: of `file`.
+        onnx: typed ONNX in the bundle that `file` is, or was built from and can be rebuilt from.
+        hint: OpenVINO's inference precision, such as "bf16"; None elsewhere.
+        profile: batch sizes of an engine; None where any batch goes.
+        engine: what an engine needs; None for what is not an engine.
+        build: how it was made.
+        cosine, accuracy, speed: the gates that it passed; None where one was not run.
+        calibration: SHA-256 of the table of scales of an int8 file.
+        quantized: names of the modules that compute in int8.
+        widened: names of the modules kept in float32 because their values come near the end of float16.
+        verified_on: what the machine that verified it is, in words.
+        versions: packages that made it.
+    """
+
+    file: str
+    target: str
+    precision: str
+    state: str
+    sha256: str
+    onnx: str
+    build: Build
+    hint: str | None = None
+    profile: Profile | None = None
+    engine: EngineNeeds | None = None
+    cosine: CosineGate | None = None
+    accuracy: AccuracyGate | None = None
+    speed: SpeedGate | None = None
+    calibration: str | None = None
+    quantized: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    verified_on: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        one_of("schema", self.schema, (SCHEMA,))
+        one_of("target", self.target, TARGETS)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("state", self.state, (VERIFIED, UNVERIFIED))
+
+    @property
+    def stem(self) -> str:
+        """The name that its files share, such as "openvino-int8"."""
+        return stem(self.target, self.precision)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict, `schema` first."""
+        return {"schema": self.schema, **encode(self)}
+
+    @classmethod
+    def from_json(cls, value: object, where: Path | str = "the sidecar") -> Sidecar:
+        """The opposite of `to_json`.
+
+        Raises:
+            ArtifactError: fields that are unknown, missing or wrong; `where` is named.
+        """
+        problems: list[str] = []
+        found = decode(cls, value, "", problems)
+        if found is None:
+            lines = "\n  ".join(first_lines(problems))
+            raise ArtifactError(f"{where} does not follow the schema {SCHEMA}:\n  {lines}")
+        return found
+
+
+def stem(target: str, precision: str) -> str:
+    """Name without suffix of what belongs to a target and precision: `<stem>.onnx`, `.engine`, `.json`."""
+    return f"{target}-{precision}"
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """A sidecar from its file.
+
+    Raises:
+        ArtifactError: not JSON, or of another schema.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}. Build the artifact again.") from error
+    return Sidecar.from_json(value, path)
