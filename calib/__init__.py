@@ -1,1 +1,1 @@
-"""Calibration for int8; holds nothing yet."""
+"""Int8: calibration data, ranges, scales, Q/DQ, and how sensitive each layer is."""
