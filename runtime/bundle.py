@@ -6,6 +6,7 @@
 | metadata.json | what it is, see `metadata.py` |
 | golden.npz | inputs and PyTorch's outputs, see `Golden` |
 | parity.json | the report of the parity gate; `limit` is the largest 1 - cosine allowed |
+| `<target>-<precision>.*` | artifacts built from the model: see `artifacts.py` and `sidecar.py` |
 | SHA256SUMS | `<sha256>  <name>` of every other file, as `sha256sum -c` reads it |
 """
 
@@ -76,7 +77,7 @@ class Bundle:
         missing = [name for name in REQUIRED if not os.path.lexists(folder / name)]
         if missing:
             raise ArtifactError(f"{folder} is not a complete bundle: {', '.join(missing)} missing. Export it again.")
-        sums = _read_sums(folder)
+        sums = read_sums(folder)
         unlisted = [name for name in REQUIRED if name not in sums and name != SUMS]
         if unlisted:
             raise ArtifactError(f"{folder / SUMS} does not list {', '.join(unlisted)}. Export the bundle again.")
@@ -97,18 +98,6 @@ class Bundle:
         if self.verify and sha256_of(path) != self.sums[name]:
             raise _changed(path)
         return path
-
-    def artifact(self, target: str) -> Path:
-        """Path of the one artifact made for `target`, verified.
-
-        Raises:
-            ArtifactError: the bundle has none.
-        """
-        for artifact in self.metadata.artifacts:
-            if artifact.target == target:
-                return self.file(artifact.file)
-        found = ", ".join(artifact.target for artifact in self.metadata.artifacts)
-        raise ArtifactError(f"{self.folder} has nothing for {target}, only for {found}. Export it for {target}.")
 
     def custom_operators(self) -> tuple[Path, ...]:
         """Shared libraries for ONNX Runtime, verified. They are code: load them only when the caller asked for it."""
@@ -152,10 +141,15 @@ def write_sums(folder: Path) -> Path:
     Raises:
         ArtifactError: a link out of the folder, or a name that a bundle may not have.
     """
-    lines = [f"{sha256_of(_inside(folder, name))}  {name}\n" for name in files_below(folder)]
+    sums = {name: sha256_of(_inside(folder, name)) for name in files_below(folder)}
     path = folder / SUMS
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    path.write_text(sums_text(sums), encoding="utf-8", newline="\n")
     return path
+
+
+def sums_text(sums: dict[str, str]) -> str:
+    """The content of SHA256SUMS, sorted by name."""
+    return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
 
 
 def files_below(folder: Path) -> list[str]:
@@ -194,7 +188,12 @@ def _changed(path: Path) -> ArtifactError:
     return ArtifactError(f"{path} is not the file that was exported: its SHA-256 differs. Copy or export it again.")
 
 
-def _read_sums(folder: Path) -> dict[str, str]:
+def read_sums(folder: Path) -> dict[str, str]:
+    """SHA256SUMS as name -> hash.
+
+    Raises:
+        ArtifactError: missing, or lines that are none of `sha256sum`'s.
+    """
     path = _inside(folder, SUMS)
     try:
         lines = path.read_text(encoding="utf-8").split("\n")

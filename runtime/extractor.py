@@ -12,14 +12,15 @@ import numpy as np
 
 from ..errors import ArtifactError, InputError
 from .backends.base import Backend
-from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle import Bundle
 from .data.folders import shown
-from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, ONNXRUNTIME, BundleMetadata
+from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
 from .modalities import MODALITIES, NIR, RGB, TIR
+from .opening import LATENCY, Opening, choose, open_backend
 from .preprocess import Preprocessing
 from .progress import Track, silent
 from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
+from .sidecar import Sidecar
 
 DEFAULT_BATCH = 32
 
@@ -31,16 +32,22 @@ class Extractor:
 
     Args:
         bundle: folder of the bundle, or an opened Bundle.
-        device: "cpu", "cuda", or "auto" = CUDA where ONNX Runtime offers it, else the CPU.
+        device: "cpu", "cuda", or "auto" = a GPU where an engine fits it or ONNX Runtime offers CUDA, else the CPU.
         allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
-        batch_size: samples decoded and run at a time (default 32); a model of fixed batch dictates its own.
-        threads: threads of one operator; None leaves it to ONNX Runtime.
+        batch_size: samples decoded and run at a time (default 32); a model of fixed batch dictates its own, and an
+            engine its largest.
+        threads: threads of one operator; None leaves it to the library.
+        target: "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx"; None = the fastest verified one that runs here.
+        precision: "fp32", "fp16", "bf16" or "int8"; None = the fastest that the bundle holds for the target.
+        mode: "latency", or "throughput" = OpenVINO divides a batch among its streams.
+        unverified: take an artifact that no machine has verified yet; `mambapro check` verifies it.
         verify: compare the hashes of the files that are loaded.
         load_plugins: load the shared libraries that the bundle holds, if any. They are code: only where you trust it.
         sixteen_bit_range: (low, high) of 16-bit images, if other than the bundle's. It changes `fingerprint`.
 
     Attributes:
         metadata: what the bundle says of itself.
+        artifact: which of the bundle's artifacts runs.
         preprocessing: what happens to an image before the model.
         dim: numbers per embedding.
         fingerprint: embeddings of equal fingerprints may be compared.
@@ -60,6 +67,10 @@ class Extractor:
         batch_size: int | None = None,
         threads: int | None = None,
         *,
+        target: str | None = None,
+        precision: str | None = None,
+        mode: str = LATENCY,
+        unverified: bool = False,
         verify: bool = True,
         load_plugins: bool = False,
         sixteen_bit_range: tuple[int, int] | None = None,
@@ -74,10 +85,11 @@ class Extractor:
             self.preprocessing = replace(self.preprocessing, sixteen_bit_range=sixteen_bit_range)
             self.fingerprint = hashlib.sha256(f"{self.fingerprint} {sixteen_bit_range}".encode()).hexdigest()
         _check_modalities(opened.metadata)
-        libraries = opened.custom_operators() if load_plugins else ()
-        self._backend: Backend = OnnxRuntimeBackend(
-            opened.artifact(ONNXRUNTIME), device, threads, allow_fallback, libraries
-        )
+        opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified)
+        self.artifact: Sidecar = choose(opened, opening)
+        if self.artifact.profile is not None:
+            self.batch_size = min(self.batch_size, self.artifact.profile.largest)
+        self._backend: Backend = open_backend(opened, self.artifact, opening)
         _check_graph(opened, self._backend)
 
     @property

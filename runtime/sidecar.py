@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, InputError
-from .metadata import PRECISIONS, UNVERIFIED, VERIFIED, one_of
+from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
 from .strict_json import decode, encode, first_lines
 
 SCHEMA = "mambapro.artifact/1"
 
-ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX = "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"
+OPENVINO, TENSORRT, TENSORRT_RTX = "openvino", "tensorrt", "tensorrt-rtx"
 TARGETS = (ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX)
 
 
@@ -143,6 +143,7 @@ class Sidecar:
         sha256: of `file`.
         onnx: typed ONNX in the bundle that `file` is, or was built from and can be rebuilt from.
         hint: OpenVINO's inference precision, such as "bf16"; None elsewhere.
+        max_departure, max_map_drop: what its gates allow: 1 - cosine, and a fraction of mAP.
         profile: batch sizes of an engine; None where any batch goes.
         engine: what an engine needs; None for what is not an engine.
         build: how it was made.
@@ -161,6 +162,8 @@ class Sidecar:
     sha256: str
     onnx: str
     build: Build
+    max_departure: float
+    max_map_drop: float
     hint: str | None = None
     profile: Profile | None = None
     engine: EngineNeeds | None = None

@@ -34,7 +34,7 @@ class TestOpen:
         opened = Bundle.open(bundle)
 
         assert opened.metadata == small_metadata
-        assert opened.artifact("onnxruntime") == bundle / MODEL
+        assert opened.file(MODEL) == bundle / MODEL
         assert opened.golden().samples == 7
         assert opened.parity_limit() == 1e-8
 
@@ -102,11 +102,6 @@ class TestOpen:
         with pytest.raises(ArtifactError, match=r"does not list notes\.txt"):
             opened.file("notes.txt")
 
-    def test_missing_target_says_what_there_is(self, bundle):
-        """ArtifactError when the bundle holds nothing for a runtime."""
-        with pytest.raises(ArtifactError, match="nothing for tensorrt, only for onnxruntime"):
-            Bundle.open(bundle).artifact("tensorrt")
-
 
 class TestSums:
     @pytest.mark.parametrize(
@@ -168,7 +163,7 @@ class TestLinks:
         (bundle / MODEL).symlink_to(outside)
 
         with pytest.raises(ArtifactError, match=r"model\.onnx is a link to a place outside"):
-            Bundle.open(bundle).artifact("onnxruntime")
+            Bundle.open(bundle).file(MODEL)
 
     def test_folder_that_is_a_link_out_of_the_bundle_is_refused(self, bundle, tmp_path):
         """ArtifactError for a file behind a linked folder."""
@@ -187,14 +182,14 @@ class TestLinks:
         (bundle / MODEL).symlink_to(bundle / MODEL)
 
         with pytest.raises(ArtifactError, match=r"model\.onnx is (a link in a circle|not a regular file)"):
-            Bundle.open(bundle).artifact("onnxruntime")
+            Bundle.open(bundle).file(MODEL)
 
     def test_link_inside_the_bundle_is_followed(self, bundle):
         """A second name for a listed file is fine."""
         os.replace(bundle / MODEL, bundle / "real.onnx")
         (bundle / MODEL).symlink_to("real.onnx")
 
-        assert Bundle.open(bundle).artifact("onnxruntime") == bundle / MODEL
+        assert Bundle.open(bundle).file(MODEL) == bundle / MODEL
 
     def test_pipe_is_refused(self, bundle):
         """ArtifactError for something that is not a file, without reading from it."""
@@ -202,7 +197,7 @@ class TestLinks:
         os.mkfifo(bundle / MODEL)
 
         with pytest.raises(ArtifactError, match="not a regular file"):
-            Bundle.open(bundle).artifact("onnxruntime")
+            Bundle.open(bundle).file(MODEL)
 
 
 class TestLibraries:

@@ -1,0 +1,158 @@
+"""The loadable files of a bundle: which there are, which one to take, and how one is added without a torn state.
+
+`SHA256SUMS` decides what belongs to a bundle. An artifact enters in three steps, each atomic: it is taken off the list,
+its files are put in place, and it is listed. A process killed between them leaves a bundle without the artifact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ..errors import ArtifactError, InputError
+from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
+from .files import json_text, sha256_of, write_atomically
+from .metadata import ONNXRUNTIME, PRECISIONS, one_of
+from .sidecar import TARGETS, Build, Sidecar, read_sidecar, stem
+
+#: What a file of an artifact may end in.
+SUFFIXES = (".json", ".onnx", ".engine", ".so")
+_STEMS = {stem(target, precision) for target in TARGETS for precision in PRECISIONS}
+
+
+def is_artifact_file(name: str) -> bool:
+    """Whether a file of this name belongs to an artifact, or is left of one whose making was interrupted."""
+    path = Path(name.removeprefix("."))
+    return "/" not in name and path.suffix in SUFFIXES and path.name.split(".")[0] in _STEMS
+
+
+def base_artifact(bundle: Bundle) -> Sidecar:
+    """The exported model itself as an artifact: it has no file beside it, the bundle's metadata say what it is."""
+    metadata = bundle.metadata
+    entry = next((item for item in metadata.artifacts if item.target == ONNXRUNTIME), None)
+    if entry is None or entry.file not in bundle.sums:
+        raise ArtifactError(f"{bundle.folder} lists no model for {ONNXRUNTIME}. Export the bundle again.")
+    return Sidecar(
+        file=entry.file,
+        target=ONNXRUNTIME,
+        precision=metadata.precision.label,
+        state=entry.state,
+        sha256=bundle.sums[entry.file],
+        onnx=entry.file,
+        build=Build(0.0, (bundle.folder / entry.file).stat().st_size),
+        max_departure=bundle.parity_limit(),
+        max_map_drop=0.0,
+    )
+
+
+def artifacts_of(bundle: Bundle) -> tuple[Sidecar, ...]:
+    """The exported model, then every artifact built from it, by name.
+
+    Raises:
+        ArtifactError: a sidecar that cannot be read, or that names a file the bundle does not list.
+    """
+    built = [read_sidecar(bundle.file(f"{name}.json")) for name in sorted(_STEMS) if f"{name}.json" in bundle.sums]
+    for sidecar in built:
+        for file in (sidecar.file, sidecar.onnx):
+            if file not in bundle.sums:
+                raise ArtifactError(
+                    f"{bundle.folder / sidecar.stem}.json names {file}, which {SUMS} does not list. Build it again."
+                )
+        if bundle.sums[sidecar.file] != sidecar.sha256:
+            raise ArtifactError(
+                f"{bundle.folder / sidecar.stem}.json is of another {sidecar.file} than the bundle's. Build it again."
+            )
+    return (base_artifact(bundle), *built)
+
+
+def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple[Sidecar, ...]:
+    """The artifacts of a target and a precision, None = any.
+
+    Raises:
+        InputError: an unknown name, or the bundle has none; says which it has.
+    """
+    if target is not None:
+        one_of("target", target, TARGETS)
+    if precision is not None:
+        one_of("precision", precision, PRECISIONS)
+    every = artifacts_of(bundle)
+    found = tuple(a for a in every if target in (None, a.target) and precision in (None, a.precision))
+    if not found:
+        asked = " ".join(word for word in (target, precision) if word)
+        raise InputError(
+            f"{bundle.folder} has nothing for {asked}, only {', '.join(a.stem for a in every)}. "
+            f"Build it: mambapro build {bundle.folder} --target {target or every[0].target}"
+            f"{f' --precision {precision}' if precision else ''}."
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time changes the list of a bundle."""
+    # not on Windows, where a folder cannot be locked this way
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path]) -> None:
+    """Move files into a bundle and list them with their sidecar; an artifact of the same name is replaced.
+
+    Args:
+        folder: the bundle.
+        sidecar: names `sidecar.file` and `sidecar.onnx`, each in `files` or in the bundle already.
+        files: name in the bundle -> file to move there, on the same file system.
+
+    Raises:
+        InputError: a name that is no artifact's.
+        SetupError: no room or no permission.
+    """
+    foreign = [name for name in files if not is_artifact_file(name)]
+    if foreign:
+        raise InputError(f"{', '.join(foreign)} is no name for a file of an artifact, such as {sidecar.stem}.onnx.")
+    with _locked(folder):
+        _list(folder, _without(read_sums(folder), sidecar.stem))
+        for name in files_below(folder):
+            if is_artifact_file(name) and name not in read_sums(folder):
+                (folder / name).unlink()
+        for name, path in files.items():
+            os.replace(path, folder / name)
+        write_atomically(folder / f"{sidecar.stem}.json", lambda path: _write(path, json_text(sidecar.to_json())))
+        new = {name: sha256_of(folder / name) for name in (*files, f"{sidecar.stem}.json")}
+        _list(folder, {**read_sums(folder), **new})
+
+
+def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
+    """Replace the sidecar of an artifact that stays as it is.
+
+    Raises:
+        ArtifactError: the bundle does not list it.
+    """
+    name = f"{sidecar.stem}.json"
+    with _locked(folder):
+        sums = read_sums(folder)
+        if name not in sums:
+            raise ArtifactError(f"{folder} has no artifact {sidecar.stem} whose state could change.")
+        _list(folder, {key: value for key, value in sums.items() if key != name})
+        write_atomically(folder / name, lambda path: _write(path, json_text(sidecar.to_json())))
+        _list(folder, {**sums, name: sha256_of(folder / name)})
+
+
+def _without(sums: dict[str, str], name: str) -> dict[str, str]:
+    return {file: value for file, value in sums.items() if not (is_artifact_file(file) and file.split(".")[0] == name)}
+
+
+def _list(folder: Path, sums: dict[str, str]) -> None:
+    write_atomically(folder / SUMS, lambda path: _write(path, sums_text(sums)))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,120 @@
+"""From a bundle to a loaded model: which artifact, in which runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from dataclasses import dataclass
+
+from ..errors import ArtifactError
+from .artifacts import artifacts_of, matching
+from .backends.base import Backend
+from .backends.onnxruntime import OnnxRuntimeBackend
+from .bundle import Bundle
+from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
+from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, Sidecar
+
+log = logging.getLogger("mambapro")
+
+LATENCY, THROUGHPUT = "latency", "throughput"
+MODES = (LATENCY, THROUGHPUT)
+
+#: Fastest first; a bundle holds only what passed its gates.
+_TARGET_ORDER = (TENSORRT, TENSORRT_RTX, OPENVINO, ONNXRUNTIME)
+_PRECISION_ORDER = tuple(reversed(PRECISIONS))
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open a bundle.
+
+    Attributes:
+        target, precision: of the artifact; None = what is fastest here, see `choose`.
+        device: "cpu", "cuda" or "auto".
+        allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
+        threads: threads of one operator; None leaves it to the library.
+        mode: "latency", or "throughput": OpenVINO divides a batch among its streams.
+        load_plugins: load the shared libraries that the bundle holds for ONNX Runtime. They are code.
+        unverified: take an artifact that no machine has verified yet.
+    """
+
+    target: str | None = None
+    precision: str | None = None
+    device: str = "auto"
+    allow_fallback: bool = False
+    threads: int | None = None
+    mode: str = LATENCY
+    load_plugins: bool = False
+    unverified: bool = False
+
+
+def choose(bundle: Bundle, opening: Opening) -> Sidecar:
+    """The artifact to take.
+
+    With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
+    engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime, and among these int8
+    before 16 bits before 32. `device` "cpu" leaves engines out, "cuda" OpenVINO.
+
+    Raises:
+        InputError: the bundle has no such artifact.
+        ArtifactError: none of them may be used here; gives the reason for each.
+    """
+    candidates = sorted(matching(bundle, opening.target, opening.precision), key=_speed)
+    reasons = [why_not(bundle, sidecar, opening) for sidecar in candidates]
+    usable = [sidecar for sidecar, reason in zip(candidates, reasons, strict=True) if reason is None]
+    if not usable:
+        lines = "\n  ".join(f"{sidecar.stem}: {why}" for sidecar, why in zip(candidates, reasons, strict=True))
+        raise ArtifactError(f"{bundle.folder} holds nothing that may run here:\n  {lines}")
+    if opening.target is None and len(artifacts_of(bundle)) > 1:
+        log.info("running %s of %s", usable[0].stem, bundle.folder)
+    return usable[0]
+
+
+def _speed(sidecar: Sidecar) -> tuple[int, int]:
+    return _TARGET_ORDER.index(sidecar.target), _PRECISION_ORDER.index(sidecar.precision)
+
+
+def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
+    """Why an artifact is not taken, None if it may be. A target that was asked for by name is not judged by device."""
+    if sidecar.state != VERIFIED and not opening.unverified:
+        return f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
+    if sidecar.engine is not None:
+        if opening.device == "cpu" and opening.target is None:
+            return "an engine needs a GPU"
+        return _verdict(bundle, sidecar)
+    if sidecar.target == OPENVINO and opening.target is None:
+        if opening.device == "cuda":
+            return "OpenVINO runs on the CPU"
+        if importlib.util.find_spec("openvino") is None:
+            return 'OpenVINO is not installed: pip install "mambapro[openvino]"'
+    return None
+
+
+def _verdict(bundle: Bundle, sidecar: Sidecar) -> str | None:
+    from .verdict import machine_of, verdict
+
+    found = verdict(sidecar, machine_of())
+    return None if found.state == "fit" else f"{found.state}: {'; '.join(found.reasons)}"
+
+
+def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+    """Load an artifact of a bundle, its hashes compared.
+
+    Raises:
+        SetupError: its library is missing or does not run where it was asked to.
+        ArtifactError: the file is damaged or its library refuses it.
+    """
+    file = bundle.file(sidecar.file)
+    if sidecar.target == ONNXRUNTIME:
+        libraries = bundle.custom_operators() if opening.load_plugins else ()
+        return OnnxRuntimeBackend(file, opening.device, opening.threads, opening.allow_fallback, libraries)
+    if sidecar.target == OPENVINO:
+        from .backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(file, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads)
+    from .backends.tensorrt import TensorRtBackend
+
+    assert sidecar.engine is not None
+    plugin = sidecar.engine.plugin.file
+    library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
+    return TensorRtBackend(file, sidecar, library, plugin_library=None if plugin is None else bundle.file(plugin))
