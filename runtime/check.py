@@ -3,97 +3,184 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArtifactError, ParityError
+from .accuracy import accuracy_gate, require_accuracy
+from .artifacts import base_artifact, is_artifact_file, matching, update_sidecar
 from .bundle import GOLDEN, SUMS, Bundle, Golden, files_below
+from .data.sample import Benchmark
+from .environment import machine_name
 from .extractor import Extractor
 from .files import sha256_of
-from .metadata import CAMERA, EMBEDDING, MODALITY_MASK
+from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
+from .opening import Opening, why_not
 from .progress import Track, silent
+from .sidecar import CosineGate, Sidecar
 from .strict_json import first_lines
 
 
 @dataclass(frozen=True)
+class ArtifactCheck:
+    """One artifact of a bundle on this machine: its departures from PyTorch, or why it was not run.
+
+    `newly_verified`: it was made where it could not run, and this machine is the first to prove it.
+    """
+
+    artifact: str
+    limit: float
+    provider: str | None = None
+    largest_departure: float | None = None
+    mean_departure: float | None = None
+    largest_difference: float | None = None
+    map_drop: float | None = None
+    newly_verified: bool = False
+    not_run: str | None = None
+
+    def __str__(self) -> str:
+        if self.largest_departure is None:
+            return f"not run: {self.not_run}"
+        drop = "" if self.map_drop is None else f", mAP drop {100 * self.map_drop:.2f} points"
+        note = "; verified now" if self.newly_verified else ""
+        return (
+            f"1 - cosine at most {self.largest_departure:.2e}, mean {self.mean_departure:.2e} "
+            f"(limit {self.limit:.0e}){drop}, on {self.provider}{note}"
+        )
+
+
+@dataclass(frozen=True)
 class CheckReport:
-    """A bundle that passed. The cosines compare this machine's embeddings with PyTorch's, over `samples` goldens."""
+    """A bundle that passed: its files are what was exported, and every artifact that runs here returns PyTorch's
+    numbers, over `samples` goldens."""
 
     bundle: str
     name: str
-    precision: str
     fingerprint: str
     files: int
-    provider: str
     samples: int
-    largest_departure: float
-    mean_departure: float
-    largest_difference: float
-    limit: float
+    artifacts: tuple[ArtifactCheck, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return {**asdict(self), "artifacts": [asdict(item) for item in self.artifacts]}
 
     def __str__(self) -> str:
         rows = (
-            ("bundle", f"{self.bundle} ({self.name}, {self.precision})"),
+            ("bundle", f"{self.bundle} ({self.name})"),
             ("feature space", self.fingerprint[:16]),
             ("files", f"{self.files} hashes agree"),
-            ("provider", self.provider),
             ("goldens", f"{self.samples} samples replayed"),
-            ("1 - cosine", f"largest {self.largest_departure:.2e}, mean {self.mean_departure:.2e}"),
-            ("limit", f"{self.limit:.0e}"),
-            ("largest difference", f"{self.largest_difference:.2e}"),
+            *((item.artifact, str(item)) for item in self.artifacts),
         )
         width = max(len(head) for head, _ in rows)
         return "\n".join(f"{head.ljust(width)}  {text}" for head, text in rows)
 
 
 def check_bundle(
-    path: str | os.PathLike[str], device: str = "auto", track: Track = silent, allow_fallback: bool = False
+    path: str | os.PathLike[str],
+    device: str = "auto",
+    track: Track = silent,
+    allow_fallback: bool = False,
+    target: str | None = None,
+    precision: str | None = None,
+    benchmark: Benchmark | None = None,
 ) -> CheckReport:
-    """Hash every file of a bundle, then replay its goldens.
+    """Hash every file of a bundle, then replay its goldens through every artifact that runs here.
+
+    An artifact that no machine has verified yet is marked verified where it passes: its departure, and with a
+    `benchmark` also what it loses in mAP.
+
+    Args:
+        path: the bundle.
+        device, allow_fallback: as for Extractor.
+        target, precision: check these artifacts only; then each of them has to run.
+        benchmark: images for the accuracy gate of unverified artifacts; None = they pass by their departure alone.
 
     Raises:
-        InputError: `path` is not a folder.
-        SetupError: ONNX Runtime is missing, or does not run where it was asked to.
+        InputError: `path` is not a folder, or holds no such artifact.
+        SetupError: a runtime is missing, or does not run where it was asked to.
         ArtifactError: files that are changed, missing or not listed (all counted, ten shown), or unreadable.
-        ParityError: an embedding departs from PyTorch's by more than the limit in parity.json.
+        ParityError: an embedding departs from PyTorch's by more than the artifact's limit.
+        AccuracyError: an unverified artifact loses more mAP than it may.
     """
     bundle = Bundle.open(path)
     verify_files(bundle, track)
-    limit, golden = bundle.parity_limit(), bundle.golden()
-    with Extractor(bundle, device, allow_fallback) as extractor:
-        found = _replay(extractor, golden)
-        provider = extractor.provider
-    (name,) = bundle.metadata.names(EMBEDDING)
-    expected = golden.outputs[name].astype(np.float64)
-    departures = cosine_departures(expected, found)
-    report = CheckReport(
+    golden, opening = bundle.golden(), Opening(target, precision, device, allow_fallback, unverified=True)
+    checks = []
+    for sidecar in matching(bundle, target, precision):
+        reason = why_not(bundle, sidecar, opening)
+        if reason is not None and (target or precision):
+            raise ArtifactError(f"{sidecar.stem} of {path} cannot run here: {reason}.")
+        if reason is not None:
+            checks.append(ArtifactCheck(sidecar.stem, sidecar.max_departure, not_run=reason))
+        else:
+            checks.append(_check(bundle, sidecar, golden, opening, benchmark, track))
+    return CheckReport(
         bundle=str(path),
         name=bundle.metadata.name,
-        precision=bundle.metadata.precision.label,
         fingerprint=bundle.metadata.feature_space.id,
         files=len(bundle.sums),
-        provider=provider,
         samples=golden.samples,
-        largest_departure=float(departures.max()),
-        mean_departure=float(departures.mean()),
-        largest_difference=float(np.abs(expected - found).max()),
-        limit=limit,
+        artifacts=tuple(checks),
     )
+
+
+def _check(
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, benchmark: Benchmark | None, track: Track
+) -> ArtifactCheck:
+    """Run one artifact, raise where it departs, and write down that it was verified where it was not."""
+    with open_extractor(bundle, sidecar, opening) as extractor:
+        gate, difference = replay(extractor, golden, sidecar.max_departure)
+        provider = extractor.provider
+        new = sidecar.state == UNVERIFIED
+        accuracy = None
+        if new and benchmark is not None:
+            with open_extractor(bundle, base_artifact(bundle), opening) as reference:
+                accuracy = accuracy_gate(reference, extractor, benchmark, sidecar.max_map_drop, track)
+            require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
+    if new:
+        machine = f"{provider}, {machine_name()}"
+        passed = replace(sidecar, state=VERIFIED, cosine=gate, accuracy=accuracy, verified_on=machine)
+        update_sidecar(bundle.folder, passed)
+    drop = None if accuracy is None else accuracy.drop
+    return ArtifactCheck(sidecar.stem, gate.limit, provider, gate.largest, gate.mean, difference, drop, new)
+
+
+def open_extractor(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Extractor:
+    """The extractor of one artifact, whatever its state."""
+    return Extractor(
+        bundle,
+        opening.device,
+        opening.allow_fallback,
+        target=sidecar.target,
+        precision=sidecar.precision,
+        unverified=True,
+    )
+
+
+def replay(extractor: Extractor, golden: Golden, limit: float) -> tuple[CosineGate, float]:
+    """How far an artifact's embeddings are from PyTorch's over the goldens: 1 - cosine, and the largest difference.
+
+    Raises:
+        ParityError: the largest 1 - cosine is above `limit`.
+    """
+    found = _replay(extractor, golden)
+    (name,) = extractor.metadata.names(EMBEDDING)
+    expected = golden.outputs[name].astype(np.float64)
+    departures = cosine_departures(expected, found)
+    gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples)
     # Written so that NaN fails as well.
-    if not report.largest_departure <= limit:
+    if not gate.largest <= limit:
         raise ParityError(
-            f"{path} does not return PyTorch's numbers on {provider}: the largest 1 - cosine over the {golden.samples} "
-            f"samples of {GOLDEN} is {report.largest_departure:.2e} (sample {int(np.argmax(departures))}), the limit "
-            f"{limit:.0e}. "
-            "Do not use its embeddings here; try another ONNX Runtime or device, or export at a higher precision."
+            f"{extractor.artifact.stem} does not return PyTorch's numbers on {extractor.provider}: the largest "
+            f"1 - cosine over the {golden.samples} samples of {GOLDEN} is {gate.largest:.2e} "
+            f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}. "
+            "Do not use its embeddings here; try another runtime or device, or a higher precision."
         )
-    return report
+    return gate, float(np.abs(expected - found).max())
 
 
 def verify_files(bundle: Bundle, track: Track = silent) -> None:
@@ -102,7 +189,8 @@ def verify_files(bundle: Bundle, track: Track = silent) -> None:
     Raises:
         ArtifactError: names what is changed, missing, not listed, or a link out of the bundle.
     """
-    problems = [f"{name} is not listed in {SUMS}" for name in files_below(bundle.folder) if name not in bundle.sums]
+    strays = [name for name in files_below(bundle.folder) if name not in bundle.sums]
+    problems = [f"{name} is not listed in {SUMS}{_leftover(name)}" for name in strays]
     for name in track(list(bundle.sums), "Hashing", len(bundle.sums)):
         try:
             path = bundle.file(name)
@@ -114,6 +202,10 @@ def verify_files(bundle: Bundle, track: Track = silent) -> None:
     if problems:
         lines = "\n  ".join(first_lines(problems))
         raise ArtifactError(f"{bundle.folder} is not the bundle that was exported:\n  {lines}")
+
+
+def _leftover(name: str) -> str:
+    return ": left by a build that was interrupted, build it again or delete the file" if is_artifact_file(name) else ""
 
 
 def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -105,6 +105,13 @@ def environment_report() -> EnvironmentReport:
     )
 
 
+def machine_name() -> str:
+    """The machine in a few words: its processor, its CPUs, its GPUs."""
+    cpu = _fields("/proc/cpuinfo")
+    processor = cpu.get("model name") or platform.processor() or platform.machine()
+    return ", ".join((f"{processor}, {usable_cpus()} CPUs", *_nvidia()[1]))
+
+
 def _onnxruntime() -> tuple[tuple[str, ...], str | None, str | None]:
     providers: tuple[str, ...] = ()
     try:

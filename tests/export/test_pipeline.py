@@ -50,7 +50,7 @@ class TestBundle:
         report = check_bundle(exports[precision].bundle, device="cpu")
 
         assert report.samples == 14
-        assert report.largest_departure <= LIMITS[precision]
+        assert report.artifacts[0].largest_departure <= LIMITS[precision]
 
     def test_precisions_share_a_feature_space(self, exports: dict) -> None:
         """Embeddings of one checkpoint's bundles may be compared: equal fingerprints."""

@@ -14,10 +14,11 @@ class TestCheckBundle:
         """The report counts files and samples, and names the provider and the largest departure."""
         report = check_bundle(bundle, device="cpu")
 
-        assert (report.files, report.samples, report.provider) == (4, 7, "CPUExecutionProvider")
-        assert report.largest_departure <= 1e-10
+        (base,) = report.artifacts
+        assert (report.files, report.samples, base.provider) == (4, 7, "CPUExecutionProvider")
+        assert base.largest_departure <= 1e-10
         assert "7 samples replayed" in str(report)
-        assert report.to_json()["limit"] == 1e-8
+        assert report.to_json()["artifacts"][0]["limit"] == 1e-8
 
     @pytest.mark.parametrize("cameras", [0, 4])
     @pytest.mark.parametrize("batch", [None, 3])

@@ -1,0 +1,59 @@
+"""The gate on retrieval accuracy: what a file loses in mAP against another of the same model, on the same queries."""
+
+from __future__ import annotations
+
+from ..errors import AccuracyError
+from .bootstrap import paired_differences
+from .data.sample import Benchmark
+from .evaluate import Retrieval, extract_features, feature_function, retrieval_of
+from .extractor import Extractor
+from .metrics import RetrievalReport
+from .progress import Track, silent
+from .sidecar import AccuracyGate
+
+#: mAP that a precision may lose, in fractions.
+MAP_DROPS = {"fp32": 0.005, "fp16": 0.005, "bf16": 0.005, "int8": 0.01}
+
+
+def accuracy_gate(
+    reference: Extractor, found: Extractor, benchmark: Benchmark, limit: float, track: Track = silent
+) -> AccuracyGate:
+    """mAP of both on the queries and gallery of a benchmark, and the paired bootstrap interval of the drop.
+
+    Raises:
+        InputError: an empty query or gallery, an unreadable image.
+        ArtifactError: features that are not finite.
+    """
+    retrieval = retrieval_of(benchmark)
+    first, second = (_report(extractor, retrieval, track) for extractor in (reference, found))
+    difference = next(item for item in paired_differences(first, second) if item.name == "mAP")
+    return AccuracyGate(
+        dataset=benchmark.name,
+        queries=len(benchmark.query),
+        gallery=len(benchmark.gallery),
+        reference=first.map,
+        found=second.map,
+        drop=-difference.difference,
+        low=-difference.high,
+        high=-difference.low,
+        limit=limit,
+    )
+
+
+def require_accuracy(gate: AccuracyGate, what: str) -> None:
+    """Raise AccuracyError where the drop is above the limit."""
+    # written so that NaN fails as well
+    if not gate.drop <= gate.limit:
+        raise AccuracyError(
+            f"{what} loses {100 * gate.drop:.2f} points of mAP on {gate.dataset}: {100 * gate.found:.2f} % instead of "
+            f"{100 * gate.reference:.2f} % (95 % interval of the drop {100 * gate.low:.2f} to {100 * gate.high:.2f}, "
+            f"{gate.queries} queries); {100 * gate.limit:.2f} are allowed. Keep its most sensitive layers in float "
+            "(mambapro sensitivity writes the policy), use a higher precision, or allow more with --max-map-drop."
+        )
+
+
+def _report(extractor: Extractor, retrieval: Retrieval, track: Track) -> RetrievalReport:
+    function = feature_function(extractor)
+    return retrieval.report(
+        extract_features(retrieval.samples, function, extractor.preprocessing, extractor.batch_size, track)
+    )
