@@ -1,0 +1,262 @@
+"""OpenVINO on the processor: latency or throughput, float32 or a shorter type where the processor has one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...errors import ArtifactError, InputError, SetupError
+from ...plugins.selective_scan.openvino_op import read_model
+from ..files import make_folder
+
+DEVICE = "CPU"
+F32, BF16, F16 = "f32", "bf16", "f16"
+HINTS = (F32, BF16, F16)
+LATENCY, THROUGHPUT = "latency", "throughput"
+MODES = (LATENCY, THROUGHPUT)
+
+logger = logging.getLogger("mambapro")
+
+
+class OpenVinoBackend:
+    """An ONNX model, with Q/DQ nodes or without, in OpenVINO. `run` may be called by several threads.
+
+    Args:
+        model: path of the ONNX file, or its bytes.
+        hint: type of the multiplications: "f32", "bf16" or "f16". int8 is what Q/DQ nodes in the model ask for,
+            under any hint.
+        mode: "latency": one batch uses all threads; "throughput": OpenVINO makes several streams, and a batch is cut
+            over them.
+        threads: threads in all; None leaves it to OpenVINO.
+        cache: folder where OpenVINO keeps compiled models for the next start. What lies there is loaded and trusted.
+
+    Attributes:
+        precision: the type that OpenVINO really uses; a warning tells where it is not `hint`.
+        streams: batches that run side by side.
+        from_cache: whether the compiled model came from `cache`.
+
+    Raises:
+        InputError: an unknown hint or mode, a thread count below 1, or a cache that cannot be a folder.
+        SetupError: OpenVINO is missing, or cannot compile the model here.
+        ArtifactError: OpenVINO cannot read the model.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        hint: str = F32,
+        mode: str = LATENCY,
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        _check_choices(hint, mode, threads)
+        library = import_openvino()
+        core = library.Core()
+        network = _read(library, core, model)
+        compiled = _compile(library, core, network, _options(hint, mode, threads, cache))
+        self.threads = threads
+        self.provider: str = ",".join(compiled.get_property("EXECUTION_DEVICES"))
+        self.streams = int(compiled.get_property("NUM_STREAMS"))
+        self.from_cache = cache is not None and bool(compiled.get_property("LOADED_FROM_CACHE"))
+        self.precision = _precision(library, compiled)
+        if self.precision != hint:
+            _report_precision(core, hint, self.precision)
+        self.inputs = tuple(port.get_any_name() for port in compiled.inputs)
+        self.outputs = tuple(port.get_any_name() for port in compiled.outputs)
+        self._taken = {port.get_any_name(): (port.partial_shape, port.element_type) for port in compiled.inputs}
+        self._compiled: Any = compiled
+        # The extension in it must outlive the model.
+        self._core: Any = core
+        self._idle: list[Any] = []
+        self._lock = threading.Lock()
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name.
+
+        Raises:
+            InputError: the backend is closed.
+            ArtifactError: the graph does not take these inputs.
+            SetupError: OpenVINO failed, for example for lack of memory.
+        """
+        if self._compiled is None:
+            raise InputError("The model is closed. Open it again to use it.")
+        batch = self._check(feeds)
+        cuts = np.linspace(0, batch, min(self.streams, batch) + 1).astype(int)
+        parts = [{name: np.ascontiguousarray(x[a:b]) for name, x in feeds.items()} for a, b in pairwise(cuts)]
+        requests = [self._borrow() for _ in parts]
+        try:
+            _run_all(requests, parts)
+        except RuntimeError as error:
+            # What a request that failed still holds is not worth keeping: it is not given back.
+            raise SetupError(
+                f"OpenVINO failed with a batch of {batch}: {_words(error)}. "
+                "Where memory is short a smaller batch size helps."
+            ) from error
+        found = {
+            name: np.concatenate([request.get_output_tensor(i).data for request in requests])
+            for i, name in enumerate(self.outputs)
+        }
+        with self._lock:
+            self._idle += requests
+        return found
+
+    def close(self) -> None:
+        """Free the model."""
+        with self._lock:
+            self._idle.clear()
+            self._compiled = None
+
+    def _borrow(self) -> Any:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if self._compiled is None:
+                raise InputError("The model is closed. Open it again to use it.")
+            return self._compiled.create_infer_request()
+
+    def _check(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """The batch. OpenVINO itself casts, takes any shape and keeps the last call's value of what is not given."""
+        wrong = sorted(set(feeds) ^ set(self._taken))
+        if wrong:
+            raise ArtifactError(
+                f"The model takes {', '.join(self.inputs)}, not {', '.join(feeds)}: {', '.join(wrong)} "
+                "should not be there or is missing. Is its metadata of another model?"
+            )
+        for name, (shape, kind) in self._taken.items():
+            value = feeds[name]
+            wanted = kind.to_dtype()
+            if value.dtype != wanted or not _fits(shape, value.shape):
+                raise ArtifactError(
+                    f"The model takes {name} as {wanted} {shape}, not {value.dtype} {list(value.shape)}. "
+                    "Is its metadata of another model?"
+                )
+        lengths = {name: len(value) for name, value in feeds.items()}
+        if len(set(lengths.values())) != 1 or 0 in lengths.values():
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {told}.")
+        return next(iter(lengths.values()))
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO's module.
+
+    Raises:
+        SetupError: it is not installed or cannot be loaded.
+    """
+    try:
+        import openvino
+    except (ImportError, OSError) as error:
+        raise SetupError(
+            f'OpenVINO cannot be imported ({error}). Install it: pip install "mambapro[openvino]".'
+        ) from error
+    return openvino
+
+
+def _check_choices(hint: str, mode: str, threads: int | None) -> None:
+    if hint not in HINTS:
+        raise InputError(f"hint must be one of {', '.join(HINTS)}, not {hint!r}.")
+    if mode not in MODES:
+        raise InputError(f"mode must be one of {', '.join(MODES)}, not {mode!r}.")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, or left out, not {threads}.")
+
+
+def _options(hint: str, mode: str, threads: int | None, cache: Path | None) -> dict[str, str]:
+    options = {"INFERENCE_PRECISION_HINT": hint}
+    if mode == LATENCY:
+        options["NUM_STREAMS"] = "1"
+    else:
+        options["PERFORMANCE_HINT"] = "THROUGHPUT"
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = str(threads)
+    if cache is not None:
+        make_folder(cache)
+        options["CACHE_DIR"] = str(cache)
+    return options
+
+
+def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes) -> Any:
+    where = "the model in memory" if isinstance(model, bytes) else os.fspath(model)
+    if not isinstance(model, bytes) and not Path(model).is_file():
+        raise ArtifactError(f"There is no model file {where}.")
+    try:
+        return read_model(core, model)
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"OpenVINO {library.__version__} cannot read {where}: {_words(error)}. "
+            "The file is damaged, or needs a newer OpenVINO."
+        ) from error
+
+
+def _compile(library: ModuleType, core: Any, network: Any, options: dict[str, str]) -> Any:
+    try:
+        return core.compile_model(network, DEVICE, options)
+    except RuntimeError as error:
+        raise SetupError(
+            f"OpenVINO {library.__version__} cannot compile the model for this processor with {options}: "
+            f"{_words(error)}. The hint f32 works on every processor; a newer OpenVINO may know this one better."
+        ) from error
+
+
+def _precision(library: ModuleType, compiled: Any) -> str:
+    kinds = {library.Type.f32: F32, library.Type.bf16: BF16, library.Type.f16: F16}
+    found = compiled.get_property("INFERENCE_PRECISION_HINT")
+    return kinds.get(found, str(found))
+
+
+def _report_precision(core: Any, hint: str, found: str) -> None:
+    offered = " ".join(sorted(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")))
+    logger.warning(
+        "OpenVINO computes in %s, not in %s as asked: this processor (%s) offers %s. Its numbers and speed are %s's.",
+        found,
+        hint,
+        core.get_property(DEVICE, "FULL_DEVICE_NAME").strip(),
+        offered,
+        found,
+    )
+
+
+def _run_all(requests: list[Any], parts: list[dict[str, np.ndarray]]) -> None:
+    """Run the parts side by side. All of them have ended when this does, the error of the first that failed included.
+
+    Raises:
+        RuntimeError: OpenVINO's.
+    """
+    errors: list[RuntimeError] = []
+    started = []
+    for request, part in zip(requests, parts, strict=True):
+        try:
+            request.start_async(part)
+            started.append(request)
+        except RuntimeError as error:
+            errors.append(error)
+    for request in started:
+        try:
+            request.wait()
+        except RuntimeError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _fits(wanted: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a shape is one of an openvino.PartialShape of known rank."""
+    axes = zip(wanted, shape, strict=False)
+    return len(wanted) == len(shape) and all(axis.is_dynamic or axis.get_length() == size for axis, size in axes)
+
+
+def _words(error: Exception) -> str:
+    """The library's message on one line, without the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith("Exception from")]
+    return " ".join(kept or lines).rstrip(".")

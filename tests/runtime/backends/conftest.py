@@ -1,0 +1,33 @@
+"""A tiny exported model with its selective scans, for the backends that run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_checkpoint, tmp_path_factory) -> Path:
+    """The tiny model as float32 ONNX, exported once."""
+    from mambapro.export.onnx_graph import onnx_from_model, save_onnx
+    from mambapro.train.models.weights import load_checkpoint
+
+    path = tmp_path_factory.mktemp("tiny-onnx") / "model.onnx"
+    save_onnx(onnx_from_model(load_checkpoint(tiny_checkpoint)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_feeds():
+    """Inputs of the tiny model by number of samples; the same in every call."""
+
+    def feeds(samples: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(samples)
+        images = {name: rng.integers(0, 256, (samples, 64, 32, 3)).astype(np.uint8) for name in ("rgb", "nir", "tir")}
+        mask = np.ones((samples, 3), np.float32)
+        mask[::3, 1] = 0
+        return {**images, "camera": rng.integers(0, 5, samples), "modality_mask": mask}
+
+    return feeds
