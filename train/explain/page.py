@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -66,19 +66,30 @@ def page_text(title: str, facts: Sequence[tuple[str, str]], pictures: Sequence[P
     Raises:
         InputError: too much for one page even as JPEG.
     """
+
+    def page(quality: int | None) -> str:
+        listed = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+        figures = "\n".join(_figure(picture, quality) for picture in pictures)
+        return document(title, _STYLE, f"<h1>{escape(title)}</h1>\n<dl>\n{listed}\n</dl>\n{figures}")
+
+    return fitting(page, "Give fewer --rows or fewer --ckpt, or leave pictures out with --only.")
+
+
+def fitting(page: Callable[[int | None], str], advice: str) -> str:
+    """The best of `page(quality)` that fits into MOST_BYTES; None leaves photographs as they are.
+
+    Raises:
+        InputError: too much even as JPEG; `advice` says what to leave out.
+    """
     for quality in (None, *_QUALITIES):
-        body = "\n".join(_figure(picture, quality) for picture in pictures)
-        text = _page(title, facts, body)
+        text = page(quality)
         if len(text.encode()) < MOST_BYTES:
             return text
-    raise InputError(
-        f"The pictures are too large for a page of {MOST_BYTES / 1e6:.0f} MB. "
-        "Give fewer --rows or fewer --ckpt, or leave pictures out with --only."
-    )
+    raise InputError(f"The pictures are too large for a page of {MOST_BYTES / 1e6:.0f} MB. {advice}")
 
 
-def _page(title: str, facts: Sequence[tuple[str, str]], body: str) -> str:
-    listed = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+def document(title: str, style: str, body: str) -> str:
+    """A whole page around HTML that is written out already; a browser loads nothing for it from anywhere."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -87,15 +98,11 @@ def _page(title: str, facts: Sequence[tuple[str, str]], body: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>
-{_STYLE}
+{style}
 </style>
 </head>
 <body>
 <main>
-<h1>{escape(title)}</h1>
-<dl>
-{listed}
-</dl>
 {body}
 </main>
 </body>
@@ -104,26 +111,31 @@ def _page(title: str, facts: Sequence[tuple[str, str]], body: str) -> str:
 
 
 def _figure(picture: Picture, quality: int | None) -> str:
-    kind, data, (width, height) = _encoded(picture, quality)
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return f"""<section>
 <h2>{escape(picture.heading)}</h2>
 <figure>
-<img src="{source}" width="{width}" height="{height}" alt="{escape(picture.alt)}">
+{image_tag(picture.png, picture.alt, picture.photo, quality)}
 <figcaption>{escape(picture.caption)}</figcaption>
 </figure>
 {_table(picture.table)}
 </section>"""
 
 
-def _encoded(picture: Picture, quality: int | None) -> tuple[str, bytes, tuple[int, int]]:
+def image_tag(png: bytes, alt: str, photo: bool, quality: int | None) -> str:
+    """A PNG inside the page, drawn at 150 dots per inch; as JPEG where it is a photograph and `quality` is given."""
+    kind, data, (width, height) = _encoded(png, photo, quality)
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
+
+
+def _encoded(png: bytes, photo: bool, quality: int | None) -> tuple[str, bytes, tuple[int, int]]:
     """(kind, bytes, width and height in CSS pixels); drawn at 150 dots per inch, shown at 96."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(picture.png)) as image:
+    with Image.open(io.BytesIO(png)) as image:
         size = (round(image.width * 0.64), round(image.height * 0.64))
-        if quality is None or not picture.photo:
-            return "png", picture.png, size
+        if quality is None or not photo:
+            return "png", png, size
         file = io.BytesIO()
         # without `optimize`: for it Pillow's encoder needs a buffer that noise overflows
         image.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0)

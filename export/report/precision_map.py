@@ -1,0 +1,209 @@
+"""Which part of the network computes in which type, read off an ONNX file: what the file holds, not what was asked for."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import NodeProto, TensorProto
+
+from ...errors import ArtifactError
+from ...plugins.selective_scan.schema import OP_TYPE
+from ...runtime.modalities import MODALITIES
+from ...runtime.strict_json import encode
+
+#: What a node does, of the kinds that decide how fast and how exact a model is.
+LINEAR, PRODUCT, NORM, SOFTMAX, SCAN, SUM = "linear", "product", "norm", "softmax", "scan", "sum"
+#: A file that one runtime computes in another type than the file's, by a hint, does so in these.
+HINTED = (LINEAR, PRODUCT)
+INT8 = "int8"
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_MULTIPLIED = ("MatMul", "Gemm", "Conv")
+_KINDS = {"LayerNormalization": NORM, "Softmax": SOFTMAX, OP_TYPE: SCAN, "Add": SUM}
+_PARTS = {PRODUCT: "products", SOFTMAX: "softmax", SCAN: "scan", SUM: "residual sum"}
+_TYPES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+#: Nodes that hand a value on without computing with it.
+_CARRIERS = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze")
+#: Words in a module's name that say for whom it is: what they are for is one part.
+_FOR_WHOM = (*MODALITIES, "all")
+#: Constants of more values are weights; smaller ones may be shapes.
+_SMALL = 64
+_BLOCK = re.compile(r"(?P<block>.*?\.\d+(?:\.(?:intra|inter))?)(?:\.(?P<part>.+))?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One part of one block, the same part of the three sensors taken together.
+
+    Attributes:
+        block: such as "backbone.layers.3", the row of the map; "" for what belongs to no module.
+        part: such as "mlp.inner", the column.
+        kind: LINEAR, PRODUCT, NORM, SOFTMAX, SCAN or SUM.
+        types: the types it computes in; more than one where the sensors differ.
+        modules: number of computations.
+        weights: values of the weights.
+    """
+
+    block: str
+    part: str
+    kind: str
+    types: tuple[str, ...]
+    modules: int
+    weights: int
+
+
+@dataclass(frozen=True)
+class PrecisionMap:
+    """The cells of one ONNX file, in the order of the graph. `hint` is the type that its runtime is told to use."""
+
+    file: str
+    hint: str | None
+    cells: tuple[Cell, ...]
+
+    def shares(self) -> dict[str, float]:
+        """Share of the weights of Linears and convolutions by type, the largest first; sums to 1."""
+        counted: Counter[str] = Counter()
+        for cell in self.cells:
+            if cell.kind == LINEAR:
+                for name in cell.types:
+                    counted[name] += cell.weights / len(cell.types)  # type: ignore[assignment]
+        whole = sum(counted.values())
+        return {name: value / whole for name, value in counted.most_common()} if whole else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"file": self.file, "hint": self.hint, "shares": self.shares(), "cells": encode(self.cells)}
+
+
+def precision_map(path: Path, hint: str | None = None) -> PrecisionMap:
+    """Read the map of the ONNX file `path`.
+
+    `hint`, such as "bf16", is the type in which a runtime is told to compute what the file holds as float32.
+
+    Raises:
+        ArtifactError: not an ONNX file, or one that does not say to which module its nodes belong.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (OSError, DecodeError) as error:
+        raise ArtifactError(f"{path} cannot be read as ONNX: {error}. Build the artifact again.") from error
+    found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    for block, part, kind, name, weights in _Graph(model).computations():
+        asked = hint if hint and kind in HINTED and name == "fp32" else name
+        found.setdefault((block, part), []).append((kind, asked, weights))
+    if not found:
+        raise ArtifactError(
+            f"{path} does not say to which module its nodes belong, so there is no map of it. "
+            "Was it changed by another tool? Export the bundle again."
+        )
+    return PrecisionMap(path.name, hint, tuple(_cell(*key, parts) for key, parts in found.items()))
+
+
+def _cell(block: str, part: str, parts: list[tuple[str, str, int]]) -> Cell:
+    kinds, types, weights = zip(*parts, strict=True)
+    return Cell(block, part, kinds[0], tuple(dict.fromkeys(types)), len(parts), sum(weights))
+
+
+class _Graph:
+    """An ONNX graph with the lookups that the map needs."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.nodes = model.graph.node
+        for tensor in model.graph.initializer:
+            # names, shapes and types are enough, and what is inferred from must not pass 2 GB
+            if _size(tensor.dims) > _SMALL:
+                tensor.ClearField("raw_data")
+        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.producers = {output: node for node in self.nodes for output in node.output}
+
+    def computations(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """(block, part, kind, type, values of the weight) of every node that the map shows."""
+        for node in self.nodes:
+            if node.op_type not in _MULTIPLIED and node.op_type not in _KINDS:
+                continue
+            module = _module(node)
+            weight = self._weight(node) if node.op_type in _MULTIPLIED else None
+            kind = _KINDS.get(node.op_type) or (PRODUCT if weight is None else LINEAR)
+            if module is None or (kind == SUM and not self._is_residual(node, module)):
+                continue
+            block, part = _place(module, kind, weight.name if weight is not None else "")
+            values = _size(weight.dims) if weight is not None else 0
+            yield block, part, kind, self._type(node, kind), values
+
+    def _weight(self, node: NodeProto) -> TensorProto | None:
+        """The constant that a node multiplies by, behind whatever quantises or casts it."""
+        through = (*_CARRIERS, "DequantizeLinear", "QuantizeLinear")
+        return self.constants.get(self._origin(node.input[1], through)) if len(node.input) > 1 else None
+
+    def _origin(self, name: str, through: Iterable[str]) -> str:
+        """The value that `name` is, before nodes of the types `through`."""
+        while name in self.producers and self.producers[name].op_type in through:
+            name = self.producers[name].input[0]
+        return name
+
+    def _is_residual(self, node: NodeProto, module: str) -> bool:
+        """Whether a block adds two values of its own: a bias, or a sum deeper inside, is none."""
+        match = _BLOCK.fullmatch(module)
+        computed = not any(self._origin(name, _CARRIERS) in self.constants for name in node.input)
+        return computed and match is not None and match["part"] is None
+
+    def _type(self, node: NodeProto, kind: str) -> str:
+        sides = [self.producers.get(self._origin(name, _CARRIERS)) for name in node.input[:2]]
+        quantized = [side is not None and side.op_type == "DequantizeLinear" for side in sides]
+        if kind in (LINEAR, PRODUCT) and all(quantized):
+            return INT8
+        return _TYPES.get(self._element_types.get(node.output[0], TensorProto.UNDEFINED), "unknown")
+
+    @cached_property
+    def _element_types(self) -> dict[str, int]:
+        """Types of the values, those that the file does not state inferred."""
+        types = _stated(self.model)
+        if all(output in types for node in self.nodes for output in node.output if node.op_type in _MULTIPLIED):
+            return types
+        return {**_stated(onnx.shape_inference.infer_shapes(self.model)), **types}
+
+
+def _stated(model: onnx.ModelProto) -> dict[str, int]:
+    graph = model.graph
+    values = (*graph.value_info, *graph.input, *graph.output)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def _module(node: NodeProto) -> str | None:
+    """Name of the module that a node was exported from, None where the node does not say."""
+    text = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), None)
+    try:
+        return str(ast.literal_eval(text or "")[-2])
+    except (ValueError, SyntaxError, LookupError, TypeError):
+        return None
+
+
+def _place(module: str, kind: str, weight: str) -> tuple[str, str]:
+    """(block, part) of a computation."""
+    # what is multiplied outside any module keeps its parameter's name
+    name = ".".join(word for word in (module or weight).split(".") if word not in _FOR_WHOM)
+    match = _BLOCK.fullmatch(name)
+    block, part = (match["block"], match["part"] or "") if match else ("", name)
+    if kind == LINEAR and part.endswith("scans"):
+        part += ".dt_proj"
+    if kind in _PARTS:
+        part = part.removesuffix(".scans").removesuffix("scans") if kind == SCAN else part
+        part = f"{part} {_PARTS[kind]}".strip()
+    return block, part or "linear"
+
+
+def _size(dims: Iterable[int]) -> int:
+    size = 1
+    for dim in dims:
+        size *= dim
+    return size
