@@ -13,12 +13,13 @@ from .options import (
     PATH,
     data_option,
     dataset_option,
-    device_options,
     given_switches,
     json_option,
     overwrite_option,
+    run_options,
     seed_option,
     switch_options,
+    taken,
 )
 
 
@@ -59,7 +60,7 @@ _MEASURES = (
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
 @measure_options
 @seed_option
-@device_options
+@run_options
 @switch_options
 @overwrite_option
 @json_option
@@ -69,8 +70,6 @@ def evaluate(
     data: Path,
     dataset: str,
     batch: int,
-    device: str,
-    allow_fallback: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -81,9 +80,13 @@ def evaluate(
     from ..runtime.evaluation import evaluate_model
 
     path = _the_model(model, ckpt)
-    switches, size = given_switches(values), values.pop("image_size")
+    switches, size, running = given_switches(values), values.pop("image_size"), taken(values)
     options = _options(values)
     if ckpt is not None or path.is_file():
+        if running["target"] or running["precision"]:
+            raise click.UsageError(
+                "--target and --precision choose an artifact of a bundle; this is a checkpoint."
+            )
         with needs("train"):
             from ..train.evaluate import evaluate_checkpoint
         report = evaluate_checkpoint(
@@ -93,7 +96,7 @@ def evaluate(
             image_size=size,
             switches=switches,
             options=options,
-            device=device,
+            device=running["device"],
             batch_size=batch,
             track=track,
         )
@@ -106,7 +109,7 @@ def evaluate(
     from ..runtime.extractor import Extractor
 
     benchmark = read_benchmark(dataset, data)
-    with Extractor(path, device, allow_fallback, batch) as extractor:
+    with Extractor(path, batch_size=batch, **running) as extractor:
         function, preprocessing = feature_function(extractor), extractor.preprocessing
         report = evaluate_model(
             benchmark, function, preprocessing, options, model=str(path), batch_size=batch, track=track

@@ -54,17 +54,54 @@ data_option = click.option("--data", type=PATH, required=True, help="Root folder
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 
 
+TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+
+
 def device_options(command: F) -> F:
-    """--device and --allow-fallback, for what runs a bundle."""
-    fallback = click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used.")
-    device = click.option(
+    """Where a bundle runs, and which of its artifacts."""
+    for option in reversed(_DEVICE):
+        command = option(command)
+    return command
+
+
+_DEVICE: tuple[Callable[[Any], Any], ...] = (
+    click.option(
         "--device",
         type=click.Choice(("auto", "cpu", "cuda")),
         default="auto",
         show_default=True,
-        help="Where to run; auto is CUDA where ONNX Runtime offers it.",
-    )
-    return device(fallback(command))
+        help="Where to run; auto is a GPU where an engine fits it or ONNX Runtime offers CUDA.",
+    ),
+    click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used."),
+    click.option("--target", type=click.Choice(TARGETS), help="Runtime; default: the fastest one that runs here."),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Precision; default: the fastest in the bundle."),
+)
+
+
+def run_options(command: F) -> F:
+    """`device_options` and how the artifact runs."""
+    for option in reversed(_RUN):
+        command = option(command)
+    return device_options(command)
+
+
+_RUN: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--mode",
+        type=click.Choice(("latency", "throughput")),
+        default="latency",
+        show_default=True,
+        help="OpenVINO: a batch at once, or divided among streams.",
+    ),
+    click.option("--unverified", is_flag=True, help="Run an artifact that no machine has verified yet."),
+)
+
+
+def taken(values: dict[str, Any]) -> dict[str, Any]:
+    """What `run_options` set, taken out of a command's keyword arguments: arguments of Extractor."""
+    names = ("device", "allow_fallback", "target", "precision", "mode", "unverified")
+    return {name: values.pop(name) for name in names if name in values}
 
 
 _SWITCHES = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .console import emit, track
-from .options import PATH, Numbers, device_options, json_option, overwrite_option
+from .options import PATH, Numbers, json_option, overwrite_option, run_options, taken
 
 
 @click.command()
@@ -20,7 +21,7 @@ from .options import PATH, Numbers, device_options, json_option, overwrite_optio
 @click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
 @click.option("--strict-cameras", is_flag=True, help="Refuse cameras the model does not know.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
-@device_options
+@run_options
 @overwrite_option
 @json_option
 def extract(
@@ -30,11 +31,9 @@ def extract(
     first_camera: int,
     strict_cameras: bool,
     batch: int,
-    device: str,
-    allow_fallback: bool,
     overwrite: bool,
     as_json: bool,
-    **folders: Path | None,
+    **values: Any,
 ) -> None:
     """Extract L2-normalised embeddings of folders of images with BUNDLE.
 
@@ -45,10 +44,10 @@ def extract(
     from ..runtime.folders import camera_from_name, extract_folders
 
     cameras = None if camera_pattern is None else camera_from_name(camera_pattern, first_camera)
-    with Extractor(bundle, device, allow_fallback, batch) as extractor:
+    with Extractor(bundle, batch_size=batch, **taken(values)) as extractor:
         report = extract_folders(
             extractor,
-            {modality: folder for modality, folder in folders.items() if folder is not None},
+            {modality: folder for modality, folder in values.items() if folder is not None},
             out,
             cameras,
             strict_cameras,
@@ -63,8 +62,8 @@ def extract(
 @click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each.")
 @click.option("--warmup", type=click.IntRange(0), default=5, show_default=True, help="Runs before the timed ones.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of one operator; default: ONNX Runtime's choice.")
-@device_options
+@click.option("--threads", type=click.IntRange(1), help="Threads of one operator; default: the library's choice.")
+@run_options
 @json_option
 def bench(
     bundle: Path,
@@ -72,15 +71,14 @@ def bench(
     runs: int,
     warmup: int,
     threads: int | None,
-    device: str,
-    allow_fallback: bool,
     as_json: bool,
+    **values: Any,
 ) -> None:
     """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory."""
     from ..runtime.extractor import Extractor
     from ..runtime.latency import measure_latency
 
-    with Extractor(bundle, device, allow_fallback, max(batches), threads) as extractor:
+    with Extractor(bundle, batch_size=max(batches), threads=threads, **taken(values)) as extractor:
         emit(measure_latency(extractor, batches, runs, warmup, track), as_json)
 
 

@@ -48,6 +48,7 @@ class LatencyReport:
     """
 
     bundle: str
+    artifact: str
     precision: str
     provider: str
     threads: int | None
@@ -67,7 +68,7 @@ class LatencyReport:
     def __str__(self) -> str:
         threads = "default" if self.threads is None else str(self.threads)
         head = (
-            f"{self.bundle} ({self.precision}) on {self.provider}, threads {threads}, {self.cpus} CPUs\n"
+            f"{self.bundle}, {self.artifact}, on {self.provider}, threads {threads}, {self.cpus} CPUs\n"
             f"end to end: from decoded images of {self.source_size[0]} x {self.source_size[1]} to the normalised "
             f"embedding; model only: from {self.model_size[0]} x {self.model_size[1]}"
         )
@@ -113,7 +114,8 @@ def measure_latency(
         peak = max(memory, peak)
     return LatencyReport(
         bundle=extractor.metadata.name,
-        precision=extractor.metadata.precision.label,
+        artifact=extractor.artifact.stem,
+        precision=extractor.artifact.precision,
         provider=extractor.provider,
         threads=extractor.backend.threads,
         cpus=usable_cpus(),
