@@ -1,4 +1,4 @@
-"""Which part of the network computes in which type, read off an ONNX file: what the file holds, not what was asked for."""
+"""Which part of a network computes in which type, read off its ONNX file: what it holds, not what was asked for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 _MULTIPLIED = ("MatMul", "Gemm", "Conv")
 _KINDS = {"LayerNormalization": NORM, "Softmax": SOFTMAX, OP_TYPE: SCAN, "Add": SUM}
 _PARTS = {PRODUCT: "products", SOFTMAX: "softmax", SCAN: "scan", SUM: "residual sum"}
-_TYPES = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+_TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 #: Nodes that hand a value on without computing with it.
 _CARRIERS = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze")
 #: Words in a module's name that say for whom it is: what they are for is one part.

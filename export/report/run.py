@@ -1,0 +1,179 @@
+"""`mambapro report`: measure a bundle on this machine and write one page about it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ...errors import InputError
+from ...runtime.artifacts import artifacts_of
+from ...runtime.bundle import Bundle
+from ...runtime.check import verify_files
+from ...runtime.data.benchmarks import read_benchmark
+from ...runtime.environment import environment_report
+from ...runtime.evaluation import EvaluationOptions
+from ...runtime.files import require_free, write_atomically
+from ...runtime.progress import Track, silent
+from ...runtime.sidecar import Sidecar
+from ...runtime.strips import LISTING
+from ...train.explain.page import document, fitting
+from .head_section import head
+from .html import STYLE, Html, joined
+from .map_section import map_section
+from .measure import Measured, Plan, measure_all
+from .picture_sections import StripPicture, sensitivity_section, strips_section
+from .precision_map import precision_map
+from .report import BundleReport, FileReport
+from .sections import accuracy_section, environment_section, latency_section, parity_section
+from .sensitivity import read_sensitivity
+from .stored import StoredParity, read_parity
+from .verdict import judge, parity_gate
+
+_CONTENTS = (
+    ("accuracy", "Accuracy"), ("latency", "Latency"), ("precision", "Precision"), ("parity", "Parity"),
+    ("sensitivity", "Sensitivity"), ("strips", "Retrievals"), ("environment", "Environment"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to report.
+
+    Attributes:
+        bundle: folder of the bundle.
+        data, dataset: root folder and name of the benchmark that accuracy is measured on; both or none.
+        sensitivity: folder of a sensitivity analysis.
+        out: page to write.
+        runs: timed calls of each batch size.
+        batches: batch sizes to time.
+        strips: queries to draw.
+        bootstrap: resamples of the queries; 0 = no intervals.
+        seed: of the resamples.
+        overwrite: replace `out`.
+
+    Raises:
+        InputError: a number that cannot be meant, or one of data and dataset without the other.
+    """
+
+    bundle: Path
+    data: Path | None = None
+    dataset: str | None = None
+    sensitivity: Path | None = None
+    out: Path = Path("report.html")
+    runs: int = 30
+    batches: tuple[int, ...] = (1,)
+    strips: int = 6
+    bootstrap: int = 1000
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.data is None) != (self.dataset is None):
+            raise InputError("--data and --dataset belong together: the folder of a benchmark, and which one it is.")
+        if self.runs < 1 or not self.batches or min(self.batches) < 1 or self.strips < 1:
+            raise InputError(
+                f"A report needs runs, batches and strips of at least 1, not {self.runs}, {list(self.batches)} and "
+                f"{self.strips}."
+            )
+        if self.out.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"The report is an HTML page; name it like report.html, not {self.out.name!r}.")
+
+
+def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport:
+    """Check, measure and describe a bundle, and write the page.
+
+    Every file is looked at: what does not run here is told with its reason.
+
+    Raises:
+        InputError: a bundle, benchmark or folder that cannot be used, or `out` exists.
+        ArtifactError: the bundle or the sensitivity analysis is damaged.
+        SetupError: no room or no permission.
+    """
+    require_free(options.out, options.overwrite)
+    bundle = Bundle.open(options.bundle)
+    verify_files(bundle, track)
+    sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
+    parity, artifacts = read_parity(bundle), artifacts_of(bundle)
+    benchmark = read_benchmark(options.dataset, options.data) if options.dataset and options.data else None
+    with tempfile.TemporaryDirectory() as folder:
+        strips = Path(folder) / "strips"
+        evaluation = EvaluationOptions(
+            options.bootstrap, options.seed, subsets=True, per_modality=True, strips=strips, strips_count=options.strips
+        )
+        plan = Plan(benchmark, evaluation, options.batches, options.runs)
+        measured = measure_all(bundle, artifacts, plan, track)
+        pictures = _strips(strips)
+    report = BundleReport(
+        bundle=bundle.folder.resolve().name,
+        metadata=bundle.metadata,
+        parity=parity,
+        files=_files(bundle, artifacts, measured, parity),
+        dataset=options.dataset,
+        batches=options.batches,
+        runs=options.runs,
+        sensitivity=sensitivity,
+        environment=environment_report(),
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    text = page_of(report, pictures)
+    write_atomically(options.out, lambda path: path.write_text(text, encoding="utf-8"), overwrite=options.overwrite)
+    return replace(report, page=str(options.out), page_bytes=len(text.encode()))
+
+
+def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
+    """The page as HTML; everything is inside it.
+
+    Raises:
+        InputError: its pictures are too large even as JPEG.
+    """
+    nav = "".join(f'<a href="#{name}">{text}</a>' for name, text in _CONTENTS)
+    base = report.files[0].name
+
+    def page(quality: int | None) -> str:
+        parts = [
+            head(report),
+            Html(f'<nav aria-label="Contents">{nav}</nav>'),
+            accuracy_section(report),
+            latency_section(report),
+            map_section([(file.name, file.map) for file in report.files]),
+            parity_section(report),
+            sensitivity_section(report.sensitivity),
+            strips_section(strips, base, report.dataset, quality),
+            environment_section(report),
+        ]
+        return document(f"{report.bundle}: mambapro report", STYLE, joined(parts))
+
+    return fitting(page, "Draw fewer retrievals with --strips-count.")
+
+
+def _files(
+    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity
+) -> tuple[FileReport, ...]:
+    files = []
+    for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
+        cosine = sidecar.cosine if i else parity_gate(parity)
+        found_map = precision_map(bundle.file(sidecar.onnx), sidecar.hint)
+        files.append(FileReport(sidecar, cosine, judge(sidecar, cosine, found), found_map, found))
+    return tuple(files)
+
+
+def _strips(folder: Path) -> list[StripPicture]:
+    """The pictures that the evaluation drew; none where it did not come to that."""
+    if not folder.is_dir():
+        return []
+    listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+    return [
+        StripPicture(
+            png=(folder / entry["file"]).read_bytes(),
+            query=entry["query"]["name"],
+            average_precision=entry["average_precision"],
+            first_match=entry["first_match"],
+            right=sum(found["right"] for found in entry["retrieved"]),
+            shown=len(entry["retrieved"]),
+        )
+        for entry in listing["strips"]
+    ]

@@ -1,0 +1,118 @@
+"""The folder that a sensitivity analysis wrote: its ranking, its choices, its two pictures."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...errors import ArtifactError, InputError
+from ...runtime.strict_json import encode
+from .stored import json_of, strictly
+
+RANKING, PARETO = "ranking.json", "pareto.json"
+PICTURES = ("ranking.png", "pareto.png")
+POLICY = "policy.yaml"
+
+_ADVICE = "Run the sensitivity analysis again, or leave --sensitivity out."
+#: Pixels of a picture, and bytes of a file, beyond which it is none of ours.
+_MOST_PIXELS = 40_000_000
+_MOST_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class StoredLoss:
+    """What a layer costs alone in int8: 1 - cosine (its mean, the mean's error, the largest), and the drop of mAP."""
+
+    mean: float
+    error: float
+    largest: float
+    map_drop: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredEntry:
+    """A layer or group of layers, and its multiplications per sample."""
+
+    name: str
+    modules: tuple[str, ...]
+    loss: StoredLoss
+    work: int
+
+
+@dataclass(frozen=True)
+class StoredRanking:
+    """Layers, the most expensive first. `map` is the float model's on the `queries` that count."""
+
+    entries: tuple[StoredEntry, ...]
+    grouping: str
+    samples: int
+    queries: int
+    junk: str
+    map: float | None
+    key: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """An analysis. `pictures` are PNG files by name, `policy` is the YAML of its choice."""
+
+    folder: str
+    ranking: StoredRanking
+    policy: str
+    pictures: dict[str, bytes]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the pictures."""
+        return {"folder": self.folder, "ranking": encode(self.ranking), "policy": self.policy}
+
+
+def read_sensitivity(folder: Path) -> Sensitivity:
+    """Read and check the output folder of a sensitivity analysis.
+
+    Raises:
+        InputError: not a folder.
+        ArtifactError: a file is missing, damaged, or not what the analysis writes.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. --sensitivity takes the folder that the analysis wrote.")
+    missing = [name for name in (RANKING, PARETO, POLICY, *PICTURES) if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(f"{folder} is not a finished sensitivity analysis: {', '.join(missing)} missing. {_ADVICE}")
+    ranking = strictly(StoredRanking, json_of(folder / RANKING), folder / RANKING, _ADVICE)
+    if not isinstance(json_of(folder / PARETO), dict):
+        raise ArtifactError(f"{folder / PARETO} must hold an object. {_ADVICE}")
+    pictures = {name: _picture(folder / name) for name in PICTURES}
+    return Sensitivity(folder.name, ranking, _text(folder / POLICY), pictures)
+
+
+def _picture(path: Path) -> bytes:
+    """A PNG that decodes."""
+    content = _content(path)
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise ArtifactError(f"{path} has {image.width} x {image.height} pixels, too many for a page. {_ADVICE}")
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ArtifactError(f"{path} is not a PNG picture: {error}. {_ADVICE}") from error
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return _content(path).decode()
+    except UnicodeDecodeError as error:
+        raise ArtifactError(f"{path} is not text: {error}. {_ADVICE}") from error
+
+
+def _content(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise ArtifactError(f"{path} has {size / 1e6:.1f} MB, too much for a page. {_ADVICE}")
+    return path.read_bytes()

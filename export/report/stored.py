@@ -1,0 +1,95 @@
+"""What the report reads that others wrote: parity.json of a bundle, and the folder of a sensitivity analysis.
+
+Both may come from anywhere, so they are read strictly, and without PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...errors import ArtifactError
+from ...runtime.bundle import PARITY, Bundle
+from ...runtime.strict_json import decode, first_lines
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StoredSubset:
+    """One set of sensors, as `export.parity.SubsetParity` wrote it."""
+
+    sensors: str
+    samples: int
+    max_departure: float
+    mean_departure: float
+    max_difference: float
+    rank_agreement: float
+    constant: int
+    not_finite: int
+
+
+@dataclass(frozen=True)
+class StoredStage:
+    """One stage, as `export.trace.StageParity` wrote it."""
+
+    stage: str
+    max_departure: float
+    max_difference: float
+    departs: bool
+
+
+@dataclass(frozen=True)
+class StoredParity:
+    """The export's gate: departures are 1 - cosine to PyTorch, `limit` the largest allowed."""
+
+    precision: str
+    limit: float
+    images: str
+    provider: str
+    dim: int
+    subsets: tuple[StoredSubset, ...]
+    max_departure: float
+    passed: bool
+    stages: tuple[StoredStage, ...] = ()
+
+
+def read_parity(bundle: Bundle) -> StoredParity:
+    """parity.json of a bundle, its hash compared.
+
+    Raises:
+        ArtifactError: not JSON, or not what the export writes.
+    """
+    path = bundle.file(PARITY)
+    parity = strictly(StoredParity, json_of(path), path, "Export the bundle again.")
+    if not parity.subsets or any(subset.samples < 1 for subset in parity.subsets):
+        raise ArtifactError(f"{path} compares no samples. Export the bundle again.")
+    return parity
+
+
+def json_of(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ArtifactError: missing, or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.") from error
+
+
+def strictly(cls: type[T], value: object, path: Path, advice: str) -> T:
+    """The dataclass `cls` from a JSON value.
+
+    Raises:
+        ArtifactError: fields that are unknown, missing or wrong; ends with `advice`.
+    """
+    problems: list[str] = []
+    found = decode(cls, value, "", problems)
+    if found is None:
+        lines = "\n  ".join(first_lines(problems))
+        raise ArtifactError(f"{path} is not what mambapro writes. {advice}\n  {lines}")
+    return found
