@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ..errors import ArtifactError, InputError
+from ..errors import ArtifactError, InputError, SetupError
 from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
 from .files import json_text, sha256_of, write_atomically
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
@@ -87,6 +89,40 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
             f"{f' --precision {precision}' if precision else ''}."
         )
     return found
+
+
+@contextlib.contextmanager
+def scratch_folder(bundle: Bundle) -> Iterator[Path]:
+    """An empty folder beside a bundle, on its file system, that is gone afterwards.
+
+    Raises:
+        SetupError: no permission in the bundle or beside it.
+    """
+    parent = bundle.folder.absolute().parent
+    if not os.access(parent, os.W_OK) or not os.access(bundle.folder, os.W_OK):
+        raise SetupError(f"Cannot build in {bundle.folder}: no permission to write there and in {parent}.")
+    folder = Path(tempfile.mkdtemp(prefix=f".{bundle.folder.name[:100]}.", suffix=".build", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch_copy(bundle: Bundle) -> Iterator[Path]:
+    """A copy of a bundle beside it that takes no room: its files are links to the same content.
+
+    Files of a bundle are only ever replaced, never written into, so neither of the two can change the other.
+    """
+    with scratch_folder(bundle) as folder:
+        for name in (*bundle.sums, SUMS):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(bundle.folder / name, folder / name)
+            except OSError:
+                # some file systems have no links
+                shutil.copyfile(bundle.folder / name, folder / name)
+        yield folder
 
 
 @contextlib.contextmanager

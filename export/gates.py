@@ -1,0 +1,80 @@
+"""The gates of a built artifact: its departure from PyTorch, its mAP, its speed. It runs where it was built, if it can."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import AccuracyError, SetupError
+from ..runtime.accuracy import accuracy_gate, require_accuracy
+from ..runtime.artifacts import add_artifact, artifacts_of, base_artifact, update_sidecar
+from ..runtime.bundle import Bundle
+from ..runtime.check import open_extractor, replay
+from ..runtime.data.benchmarks import read_benchmark
+from ..runtime.environment import machine_name
+from ..runtime.metadata import UNVERIFIED, VERIFIED
+from ..runtime.opening import Opening, why_not
+from ..runtime.progress import Track
+from ..runtime.race import race
+from ..runtime.sidecar import Sidecar, SpeedGate
+from .build_options import BuildOptions
+
+log = logging.getLogger("mambapro")
+
+
+def gated(stage: Path, made: Sidecar, options: BuildOptions, track: Track) -> Sidecar:
+    """Run every gate that can be run here; the artifact is verified where it passed them.
+
+    Raises:
+        ParityError, AccuracyError: it did not.
+    """
+    bundle, opening = Bundle.open(stage, verify=False), Opening(target=made.target, unverified=True)
+    reason = why_not(bundle, made, opening)
+    if reason is not None:
+        if made.engine is None:
+            raise SetupError(f"{made.stem} cannot run here: {reason}.")
+        log.warning("%s stays unverified: %s. Run mambapro check where it is used.", made.stem, reason)
+        return made
+    with open_extractor(bundle, made, opening) as extractor:
+        cosine, _ = replay(extractor, bundle.golden(), made.max_departure)
+        accuracy = None
+        if options.data is not None and options.dataset is not None:
+            benchmark = read_benchmark(options.dataset, options.data)
+            with open_extractor(bundle, base_artifact(bundle), Opening()) as reference:
+                accuracy = accuracy_gate(reference, extractor, benchmark, made.max_map_drop, track)
+            require_accuracy(accuracy, made.stem)
+        else:
+            log.warning("the mAP of %s is not gated: no labelled images (--data, --dataset)", made.stem)
+        machine = f"{extractor.provider}, {machine_name()}"
+    passed = replace(made, state=VERIFIED, cosine=cosine, accuracy=accuracy, verified_on=machine)
+    return replace(passed, speed=_speed_gate(stage, passed, options, track)) if made.precision == "int8" else passed
+
+
+def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, track: Track) -> SpeedGate:
+    """int8 against the fastest higher precision of the same target.
+
+    Raises:
+        AccuracyError: int8 is not faster, and was not forced.
+    """
+    bundle = Bundle.open(stage, verify=False)
+    update_sidecar(stage, made)
+    rivals = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
+    rivals = rivals or [_float_rival(bundle, stage, made)]
+    times = race(stage, [made, *rivals], track=track)
+    best = min((item.stem for item in rivals), key=times.__getitem__)
+    gate = SpeedGate(1, times[made.stem], best, times[best], forced=options.force)
+    if gate.ratio <= 1 and not options.force:
+        raise AccuracyError(
+            f"{made.stem} takes {gate.milliseconds:.1f} ms, {best} {gate.other_milliseconds:.1f} ms: int8 loses accuracy "
+            "and gains nothing here. Use the higher precision, or keep it with --force."
+        )
+    return gate
+
+
+def _float_rival(bundle: Bundle, stage: Path, made: Sidecar) -> Sidecar:
+    """What OpenVINO does without a file of its own: the exported model under the same hint."""
+    precision = "bf16" if made.hint == "bf16" else "fp32"
+    rival = replace(base_artifact(bundle), target=made.target, precision=precision, hint=made.hint, state=UNVERIFIED)
+    add_artifact(stage, rival, {})
+    return rival

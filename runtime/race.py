@@ -1,0 +1,52 @@
+"""Which of a bundle's artifacts is faster: each in processes of its own, in turns.
+
+Two models in one process disturb each other, and a machine that is busy for a while should be busy for both.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import SetupError
+from .latency import MODEL_ONLY
+from .progress import Track, silent
+from .sidecar import Sidecar
+
+ROUNDS, RUNS, WARMUP = 3, 5, 2
+
+
+def race(
+    folder: Path,
+    artifacts: Sequence[Sidecar],
+    batch: int = 1,
+    mode: str = "latency",
+    rounds: int = ROUNDS,
+    runs: int = RUNS,
+    track: Track = silent,
+) -> dict[str, float]:
+    """Median milliseconds of one batch through each artifact, by its stem: the median over the rounds' medians.
+
+    Raises:
+        SetupError: an artifact did not run; gives its last words.
+    """
+    times: dict[str, list[float]] = {sidecar.stem: [] for sidecar in artifacts}
+    turns = [sidecar for _ in range(rounds) for sidecar in artifacts]
+    for sidecar in track(turns, "Timing", len(turns)):
+        times[sidecar.stem].append(_milliseconds(folder, sidecar, batch, mode, runs))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _milliseconds(folder: Path, sidecar: Sidecar, batch: int, mode: str, runs: int) -> float:
+    """Median of the model alone, in a process of its own."""
+    options = ["--target", sidecar.target, "--precision", sidecar.precision, "--mode", mode, "--unverified"]
+    counts = ["--batch", str(batch), "--runs", str(runs), "--warmup", str(WARMUP)]
+    command = [sys.executable, "-m", "mambapro", "bench", str(folder), *options, *counts, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SetupError(f"{sidecar.stem} could not be timed: {done.stderr.strip()[-1000:] or done.returncode}")
+    return next(item["p50"] for item in json.loads(done.stdout)["timings"] if item["scope"] == MODEL_ONLY)

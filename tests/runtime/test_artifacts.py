@@ -1,0 +1,324 @@
+"""Artifacts of a bundle: listed atomically, found, chosen; their state changes where a machine proves them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from mambapro.errors import AccuracyError, ArtifactError, InputError, ParityError
+from mambapro.runtime import artifacts as module
+from mambapro.runtime.accuracy import require_accuracy
+from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, matching, scratch_copy, update_sidecar
+from mambapro.runtime.bundle import MODEL, SUMS, Bundle
+from mambapro.runtime.check import check_bundle
+from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.opening import Opening, choose
+from mambapro.runtime.race import race
+from mambapro.runtime.sidecar import (
+    AccuracyGate,
+    Build,
+    CosineGate,
+    EngineNeeds,
+    Plugin,
+    Profile,
+    Sidecar,
+    SpeedGate,
+    read_sidecar,
+)
+
+
+def sidecar_of(file: Path, target: str = "onnxruntime", precision: str = "int8", **changes: object) -> Sidecar:
+    """A sidecar of a file that is its own ONNX."""
+    from mambapro.runtime.files import sha256_of
+
+    made = Sidecar(
+        file=f"{target}-{precision}.onnx",
+        target=target,
+        precision=precision,
+        state="verified",
+        sha256=sha256_of(file),
+        onnx=f"{target}-{precision}.onnx",
+        build=Build(1.0, file.stat().st_size),
+        max_departure=1e-2,
+        max_map_drop=0.01,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def changed(bundle: Path, tmp_path: Path) -> Path:
+    """The bundle's model with a projection that is one part in a thousand off, as an artifact's file."""
+    model = onnx.load(bundle / MODEL)
+    for tensor in model.graph.initializer:
+        if tensor.name == "projection":
+            values = onnx.numpy_helper.to_array(tensor)
+            noise = 1e-3 * np.random.default_rng(0).normal(size=values.shape)
+            tensor.CopyFrom(onnx.numpy_helper.from_array((values * (1 + noise)).astype(np.float32), "projection"))
+    path = tmp_path / "changed.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def with_int8(bundle: Path, changed: Path) -> Path:
+    """The bundle with that file as its int8 artifact for ONNX Runtime."""
+    made = sidecar_of(changed)
+    add_artifact(bundle, made, {made.file: changed})
+    return bundle
+
+
+class TestSidecar:
+    def test_survives_json(self, changed: Path, tmp_path: Path) -> None:
+        """Everything a sidecar can hold comes back equal."""
+        made = sidecar_of(
+            changed,
+            hint="bf16",
+            profile=Profile(1, 4, 16),
+            engine=EngineNeeds("10.3.0", ("8.7",), "same", False, "linux-aarch64", Plugin("beside", "p.so", "0" * 64)),
+            cosine=CosineGate(1e-3, 1e-4, 1e-2, 14),
+            accuracy=AccuracyGate("rgbnt201", 10, 20, 0.8, 0.79, 0.01, -0.01, 0.02, 0.01),
+            speed=SpeedGate(1, 5.0, "openvino-bf16", 10.0),
+            calibration="1" * 64,
+            quantized=("backbone.layers.0.mlp.inner",),
+            widened=("a",),
+            versions={"onnx": "1"},
+        )
+        path = tmp_path / "x.json"
+        path.write_text(json.dumps(made.to_json()))
+
+        assert read_sidecar(path) == made
+        assert made.speed is not None and made.speed.ratio == 2
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"target": "tpu"}, "target must be one of"),
+            ({"precision": "fp8"}, "precision must be one of"),
+            ({"state": "fine"}, "state must be one of"),
+            ({"surplus": 1}, "surplus is unknown"),
+            ({"build": {"seconds": 1.0}}, "build.bytes is missing"),
+            ({"schema": "mambapro.artifact/2"}, "schema"),
+        ],
+    )
+    def test_wrong_ones_are_refused(self, change: dict, words: str, changed: Path) -> None:
+        """ArtifactError names the field."""
+        with pytest.raises(ArtifactError, match=words):
+            Sidecar.from_json({**sidecar_of(changed).to_json(), **change})
+
+    def test_profile_in_order(self) -> None:
+        """InputError for a largest batch below the usual one."""
+        with pytest.raises(InputError, match="smallest <= usual <= largest"):
+            Profile(1, 8, 4)
+
+
+class TestAdd:
+    def test_listed_and_found(self, with_int8: Path) -> None:
+        """The exported model stays first; the new file is hashed, and a check of the bundle passes."""
+        bundle = Bundle.open(with_int8)
+
+        assert [item.stem for item in artifacts_of(bundle)] == ["onnxruntime-fp32", "onnxruntime-int8"]
+        assert [item.artifact for item in check_bundle(with_int8, "cpu").artifacts] == [
+            "onnxruntime-fp32",
+            "onnxruntime-int8",
+        ]
+
+    def test_replaced_whole(self, with_int8: Path, tmp_path: Path) -> None:
+        """The second of the same name takes the place of the first, files that it no longer has included."""
+        (tmp_path / "new.onnx").write_bytes((with_int8 / MODEL).read_bytes())
+        (tmp_path / "table").write_text("{}")
+        made = sidecar_of(tmp_path / "new.onnx")
+        add_artifact(
+            with_int8, made, {made.file: tmp_path / "new.onnx", "onnxruntime-int8.scales.json": tmp_path / "table"}
+        )
+        (tmp_path / "new.onnx").write_bytes((with_int8 / MODEL).read_bytes())
+        add_artifact(with_int8, made, {made.file: tmp_path / "new.onnx"})
+
+        assert not (with_int8 / "onnxruntime-int8.scales.json").exists()
+        assert read_sidecar(with_int8 / "onnxruntime-int8.json") == made
+        check_bundle(with_int8, "cpu")
+
+    @pytest.mark.parametrize("step", range(5))
+    def test_interrupted_anywhere_leaves_the_old_or_none(
+        self, step: int, with_int8: Path, changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Killed at the nth change of the disk: what is listed is whole, and another build puts everything right."""
+        shutil.copyfile(with_int8 / MODEL, tmp_path / "new.onnx")
+        made = sidecar_of(tmp_path / "new.onnx")
+        real, count = os.replace, 0
+
+        def killed(source: object, target: object) -> None:
+            nonlocal count
+            if count == step:
+                raise KeyboardInterrupt
+            count += 1
+            real(source, target)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(os, "replace", killed)
+        try:
+            add_artifact(with_int8, made, {made.file: tmp_path / "new.onnx"})
+        except KeyboardInterrupt:
+            pass
+        monkeypatch.undo()
+
+        bundle = Bundle.open(with_int8)
+        for name in bundle.sums:
+            bundle.file(name)
+        assert len(artifacts_of(bundle)) in (1, 2)
+        shutil.copyfile(with_int8 / MODEL, tmp_path / "again.onnx")
+        add_artifact(with_int8, made, {made.file: tmp_path / "again.onnx"})
+        check_bundle(with_int8, "cpu")
+
+    def test_left_over_file_is_explained(self, bundle: Path) -> None:
+        """A check names a file that an interrupted build left, and says what to do."""
+        (bundle / "openvino-int8.onnx").write_bytes(b"half")
+
+        with pytest.raises(ArtifactError, match=r"openvino-int8\.onnx is not listed.*interrupted, build it again"):
+            check_bundle(bundle, "cpu")
+
+    def test_foreign_names_are_refused(self, bundle: Path, changed: Path) -> None:
+        """Nothing but files of an artifact enters a bundle this way."""
+        with pytest.raises(InputError, match=r"model\.onnx is no name"):
+            add_artifact(bundle, sidecar_of(changed), {MODEL: changed})
+
+    @pytest.mark.parametrize("name", ["onnxruntime-int8.onnx", "onnxruntime-int8.json"])
+    def test_changed_file_is_never_used(self, name: str, with_int8: Path) -> None:
+        """ArtifactError where an artifact's file or its sidecar is not the one that was listed."""
+        (with_int8 / name).write_bytes((with_int8 / name).read_bytes() + b" ")
+
+        with pytest.raises(ArtifactError, match="is not the file that was exported"):
+            Extractor(with_int8, target="onnxruntime", precision="int8")
+
+    def test_sidecar_of_another_file(self, with_int8: Path, tmp_path: Path) -> None:
+        """ArtifactError where the lists agree but the sidecar speaks of another content."""
+        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], sha256="0" * 64))
+
+        with pytest.raises(ArtifactError, match="is of another"):
+            artifacts_of(Bundle.open(with_int8))
+
+
+class TestScratch:
+    def test_copy_is_a_bundle_and_changes_nothing(self, with_int8: Path, changed: Path, tmp_path: Path) -> None:
+        """What is added to the copy is not in the bundle, and the copy is gone afterwards."""
+        before = (with_int8 / SUMS).read_text()
+        shutil.copyfile(with_int8 / MODEL, tmp_path / "other.onnx")
+        with scratch_copy(Bundle.open(with_int8)) as copy:
+            made = sidecar_of(tmp_path / "other.onnx")
+            add_artifact(copy, made, {made.file: tmp_path / "other.onnx"})
+            assert (copy / SUMS).read_text() != before
+
+        assert (with_int8 / SUMS).read_text() == before
+        assert list(with_int8.parent.glob(".*build")) == []
+        check_bundle(with_int8, "cpu")
+
+    def test_without_links(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file system that has no links gets copies."""
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+
+        with scratch_copy(Bundle.open(bundle)) as copy:
+            check_bundle(copy, "cpu")
+
+
+class TestChoose:
+    def test_fastest_by_default(self, with_int8: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """int8 before fp32, and it says so; a precision that is asked for is taken."""
+        bundle = Bundle.open(with_int8)
+        with caplog.at_level(logging.INFO, "mambapro"):
+            assert choose(bundle, Opening()).precision == "int8"
+        assert "running onnxruntime-int8" in caplog.text
+        assert choose(bundle, Opening(precision="fp32")).file == MODEL
+
+    def test_extractor_runs_what_it_says(self, with_int8: Path, images: dict) -> None:
+        """The two artifacts return different features: each extractor runs its own."""
+        found = {}
+        for precision in ("fp32", "int8"):
+            with Extractor(with_int8, "cpu", precision=precision) as extractor:
+                assert extractor.artifact.precision == precision
+                found[precision] = extractor.embed(images)
+
+        assert 0 < np.abs(found["fp32"] - found["int8"]).max() < 0.1
+
+    def test_unverified_is_not_taken(self, with_int8: Path) -> None:
+        """By default the next one; asked for by name, ArtifactError says how to verify it; `unverified` takes it."""
+        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], state="unverified"))
+        bundle = Bundle.open(with_int8)
+
+        assert choose(bundle, Opening()).precision == "fp32"
+        with pytest.raises(ArtifactError, match="not verified on any machine yet; run mambapro check"):
+            choose(bundle, Opening(precision="int8"))
+        assert choose(bundle, Opening(precision="int8", unverified=True)).precision == "int8"
+
+    @pytest.mark.parametrize(("target", "precision"), [("tensorrt", None), (None, "bf16"), ("openvino", "int8")])
+    def test_absent_ones(self, target: str | None, precision: str | None, with_int8: Path) -> None:
+        """InputError says what the bundle has and how to build the other."""
+        with pytest.raises(InputError, match=r"only onnxruntime-fp32, onnxruntime-int8\. Build it: mambapro build"):
+            matching(Bundle.open(with_int8), target, precision)
+
+    def test_unknown_names(self, bundle: Path) -> None:
+        """InputError lists the names that there are."""
+        with pytest.raises(InputError, match="target must be one of onnxruntime, openvino"):
+            Extractor(bundle, target="tflite")
+
+    def test_largest_batch_of_an_engine_bounds_the_batch(self, with_int8: Path) -> None:
+        """An artifact with a profile is never given more samples than it takes."""
+        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], profile=Profile(1, 2, 3)))
+
+        assert Extractor(with_int8, "cpu").batch_size == 3
+
+
+class TestCheck:
+    def test_verifies_what_was_built_elsewhere(self, with_int8: Path) -> None:
+        """An unverified artifact that passes is verified from then on, with its numbers and the machine's name."""
+        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], state="unverified"))
+
+        report = check_bundle(with_int8, "cpu")
+
+        assert [item.newly_verified for item in report.artifacts] == [False, True]
+        after = artifacts_of(Bundle.open(with_int8))[1]
+        assert after.state == "verified" and after.cosine is not None and 0 < after.cosine.largest < 1e-2
+        assert after.verified_on is not None and after.verified_on.startswith("CPUExecutionProvider")
+        assert not any(item.newly_verified for item in check_bundle(with_int8, "cpu").artifacts)
+
+    def test_departure_of_one_artifact_fails_the_bundle(self, with_int8: Path) -> None:
+        """ParityError names it, and an unverified one stays unverified."""
+        made = artifacts_of(Bundle.open(with_int8))[1]
+        update_sidecar(with_int8, replace(made, state="unverified", max_departure=1e-12))
+
+        with pytest.raises(ParityError, match="onnxruntime-int8 does not return PyTorch's numbers"):
+            check_bundle(with_int8, "cpu")
+        assert artifacts_of(Bundle.open(with_int8))[1].state == "unverified"
+        assert check_bundle(with_int8, "cpu", precision="fp32").artifacts[0].artifact == "onnxruntime-fp32"
+
+
+def test_accuracy_gate_says_what_is_lost() -> None:
+    """AccuracyError (6) with both numbers and the interval; NaN fails; a gain passes."""
+    gate = AccuracyGate("rgbnt201", 10, 20, 0.80, 0.78, 0.02, 0.01, 0.03, 0.01)
+
+    with pytest.raises(AccuracyError, match=r"loses 2\.00 points of mAP .* 78\.00 % instead of 80\.00 %"):
+        require_accuracy(gate, "openvino-int8")
+    with pytest.raises(AccuracyError):
+        require_accuracy(replace(gate, drop=float("nan")), "openvino-int8")
+    require_accuracy(replace(gate, drop=-0.02), "openvino-int8")
+    assert AccuracyError.exit_code == 6
+
+
+def test_race_times_each_in_its_own_process(with_int8: Path) -> None:
+    """Positive milliseconds for every artifact that was given."""
+    found = race(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2)
+
+    assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_base_artifact_is_the_exported_model(bundle: Path) -> None:
+    """It has no file of its own, and its limit is that of the parity run."""
+    base = base_artifact(Bundle.open(bundle))
+
+    assert (base.stem, base.file, base.max_departure) == ("onnxruntime-fp32", MODEL, 1e-8)
+    assert module.is_artifact_file("openvino-int8.onnx") and not module.is_artifact_file(MODEL)
