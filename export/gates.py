@@ -1,4 +1,4 @@
-"""The gates of a built artifact: its departure from PyTorch, its mAP, its speed. It runs where it was built, if it can."""
+"""The gates of a built artifact, run where it was built if it can run there: departure, mAP, speed."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, track: Track)
     gate = SpeedGate(1, times[made.stem], best, times[best], forced=options.force)
     if gate.ratio <= 1 and not options.force:
         raise AccuracyError(
-            f"{made.stem} takes {gate.milliseconds:.1f} ms, {best} {gate.other_milliseconds:.1f} ms: int8 loses accuracy "
-            "and gains nothing here. Use the higher precision, or keep it with --force."
+            f"{made.stem} takes {gate.milliseconds:.1f} ms, {best} {gate.other_milliseconds:.1f} ms: int8 loses "
+            "accuracy and gains nothing here. Use the higher precision, or keep it with --force."
         )
     return gate
 

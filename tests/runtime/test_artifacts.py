@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -161,10 +162,8 @@ class TestAdd:
             real(source, target)  # type: ignore[arg-type]
 
         monkeypatch.setattr(os, "replace", killed)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             add_artifact(with_int8, made, {made.file: tmp_path / "new.onnx"})
-        except KeyboardInterrupt:
-            pass
         monkeypatch.undo()
 
         bundle = Bundle.open(with_int8)
