@@ -25,21 +25,20 @@ ONNXRUNTIME, OPENVINO, TENSORRT = "onnxruntime", "openvino", "tensorrt"
 
 @dataclass(frozen=True)
 class Layout:
-    """What a runtime's fusions want.
+    """What a runtime's fusions want. `convolutions`: whether it computes them in int8 when only the input is quantised.
 
-    Attributes:
-        unsigned: activations are uint8 around 128 instead of int8 around 0; the same grid.
-        convolutions: quantise them too.
+    int8 activations around 0 suit all: ONNX Runtime makes uint8 around 128 of them itself where the processor likes
+    that better, OpenVINO is as fast either way, and TensorRT takes nothing else.
     """
 
-    unsigned: bool
     convolutions: bool
 
 
 LAYOUTS = {
-    ONNXRUNTIME: Layout(unsigned=False, convolutions=True),
-    OPENVINO: Layout(unsigned=False, convolutions=True),
-    TENSORRT: Layout(unsigned=False, convolutions=True),
+    # its int8 convolution wants a quantised output as well; without one it computes in float32 on rounded values
+    ONNXRUNTIME: Layout(convolutions=False),
+    OPENVINO: Layout(convolutions=True),
+    TENSORRT: Layout(convolutions=True),
 }
 
 #: The first opset whose QuantizeLinear takes float16.
@@ -55,22 +54,21 @@ def quantized(
         model: float32 or float16 export.
         table: its scales.
         layout: one of LAYOUTS.
-        modules: names of the layers; None = all that `points` finds.
+        modules: names of the layers; None = all that `points` finds. Those that the layout leaves alone stay as they
+            are: `int8_points` says which do not.
 
     Raises:
         InputError: an unknown layout or module.
         ArtifactError: the table is of another model, or the model cannot be quantised.
     """
-    if layout not in LAYOUTS:
-        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}.")
     _check_opset(model)
     found = points(model)
-    chosen = _chosen(found, modules, LAYOUTS[layout])
+    chosen = int8_points(found, layout, modules)
     changed = folded(model, found, table, {point.module for point in chosen})
     result = onnx.ModelProto()
     _copy_fields(model, result, {"graph"})
     _copy_fields(model.graph, result.graph, {"node", "initializer"})
-    writer = _Writer(model, result.graph, table, LAYOUTS[layout].unsigned, changed)
+    writer = _Writer(model, result.graph, table, changed)
     writer.write(chosen)
     onnx.checker.check_model(result)
     return result
@@ -84,19 +82,22 @@ def _check_opset(model: onnx.ModelProto) -> None:
         )
 
 
-def _chosen(found: tuple[Point, ...], modules: Collection[str] | None, layout: Layout) -> tuple[Point, ...]:
-    if modules is not None:
-        unknown = sorted(set(modules) - {point.module for point in found})
-        if unknown:
-            raise InputError(
-                f"These layers are not in the model, or never compute in int8: {', '.join(unknown[:10])}. "
-                f"There are {len(found)} that may, such as {found[0].module}."
-            )
-    return tuple(
-        point
-        for point in found
-        if (modules is None or point.module in modules) and (layout.convolutions or point.kind != CONV)
-    )
+def int8_points(found: tuple[Point, ...], layout: str, modules: Collection[str] | None = None) -> tuple[Point, ...]:
+    """Which of the points compute in int8 in a layout, where `modules` (None = all) were asked for.
+
+    Raises:
+        InputError: an unknown layout or module.
+    """
+    if layout not in LAYOUTS:
+        raise InputError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}.")
+    unknown = sorted(set(modules or ()) - {point.module for point in found})
+    if unknown:
+        raise InputError(
+            f"These layers are not in the model, or never compute in int8: {', '.join(unknown[:10])}. "
+            f"There are {len(found)} that may, such as {found[0].module}."
+        )
+    fit = [point for point in found if LAYOUTS[layout].convolutions or point.kind != CONV]
+    return tuple(point for point in fit if modules is None or point.module in modules)
 
 
 def _copy_fields(source: Any, target: Any, left_out: set[str]) -> None:
@@ -120,11 +121,9 @@ class _Writer:
         model: onnx.ModelProto,
         graph: onnx.GraphProto,
         table: ScaleTable,
-        unsigned: bool,
         changed: dict[str, np.ndarray],
     ) -> None:
         self.source, self.graph, self.table, self.changed = model.graph, graph, table, changed
-        self.zero: np.generic = np.uint8(128) if unsigned else np.int8(0)
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
 
     def write(self, chosen: tuple[Point, ...]) -> None:
@@ -152,7 +151,7 @@ class _Writer:
         scale = stored_scale(np.array(self.table.of(point.module).scale), dtype)
         base = f"{point.input}/int8"
         self._add(f"{base}/scale", scale)
-        self._add(f"{base}/zero", np.array(self.zero))
+        self._add(f"{base}/zero", np.array(np.int8(0)))
         rest = [f"{base}/scale", f"{base}/zero"]
         self._node("QuantizeLinear", [point.input, *rest], base)
         self._node("DequantizeLinear", [base, *rest], f"{base}/value")
