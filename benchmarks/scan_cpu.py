@@ -40,6 +40,22 @@ def loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, d
     return torch.stack(outputs, 1) + D * u
 
 
+def indexed_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
+    """The same with each token indexed, as published reference scans are written.
+
+    In the backward pass each slice's gradient is as large as the whole: `loop` is what one makes of it.
+    """
+    step = torch.nn.functional.softplus(delta + delta_bias)
+    decay = torch.exp(step.unsqueeze(-1) * A)
+    added = (step * u).unsqueeze(-1) * B
+    h = added.new_zeros(decay[:, 0].shape)
+    outputs = []
+    for t in range(u.shape[1]):
+        h = decay[:, t] * h + added[:, t]
+        outputs.append((h @ C[:, t].transpose(1, 2)).squeeze(-1))
+    return torch.stack(outputs, 1) + D * u
+
+
 def inputs(batch: int, length: int, channels: int, state: int) -> Inputs:
     """Inputs as in a Mamba block at its start, one group: A from -1 to -state, steps from 0.001 to 0.1.
 

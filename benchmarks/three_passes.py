@@ -5,6 +5,8 @@ It runs on the parameters of a MambaPro and returns what that returns. `train_st
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from mambapro.runtime.modalities import MODALITIES
@@ -14,16 +16,21 @@ from mambapro.train.models.mamba import StateSpace
 from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.prompt import SynergisticResidualPrompt
 from mambapro.train.models.vit import Attention, Embedding, Layer
-from scan_cpu import loop
+from scan_cpu import indexed_loop, loop
 from torch import Tensor, nn
+
+Recurrence = Callable[..., Tensor]
+
+#: The scan in eager PyTorch: "indexed" is how reference scans are written, "unbind" keeps the slices' gradients small.
+RECURRENCES = {"unbind": loop, "indexed": indexed_loop}
 
 
 class ThreePasses(nn.Module):
     """A published MambaPro in training mode, one modality after the other."""
 
-    def __init__(self, model: MambaPro) -> None:
+    def __init__(self, model: MambaPro, recurrence: str = "unbind") -> None:
         super().__init__()
-        self.model = model
+        self.model, self.recurrence = model, RECURRENCES[recurrence]
 
     def forward(self, images: Tensor, cameras: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
         """Images (B, 3, 3, H, W) and cameras (B,) -> (score, feature) pairs."""
@@ -46,7 +53,7 @@ class ThreePasses(nn.Module):
         joint = model.concat_head(torch.cat(classes, -1))
         patches = [x[:, 1:] for x in tokens]
         for half in model.aggregation.halves:
-            patches = aggregate(half, patches)
+            patches = aggregate(half, patches, self.recurrence)
         pairs = [torch.cat((x, y.mean(1)), -1) for x, y in zip(classes, patches, strict=True)]
         feature = torch.cat([model.aggregation.reduction[m](x) for m, x in zip(MODALITIES, pairs, strict=True)], -1)
         return (*([joint] if model.config.direct else each), model.fused_head(feature))
@@ -87,22 +94,22 @@ def bottleneck(module: Bottleneck, x: Tensor) -> Tensor:
     return module.outer(hidden * torch.sigmoid(1.702 * hidden))
 
 
-def aggregate(half: ModalityScan, patches: list[Tensor]) -> list[Tensor]:
+def aggregate(half: ModalityScan, patches: list[Tensor], recurrence: Recurrence) -> list[Tensor]:
     """One half of a block; (B, L, dim) for each modality."""
     pairs = [half.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, patches, strict=True)]
     inputs = [half.conv[m](x) for m, (x, _) in zip(MODALITIES, pairs, strict=True)]
     spaces = half.scans.spaces
     if len(spaces) == 3:
-        scanned = [scan(space, x) for space, x in zip(spaces, inputs, strict=True)]
+        scanned = [scan(space, x, recurrence) for space, x in zip(spaces, inputs, strict=True)]
     else:
-        scanned = list(scan(spaces[0], torch.cat(inputs, 1)).chunk(3, 1))
+        scanned = list(scan(spaces[0], torch.cat(inputs, 1), recurrence).chunk(3, 1))
     gates = [F.silu(gate) for _, gate in pairs]
     return [x + half.out_proj(y * gate) for x, y, gate in zip(patches, scanned, gates, strict=True)]
 
 
-def scan(space: StateSpace, x: Tensor) -> Tensor:
+def scan(space: StateSpace, x: Tensor, recurrence: Recurrence) -> Tensor:
     """(B, L, channels) -> the same; the recurrence in float32, as the released model's."""
     step, b, c = (part.float() for part in space.project(x))
     with torch.autocast(x.device.type, enabled=False):
-        y = loop(x.float(), step, space.decay(), b.unsqueeze(2), c.unsqueeze(2), space.D, space.dt_proj.bias)
+        y = recurrence(x.float(), step, space.decay(), b.unsqueeze(2), c.unsqueeze(2), space.D, space.dt_proj.bias)
     return space.out_norm(y.to(x.dtype))

@@ -1,6 +1,6 @@
 """A full-size training step on a CPU: ours beside three passes with the scan as a loop in eager PyTorch.
 
-    python benchmarks/train_step.py [--batch 16] [--rounds 5] [--precision bfloat16] [--threads 2] [--json FILE]
+    python benchmarks/train_step.py [--batch 16] [--rounds 5] [--precision bfloat16] [--scan unbind] [--json FILE]
 
 One process, the two in turn, medians; memory from a process for each. Same parameters, losses and optimiser; random
 images. First both are held to the same loss and gradient. Run it on a quiet machine.
@@ -28,7 +28,7 @@ from mambapro.train.losses import pair_losses
 from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.sizes import build_model
 from mambapro.train.optimizer import build_optimizer, freeze_pretrained
-from three_passes import ThreePasses
+from three_passes import RECURRENCES, ThreePasses
 from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -65,14 +65,14 @@ class Candidate:
 class Bench:
     """A model, a batch, and the candidates that train the one on the other."""
 
-    def __init__(self, batch: int, size: str = "vit_b16") -> None:
+    def __init__(self, batch: int, size: str = "vit_b16", scan: str = "unbind") -> None:
         torch.manual_seed(0)
         self.model: MambaPro = build_model(size, image_size=(256, 128), cameras=4, identities=171)
         freeze_pretrained(self.model)
         self.model.train()
         self.optimizer = build_optimizer(self.model.named_parameters(), base=3.5e-4)
         self.all_images = torch.randn(batch, 3, 3, 256, 128)
-        self.candidates = {name: Candidate(ThreePasses(self.model)) for name in NAMES}
+        self.candidates = {name: Candidate(ThreePasses(self.model, scan)) for name in NAMES}
         self.marks: list[float] = []
         self.use("float32", batch)
 
@@ -159,7 +159,7 @@ def agreement(bench: Bench) -> dict[str, float]:
 def child_memory(options: argparse.Namespace, name: str) -> float:
     """Peak MiB of a process that takes two steps one way."""
     command = [sys.executable, __file__, "--batch", options.batch, "--precision", options.precision]
-    command += ["--threads", options.threads, "--size", options.size, "--only", name]
+    command += ["--threads", options.threads, "--size", options.size, "--scan", options.scan, "--only", name]
     done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     return float(done.stdout)
 
@@ -171,13 +171,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=LIMITS, default="bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", default="vit_b16", help="a size of `mambapro train`")
+    parser.add_argument("--scan", choices=RECURRENCES, default="unbind", help="how the other scans; indexed takes long")
     parser.add_argument("--only", choices=NAMES, help="two steps of one, prints its peak memory in MiB")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # first: a process starts with the peak of the one that started it
     memory = {} if options.only else {name: child_memory(options, name) for name in NAMES}
-    bench = Bench(options.batch, options.size)
+    bench = Bench(options.batch, options.size, options.scan)
     if options.only:
         bench.use(options.precision, options.batch)
         for _ in range(2):
@@ -205,7 +206,10 @@ def report(
     rates = {name: options.batch / values["step"] for name, values in seconds.items()}
     steps = [[sum(parts) for parts in candidate.rounds] for candidate in bench.candidates.values()]
     ratios = sorted(theirs / ours for theirs, ours in zip(*steps, strict=True))
-    setting = f"{options.size}, batch {options.batch}, {options.precision}, {options.threads} threads"
+    setting = (
+        f"{options.size}, batch {options.batch}, {options.precision}, {options.threads} threads"
+    setting += f", scan {options.scan}"
+    )
     click.echo(f"{setting}, {torch.backends.cpu.get_cpu_capability()}, medians of {options.rounds} rounds")
     click.echo(f"{'':30}{NAMES[0]:>14}{NAMES[1]:>14}")
     for part in (*PARTS, "step", "processor"):
