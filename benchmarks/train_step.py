@@ -206,10 +206,8 @@ def report(
     rates = {name: options.batch / values["step"] for name, values in seconds.items()}
     steps = [[sum(parts) for parts in candidate.rounds] for candidate in bench.candidates.values()]
     ratios = sorted(theirs / ours for theirs, ours in zip(*steps, strict=True))
-    setting = (
-        f"{options.size}, batch {options.batch}, {options.precision}, {options.threads} threads"
-    setting += f", scan {options.scan}"
-    )
+    threads = f"{options.threads} threads, scan {options.scan}"
+    setting = f"{options.size}, batch {options.batch}, {options.precision}, {threads}"
     click.echo(f"{setting}, {torch.backends.cpu.get_cpu_capability()}, medians of {options.rounds} rounds")
     click.echo(f"{'':30}{NAMES[0]:>14}{NAMES[1]:>14}")
     for part in (*PARTS, "step", "processor"):
