@@ -1,0 +1,152 @@
+"""One layer or group at a time in int8, all others as they are: the ranking by what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...runtime.data.sample import Sample
+from ...runtime.progress import Track, silent
+from ...runtime.strict_json import encode
+from .chain import Chain, Values
+from .groups import grouped
+from .score import Judge, Loss
+from .state import State
+from .text import in_points, table
+
+#: Samples that go through a segment at once.
+BATCH = 8
+#: Rows that the printed table shows.
+_SHOWN = 15
+
+_MEASURED = "layers"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What sensitivity is measured on.
+
+    Attributes:
+        feeds: the graph's inputs by name, each of N samples.
+        samples: N; their identities, cameras and scenes.
+        junk: the benchmark's rule, "camera" or "scene"; None for a plain folder.
+        sha256: of the list of images.
+    """
+
+    feeds: Mapping[str, np.ndarray]
+    samples: Sequence[Sample]
+    junk: str | None
+    sha256: str
+
+    def __post_init__(self) -> None:
+        wrong = {name: len(value) for name, value in self.feeds.items() if len(value) != len(self.samples)}
+        if wrong or not self.samples:
+            raise InputError(f"There are {len(self.samples)} samples, and inputs of other lengths: {wrong}.")
+
+    def batches(self) -> list[Values]:
+        """The inputs, BATCH samples at a time."""
+        starts = range(0, len(self.samples), BATCH)
+        return [{name: value[start : start + BATCH] for name, value in self.feeds.items()} for start in starts]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A layer or group: its modules, what it costs alone in int8, and its multiplications per sample."""
+
+    name: str
+    modules: tuple[str, ...]
+    loss: Loss
+    work: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All groups, the most expensive first: by mean 1 - cosine, then by name.
+
+    The mean is what ranks, since it is the same for other images: the largest is one sample's, and a mAP of a few
+    hundred queries moves in steps.
+
+    Attributes:
+        entries: ranked.
+        grouping: "layer", "block" or "kind".
+        samples: that were measured on.
+        queries: of them that count for mAP, under the rule `junk`.
+        map: of the float model; None where no identity has two images.
+        key: hashes and options that the numbers depend on.
+    """
+
+    entries: tuple[Sensitivity, ...]
+    grouping: str
+    samples: int
+    queries: int
+    junk: str
+    map: float | None
+    key: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dict(encode(self))
+
+    def __str__(self) -> str:
+        rows = [("", self.grouping, "mean 1-cos", "+-", "largest", "mAP drop", "share of work")]
+        total = sum(entry.work for entry in self.entries) or 1
+        for number, entry in enumerate(self.entries[:_SHOWN], start=1):
+            loss = entry.loss
+            numbers = (f"{loss.mean:.2e}", f"{loss.error:.0e}", f"{loss.largest:.2e}", in_points(loss.map_drop))
+            rows.append((str(number), entry.name, *numbers, f"{100 * entry.work / total:.1f} %"))
+        rest = len(self.entries) - _SHOWN
+        lines = [
+            f"{len(self.entries)} x {self.grouping}, one at a time in int8, on {self.samples} samples",
+            table(rows),
+        ]
+        return "\n".join([*lines, *([f"... and {rest} that cost less"] if rest > 0 else [])])
+
+
+def rank(chain: Chain, material: Material, grouping: str, state: State, track: Track = silent) -> tuple[Ranking, Judge]:
+    """Measure every group; what `state` holds already is not measured again.
+
+    Raises:
+        InputError: an unknown grouping.
+        ArtifactError: embeddings that are not finite, or a state that is damaged.
+    """
+    groups = grouped([point.module for point in chain.points], grouping)
+    values = material.batches()
+    judge = Judge(chain.finish(0, values, {}), material.samples, material.junk)
+    work = chain.work({name: value[:1] for name, value in material.feeds.items()})
+    losses = _losses(chain, values, groups, judge, state, track)
+    entries = [
+        Sensitivity(name, modules, losses[name], sum(work[m] for m in modules)) for name, modules in groups.items()
+    ]
+    entries.sort(key=lambda entry: (-entry.loss.mean, entry.name))
+    ranking = Ranking(
+        tuple(entries), grouping, len(material.samples), judge.queries, judge.junk, judge.map, dict(state.key)
+    )
+    return ranking, judge
+
+
+def _losses(
+    chain: Chain,
+    values: list[Values],
+    groups: Mapping[str, tuple[str, ...]],
+    judge: Judge,
+    state: State,
+    track: Track,
+) -> dict[str, Loss]:
+    """By group, in the order of the graph: what comes before a group is computed once for all that begin there."""
+    first = {name: min(chain.place[module] for module in modules) for name, modules in groups.items()}
+    found: dict[str, Loss] = {}
+    reached = 0
+    for name in track(sorted(groups, key=lambda name: first[name]), "Measuring layers in int8", len(groups)):
+        known = state.get(_MEASURED, name, Loss)
+        if known is None:
+            while reached < first[name]:
+                values = chain.step(reached, values)
+                reached += 1
+            known = judge.loss(chain.finish(reached, values, chain.in_int8(groups[name])), f"{name} in int8")
+            state.put(_MEASURED, name, known)
+        found[name] = known
+    return found
