@@ -1,0 +1,86 @@
+"""ONNX file to TensorRT network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ExportError
+from .job import Job
+from .plugin import ChosenPlugin
+from .versions import Generation
+
+#: Layers that round what they compute; all others move numbers or deal with shapes.
+_COMPUTING = (
+    "ACTIVATION",
+    "CONVOLUTION",
+    "ELEMENTWISE",
+    "MATRIX_MULTIPLY",
+    "NORMALIZATION",
+    "REDUCE",
+    "SOFTMAX",
+    "UNARY",
+)
+
+
+def parsed_network(trt: Any, builder: Any, logger: Any, job: Job, generation: Generation, plugin: ChosenPlugin) -> Any:
+    """The network of a job's file, each of its scans as the plugin if there is one.
+
+    Raises:
+        ExportError: the parser refuses the file, or did not take the plugin.
+    """
+    flags = generation.network_flags(trt)
+    if plugin.front == "aot" and hasattr(trt.NetworkDefinitionCreationFlag, "PREFER_AOT_PYTHON_PLUGINS"):
+        flags |= 1 << int(trt.NetworkDefinitionCreationFlag.PREFER_AOT_PYTHON_PLUGINS)
+    network = builder.create_network(flags)
+    parser = trt.OnnxParser(network, logger)
+    if generation.hides_plugins and plugin.kind != "none":
+        parsed = parser.parse(_without_functions(job.onnx), job.onnx)
+    else:
+        parsed = parser.parse_from_file(job.onnx)
+    if not parsed:
+        said = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {job.onnx}: {said or 'it does not say why'}.")
+    found, wanted = plugin_layers(trt, network), 0 if plugin.kind == "none" else job.scans
+    if found != wanted:
+        raise ExportError(
+            f"{trt.__name__} {trt.__version__} made {found} plugin layers of {job.scans} scans, not {wanted}. "
+            "Say --plugin none to build the slow ONNX function on purpose."
+        )
+    # a network lives in memory of its parser
+    return network, parser
+
+
+def plugin_layers(trt: Any, network: Any) -> int:
+    """Layers of the network that are plugins."""
+    kind = trt.LayerType.PLUGIN_V3
+    return sum(network.get_layer(i).type == kind for i in range(network.num_layers))
+
+
+def _without_functions(path: str) -> bytes:
+    import onnx
+
+    model = onnx.load(path)
+    del model.functions[:]
+    return model.SerializeToString()
+
+
+def set_weak_types(trt: Any, network: Any, config: Any) -> None:
+    """Turn the types that the file has into flags and constraints, for a TensorRT whose types are weak.
+
+    It may then compute any layer in any of the types, so the float32 islands are held by constraints.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    kinds = {layer.get_output(i).dtype for layer in layers for i in range(layer.num_outputs)}
+    low = [name for kind, name in (("HALF", "FP16"), ("BF16", "BF16")) if getattr(trt.DataType, kind) in kinds]
+    dequantized = {layer.get_output(0).name for layer in layers if layer.type == trt.LayerType.DEQUANTIZE}
+    for name in [*low, *(["INT8"] if dequantized else [])]:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    if not low:
+        return
+    config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+    computing = {getattr(trt.LayerType, name) for name in _COMPUTING}
+    for layer in layers:
+        read = {tensor.name for i in range(layer.num_inputs) if (tensor := layer.get_input(i)) is not None}
+        if layer.type in computing and layer.get_output(0).dtype == trt.DataType.FLOAT and not read & dequantized:
+            layer.precision = trt.DataType.FLOAT
+            layer.set_output_type(0, trt.DataType.FLOAT)

@@ -1,0 +1,66 @@
+"""Which form of the scan's plugin an engine gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import SetupError
+from ...plugins.selective_scan import tensorrt_aot, tensorrt_fronts, tensorrt_library, tensorrt_python
+from .job import Job, Tell
+from .library_gpus import require_gpus
+
+
+@dataclass(frozen=True)
+class ChosenPlugin:
+    """The form: `kind` as the sidecar has it, the front that was registered, and its library where it has one."""
+
+    kind: str
+    front: str | None = None
+    library: Path | None = None
+
+    @property
+    def serialized(self) -> list[str]:
+        """Libraries to put into the engine."""
+        return [str(self.library)] if self.kind == "embedded" and self.library is not None else []
+
+
+def register_plugin(trt: Any, job: Job, capabilities: tuple[str, ...], tell: Tell) -> ChosenPlugin:
+    """Choose the form that a job asks for and register it; nothing is registered for "none".
+
+    Raises:
+        SetupError: it cannot be had here, or the library is for another TensorRT or GPU.
+    """
+    if job.plugin == "none" or not job.scans:
+        return ChosenPlugin("none")
+    chosen = _chosen(trt, job)
+    if chosen.library is not None:
+        tensorrt_library.check_headers(trt, tensorrt_library.library_version(chosen.library))
+        require_gpus(chosen.library, capabilities)
+        tensorrt_library.register(trt, chosen.library)
+    else:
+        assert chosen.front is not None
+        tensorrt_fronts.register(trt, chosen.front)
+    if chosen.front == tensorrt_python.FRONT:
+        text = "the engine gets its scan from the Python plugin: it runs where mambapro registers that, in Python"
+        tell("log", ["WARNING", f"{text}, and not in trtexec, Triton or C++"])
+    return chosen
+
+
+def _chosen(trt: Any, job: Job) -> ChosenPlugin:
+    kind = "beside" if job.plugin == "beside" else "embedded"
+    if job.plugin_library is not None:
+        return ChosenPlugin(kind, tensorrt_library.FRONT, Path(job.plugin_library))
+    reasons = tensorrt_fronts.unavailable(trt)
+    if reasons[tensorrt_library.FRONT] is None:
+        return ChosenPlugin(kind, tensorrt_library.FRONT, tensorrt_library.build())
+    if kind == "embedded" and reasons[tensorrt_aot.FRONT] is None:
+        return ChosenPlugin(kind, tensorrt_aot.FRONT)
+    if job.plugin == "embed":
+        told = "; ".join(f"{name}: {reasons[name]}" for name in (tensorrt_library.FRONT, tensorrt_aot.FRONT))
+        raise SetupError(
+            f"The scan's kernel cannot be put into the engine here ({told}). Give a --plugin-library built elsewhere "
+            "(mambapro plugins build tensorrt), or choose --plugin beside (runs from Python) or none (slow)."
+        )
+    return ChosenPlugin("beside", tensorrt_python.FRONT)

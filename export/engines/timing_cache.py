@@ -1,0 +1,57 @@
+"""TensorRT's timings of its own kernels, kept from build to build: one file for each GPU and version.
+
+Several builds may use one file at once: each reads it when it starts, and when it ends adds what it found to what the
+file holds by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ...plugins.compile import cache_folder
+from ...runtime.files import make_folder, write_atomically
+
+log = logging.getLogger("mambapro")
+
+
+def cache_file(folder: Path | None, version: str, gpu: str, capability: str) -> Path:
+    """Where the timings of a GPU under a version of TensorRT are."""
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-{version}-{gpu}-{capability}").strip("-").lower()
+    return (folder or cache_folder() / "timing") / f"{name}.cache"
+
+
+def load(config: Any, file: Path) -> None:
+    """Give a builder configuration the timings of `file`; an empty cache where there are none, or none of use."""
+    stored = file.read_bytes() if file.is_file() else b""
+    cache = config.create_timing_cache(stored)
+    if cache is None or not config.set_timing_cache(cache, False):
+        log.warning("%s is no timing cache of this TensorRT and GPU; it starts anew", file)
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def store(config: Any, file: Path) -> None:
+    """Add the timings of a build to `file`."""
+    make_folder(file.parent)
+    with _locked(file.with_suffix(".lock")):
+        own = config.get_timing_cache()
+        if file.is_file() and (other := config.create_timing_cache(file.read_bytes())) is not None:
+            # timings of another GPU or version are left out
+            own.combine(other, False)
+        content = bytes(own.serialize())
+        write_atomically(file, lambda path: path.write_bytes(content))
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold a lock of all processes on the machine. Where there is none (Windows) the last one to write wins."""
+    with file.open("w") as lock:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
+        yield
