@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import onnx
 
 from ..errors import InputError, SetupError
+from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
 from ..runtime.files import json_text, require_free, staged_folder
 from ..runtime.metadata import EMBEDDING, BundleMetadata
 from ..runtime.progress import Track, silent
 from ..train.models.mambapro import MambaPro
+from .build_options import BuildReport
 from .describe import describe, stamp
 from .inference import inference_model
 from .onnx_graph import input_names, onnx_from_model, save_onnx
@@ -36,20 +39,28 @@ GOLDEN_COMPLETE, GOLDEN_INCOMPLETE = 8, 1
 
 @dataclass(frozen=True)
 class ExportReport:
-    """A finished export: the bundle's folder, the plan it followed, the parity it showed, its size in bytes."""
+    """A finished export: the bundle's folder, the plan it followed, the parity it showed, its size in bytes, and the
+    artifacts that were built from it."""
 
     bundle: Path
     plan: ExportPlan
     parity: ParityReport
     size: int
+    built: tuple[BuildReport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
-        parity = self.parity.to_json()
-        return {"bundle": str(self.bundle), "bytes": self.size, "plan": self.plan.to_json(), "parity": parity}
+        values = {"bundle": str(self.bundle), "bytes": self.size, "plan": self.plan.to_json()}
+        artifacts = [report.artifact.to_json() for report in self.built]
+        return {**values, "parity": self.parity.to_json(), "artifacts": artifacts}
 
     def __str__(self) -> str:
-        return f"{self.parity}\nwrote {self.bundle} ({self.size / 1e6:.1f} MB)"
+        built = "".join(f"\n{report}" for report in self.built)
+        return f"{self.parity}{built}\nwrote {self.bundle} ({self.size / 1e6:.1f} MB)"
+
+
+#: Builds artifacts of the bundle that was just exported.
+Finish = Callable[[Path], Sequence[BuildReport]]
 
 
 def plan_export(options: ExportOptions) -> ExportPlan:
@@ -78,10 +89,10 @@ def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
     )
 
 
-def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport:
+def export_bundle(options: ExportOptions, track: Track = silent, finish: Finish | None = None) -> ExportReport:
     """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle.
 
-    On any error, Ctrl-C included, nothing is left behind.
+    On any error, Ctrl-C included, nothing is left behind. What `finish` raises is an error of the export.
 
     Raises:
         InputError: the output exists, or options that do not fit the checkpoint.
@@ -109,8 +120,9 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
         (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
         (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
         write_sums(stage)
+        built = [replace(made, bundle=options.bundle) for made in finish(stage)] if finish is not None else []
     size = sum(file.stat().st_size for file in options.bundle.iterdir())
-    return ExportReport(options.bundle, plan, report, size)
+    return ExportReport(options.bundle, plan, report, size, tuple(built))
 
 
 def _write_graph(model: MambaPro, options: ExportOptions, metadata: BundleMetadata, path: Path) -> None:
@@ -122,7 +134,8 @@ def _write_graph(model: MambaPro, options: ExportOptions, metadata: BundleMetada
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder is a bundle and nothing else, so that --overwrite may replace it."""
-    return {path.name for path in folder.iterdir()} <= set(REQUIRED) and (folder / METADATA).is_file()
+    foreign = [path for path in folder.iterdir() if path.name not in REQUIRED and not is_artifact_file(path.name)]
+    return not foreign and (folder / METADATA).is_file()
 
 
 def _require_room(bundle: Path, plan: ExportPlan) -> None:

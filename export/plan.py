@@ -28,8 +28,9 @@ class ExportOptions:
 
     Attributes:
         checkpoint: the authors' `.pth`, or one of ours.
-        precision: "fp32" or "fp16".
-        output: the bundle's folder; None is `<checkpoint>-<precision>.mambapro` beside the checkpoint.
+        precision: of the exported model, "fp32" or "fp16".
+        label: what the default output is named after; None is the precision.
+        output: the bundle's folder; None is `<checkpoint>-<label>.mambapro` beside the checkpoint.
         image_size: (height, width); the authors' files need it, or `dataset`.
         dataset: benchmark the model was trained on; gives the image size and the manner of drawn parity images.
         data: root folder of `dataset` for the parity run; None draws images.
@@ -41,6 +42,7 @@ class ExportOptions:
 
     checkpoint: Path
     precision: str = "fp32"
+    label: str | None = None
     output: Path | None = None
     image_size: tuple[int, int] | None = None
     dataset: str | None = None
@@ -63,7 +65,9 @@ class ExportOptions:
     @property
     def bundle(self) -> Path:
         """The folder that will be written."""
-        return self.output or self.checkpoint.with_name(f"{self.checkpoint.stem}-{self.precision}{SUFFIX}")
+        return self.output or self.checkpoint.with_name(
+            f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
+        )
 
     @property
     def max_departure(self) -> float:
