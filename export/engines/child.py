@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from ...plugins.selective_scan.tensorrt_fronts import import_module
 from . import timing_cache
 from .config import builder_config, cache_folder_of, capabilities_of
 from .job import Built, Job, Tell
+from .memory import peak_memory
 from .network import parsed_network, plugin_layers
 from .plugin import ChosenPlugin, register_plugin
 from .progress import Percent, monitor
@@ -58,7 +58,7 @@ def build(trt: Any, job: Job, tell: Tell) -> Built:
         front=plugin.front,
         plugin_library=_beside(plugin),
         seconds=seconds,
-        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory=peak_memory(),
     )
 
 

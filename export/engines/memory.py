@@ -7,10 +7,10 @@ from pathlib import Path
 from ...errors import SetupError
 
 #: Peak of TensorRT-RTX's builder over the size of the ONNX file, and beside it; `benchmarks/rtx_engines.py` tells.
-_TIMES, _BESIDE = 4.5, 400 << 20
+_TIMES, _BESIDE = 3.6, 400 << 20
 #: Below this share of what is usual a build cannot end well.
 _HOPELESS = 0.5
-_MEMINFO = Path("/proc/meminfo")
+_MEMINFO, _OWN = Path("/proc/meminfo"), Path("/proc/self/status")
 _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 
 
@@ -22,13 +22,27 @@ def usual_need(onnx_bytes: int) -> int:
 def free_memory() -> int | None:
     """Bytes that this process may still take, None where the system does not tell."""
     found = []
-    if _MEMINFO.is_file():
-        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines() if ":" in line)
-        if "MemAvailable" in lines:
-            found.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    if (available := _kibibytes(_MEMINFO, "MemAvailable")) is not None:
+        found.append(available)
     if _LIMIT.is_file() and (limit := _LIMIT.read_text().strip()).isdigit():
         found.append(int(limit) - int(_USED.read_text()))
     return min(found) if found else None
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process held; 0 where the system does not tell.
+
+    Not from getrusage: a new process starts there with what its parent held.
+    """
+    return _kibibytes(_OWN, "VmHWM") or 0
+
+
+def _kibibytes(file: Path, name: str) -> int | None:
+    """A line of a file of /proc such as `VmHWM:  1234 kB`, in bytes."""
+    if not file.is_file():
+        return None
+    lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
+    return int(lines[name].split()[0]) * 1024 if name in lines else None
 
 
 def require_memory(onnx_file: Path) -> None:

@@ -22,8 +22,10 @@ _COMPUTING = (
 )
 
 
-def parsed_network(trt: Any, builder: Any, logger: Any, job: Job, generation: Generation, plugin: ChosenPlugin) -> Any:
-    """The network of a job's file, each of its scans as the plugin if there is one.
+def parsed_network(
+    trt: Any, builder: Any, logger: Any, job: Job, generation: Generation, plugin: ChosenPlugin
+) -> tuple[Any, Any]:
+    """The network of a job's file, each of its scans as the plugin if there is one, and the parser that it lives by.
 
     Raises:
         ExportError: the parser refuses the file, or did not take the plugin.
@@ -46,7 +48,6 @@ def parsed_network(trt: Any, builder: Any, logger: Any, job: Job, generation: Ge
             f"{trt.__name__} {trt.__version__} made {found} plugin layers of {job.scans} scans, not {wanted}. "
             "Say --plugin none to build the slow ONNX function on purpose."
         )
-    # a network lives in memory of its parser
     return network, parser
 
 
