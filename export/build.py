@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,10 +18,11 @@ from ..runtime.bundle import MODEL, Bundle
 from ..runtime.files import sha256_of
 from ..runtime.metadata import UNVERIFIED
 from ..runtime.progress import Track, silent
-from ..runtime.sidecar import OPENVINO, Build, Sidecar, stem
+from ..runtime.sidecar import OPENVINO, Build, EngineNeeds, Sidecar, stem
 from .build_options import ENGINES, BuildOptions, BuildReport
 from .engines.build import build_engine
 from .engines.options import EngineOptions
+from .engines.report import EngineReport
 from .gates import gated
 from .onnx_graph import save_onnx
 from .parity import LIMITS
@@ -119,7 +121,9 @@ def _make(
     precision = options.precision
     assert precision is not None
     name = stem(options.target, precision)
-    file, modules, widened = bundle.file(MODEL), (), ()
+    file = bundle.file(MODEL)
+    modules: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
     hinted = options.target == OPENVINO and precision != "int8"
     if not hinted and base_artifact(bundle).precision != precision:
         file = work / f"{name}.onnx"
@@ -179,6 +183,16 @@ def _engine(source: Path, work: Path, made: Sidecar, options: EngineOptions, tra
         file=file.name,
         sha256=sha256_of(file),
         build=report.build,
-        engine=report.needs,
+        engine=_with_library(report, work, made.stem),
         profile=report.profile,
     )
+
+
+def _with_library(report: EngineReport, work: Path, name: str) -> EngineNeeds:
+    """What the engine needs; a plugin library that goes beside it gets the artifact's name."""
+    if report.plugin_library is None:
+        return report.needs
+    library = work / f"{name}.so"
+    shutil.copyfile(report.plugin_library, library)
+    plugin = replace(report.needs.plugin, file=library.name, sha256=sha256_of(library))
+    return replace(report.needs, plugin=plugin)
