@@ -12,10 +12,10 @@ from pathlib import Path
 import onnx
 
 from ..errors import InputError
-from ..runtime.accuracy import MAP_DROPS
 from ..runtime.artifacts import add_artifact, artifacts_of, base_artifact, scratch_copy, scratch_folder
 from ..runtime.bundle import MODEL, Bundle
 from ..runtime.files import sha256_of
+from ..runtime.limits import LIMITS, MAP_DROPS
 from ..runtime.metadata import UNVERIFIED
 from ..runtime.progress import Track, silent
 from ..runtime.sidecar import OPENVINO, Build, EngineNeeds, Sidecar, stem
@@ -24,8 +24,7 @@ from .engines.build import build_engine
 from .engines.options import EngineOptions
 from .engines.report import EngineReport
 from .gates import gated
-from .onnx_graph import save_onnx
-from .parity import LIMITS
+from .onnx_file import save_onnx
 from .typed import require_runs_on, typed
 
 log = logging.getLogger("mambapro")

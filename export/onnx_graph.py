@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import warnings
-from pathlib import Path
 
 import onnx
 import torch
@@ -28,8 +27,6 @@ log = logging.getLogger("mambapro")
 OPSET = 20
 IMAGES = ("rgb", "nir", "tir")
 CAMERA, MASK = "camera", "modality_mask"
-#: Protocol buffers end at 2 GiB.
-_LARGEST_FILE = 2**31 - 1
 
 
 def input_names(config: MambaProConfig) -> list[str]:
@@ -162,18 +159,6 @@ def _promises(config: MambaProConfig) -> dict[str, object]:
         "scans": sum(isinstance(module, ScanGroup) for module in running),
         "layer norms": sum(isinstance(module, LayerNorm) for module in running),
     }
-
-
-def save_onnx(model: onnx.ModelProto, path: Path) -> None:
-    """Write the model as one file.
-
-    Raises:
-        ExportError: it is larger than the 2 GiB a single ONNX file can hold.
-    """
-    size = model.ByteSize()
-    if size > _LARGEST_FILE:
-        raise ExportError(f"The model takes {size / 2**30:.1f} GiB; one ONNX file holds 2. Export it with --fp16.")
-    onnx.save_model(model, path)
 
 
 def with_stages(model: onnx.ModelProto, config: MambaProConfig) -> onnx.ModelProto:

@@ -15,8 +15,6 @@ from ..runtime.progress import Track, silent
 from .parity_images import ParityBatch
 from .trace import StageParity
 
-#: Largest 1 - cosine allowed. A wrong scan order costs only 1e-5, so the limits are tight.
-LIMITS = {"fp32": 1e-8, "fp16": 1e-4, "bf16": 1e-3, "int8": 1e-2}
 #: Places of the ranking that are compared.
 TOP = 10
 _BATCH = 8

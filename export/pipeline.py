@@ -24,7 +24,8 @@ from ..train.models.mambapro import MambaPro
 from .build_options import BuildReport
 from .describe import describe, stamp
 from .inference import inference_model
-from .onnx_graph import input_names, onnx_from_model, save_onnx
+from .onnx_file import save_onnx
+from .onnx_graph import input_names, onnx_from_model
 from .parity import ParityReport, compare, require_parity
 from .parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .plan import ExportOptions, ExportPlan, preprocessing_of

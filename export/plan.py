@@ -10,12 +10,12 @@ from typing import Any
 
 from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info
+from ..runtime.limits import LIMITS
 from ..runtime.preprocess import Preprocessing
 from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
 from .onnx_graph import OPSET, input_names
-from .parity import LIMITS
 from .precision import FP32_ISLANDS, precision_map
 
 #: Suffix of a bundle's folder.

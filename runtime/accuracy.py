@@ -11,9 +11,6 @@ from .metrics import RetrievalReport
 from .progress import Track, silent
 from .sidecar import AccuracyGate
 
-#: mAP that a precision may lose, in fractions.
-MAP_DROPS = {"fp32": 0.005, "fp16": 0.005, "bf16": 0.005, "int8": 0.01}
-
 
 def accuracy_gate(
     reference: Extractor, found: Extractor, benchmark: Benchmark, limit: float, track: Track = silent

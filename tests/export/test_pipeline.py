@@ -18,7 +18,7 @@ import onnx
 import pytest
 from mambapro.errors import InputError, ParityError, SetupError
 from mambapro.export import pipeline
-from mambapro.export.parity import LIMITS, ParityReport, SubsetParity, require_parity
+from mambapro.export.parity import ParityReport, SubsetParity, require_parity
 from mambapro.export.parity_images import batches_of_subsets, parity_images
 from mambapro.export.pipeline import export_bundle, plan_export
 from mambapro.export.plan import ExportOptions
@@ -26,6 +26,7 @@ from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.limits import LIMITS
 from mambapro.runtime.preprocess import Preprocessing
 from onnx import numpy_helper
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mambapro.export.onnx_graph import onnx_from_model, save_onnx
+from mambapro.export.onnx_file import save_onnx
+from mambapro.export.onnx_graph import onnx_from_model
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.train.models.weights import load_checkpoint
 from reference_model import CONFIGS, expected, images, manifest

@@ -53,7 +53,8 @@ def scans(
 @cache
 def model_files(checkpoint: Path) -> list[Path]:
     """The model of a checkpoint, float32 and float16, as the exporter writes it, in files beside the checkpoint."""
-    from mambapro.export.onnx_graph import onnx_from_model, save_onnx
+    from mambapro.export.onnx_file import save_onnx
+    from mambapro.export.onnx_graph import onnx_from_model
     from mambapro.train.models.weights import load_checkpoint
 
     paths = []

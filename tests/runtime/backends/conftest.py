@@ -11,7 +11,8 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_checkpoint, tmp_path_factory) -> Path:
     """The tiny model as float32 ONNX, exported once."""
-    from mambapro.export.onnx_graph import onnx_from_model, save_onnx
+    from mambapro.export.onnx_file import save_onnx
+    from mambapro.export.onnx_graph import onnx_from_model
     from mambapro.train.models.weights import load_checkpoint
 
     path = tmp_path_factory.mktemp("tiny-onnx") / "model.onnx"

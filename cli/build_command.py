@@ -1,0 +1,59 @@
+"""mambapro build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .build_options import build_options, calibration_values, engine_values, gate_values, require_together
+from .console import emit, needs, track
+from .options import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Runtime to build for.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Default: that of BUNDLE, with --calib int8.")
+@click.option("--data", type=PATH, help="Root folder of --dataset: the mAP of the artifact is gated on its test part.")
+@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data and --calib hold.")
+@click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default by precision.")
+@build_options
+@overwrite_option
+@json_option
+def build(
+    bundle: Path,
+    target: str,
+    precision: str | None,
+    data: Path | None,
+    dataset: str | None,
+    max_departure: float | None,
+    overwrite: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Build an artifact of BUNDLE for one runtime and precision, gate it, and add it to the bundle.
+
+    What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on the
+    machine that has one verifies it.
+    """
+    with needs("export"):
+        from ..export.build import build_artifact
+        from ..export.build_options import BuildOptions
+        from ..export.engines.options import EngineOptions
+    from .quantizing import Quantizer
+
+    require_together(data, dataset)
+    quantizer = Quantizer.of(bundle, dataset, **calibration_values(values))
+    options = BuildOptions(
+        target,
+        precision,
+        EngineOptions(**engine_values(values)),
+        max_departure=max_departure,
+        data=data or quantizer.benchmark_root,
+        dataset=dataset,
+        overwrite=overwrite,
+        **gate_values(values),
+    )
+    emit(build_artifact(bundle, options, quantizer.quantize, quantizer.range_check, track), as_json)
