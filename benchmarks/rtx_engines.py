@@ -22,7 +22,7 @@ from mambapro.errors import MambaProError
 from mambapro.export.engines.build import build_engine
 from mambapro.export.engines.options import PLUGINS, RTX, EngineOptions
 from mambapro.export.engines.report import EngineReport
-from mambapro.export.onnx_graph import save_onnx
+from mambapro.export.onnx_file import save_onnx
 from mambapro.export.typed import typed
 from mambapro.export.value_types import element_types
 from mambapro.runtime.sidecar import Profile
