@@ -30,6 +30,11 @@ _PATTERN = re.compile(r"[\w*#-]+(\.[\w*#-]+)*")
 _LARGEST_FILE = 1 << 20
 
 
+def _check_choice(name: str, choice: object) -> None:
+    if choice not in CHOICES:
+        raise InputError(f"{name} must be {' or '.join(CHOICES)}, not {choice!r}.")
+
+
 @dataclass(frozen=True)
 class Policy:
     """What computes in int8.
@@ -138,11 +143,6 @@ def matches(pattern: str, name: str) -> bool:
     """Whether a pattern names the module `name` or something above it."""
     parts = (re.escape(part) for part in pattern.split("*"))
     return re.fullmatch("[^.]*".join(parts) + r"(\..*)?", name) is not None
-
-
-def _check_choice(name: str, choice: object) -> None:
-    if choice not in CHOICES:
-        raise InputError(f"{name} must be {' or '.join(CHOICES)}, not {choice!r}.")
 
 
 def _nothing(pattern: str, names: list[str]) -> InputError:

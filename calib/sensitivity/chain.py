@@ -14,12 +14,11 @@ from typing import TypeVar
 import numpy as np
 import onnx
 
-from ...errors import ArtifactError
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ...runtime.latency import usable_cpus
 from ..points import Point, points
-from ..qdq import quantized
+from ..qdq import int8_points, quantized
 from ..table import ScaleTable
 from .segments import cut, extract
 
@@ -40,7 +39,7 @@ class Chain:
 
     Attributes:
         segments: in order.
-        points: what may be quantised and has a scale.
+        points: what computes in int8 in this layout.
         place: number of the segment that holds a module.
 
     Raises:
@@ -49,8 +48,7 @@ class Chain:
 
     def __init__(self, model: onnx.ModelProto, table: ScaleTable, layout: str, threads: int | None = None) -> None:
         self.segments = cut(model)
-        known = set(table.modules)
-        self.points: tuple[Point, ...] = tuple(point for point in points(model) if point.module in known)
+        self.points: tuple[Point, ...] = int8_points(points(model), layout)
         self._model, self._table, self._layout = model, table, layout
         self._threads = threads or usable_cpus()
         nodes = {node.name: i for i, node in enumerate(model.graph.node)}
@@ -58,8 +56,8 @@ class Chain:
             point.module: next(i for i, part in enumerate(self.segments) if nodes[point.node] < part.stop)
             for point in self.points
         }
-        if not self.points:
-            raise ArtifactError("The table of scales knows no layer of this model. Calibrate this one.")
+        for point in self.points:
+            table.of(point.module)
         self._float = [self._open(extract(model, segment)) for segment in self.segments]
         (self._result,) = (value.name for value in model.graph.output)
 

@@ -1,0 +1,241 @@
+"""Which layers to give back to floating point: accuracy lost against milliseconds, both measured.
+
+From all in int8, layers go back to float in the order of what they cost per multiplication. The time that int8 saves is
+measured for the whole, and a layer's part of it is taken to be its part of the multiplications: a single layer's is
+smaller than the noise. So the order is by sensitivity per millisecond, in a few steps that are each measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ...errors import InputError
+from ...runtime.progress import Track, silent
+from ...runtime.strict_json import encode
+from ..qdq import quantized
+from ..table import ScaleTable
+from .chain import Chain, Values
+from .clock import Clock
+from .ranking import Ranking, Sensitivity
+from .score import Judge, Loss
+from .state import State
+from .text import in_points, table
+
+#: Points of the curve before the search between two of them.
+STEPS = 9
+#: Points that the search adds at most.
+REFINEMENTS = 3
+#: Points this much slower than the fastest count as equally fast: timings of one model differ by as much.
+EQUALLY_FAST = 1.03
+
+_MEASURED = "points"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a choice may cost: the largest drop of mAP, a fraction, and the largest 1 - cosine of a sample."""
+
+    map_drop: float = 0.01
+    departure: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.map_drop <= 1 and 0 < self.departure <= 2):
+            raise InputError(
+                "The largest drop of mAP must be a fraction from 0 to 1 and the largest 1 - cosine above 0, at most 2, "
+                f"not {self.map_drop} and {self.departure}."
+            )
+
+    def hold(self, loss: Loss) -> bool:
+        """Whether a loss is allowed; a mAP that could not be measured does not count."""
+        return loss.largest <= self.departure and (loss.map_drop is None or loss.map_drop <= self.map_drop)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one choice."""
+
+    loss: Loss
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One choice: the groups that are in floating point, all others in int8.
+
+    Attributes:
+        floats: names of the groups, in the order they were given back.
+        share: part of the multiplications (of what may be quantised) that is in int8, 0..1.
+        loss, milliseconds: measured.
+        front: no other point is faster and loses less.
+    """
+
+    floats: tuple[str, ...]
+    share: float
+    loss: Loss
+    milliseconds: float
+    front: bool = False
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """The curve, from all in int8 to all in floating point.
+
+    Attributes:
+        points: by number of groups in floating point.
+        chosen: number of the fastest point within `limits`; of those within EQUALLY_FAST of it the one that loses least.
+        limits: what it may cost.
+        target: where it was timed.
+        batch: samples per timed run.
+        order: all groups in the order they go back to floating point.
+        map: of the float model; None where it could not be measured.
+        key: hashes and options that the numbers depend on.
+    """
+
+    points: tuple[Point, ...]
+    chosen: int
+    limits: Limits
+    target: str
+    batch: int
+    order: tuple[str, ...]
+    map: float | None
+    key: dict[str, Any]
+
+    @property
+    def choice(self) -> Point:
+        """The chosen point."""
+        return self.points[self.chosen]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dict(encode(self))
+
+    def __str__(self) -> str:
+        rows = [("", "in float", "int8 work", "ms", "mAP drop", "mean 1-cos", "largest", "")]
+        for number, point in enumerate(self.points):
+            marks = ("chosen" if number == self.chosen else "") or ("front" if point.front else "")
+            loss = point.loss
+            numbers = (in_points(loss.map_drop), f"{loss.mean:.2e}", f"{loss.largest:.2e}", marks)
+            share = f"{100 * point.share:.0f} %"
+            rows.append((str(number), str(len(point.floats)), share, f"{point.milliseconds:.2f}", *numbers))
+        head = f"{len(self.order)} groups, {self.target}, batch {self.batch}"
+        limits = f"limits: mAP drop {100 * self.limits.map_drop:.2f}, 1 - cosine {self.limits.departure:.0e}"
+        return "\n".join([f"{head}; {limits}", table(rows, left=1)])
+
+
+class Search:
+    """Measures choices; what the state holds is not measured again.
+
+    Args:
+        model: the whole float model.
+        scales: its table.
+        layout: of Q/DQ nodes.
+        chain: the same model in segments, for the accuracy.
+        values: the graph's inputs in batches.
+        ranking, judge: of `rank`.
+        clock: times a model.
+        state: what was measured so far.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        scales: ScaleTable,
+        layout: str,
+        chain: Chain,
+        values: Sequence[Values],
+        ranking: Ranking,
+        judge: Judge,
+        clock: Clock,
+        state: State,
+    ) -> None:
+        self._model, self._scales, self._layout = model, scales, layout
+        self._chain, self._values, self.judge, self._clock, self.state = chain, values, judge, clock, state
+        self._entries = by_cost_per_work(ranking.entries)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names of the groups in the order they go back to float."""
+        return tuple(entry.name for entry in self._entries)
+
+    def point(self, count: int) -> Point:
+        """The choice with the first `count` groups in floating point."""
+        total = sum(entry.work for entry in self._entries)
+        rest = self._entries[count:]
+        name = f"{count} of {len(self._entries)} in float"
+        found = self.state.get(_MEASURED, name, Measured)
+        if found is None:
+            found = self._measure([module for entry in rest for module in entry.modules], name)
+            self.state.put(_MEASURED, name, found)
+        share = sum(entry.work for entry in rest) / total
+        return Point(self.order[:count], share, found.loss, found.milliseconds)
+
+    def _measure(self, modules: list[str], name: str) -> Measured:
+        embeddings = self._chain.finish(0, self._values, self._chain.in_int8(modules))
+        model = quantized(self._model, self._scales, self._layout, modules) if modules else self._model
+        return Measured(self.judge.loss(embeddings, name), self._clock(model))
+
+
+def by_cost_per_work(entries: Sequence[Sensitivity]) -> tuple[Sensitivity, ...]:
+    """The order in which groups go back to floating point."""
+    return tuple(sorted(entries, key=lambda entry: (-entry.loss.mean / max(entry.work, 1), entry.name)))
+
+
+def steps(groups: int, count: int = STEPS) -> list[int]:
+    """Numbers of groups in float to measure: 0, all, and between them close at the start, where most is won."""
+    between = np.geomspace(1, max(groups, 1), max(count - 1, 2)).round().astype(int).tolist()
+    return sorted({0, *between, groups})
+
+
+def find_choice(search: Search, limits: Limits, target: str, batch: int, track: Track = silent) -> Pareto:
+    """The curve and the fastest point within the limits; the model in floating point always is.
+
+    Raises:
+        ArtifactError: embeddings that are not finite, or a model that the target refuses.
+        SetupError: the target's library is missing.
+    """
+    counts = steps(len(search.order))
+    found = {count: search.point(count) for count in track(counts, "Measuring choices", len(counts))}
+    for _ in track(range(REFINEMENTS), "Searching near the limit", REFINEMENTS):
+        middle = _between(found, limits)
+        if middle is not None:
+            found[middle] = search.point(middle)
+    curve = _with_front([found[count] for count in sorted(found)])
+    allowed = [number for number, point in enumerate(curve) if limits.hold(point.loss)]
+    chosen = _best(curve, allowed)
+    key = dict(search.state.key)
+    return Pareto(tuple(curve), chosen, limits, target, batch, search.order, search.judge.map, key)
+
+
+def _best(curve: Sequence[Point], allowed: Sequence[int]) -> int:
+    """The fastest of the allowed points; of those that are equally fast the one that loses least."""
+    fastest = min(curve[number].milliseconds for number in allowed)
+    fast = [number for number in allowed if curve[number].milliseconds <= EQUALLY_FAST * fastest]
+    return min(fast, key=lambda number: (curve[number].loss.mean, number))
+
+
+def _between(found: dict[int, Point], limits: Limits) -> int | None:
+    """Half way from the last choice that is not allowed to the next that is; None where nothing lies between."""
+    counts = sorted(found)
+    failing = [count for count in counts if not limits.hold(found[count].loss)]
+    if not failing:
+        return None
+    low = failing[-1]
+    high = next(count for count in counts if count > low)
+    return (low + high) // 2 if high - low > 1 else None
+
+
+def _with_front(curve: list[Point]) -> list[Point]:
+    def beaten(point: Point) -> bool:
+        return any(
+            other.milliseconds <= point.milliseconds
+            and other.loss.mean <= point.loss.mean
+            and (other.milliseconds, other.loss.mean) != (point.milliseconds, point.loss.mean)
+            for other in curve
+        )
+
+    return [replace(point, front=not beaten(point)) for point in curve]

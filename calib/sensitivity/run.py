@@ -1,0 +1,182 @@
+"""The whole: ranking, curve, policy and pictures of one model, into a folder that an interrupted run goes on in."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from ... import __version__
+from ...errors import InputError
+from ...runtime.backends.onnxruntime import import_onnxruntime
+from ...runtime.backends.openvino import import_openvino
+from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
+from ...runtime.progress import Track, silent
+from ..policy import FLOAT, Policy
+from ..qdq import ONNXRUNTIME, OPENVINO
+from ..table import ScaleTable
+from .chain import Chain
+from .clock import TARGETS, Clock, clock
+from .groups import GROUPS, LAYER
+from .pareto import Limits, Pareto, Search, find_choice
+from .pictures import pareto_picture, ranking_picture
+from .ranking import Material, Ranking, rank
+from .state import State
+
+STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "policy.yaml"
+RANKING_PICTURE, PARETO_PICTURE = "ranking.png", "pareto.png"
+
+log = logging.getLogger("mambapro")
+
+
+@dataclass(frozen=True)
+class SensitivityOptions:
+    """How to measure.
+
+    Attributes:
+        grouping: "layer", "block" or "kind": what is taken together.
+        target: where it is timed, and whose layout of Q/DQ nodes is used.
+        batch: samples per timed run.
+        limits: what the choice may cost.
+        overwrite: replace measurements of another model, other images or other options in the folder.
+
+    Raises:
+        InputError: a value that is not known.
+    """
+
+    grouping: str = LAYER
+    target: str = ONNXRUNTIME
+    batch: int = 1
+    limits: Limits = field(default_factory=Limits)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.grouping not in GROUPS or self.target not in TARGETS or self.batch < 1:
+            raise InputError(
+                f"The grouping must be one of {', '.join(GROUPS)}, the target one of {', '.join(TARGETS)} and "
+                f"the batch at least 1, not {self.grouping!r}, {self.target!r} and {self.batch}."
+            )
+
+
+@dataclass(frozen=True)
+class SensitivityReport:
+    """What was measured, the policy that follows, and where it was written."""
+
+    ranking: Ranking
+    pareto: Pareto
+    policy: Policy
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        choice = {"default": self.policy.default, "modules": dict(self.policy.rules)}
+        return {
+            "folder": str(self.folder),
+            "policy": choice,
+            "ranking": self.ranking.to_json(),
+            "pareto": self.pareto.to_json(),
+        }
+
+    def __str__(self) -> str:
+        floats = len(self.pareto.choice.floats)
+        last = f"chosen: {floats} of {len(self.pareto.order)} in floating point; {self.folder / POLICY}"
+        return "\n\n".join((str(self.ranking), str(self.pareto), last))
+
+
+def analyse(
+    model: Path,
+    scales: ScaleTable,
+    material: Material,
+    folder: Path,
+    options: SensitivityOptions | None = None,
+    track: Track = silent,
+    timer: Clock | None = None,
+) -> SensitivityReport:
+    """Rank the layers of a float model, measure the curve, choose; writes the files of this module into `folder`.
+
+    Interrupted at any moment it goes on where it was when it is called again, and ends in the same files.
+
+    Args:
+        model: ONNX file.
+        scales: its table.
+        material: what to measure on.
+        folder: where to; made if it is missing.
+        options: None = the defaults.
+        track: shows progress.
+        timer: instead of the target's own clock.
+
+    Raises:
+        InputError: the folder holds other measurements, or cannot be one; fewer samples than the batch.
+        SetupError: the target's library or matplotlib is missing; no room or no permission.
+        ArtifactError: the model and the table do not belong together, or NaN came out.
+    """
+    options = options or SensitivityOptions()
+    make_folder(folder)
+    timer = timer or clock(options.target, material.feeds, options.batch)
+    state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
+    loaded = onnx.load(model)
+    chain = Chain(loaded, scales, options.target)
+    ranking, judge = rank(chain, material, options.grouping, state, track)
+    _write(folder / RANKING, json_text(ranking.to_json()))
+    _write(folder / RANKING_PICTURE, ranking_picture(ranking))
+    search = Search(loaded, scales, options.target, chain, material.batches(), ranking, judge, timer, state)
+    pareto = find_choice(search, options.limits, options.target, options.batch, track)
+    _write(folder / PARETO, json_text(pareto.to_json()))
+    _write(folder / PARETO_PICTURE, pareto_picture(pareto))
+    policy = policy_of(pareto, ranking, chain)
+    _write(folder / POLICY, policy.to_yaml(_header(pareto, ranking, model)))
+    if not pareto.choice.share:
+        log.warning("Nothing is worth int8 within the limits: the policy leaves the whole model in floating point.")
+    return SensitivityReport(ranking, pareto, policy, folder)
+
+
+def policy_of(pareto: Pareto, ranking: Ranking, chain: Chain) -> Policy:
+    """The choice as a policy: int8, but for the groups in floating point."""
+    floats = pareto.choice.floats
+    policy = (
+        Policy(FLOAT) if len(floats) == len(pareto.order) else Policy(rules=tuple((name, FLOAT) for name in floats))
+    )
+    wanted = {module for entry in ranking.entries if entry.name not in floats for module in entry.modules}
+    assert policy.modules(chain.points) == wanted, "a group's name matches layers of another group"
+    return policy
+
+
+def _header(pareto: Pareto, ranking: Ranking, model: Path) -> list[str]:
+    choice, limits = pareto.choice, pareto.limits
+    drop = choice.loss.map_drop
+    cost = "mAP was not measured" if drop is None else f"mAP drop {100 * drop:.2f} points"
+    return [
+        "Which layers compute in int8; written by mambapro sensitivity.",
+        f"Measured on {ranking.samples} calibration samples of {model.name}, timed in {pareto.target} "
+        f"with batches of {pareto.batch}:",
+        f"{choice.milliseconds:.2f} ms, {cost}, largest 1 - cosine {choice.loss.largest:.1e};",
+        f"all in int8 {pareto.points[0].milliseconds:.2f} ms, all in floating point "
+        f"{pareto.points[-1].milliseconds:.2f} ms.",
+        f"Limits: mAP drop {100 * limits.map_drop:.2f} points, 1 - cosine {limits.departure:.1e}.",
+        *(f"{name}: sha256 {pareto.key[name]}" for name in ("model", "data", "scales")),
+    ]
+
+
+def _key(model: Path, scales: ScaleTable, material: Material, options: SensitivityOptions) -> dict[str, Any]:
+    versions = {"mambapro": __version__, "onnxruntime": import_onnxruntime().__version__}
+    if options.target == OPENVINO:
+        versions["openvino"] = import_openvino().__version__
+    return {
+        "model": sha256_of(model),
+        "data": material.sha256,
+        "scales": scales.sha256,
+        "samples": len(material.samples),
+        "junk": material.junk,
+        "grouping": options.grouping,
+        "target": options.target,
+        "batch": options.batch,
+        "versions": versions,
+    }
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
