@@ -1,0 +1,168 @@
+"""The few calls of the CUDA driver that an engine needs: a context, memory, copies, streams and graphs.
+
+Through ctypes, so that nothing but the driver itself is needed. Every call that fails is a SetupError in the driver's
+words. Addresses and handles are whole numbers; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, SetupError
+from ...plugins.selective_scan import cuda_driver
+
+# CUdevice_attribute, CUstream_flags, CUstreamCaptureMode and the flags of cuMemHostAlloc, as cuda.h numbers them
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+_STREAM_NON_BLOCKING = 1
+_CAPTURE_THREAD_LOCAL = 1
+_PORTABLE = 1
+
+_Handle = ctypes.c_void_p
+
+
+class Device:
+    """One GPU with its primary context, the one that CUDA libraries of this process share.
+
+    Args:
+        ordinal: number of the GPU, from 0, as the driver counts those that are visible.
+
+    Raises:
+        SetupError: no driver, or it refuses.
+        InputError: there is no GPU of that number.
+    """
+
+    def __init__(self, ordinal: int = 0) -> None:
+        self._library = cuda_driver.library()
+        count = self._number("cuDeviceGetCount")
+        if not 0 <= ordinal < count:
+            raise InputError(f"There is no GPU {ordinal}: the driver sees {count}, counted from 0.")
+        self.ordinal = ordinal
+        self._device = self._number("cuDeviceGet", ctypes.c_int(ordinal))
+        self._context = self._handle("cuDevicePrimaryCtxRetain", self._device)
+
+    @property
+    def capability(self) -> str:
+        """Compute capability, such as "8.6"."""
+        parts = (
+            self._number("cuDeviceGetAttribute", at, self._device) for at in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR)
+        )
+        return ".".join(map(str, parts))
+
+    @property
+    def name(self) -> str:
+        """What the driver calls the GPU."""
+        text = ctypes.create_string_buffer(256)
+        self.call("cuDeviceGetName", text, ctypes.c_int(len(text)), self._device)
+        return text.value.decode(errors="replace")
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """The GPU's context on this thread inside the block; what was current before is so again after it."""
+        self.call("cuCtxPushCurrent_v2", _Handle(self._context))
+        try:
+            yield
+        finally:
+            self.call("cuCtxPopCurrent_v2", ctypes.byref(_Handle()))
+
+    def allocate(self, size: int) -> int:
+        """Address of memory on the GPU, aligned to 256 bytes."""
+        address = ctypes.c_uint64()
+        self.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size), about=f"{size} bytes")
+        return address.value
+
+    def free(self, address: int) -> None:
+        self.call("cuMemFree_v2", ctypes.c_uint64(address))
+
+    def allocate_host(self, size: int) -> int:
+        """Address of page-locked memory of the host: only from there copies are asynchronous."""
+        address = _Handle()
+        what = f"{size} bytes of the host's memory"
+        self.call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_uint(_PORTABLE), about=what)
+        return address.value or 0
+
+    def free_host(self, address: int) -> None:
+        self.call("cuMemFreeHost", _Handle(address))
+
+    def to_device(self, device: int, host: int, size: int, stream: int) -> None:
+        """Enqueue a copy; `host` must not change before the stream has come past it."""
+        pointers = ctypes.c_uint64(device), _Handle(host)
+        self.call("cuMemcpyHtoDAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
+
+    def to_host(self, host: int, device: int, size: int, stream: int) -> None:
+        """Enqueue a copy; `host` holds it when the stream has come past it."""
+        pointers = _Handle(host), ctypes.c_uint64(device)
+        self.call("cuMemcpyDtoHAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
+
+    def stream(self) -> int:
+        """Handle of a new stream, which does not wait for the default one."""
+        return self._handle("cuStreamCreate", ctypes.c_uint(_STREAM_NON_BLOCKING))
+
+    def synchronize(self, stream: int) -> None:
+        """Wait for everything in a stream; an error of any of it comes out here."""
+        self.call("cuStreamSynchronize", _Handle(stream))
+
+    def destroy_stream(self, stream: int) -> None:
+        self.call("cuStreamDestroy_v2", _Handle(stream))
+
+    def begin_capture(self, stream: int) -> None:
+        """From here on what this thread enqueues is recorded, not run."""
+        self.call("cuStreamBeginCapture_v2", _Handle(stream), ctypes.c_int(_CAPTURE_THREAD_LOCAL))
+
+    def end_capture(self, stream: int) -> int:
+        """Handle of the recorded graph, ready to be launched."""
+        graph = self._handle("cuStreamEndCapture", before=(_Handle(stream),))
+        try:
+            return self._handle("cuGraphInstantiateWithFlags", _Handle(graph), ctypes.c_ulonglong(0))
+        finally:
+            self.call("cuGraphDestroy", _Handle(graph))
+
+    def abandon_capture(self, stream: int) -> None:
+        """End a recording that failed. The driver reports the failure once more here, so what it says is not asked."""
+        graph = _Handle()
+        self._library.cuStreamEndCapture(_Handle(stream), ctypes.byref(graph))
+        if graph.value:
+            self.call("cuGraphDestroy", graph)
+
+    def launch(self, graph: int, stream: int) -> None:
+        self.call("cuGraphLaunch", _Handle(graph), _Handle(stream))
+
+    def destroy_graph(self, graph: int) -> None:
+        self.call("cuGraphExecDestroy", _Handle(graph))
+
+    def close(self) -> None:
+        """Give the context back; everything made in it must have been freed."""
+        self.call("cuDevicePrimaryCtxRelease_v2", self._device)
+
+    def call(self, name: str, *arguments: Any, about: str = "") -> None:
+        """Call the driver.
+
+        Raises:
+            SetupError: what it answers is not success.
+        """
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            words = ctypes.c_char_p()
+            self._library.cuGetErrorString(ctypes.c_int(code), ctypes.byref(words))
+            said = (words.value or b"unknown error").decode(errors="replace")
+            raise SetupError(f"The NVIDIA driver refused {name}{f' of {about}' if about else ''}: {said} ({code}).")
+
+    def _number(self, name: str, *arguments: Any) -> int:
+        found = ctypes.c_int()
+        self.call(name, ctypes.byref(found), *arguments)
+        return found.value
+
+    def _handle(self, name: str, *arguments: Any, before: tuple[Any, ...] = ()) -> int:
+        found = _Handle()
+        self.call(name, *before, ctypes.byref(found), *arguments)
+        return found.value or 0
+
+
+def view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
+    """Host memory as a flat array, without a copy; it must not be used after the memory was freed."""
+    memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address)
+    return np.ctypeslib.as_array(memory).view(dtype)

@@ -1,0 +1,74 @@
+"""What differs between TensorRT 10.3 to 11 and TensorRT-RTX, and the refusal of every other version."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ...errors import InputError, SetupError
+from ...plugins.selective_scan import tensorrt_fronts
+
+TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
+#: Module -> the first version that is supported, and the first that is not any more.
+RANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    TENSORRT: ((10, 3), (12,)),
+    TENSORRT_RTX: ((1, 7), (2,)),
+}
+_NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
+_PACKAGES = {TENSORRT: "tensorrt", TENSORRT_RTX: "tensorrt-rtx"}
+
+
+def import_tensorrt(library: str) -> Any:
+    """The module tensorrt or tensorrt_rtx, of a version that is supported.
+
+    Raises:
+        InputError: another name.
+        SetupError: it is not installed, cannot be loaded, or is of another version.
+    """
+    if library not in RANGES:
+        raise InputError(f"library must be one of {', '.join(RANGES)}, not {library!r}.")
+    trt = tensorrt_fronts.import_module(library)
+    if problem := version_problem(library, trt.__version__):
+        raise SetupError(problem)
+    return trt
+
+
+def version_problem(library: str, version: str) -> str | None:
+    """Why a version cannot be used, with the three ways out, or None."""
+    first, end = RANGES[library]
+    if first <= release(version) < end:
+        return None
+    name, low, high = _NAMES[library], ".".join(map(str, first)), end[0]
+    return (
+        f"{name} {version} is installed; versions from {low} to before {high} are supported. Three ways out: "
+        f'install one of them (pip install "{_PACKAGES[library]}>={low},<{high}"; on Jetson with its JetPack); '
+        "rebuild the engine on this machine from the ONNX file in the bundle with a supported version (mambapro build);"
+        " or run that ONNX file with ONNX Runtime or OpenVINO."
+    )
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version: (10, 12, 0, 36) for "10.12.0.36"; anything behind them is left out."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def records_graphs_itself(trt: Any) -> bool:
+    """Whether the library makes CUDA graphs inside.
+
+    TensorRT-RTX does: it runs general kernels until those for a new shape are compiled in the background, and a
+    recording from outside would keep the general ones for ever.
+    """
+    return trt.__name__ == TENSORRT_RTX
+
+
+def create_context(trt: Any, engine: Any, cuda_graphs: bool) -> Any:
+    """A new execution context that waits for its device memory; None where TensorRT refuses."""
+    lent = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    if not records_graphs_itself(trt):
+        return engine.create_execution_context(strategy=lent)
+    config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(lent)
+    graphs = trt.CudaGraphStrategy
+    config.cuda_graph_strategy = graphs.WHOLE_GRAPH_CAPTURE if cuda_graphs else graphs.DISABLED
+    return engine.create_execution_context(runtime_config=config)
