@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,27 @@ _PORTABLE = 1
 _Handle = ctypes.c_void_p
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """Name, and compute capability such as "8.6"."""
+
+    name: str
+    capability: str
+
+
+def gpu(ordinal: int = 0) -> Gpu:
+    """What GPU `ordinal` is; nothing is made on it for the answer.
+
+    Raises:
+        SetupError: no driver, or it refuses.
+        InputError: there is no GPU of that number.
+    """
+    device, text = _device(ordinal), ctypes.create_string_buffer(256)
+    call("cuDeviceGetName", text, ctypes.c_int(len(text)), device)
+    numbers = (_number("cuDeviceGetAttribute", part, device) for part in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR))
+    return Gpu(text.value.decode(errors="replace"), ".".join(map(str, numbers)))
+
+
 class Device:
     """One GPU with its primary context, the one that CUDA libraries of this process share.
 
@@ -37,129 +59,121 @@ class Device:
     """
 
     def __init__(self, ordinal: int = 0) -> None:
-        self._library = cuda_driver.library()
-        count = self._number("cuDeviceGetCount")
-        if not 0 <= ordinal < count:
-            raise InputError(f"There is no GPU {ordinal}: the driver sees {count}, counted from 0.")
-        self.ordinal = ordinal
-        self._device = self._number("cuDeviceGet", ctypes.c_int(ordinal))
-        self._context = self._handle("cuDevicePrimaryCtxRetain", self._device)
-
-    @property
-    def capability(self) -> str:
-        """Compute capability, such as "8.6"."""
-        parts = (
-            self._number("cuDeviceGetAttribute", at, self._device) for at in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR)
-        )
-        return ".".join(map(str, parts))
-
-    @property
-    def name(self) -> str:
-        """What the driver calls the GPU."""
-        text = ctypes.create_string_buffer(256)
-        self.call("cuDeviceGetName", text, ctypes.c_int(len(text)), self._device)
-        return text.value.decode(errors="replace")
+        self.ordinal, self.gpu = ordinal, gpu(ordinal)
+        self._device = _device(ordinal)
+        self._context = _handle("cuDevicePrimaryCtxRetain", self._device)
 
     @contextmanager
     def current(self) -> Iterator[None]:
         """The GPU's context on this thread inside the block; what was current before is so again after it."""
-        self.call("cuCtxPushCurrent_v2", _Handle(self._context))
+        call("cuCtxPushCurrent_v2", _Handle(self._context))
         try:
             yield
         finally:
-            self.call("cuCtxPopCurrent_v2", ctypes.byref(_Handle()))
+            call("cuCtxPopCurrent_v2", ctypes.byref(_Handle()))
 
     def allocate(self, size: int) -> int:
         """Address of memory on the GPU, aligned to 256 bytes."""
         address = ctypes.c_uint64()
-        self.call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size), about=f"{size} bytes")
+        call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size), about=f"{size} bytes")
         return address.value
 
     def free(self, address: int) -> None:
-        self.call("cuMemFree_v2", ctypes.c_uint64(address))
+        call("cuMemFree_v2", ctypes.c_uint64(address))
 
     def allocate_host(self, size: int) -> int:
         """Address of page-locked memory of the host: only from there copies are asynchronous."""
         address = _Handle()
         what = f"{size} bytes of the host's memory"
-        self.call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_uint(_PORTABLE), about=what)
+        call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_uint(_PORTABLE), about=what)
         return address.value or 0
 
     def free_host(self, address: int) -> None:
-        self.call("cuMemFreeHost", _Handle(address))
+        call("cuMemFreeHost", _Handle(address))
 
     def to_device(self, device: int, host: int, size: int, stream: int) -> None:
         """Enqueue a copy; `host` must not change before the stream has come past it."""
         pointers = ctypes.c_uint64(device), _Handle(host)
-        self.call("cuMemcpyHtoDAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
+        call("cuMemcpyHtoDAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
 
     def to_host(self, host: int, device: int, size: int, stream: int) -> None:
         """Enqueue a copy; `host` holds it when the stream has come past it."""
         pointers = _Handle(host), ctypes.c_uint64(device)
-        self.call("cuMemcpyDtoHAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
+        call("cuMemcpyDtoHAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
 
     def stream(self) -> int:
         """Handle of a new stream, which does not wait for the default one."""
-        return self._handle("cuStreamCreate", ctypes.c_uint(_STREAM_NON_BLOCKING))
+        return _handle("cuStreamCreate", ctypes.c_uint(_STREAM_NON_BLOCKING))
 
     def synchronize(self, stream: int) -> None:
         """Wait for everything in a stream; an error of any of it comes out here."""
-        self.call("cuStreamSynchronize", _Handle(stream))
+        call("cuStreamSynchronize", _Handle(stream))
 
     def destroy_stream(self, stream: int) -> None:
-        self.call("cuStreamDestroy_v2", _Handle(stream))
+        call("cuStreamDestroy_v2", _Handle(stream))
 
     def begin_capture(self, stream: int) -> None:
         """From here on what this thread enqueues is recorded, not run."""
-        self.call("cuStreamBeginCapture_v2", _Handle(stream), ctypes.c_int(_CAPTURE_THREAD_LOCAL))
+        call("cuStreamBeginCapture_v2", _Handle(stream), ctypes.c_int(_CAPTURE_THREAD_LOCAL))
 
     def end_capture(self, stream: int) -> int:
         """Handle of the recorded graph, ready to be launched."""
-        graph = self._handle("cuStreamEndCapture", before=(_Handle(stream),))
+        graph = _handle("cuStreamEndCapture", before=(_Handle(stream),))
         try:
-            return self._handle("cuGraphInstantiateWithFlags", _Handle(graph), ctypes.c_ulonglong(0))
+            return _handle("cuGraphInstantiateWithFlags", _Handle(graph), ctypes.c_ulonglong(0))
         finally:
-            self.call("cuGraphDestroy", _Handle(graph))
+            call("cuGraphDestroy", _Handle(graph))
 
     def abandon_capture(self, stream: int) -> None:
         """End a recording that failed. The driver reports the failure once more here, so what it says is not asked."""
         graph = _Handle()
-        self._library.cuStreamEndCapture(_Handle(stream), ctypes.byref(graph))
+        cuda_driver.library().cuStreamEndCapture(_Handle(stream), ctypes.byref(graph))
         if graph.value:
-            self.call("cuGraphDestroy", graph)
+            call("cuGraphDestroy", graph)
 
     def launch(self, graph: int, stream: int) -> None:
-        self.call("cuGraphLaunch", _Handle(graph), _Handle(stream))
+        call("cuGraphLaunch", _Handle(graph), _Handle(stream))
 
     def destroy_graph(self, graph: int) -> None:
-        self.call("cuGraphExecDestroy", _Handle(graph))
+        call("cuGraphExecDestroy", _Handle(graph))
 
     def close(self) -> None:
         """Give the context back; everything made in it must have been freed."""
-        self.call("cuDevicePrimaryCtxRelease_v2", self._device)
+        call("cuDevicePrimaryCtxRelease_v2", self._device)
 
-    def call(self, name: str, *arguments: Any, about: str = "") -> None:
-        """Call the driver.
 
-        Raises:
-            SetupError: what it answers is not success.
-        """
-        code = getattr(self._library, name)(*arguments)
-        if code:
-            words = ctypes.c_char_p()
-            self._library.cuGetErrorString(ctypes.c_int(code), ctypes.byref(words))
-            said = (words.value or b"unknown error").decode(errors="replace")
-            raise SetupError(f"The NVIDIA driver refused {name}{f' of {about}' if about else ''}: {said} ({code}).")
+def call(name: str, *arguments: Any, about: str = "") -> None:
+    """Call the driver.
 
-    def _number(self, name: str, *arguments: Any) -> int:
-        found = ctypes.c_int()
-        self.call(name, ctypes.byref(found), *arguments)
-        return found.value
+    Raises:
+        SetupError: there is none, or what it answers is not success.
+    """
+    library = cuda_driver.library()
+    code = getattr(library, name)(*arguments)
+    if code:
+        words = ctypes.c_char_p()
+        library.cuGetErrorString(ctypes.c_int(code), ctypes.byref(words))
+        said = (words.value or b"unknown error").decode(errors="replace")
+        raise SetupError(f"The NVIDIA driver refused {name}{f' of {about}' if about else ''}: {said} ({code}).")
 
-    def _handle(self, name: str, *arguments: Any, before: tuple[Any, ...] = ()) -> int:
-        found = _Handle()
-        self.call(name, *before, ctypes.byref(found), *arguments)
-        return found.value or 0
+
+def _device(ordinal: int) -> int:
+    count = _number("cuDeviceGetCount")
+    if not 0 <= ordinal < count:
+        raise InputError(f"There is no GPU {ordinal}: the driver sees {count}, counted from 0.")
+    return _number("cuDeviceGet", ctypes.c_int(ordinal))
+
+
+def _number(name: str, *arguments: Any) -> int:
+    found = ctypes.c_int()
+    call(name, ctypes.byref(found), *arguments)
+    return found.value
+
+
+def _handle(name: str, *arguments: Any, before: tuple[Any, ...] = ()) -> int:
+    found = _Handle()
+    call(name, *before, ctypes.byref(found), *arguments)
+    return found.value or 0
 
 
 def view(address: int, dtype: np.dtype, count: int) -> np.ndarray:

@@ -70,7 +70,7 @@ class TensorRtBackend:
             self._device = Device(device)
             owned.callback(self._device.close)
             owned.callback(self._unload)
-            self.provider = f"{self._device.name} (compute capability {self._device.capability})"
+            self.provider = f"{self._device.gpu.name} (compute capability {self._device.gpu.capability})"
             with self._device.current():
                 register_scan(self._trt, needs, plugin_library)
                 self._loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}")
