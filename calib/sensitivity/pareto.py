@@ -87,7 +87,7 @@ class Pareto:
 
     Attributes:
         points: by number of groups in floating point.
-        chosen: number of the fastest point within `limits`; of those within EQUALLY_FAST of it the one that loses least.
+        chosen: number of the fastest point within `limits`; of those that are as fast, the one that loses least.
         limits: what it may cost.
         target: where it was timed.
         batch: samples per timed run.

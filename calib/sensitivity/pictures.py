@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...train.explain.look import COLOURS, INK, QUIET, drawing, place, png_bytes, shortened, write
-from .pareto import Pareto, Point
+from .pareto import Pareto
 from .ranking import Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BACKBONE, OTHER, CHOSEN = COLOURS[0], COLOURS[2], COLOURS[1]
+BACKBONE, OTHER, CHOSEN, BEATEN = COLOURS[0], COLOURS[2], COLOURS[1], "#AAAAAA"
 #: Bars that are drawn; what follows is small.
 BARS = 30
-_ROW, _LABELS, _WIDE = 0.19, 2.75, 4.2
+_ROW, _LABELS, _WIDE = 0.19, 3.25, 4.2
 #: Longest name beside a bar.
-_LETTERS = 40
+_LETTERS = 50
 #: 1 - cosine of a point without loss, on an axis of powers.
 _NOTHING = 1e-9
 
@@ -57,37 +58,41 @@ def pareto_picture(pareto: Pareto) -> bytes:
         SetupError: matplotlib is not installed.
     """
     with_map = pareto.map is not None
-    with drawing(8.2 if with_map else 4.6, 3.5) as figure:
+    with drawing(8.3 if with_map else 4.4, 3.4) as figure:
         title = f"Accuracy against time: {pareto.target}, batch {pareto.batch}"
         write(figure, 0.1, 0.1, title, weight="bold", size=10)
-        note = "numbers: groups given back to floating point; the rest is in int8"
+        note = "numbers: groups given back to floating point; orange: the choice"
         write(figure, 0.1, 0.3, note, size=8, color=QUIET)
-        axes = place(figure, 0.75, 0.75, 3.3, 2.2)
-        _draw(axes, pareto, [max(point.loss.largest, _NOTHING) for point in pareto.points], pareto.limits.departure)
+        axes = place(figure, 0.75, 0.65, 3.3, 2.2)
+        # the model in floating point loses nothing, which has no place on an axis of powers
+        losses = [point.loss.largest or None for point in pareto.points]
+        _draw(axes, pareto, losses, pareto.limits.departure)
         axes.set_yscale("log")
         axes.set_ylabel("largest 1 - cosine", size=8)
         if with_map:
-            axes = place(figure, 4.75, 0.75, 3.3, 2.2)
-            drops = [100 * (point.loss.map_drop or 0.0) for point in pareto.points]
+            axes = place(figure, 4.75, 0.65, 3.3, 2.2)
+            drops = [None if p.loss.map_drop is None else 100 * p.loss.map_drop for p in pareto.points]
             _draw(axes, pareto, drops, 100 * pareto.limits.map_drop)
             axes.set_ylabel("mAP lost, points", size=8)
         return png_bytes(figure)
 
 
-def _draw(axes: Axes, pareto: Pareto, heights: list[float], limit: float) -> None:
-    times = [point.milliseconds for point in pareto.points]
-    axes.plot(times, heights, color=QUIET, linewidth=0.8, zorder=1)
-    for number, (point, time, height) in enumerate(zip(pareto.points, times, heights, strict=True)):
-        colour = _colour(pareto, number, point)
-        axes.scatter([time], [height], s=42 if number == pareto.chosen else 20, color=colour, zorder=2)
-        axes.annotate(str(len(point.floats)), (time, height), (3, 4), textcoords="offset points", size=7, color=QUIET)
+def _draw(axes: Axes, pareto: Pareto, heights: Sequence[float | None], limit: float) -> None:
+    """Points, the front through those that none beats, the limit, and the time of the model in floating point."""
+    drawn = [(point, height) for point, height in zip(pareto.points, heights, strict=True) if height is not None]
+    front = sorted((point.milliseconds, height) for point, height in drawn if point.front)
+    axes.plot([time for time, _ in front], [height for _, height in front], color=BACKBONE, linewidth=0.8, zorder=1)
+    for point, height in drawn:
+        chosen = point is pareto.choice
+        colour = CHOSEN if chosen else BACKBONE if point.front else BEATEN
+        axes.scatter([point.milliseconds], [height], s=42 if chosen else 20, color=colour, zorder=2)
+        where = (point.milliseconds, height)
+        axes.annotate(str(len(point.floats)), where, (3, 4), textcoords="offset points", size=7, color=QUIET)
     axes.axhline(limit, color=CHOSEN, linewidth=0.8, linestyle=(0, (4, 2)))
+    floating = pareto.points[-1].milliseconds
+    axes.axvline(floating, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
+    at = axes.get_xaxis_transform()
+    axes.annotate("all in float", (floating, 0.02), (-9, 0), at, "offset points", rotation=90, size=7, color=QUIET)
     axes.set_xlabel("milliseconds", size=8)
     axes.grid(color="#EEEEEE", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _colour(pareto: Pareto, number: int, point: Point) -> str:
-    if number == pareto.chosen:
-        return CHOSEN
-    return BACKBONE if point.front else "#AAAAAA"

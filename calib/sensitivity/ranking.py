@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ...errors import InputError
-from ...runtime.data.sample import Sample
 from ...runtime.progress import Track, silent
 from ...runtime.strict_json import encode
 from .chain import Chain, Values
 from .groups import grouped
+from .material import Material
 from .score import Judge, Loss
 from .state import State
 from .text import in_points, table
 
-#: Samples that go through a segment at once.
-BATCH = 8
 #: Rows that the printed table shows.
 _SHOWN = 15
 
 _MEASURED = "layers"
-
-
-@dataclass(frozen=True)
-class Material:
-    """What sensitivity is measured on.
-
-    Attributes:
-        feeds: the graph's inputs by name, each of N samples.
-        samples: N; their identities, cameras and scenes.
-        junk: the benchmark's rule, "camera" or "scene"; None for a plain folder.
-        sha256: of the list of images.
-    """
-
-    feeds: Mapping[str, np.ndarray]
-    samples: Sequence[Sample]
-    junk: str | None
-    sha256: str
-
-    def __post_init__(self) -> None:
-        wrong = {name: len(value) for name, value in self.feeds.items() if len(value) != len(self.samples)}
-        if wrong or not self.samples:
-            raise InputError(f"There are {len(self.samples)} samples, and inputs of other lengths: {wrong}.")
-
-    def batches(self) -> list[Values]:
-        """The inputs, BATCH samples at a time."""
-        starts = range(0, len(self.samples), BATCH)
-        return [{name: value[start : start + BATCH] for name, value in self.feeds.items()} for start in starts]
 
 
 @dataclass(frozen=True)
@@ -115,16 +83,15 @@ def rank(chain: Chain, material: Material, grouping: str, state: State, track: T
     """
     groups = grouped([point.module for point in chain.points], grouping)
     values = material.batches()
-    judge = Judge(chain.finish(0, values, {}), material.samples, material.junk)
+    reference = chain.finish(0, values, {})
+    judge = Judge(reference, material.identities, material.groups, material.junk)
     work = chain.work({name: value[:1] for name, value in material.feeds.items()})
     losses = _losses(chain, values, groups, judge, state, track)
     entries = [
         Sensitivity(name, modules, losses[name], sum(work[m] for m in modules)) for name, modules in groups.items()
     ]
     entries.sort(key=lambda entry: (-entry.loss.mean, entry.name))
-    ranking = Ranking(
-        tuple(entries), grouping, len(material.samples), judge.queries, judge.junk, judge.map, dict(state.key)
-    )
+    ranking = Ranking(tuple(entries), grouping, material.samples, judge.queries, judge.junk, judge.map, dict(state.key))
     return ranking, judge
 
 

@@ -21,9 +21,10 @@ from ..table import ScaleTable
 from .chain import Chain
 from .clock import TARGETS, Clock, clock
 from .groups import GROUPS, LAYER
+from .material import Material
 from .pareto import Limits, Pareto, Search, find_choice
 from .pictures import pareto_picture, ranking_picture
-from .ranking import Material, Ranking, rank
+from .ranking import Ranking, rank
 from .state import State
 
 STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "policy.yaml"
@@ -168,7 +169,7 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
         "model": sha256_of(model),
         "data": material.sha256,
         "scales": scales.sha256,
-        "samples": len(material.samples),
+        "samples": material.samples,
         "junk": material.junk,
         "grouping": options.grouping,
         "target": options.target,

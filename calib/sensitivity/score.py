@@ -9,7 +9,6 @@ import numpy as np
 
 from ...errors import ArtifactError, InputError
 from ...runtime.check import cosine_departures
-from ...runtime.data.sample import Sample
 from ...runtime.metrics import evaluate_retrieval
 
 #: What does not count as a match, when every calibration sample is a query and all others are its gallery.
@@ -37,8 +36,9 @@ class Judge:
 
     Args:
         reference: (N, dim) of the float model.
-        samples: what they were computed from: their identities, cameras and scenes.
-        junk: the benchmark's rule, CAMERA or SCENE; None where there is none.
+        identities: of the samples; negative = unknown.
+        groups: their cameras or scenes.
+        junk: which of the two `groups` are; None where a sample is only no match of itself.
 
     Attributes:
         map: mAP of the float model over the samples; None where no identity has two images.
@@ -49,12 +49,14 @@ class Judge:
         ArtifactError: embeddings that are not finite.
     """
 
-    def __init__(self, reference: np.ndarray, samples: Sequence[Sample], junk: str | None) -> None:
+    def __init__(
+        self, reference: np.ndarray, identities: Sequence[int], groups: Sequence[int], junk: str | None
+    ) -> None:
         _require_finite(reference, "the float model")
         self._reference = reference.astype(np.float64)
         # an unknown identity is nobody else's
-        self._identities = np.array([s.identity if s.identity >= 0 else -1 - i for i, s in enumerate(samples)])
-        self._groups, self.junk = _groups(samples, self._identities, junk)
+        self._identities = np.array([number if number >= 0 else -1 - i for i, number in enumerate(identities)])
+        self._groups, self.junk = _groups(self._identities, np.array(groups), junk)
         self.map, self.queries = self._map(reference)
 
     def loss(self, embeddings: np.ndarray, what: str) -> Loss:
@@ -81,19 +83,16 @@ class Judge:
         return report.map, report.queries
 
 
-def _groups(samples: Sequence[Sample], identities: np.ndarray, junk: str | None) -> tuple[np.ndarray | None, str]:
+def _groups(identities: np.ndarray, groups: np.ndarray, junk: str | None) -> tuple[np.ndarray | None, str]:
     """What makes a sample of the same identity not count, and the rule's name; None where nothing could match."""
     if junk not in (None, CAMERA, SCENE):
         raise InputError(f"The junk rule must be {CAMERA} or {SCENE}, not {junk!r}.")
-    known = identities >= 0
-    if junk is not None:
-        groups = np.array([getattr(sample, junk) for sample in samples])
-        pairs = {(int(i), int(g)) for i, g, ok in zip(identities, groups, known, strict=True) if ok}
-        if len(pairs) > len({identity for identity, _ in pairs}):
-            return groups, junk
+    pairs = set(zip(identities.tolist(), groups.tolist(), strict=True))
+    if junk is not None and len(pairs) > len(set(identities.tolist())):
+        return groups, junk
     # every sample a group of its own: only a sample itself is taken out of its ranking
-    repeated = len(set(identities[known].tolist())) < int(known.sum())
-    return (np.arange(len(samples)) if repeated else None), ITSELF
+    repeated = len(set(identities.tolist())) < len(identities)
+    return (np.arange(len(identities)) if repeated else None), ITSELF
 
 
 def _require_finite(embeddings: np.ndarray, what: str) -> None:
