@@ -49,12 +49,14 @@ class Observed:
 class Smoothing:
     """Per-channel factors by which a LayerNorm's output is divided and the next weights are multiplied.
 
-    `alpha` is the share of the activation's range in them, `norm` the name of the LayerNorm's module.
+    `alpha` is the share of the activation's range in them, `norm` the name of the LayerNorm's module, `error` the
+    measured error with them.
     """
 
     norm: str
     alpha: float
     factors: tuple[float, ...]
+    error: float | None = None
 
     def __post_init__(self) -> None:
         if not self.factors or not all(math.isfinite(value) and value > 0 for value in self.factors):
@@ -70,8 +72,8 @@ class Activation:
         algorithm: what chose the threshold: "minmax", "entropy", "percentile" or "mse".
         threshold: the absolute value that becomes 127; after smoothing, where there is any.
         observed: before smoothing.
-        errors: measured error of the layers' output by algorithm, as a share of the output's size; empty where
-            nothing was measured.
+        errors: measured error of the layers' output by algorithm, without smoothing, as a share of the output's size;
+            empty where nothing was measured.
         smoothing: None where the tensor is as it was.
     """
 
@@ -95,8 +97,8 @@ class Activation:
 
     @property
     def error(self) -> float | None:
-        """Measured error of the algorithm in use, None where nothing was measured."""
-        return self.errors.get(self.algorithm)
+        """Measured error of what is in use, None where nothing was measured."""
+        return self.errors.get(self.algorithm) if self.smoothing is None else self.smoothing.error
 
 
 @dataclass(frozen=True)

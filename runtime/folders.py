@@ -77,7 +77,7 @@ def extract_folders(
     out = Path(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists already. Choose another --out, or replace it with --overwrite.")
-    files = {modality: _files(modality, given) for modality, given in folders.items()}
+    files = {modality: image_files(modality, given) for modality, given in folders.items()}
     names = sorted(set().union(*files.values()))
     if not names:
         looked = "; ".join(f"{modality} {given}" for modality, given in folders.items()) or "nothing was given"
@@ -122,8 +122,12 @@ def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:
     return camera
 
 
-def _files(modality: str, given: ImageFiles) -> dict[str, Path]:
-    """Image files by name without suffix."""
+def image_files(modality: str, given: ImageFiles) -> dict[str, Path]:
+    """The image files of a folder, or of a list, by name without suffix.
+
+    Raises:
+        InputError: no such sensor or folder, or two images of one name.
+    """
     if modality not in MODALITIES:
         raise InputError(f"A sensor must be one of {', '.join(MODALITIES)}, not {modality!r}.")
     if isinstance(given, str | os.PathLike):

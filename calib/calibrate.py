@@ -1,0 +1,297 @@
+"""Calibration from end to end: images through the float32 model, a scale for everything that int8 needs one of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+import google.protobuf.message
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from .. import __version__
+from ..errors import ArtifactError, InputError
+from ..runtime.files import sha256_of
+from ..runtime.metadata import BundleMetadata
+from ..runtime.progress import Track, silent
+from ..runtime.strict_json import encode
+from .choose import choose, matrix_of, rows_of, window_of
+from .coverage import Coverage, coverage_of
+from .feeds import Feeds
+from .images import CalibrationImages
+from .memory import require_memory
+from .points import Point, points
+from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
+from .smooth import foldable_norms
+from .statistics import Tensor, TensorStatistics, require_finite, tensors_of
+from .table import Activation, ScaleTable, read_table
+from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE
+
+log = logging.getLogger("mambapro")
+
+#: Rows of each tensor that errors are measured on, and the seed of their choice.
+_ROWS, _SEED = 256, 7
+#: Packages whose versions decide the numbers.
+_PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow")
+_WORST = 10
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How to calibrate.
+
+    Attributes:
+        algorithm: "auto" picks for each tensor the one of least measured error; or one of ALGORITHMS for all.
+        percentile: of the percentile algorithm, in percent.
+        smooth: fold LayerNorm channels into the next Linears where that lowers the error.
+        batch: samples of a run; the model's own where that is fixed.
+        save_seconds: how often unfinished statistics are saved, where there is a cache.
+    """
+
+    algorithm: str = AUTO
+    percentile: float = DEFAULT_PERCENTILE
+    smooth: bool = True
+    batch: int = 2
+    save_seconds: float = field(default=20.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in (AUTO, *ALGORITHMS):
+            raise InputError(f"algorithm must be one of {', '.join((AUTO, *ALGORITHMS))}, not {self.algorithm!r}.")
+        if not 50 < self.percentile <= 100:
+            raise InputError(f"percentile must be above 50 and at most 100, not {self.percentile}.")
+        if self.batch < 1:
+            raise InputError(f"batch must be at least 1, not {self.batch}.")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What came out. `cached`: an earlier run's table was taken. `seconds` of this run."""
+
+    table: ScaleTable
+    coverage: Coverage
+    cached: bool
+    seconds: float
+
+    @property
+    def worst(self) -> tuple[Activation, ...]:
+        """The tensors of largest measured error, the worst first."""
+        return tuple(sorted(self.table.activations, key=lambda entry: -(entry.error or 0.0))[:_WORST])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; of the table its hash and its worst layers."""
+        return {
+            "table_sha256": self.table.sha256,
+            "layers": len(self.table.modules),
+            "algorithms": self._algorithms(),
+            "smoothed": sum(entry.smoothing is not None for entry in self.table.activations),
+            "coverage": self.coverage.to_json(),
+            "worst": [
+                {"modules": list(e.modules), "algorithm": e.algorithm, "threshold": e.threshold, "error": e.error}
+                for e in self.worst
+            ],
+            "cached": self.cached,
+            "seconds": self.seconds,
+        }
+
+    def _algorithms(self) -> dict[str, int]:
+        names = [entry.algorithm for entry in self.table.activations]
+        return {name: names.count(name) for name in ALGORITHMS if name in names}
+
+    def __str__(self) -> str:
+        chosen = ", ".join(f"{name} {count}" for name, count in self._algorithms().items())
+        smoothed = sum(entry.smoothing is not None for entry in self.table.activations)
+        how = "from the cache" if self.cached else f"in {self.seconds:.0f} s"
+        lines = [
+            str(self.coverage),
+            f"{'layers':<16}{len(self.table.modules)}, scales by {chosen}; {smoothed} smoothed; {how}",
+            "",
+            f"{'largest errors':<52} {'error':>7} {'algorithm':>10} {'clipped at':>11} {'largest':>9}  by sensor",
+        ]
+        return "\n".join([*lines, *(_line(entry) for entry in self.worst)])
+
+
+def _line(entry: Activation) -> str:
+    sensors = " ".join(f"{name} {value:.3g}" for name, value in entry.observed.modalities.items())
+    error = "" if entry.error is None else f"{entry.error:.2%}"
+    how = entry.algorithm if entry.smoothing is None else f"{entry.algorithm}+s"
+    name = entry.modules[0] if len(entry.modules) == 1 else f"{entry.modules[0]} and {len(entry.modules) - 1} more"
+    return f"{name:<52} {error:>7} {how:>10} {entry.threshold:>11.4g} {entry.observed.absmax:>9.4g}  {sensors}"
+
+
+def calibrate(
+    model_file: Path,
+    metadata: BundleMetadata,
+    images: CalibrationImages,
+    options: CalibrationOptions | None = None,
+    cache: Path | None = None,
+    track: Track = silent,
+) -> Calibration:
+    """Find the scales of a model.
+
+    Args:
+        model_file: the bundle's float32 ONNX file.
+        metadata: the bundle's.
+        images: from `calibration_images`.
+        options: None = the defaults.
+        cache: folder for unfinished statistics and finished tables; an interrupted run goes on from there, with the
+            same result to the bit. None = keep nothing.
+        track: shows progress.
+
+    Raises:
+        InputError: an image that cannot be read.
+        SetupError: not enough memory, no room.
+        ArtifactError: not a float32 model of ours; NaN, infinity or a constant where a range should be.
+    """
+    started = time.monotonic()
+    options = options or CalibrationOptions()
+    coverage = coverage_of(images)
+    keys = _Keys(model_file, metadata, images, options)
+    file = None if cache is None else cache / f"scales-{keys.table}.json"
+    table = _cached(file)
+    if table is not None:
+        return Calibration(table, coverage, True, time.monotonic() - started)
+    save = Save(None if cache is None else cache / f"statistics-{keys.statistics}.npz", options.save_seconds)
+    activations = _activations(model_file, metadata, images, options, save, track)
+    table = ScaleTable(activations, len(images.images), keys.model, images.sha256, options.algorithm, keys.versions)
+    if file is not None:
+        table.save(file)
+    return Calibration(table, coverage, False, time.monotonic() - started)
+
+
+class _Keys:
+    """Names of cached files: hashes over everything that decides what is in them."""
+
+    def __init__(
+        self, model_file: Path, metadata: BundleMetadata, images: CalibrationImages, options: CalibrationOptions
+    ) -> None:
+        if not model_file.is_file():
+            raise InputError(f"There is no model file {model_file}.")
+        self.model = sha256_of(model_file)
+        self.versions = {"mambapro": __version__, **{name: v for name in _PACKAGES if (v := _version(name))}}
+        seen = {
+            "model": self.model,
+            "images": images.sha256,
+            "preprocessing": encode(metadata.preprocessing),
+            "batch": metadata.batch or options.batch,
+            "versions": self.versions,
+        }
+        self.statistics = _hash(seen)
+        self.table = _hash({**seen, "options": {**encode(options), "save_seconds": None}})
+
+
+def _hash(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return packages.version(distribution)
+    except packages.PackageNotFoundError:
+        return None
+
+
+def _cached(file: Path | None) -> ScaleTable | None:
+    if file is None or not file.is_file():
+        return None
+    try:
+        return read_table(file)
+    except ArtifactError as error:
+        log.warning("%s Calibrating anew.", error)
+        return None
+
+
+def _activations(
+    model_file: Path,
+    metadata: BundleMetadata,
+    images: CalibrationImages,
+    options: CalibrationOptions,
+    save: Save,
+    track: Track,
+) -> tuple[Activation, ...]:
+    size = model_file.stat().st_size
+    require_memory(COPIES_OF_MODEL * size, "Calibration")
+    model = load_model(model_file)
+    found = points(model)
+    _require_float32(model, found)
+    tensors = tensors_of(model, found, foldable_norms(model, found), metadata.batch)
+    held = _held(len(images.images))
+    feeds = Feeds([image for i, image in enumerate(images.images) if i not in held], metadata, options.batch)
+    groups = groups_of(tensors, feeds.batch, size)
+    statistics = collect(model, groups, feeds, save, track)
+    tested = Feeds([images.images[i] for i in sorted(held)], metadata, options.batch)
+    readers = {tensor.name: [point for point in found if point.input == tensor.name] for tensor in tensors}
+    return tuple(
+        activation
+        for group in groups
+        for activation in _chosen(model, group, readers, statistics, tested, options, track)
+    )
+
+
+def load_model(file: Path) -> onnx.ModelProto:
+    """An ONNX file.
+
+    Raises:
+        ArtifactError: it cannot be read as one.
+    """
+    try:
+        return onnx.load(str(file))
+    except (google.protobuf.message.DecodeError, OSError, ValueError) as error:
+        raise ArtifactError(f"{file} is not an ONNX file: {error}. Export the bundle again.") from error
+
+
+def _require_float32(model: onnx.ModelProto, found: tuple[Point, ...]) -> None:
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    half = [point.module for point in found if weights[point.weight] != TensorProto.FLOAT]
+    if half:
+        raise ArtifactError(
+            f"{len(half)} layers of the model are float16, such as {half[0]}. Calibrate the float32 bundle of the "
+            "checkpoint: its table serves the float16 one as well."
+        )
+
+
+def _held(count: int) -> set[int]:
+    """Images that errors are measured on and ranges are not: one in eight, 16 at most, spread over the list."""
+    held = min(16, max(2, count // 8))
+    return {i * count // held for i in range(held)}
+
+
+def _chosen(
+    model: onnx.ModelProto,
+    group: Sequence[Tensor],
+    readers: dict[str, list[Point]],
+    statistics: dict[str, TensorStatistics],
+    tested: Feeds,
+    options: CalibrationOptions,
+    track: Track,
+) -> list[Activation]:
+    """Scales of the tensors of one group."""
+    for tensor in group:
+        statistics[tensor.name].observed()
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes = {node.name: node for node in model.graph.node}
+    first = {tensor.name: readers[tensor.name][0] for tensor in group}
+    windows = {name: window_of(nodes[point.node], weights[point.weight]) for name, point in first.items()}
+    rows: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in group}
+    generator = np.random.default_rng(_SEED)
+    with session_with(model, group) as backend:
+        for batch in track(range(len(tested)), "Running held images", len(tested)):
+            values = backend.run(tested[batch])
+            for tensor in group:
+                share = max(4, _ROWS // len(tested))
+                found = rows_of(values[tensor.name], windows[tensor.name], share, generator)
+                require_finite(tensor, found)
+                rows[tensor.name].append(found)
+    result = []
+    for tensor in track(group, "Measuring errors", len(group)):
+        every, matrix = np.concatenate(rows.pop(tensor.name)), matrix_of(weights, readers[tensor.name])
+        chosen = choose(statistics[tensor.name], every, matrix, options.algorithm, options.percentile, options.smooth)
+        result.append(chosen)
+    return result

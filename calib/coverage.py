@@ -1,0 +1,72 @@
+"""What the calibration images cover, for people to judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from ..runtime.modalities import MODALITIES
+from ..runtime.strict_json import encode
+from .images import UNKNOWN_IDENTITY, CalibrationImages, missing_sensors
+from .looks import swapped
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Counts of samples.
+
+    Attributes:
+        source: where they are from, in words.
+        samples, offered: chosen, and there to choose from.
+        identities: different ones; 0 where they are not known.
+        cameras: samples by camera ("unknown" for those without).
+        dark: samples whose RGB image is dark.
+        missing: samples without its image, by sensor.
+        strange: images that look as if another sensor took them, by sensor.
+        sha256: of the list of images.
+    """
+
+    source: str
+    samples: int
+    offered: int
+    identities: int
+    cameras: dict[str, int]
+    dark: int
+    missing: dict[str, int]
+    strange: dict[str, int]
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return encode(self)
+
+    def __str__(self) -> str:
+        cameras = ", ".join(f"{name}: {count}" for name, count in self.cameras.items())
+        missing = ", ".join(f"{name} {count}" for name, count in self.missing.items() if count)
+        rows = (
+            ("images", f"{self.samples} of {self.offered} samples, {self.source}, list {self.sha256[:16]}"),
+            ("identities", str(self.identities) if self.identities else "unknown"),
+            ("cameras", cameras),
+            ("dark scenes", f"{self.dark} ({self.dark / self.samples:.0%})"),
+            ("missing images", missing or "none"),
+        )
+        return "\n".join(f"{head:<16}{text}" for head, text in rows)
+
+
+def coverage_of(images: CalibrationImages) -> Coverage:
+    """Count."""
+    identities = {image.identity for image in images.images} - {UNKNOWN_IDENTITY}
+    cameras = Counter(image.camera for image in images.images)
+    missing = missing_sensors(images.images)
+    return Coverage(
+        source=images.source,
+        samples=len(images.images),
+        offered=images.offered,
+        identities=len(identities),
+        cameras={"unknown" if camera < 0 else str(camera): count for camera, count in sorted(cameras.items())},
+        dark=sum(bool(look.dark) for look in images.looks),
+        missing={modality: missing.get(modality, 0) for modality in MODALITIES},
+        strange=swapped(images.looks),
+        sha256=images.sha256,
+    )

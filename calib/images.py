@@ -1,0 +1,275 @@
+"""Which images a model is calibrated with: chosen the same way every time, and never those it is tested on."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import InputError
+from ..runtime.data.benchmarks import read_benchmark
+from ..runtime.data.folders import shown
+from ..runtime.data.sample import Benchmark, ImageSource, Sample
+from ..runtime.files import sha256_of
+from ..runtime.folders import camera_from_name, image_files
+from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
+from ..runtime.preprocess import Preprocessing
+from ..runtime.progress import Track, silent
+from ..runtime.samples import UNKNOWN_CAMERA
+from .looks import Look, look_at, swapped
+
+log = logging.getLogger("mambapro")
+
+DEFAULT_IMAGES = 256
+FEWEST, ENOUGH = 8, 128
+UNKNOWN_IDENTITY = -1
+#: Images are looked at for darkness before the choice; this many times the number that is chosen.
+_POOL = 4
+#: Share of images that may look strange before it is said.
+_STRANGE = 0.05
+
+
+@dataclass(frozen=True)
+class CalibrationImage:
+    """One sample: what each sensor saw (None = missing), in the order of MODALITIES; -1 = unknown."""
+
+    name: str
+    sources: tuple[ImageSource | None, ...]
+    identity: int = UNKNOWN_IDENTITY
+    camera: int = UNKNOWN_CAMERA
+
+    def source(self, modality: str) -> ImageSource | None:
+        """What one sensor saw."""
+        return self.sources[MODALITIES.index(modality)]
+
+
+@dataclass(frozen=True)
+class CalibrationImages:
+    """The images that were chosen, with what is known of them.
+
+    Attributes:
+        images: in the order that they are run.
+        looks: of each image.
+        hashes: SHA-256 of each image's files, by modality; None where it is missing.
+        offered: how many samples there were to choose from.
+        source: where they are from, in words.
+    """
+
+    images: tuple[CalibrationImage, ...]
+    looks: tuple[Look, ...]
+    hashes: tuple[tuple[str | None, ...], ...]
+    offered: int
+    source: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the list: content, box and camera of every sample, in order. Names and places do not count."""
+        lines = (
+            f"{image.camera} "
+            + " ".join(f"{sha}{_box(source)}" for sha, source in zip(hashes, image.sources, strict=True))
+            for image, hashes in zip(self.images, self.hashes, strict=True)
+        )
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def listing(self) -> list[dict[str, object]]:
+        """The list for a JSON file: name, identity, camera, and of each sensor the hash of its file."""
+        return [
+            {
+                "name": image.name,
+                "identity": image.identity,
+                "camera": image.camera,
+                "sha256": dict(zip(MODALITIES, hashes, strict=True)),
+            }
+            for image, hashes in zip(self.images, self.hashes, strict=True)
+        ]
+
+
+def _box(source: ImageSource | None) -> str:
+    return f"@{source.box}" if source is not None and source.box is not None else ""
+
+
+def calibration_images(
+    folder: str | os.PathLike[str],
+    preprocessing: Preprocessing,
+    dataset: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    count: int = DEFAULT_IMAGES,
+    seed: int = 0,
+    camera_pattern: str | None = None,
+    first_camera: int = 0,
+    insist: bool = False,
+    track: Track = silent,
+) -> CalibrationImages:
+    """Choose `count` samples for calibration: from a folder, or from a benchmark's training split.
+
+    Args:
+        folder: holds rgb/, nir/ and tir/ (one at least) with equal file names for one sample; or, where `dataset` is
+            given and `data` is not, the root of that benchmark.
+        preprocessing: the model's.
+        dataset: name of a benchmark.
+        data: root of `dataset` where `folder` is something else: its query and gallery images are kept out.
+        count: samples to choose; all where there are fewer.
+        seed: of the choice.
+        camera_pattern, first_camera: camera numbers in the file names of a folder, see `camera_from_name`.
+        insist: take query and gallery images too, with a warning.
+        track: shows the hashing.
+
+    Raises:
+        InputError: nothing to choose from, fewer than FEWEST samples, test images among them, an unreadable image.
+    """
+    if count < FEWEST:
+        raise InputError(f"Calibration needs at least {FEWEST} images, not {count}; {ENOUGH} or more are better.")
+    if data is not None and dataset is None:
+        raise InputError(f"{data} needs the name of the benchmark that it holds (--dataset).")
+    if dataset is not None and data is None:
+        benchmark = read_benchmark(dataset, folder)
+        offered = _of_training(benchmark, insist)
+        source = f"training split of {dataset}"
+    else:
+        offered = _of_folder(Path(folder), camera_pattern, first_camera)
+        source = "folder"
+        if dataset is not None and data is not None:
+            _refuse_tested(offered, read_benchmark(dataset, data), insist)
+    if len(offered) < FEWEST:
+        raise InputError(
+            f"{folder} holds {len(offered)} sample(s) to calibrate with; at least {FEWEST} are needed, {ENOUGH} or "
+            "more are better. A range seen on a handful of images is not the range of the next one."
+        )
+    pool = balanced(offered, [None] * len(offered), min(count * _POOL, len(offered)), seed)
+    candidates = [offered[i] for i in pool]
+    looks = [look_at(image, preprocessing) for image in track(candidates, "Looking at images", len(candidates))]
+    chosen = balanced(candidates, [look.dark for look in looks], min(count, len(candidates)), seed)
+    images = tuple(candidates[i] for i in chosen)
+    hashes = tuple(_hashes(image) for image in track(images, "Hashing images", len(images)))
+    if len(images) < ENOUGH:
+        log.warning(
+            "Only %d calibration images; %d or more are better: rare values decide the ranges.", len(images), ENOUGH
+        )
+    seen = tuple(looks[i] for i in chosen)
+    _warn_of_swapped(seen)
+    return CalibrationImages(images, seen, hashes, len(offered), source)
+
+
+def _warn_of_swapped(looks: tuple[Look, ...]) -> None:
+    counts = swapped(looks)
+    what = {RGB: "RGB images are grey by daylight", NIR: "NIR images are in colour", TIR: "TIR images are in colour"}
+    strange = [f"{count} of {len(looks)} {what[m]}" for m, count in counts.items() if count > _STRANGE * len(looks)]
+    if strange:
+        log.warning("%s. Were the sensors' folders swapped?", "; ".join(strange))
+
+
+def _of_training(benchmark: Benchmark, insist: bool) -> list[CalibrationImage]:
+    """The training split, without identities of query and gallery."""
+    tested = {sample.identity for sample in (*benchmark.query, *benchmark.gallery)}
+    both = sorted({sample.identity for sample in benchmark.train} & tested)
+    if both:
+        _complain(
+            f"{len(both)} identities of the training split of {benchmark.name} are in its query or gallery as well: "
+            f"{shown([str(identity) for identity in both])}.",
+            insist,
+        )
+    return [_from_sample(sample) for sample in benchmark.train]
+
+
+def _from_sample(sample: Sample) -> CalibrationImage:
+    return CalibrationImage(sample.name, sample.sources, sample.identity, sample.camera)
+
+
+def _complain(what: str, insist: bool) -> None:
+    if not insist:
+        raise InputError(
+            f"{what} Scales chosen on test images make the accuracy measured on them worthless. Give other images, or "
+            "insist (--insist) where no accuracy will be measured on that benchmark."
+        )
+    log.warning(
+        "%s Going on, since it was insisted on: accuracy on that benchmark proves nothing for this model.", what
+    )
+
+
+def _of_folder(folder: Path, pattern: str | None, first: int) -> list[CalibrationImage]:
+    present = [modality for modality in MODALITIES if (folder / modality).is_dir()]
+    if not present:
+        raise InputError(
+            f"{folder} {'has no folder' if folder.is_dir() else 'is no folder with'} rgb, nir or tir. Calibration "
+            "reads rgb/, nir/ and tir/ with the same file name for the same sample, or a benchmark that is named "
+            "(--dataset)."
+        )
+    files = {modality: image_files(modality, folder / modality) for modality in present}
+    camera = None if pattern is None else camera_from_name(pattern, first)
+    names = sorted(set().union(*files.values()))
+    return [
+        CalibrationImage(
+            name,
+            tuple(_source(files.get(modality, {}).get(name)) for modality in MODALITIES),
+            camera=UNKNOWN_CAMERA if camera is None else camera(name),
+        )
+        for name in names
+    ]
+
+
+def _source(path: Path | None) -> ImageSource | None:
+    return None if path is None else ImageSource(path)
+
+
+def _refuse_tested(offered: Sequence[CalibrationImage], benchmark: Benchmark, insist: bool) -> None:
+    """Look for query and gallery images, by place and by content."""
+    tested = {source.path.resolve() for sample in (*benchmark.query, *benchmark.gallery) for source in sample.sources}
+    sizes = {path.stat().st_size for path in tested}
+    mine = {source.path.resolve() for image in offered for source in image.sources if source is not None}
+    same = [path for path in mine if path in tested]
+    alike = [path for path in mine - tested if path.stat().st_size in sizes]
+    if alike:
+        wanted = {path.stat().st_size for path in alike}
+        content = {sha256_of(path) for path in tested if path.stat().st_size in wanted}
+        same += [path for path in alike if sha256_of(path) in content]
+    if same:
+        _complain(
+            f"{len(same)} of the calibration images are query or gallery images of {benchmark.name}: "
+            f"{shown(sorted(str(path) for path in same))}.",
+            insist,
+        )
+
+
+def balanced(images: Sequence[CalibrationImage], dark: Sequence[bool | None], count: int, seed: int) -> list[int]:
+    """Numbers of `count` images, chosen in turns so that identities, then cameras, then light and dark are even.
+
+    The order of equals is drawn from the seed and the names, so it is the same on every machine.
+    """
+    drawn = sorted(range(len(images)), key=lambda i: hashlib.sha256(f"{seed} {images[i].name}".encode()).digest())
+    identities: Counter[int] = Counter()
+    cameras: Counter[int] = Counter()
+    lights: Counter[bool | None] = Counter()
+
+    def rank(i: int) -> tuple[int, int, int]:
+        return identities[images[i].identity], cameras[images[i].camera], lights[dark[i]]
+
+    # ranks only grow: an entry whose rank is still right when it comes up is the smallest of all
+    heap = [((0, 0, 0), place) for place in range(len(drawn))]
+    chosen: list[int] = []
+    while heap and len(chosen) < count:
+        known, place = heapq.heappop(heap)
+        i = drawn[place]
+        if rank(i) != known:
+            heapq.heappush(heap, (rank(i), place))
+            continue
+        chosen.append(i)
+        identities[images[i].identity] += 1
+        cameras[images[i].camera] += 1
+        lights[dark[i]] += 1
+    return chosen
+
+
+def _hashes(image: CalibrationImage) -> tuple[str | None, ...]:
+    return tuple(None if source is None else sha256_of(source.path) for source in image.sources)
+
+
+def missing_sensors(images: Iterable[CalibrationImage]) -> dict[str, int]:
+    """How many samples lack each sensor's image."""
+    return dict(Counter(m for image in images for m in MODALITIES if image.source(m) is None))

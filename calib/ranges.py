@@ -1,0 +1,189 @@
+"""Running the float32 model over the calibration images, and what its layers read on the way.
+
+A run that is killed goes on from its last saved batch with the same result to the bit: what is remembered depends on
+the order of the batches alone, and it is saved as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..runtime.backends.base import Backend
+from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
+from ..runtime.files import write_atomically
+from ..runtime.progress import Track, silent
+from .feeds import Feeds
+from .memory import require_memory
+from .statistics import Tensor, TensorStatistics
+
+log = logging.getLogger("mambapro")
+
+#: The file, its parsed form in the session, and the session's own copy of the weights.
+COPIES_OF_MODEL = 3
+#: A batch's values, their magnitudes, and the numbers of their bins in two widths.
+_COPIES_OF_VALUES = 5
+#: Bytes of outputs of one run, where memory is not short.
+_MOST_OUTPUTS = 2**30
+
+
+@dataclass(frozen=True)
+class Save:
+    """Where and how often unfinished statistics are put aside; `file` None = never."""
+
+    file: Path | None = None
+    seconds: float = 20.0
+
+
+def groups_of(tensors: Sequence[Tensor], batch: int, model_bytes: int) -> tuple[tuple[Tensor, ...], ...]:
+    """The tensors in groups whose values of one batch fit into memory together; one pass is made for each group.
+
+    Raises:
+        SetupError: not enough memory for the largest tensor alone.
+    """
+    sizes = [4 * batch * tensor.values for tensor in tensors]
+    fixed = COPIES_OF_MODEL * model_bytes
+    available = require_memory(fixed + (1 + _COPIES_OF_VALUES) * max(sizes), "Calibration")
+    room = (
+        _MOST_OUTPUTS if available is None else min(_MOST_OUTPUTS, available - fixed - _COPIES_OF_VALUES * max(sizes))
+    )
+    groups: list[list[Tensor]] = [[]]
+    filled = 0
+    for tensor, size in zip(tensors, sizes, strict=True):
+        if groups[-1] and filled + size > room:
+            groups.append([])
+            filled = 0
+        groups[-1].append(tensor)
+        filled += size
+    return tuple(tuple(group) for group in groups)
+
+
+@contextmanager
+def session_with(model: onnx.ModelProto, tensors: Sequence[Tensor]) -> Iterator[Backend]:
+    """The model on the CPU with some of its inner tensors as outputs; the model itself is as before afterwards."""
+    before = len(model.graph.output)
+    with tempfile.TemporaryDirectory(prefix="mambapro-calibrate-") as folder:
+        path = Path(folder) / "model.onnx"
+        inputs = {value.name for value in model.graph.input}
+        for tensor in tensors:
+            if tensor.name not in inputs:
+                model.graph.output.append(onnx.helper.make_tensor_value_info(tensor.name, onnx.TensorProto.FLOAT, None))
+        try:
+            # a file, because the library would hold bytes and what it parsed from them at the same time
+            onnx.save_model(model, path)
+        finally:
+            del model.graph.output[before:]
+        backend = OnnxRuntimeBackend(path, "cpu")
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def collect(
+    model: onnx.ModelProto,
+    groups: Sequence[Sequence[Tensor]],
+    feeds: Feeds,
+    save: Save,
+    track: Track = silent,
+) -> dict[str, TensorStatistics]:
+    """Statistics of every tensor over all batches, by tensor.
+
+    Args:
+        model: float32.
+        groups: from `groups_of`.
+        feeds: the batches.
+        save: what an earlier run saved is taken up; the file stays when all is done, and then nothing is run.
+        track: shows the batches.
+
+    Raises:
+        ArtifactError: NaN or infinity in a tensor.
+        SetupError: no memory or no room.
+    """
+    statistics = {tensor.name: TensorStatistics(tensor) for group in groups for tensor in group}
+    layout = [[tensor.name for tensor in group] for group in groups]
+    first_group, first_batch = _taken_up(save.file, statistics, layout)
+    if (first_group, first_batch) != (0, 0):
+        log.info("Going on with pass %d of %d, batch %d.", first_group + 1, len(groups), first_batch + 1)
+    for number in range(first_group, len(groups)):
+        start = first_batch if number == first_group else 0
+        if start == len(feeds):
+            continue
+        _pass(model, groups, number, start, feeds, statistics, save, track)
+    return statistics
+
+
+def _pass(
+    model: onnx.ModelProto,
+    groups: Sequence[Sequence[Tensor]],
+    number: int,
+    start: int,
+    feeds: Feeds,
+    statistics: dict[str, TensorStatistics],
+    save: Save,
+    track: Track,
+) -> None:
+    saved = time.monotonic()
+    what = "Calibrating" if len(groups) == 1 else f"Calibrating, pass {number + 1} of {len(groups)}"
+    with session_with(model, groups[number]) as backend:
+        for batch in track(range(start, len(feeds)), what, len(feeds) - start):
+            values = backend.run(feeds[batch])
+            for tensor in groups[number]:
+                statistics[tensor.name].update(values[tensor.name])
+            del values
+            last = batch + 1 == len(feeds)
+            if save.file is not None and (last or time.monotonic() - saved >= save.seconds):
+                _put_aside(
+                    save.file, statistics, [[tensor.name for tensor in group] for group in groups], (number, batch + 1)
+                )
+                saved = time.monotonic()
+
+
+def _put_aside(
+    file: Path, statistics: dict[str, TensorStatistics], layout: list[list[str]], position: tuple[int, int]
+) -> None:
+    arrays = {"position": np.array(position), "sizes": np.array([len(group) for group in layout])}
+    arrays["names"] = np.array([name for group in layout for name in group])
+    for number, name in enumerate(arrays["names"]):
+        arrays.update({f"{number}/{key}": value for key, value in statistics[str(name)].arrays().items()})
+    write_atomically(file, lambda path: _save(path, arrays))
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    # an open file, because savez would add .npz to a name that lacks it
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def _taken_up(file: Path | None, statistics: dict[str, TensorStatistics], layout: list[list[str]]) -> tuple[int, int]:
+    """Fill the statistics with what was put aside; (pass, batch) to go on with, (0, 0) where there is nothing."""
+    if file is None or not file.is_file():
+        return 0, 0
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            names = [str(name) for name in arrays["names"]]
+            if names != [name for group in layout for name in group]:
+                raise ValueError("it is of another model")
+            if arrays["sizes"].tolist() != [len(group) for group in layout]:
+                # other outputs let the runtime fuse other nodes, and then the last bits may differ
+                raise ValueError("it was made with another amount of memory")
+            for number, name in enumerate(names):
+                keys = ("range", "counts", "sensors", "channels")
+                statistics[name].load({key: arrays[f"{number}/{key}"] for key in keys})
+            number, batch = (int(value) for value in arrays["position"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        log.warning("The saved calibration %s cannot be used (%s); starting anew.", file, error)
+        for name in statistics:
+            statistics[name] = TensorStatistics(statistics[name].tensor)
+        return 0, 0
+    return number, batch
