@@ -38,11 +38,9 @@ def matrix_of(weights: Mapping[str, onnx.TensorProto], readers: Sequence[Point])
     return np.concatenate(matrices, axis=1, dtype=np.float32)
 
 
-def window_of(
-    nodes: Mapping[str, onnx.NodeProto], weights: Mapping[str, onnx.TensorProto], point: Point
-) -> Window | None:
+def window_of(node: onnx.NodeProto, weight: onnx.TensorProto) -> Window | None:
     """How a convolution moves over its input, None of a Linear."""
-    return _window(nodes[point.node], tuple(weights[point.weight].dims[2:])) if point.kind == CONV else None
+    return _window(node, tuple(weight.dims[2:])) if node.op_type == "Conv" else None
 
 
 def _matrix(weight: np.ndarray, point: Point) -> np.ndarray:
