@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ...runtime.latency import END_TO_END
-from ...runtime.metadata import VERIFIED
-from .html import Column, Html, badge, facts, html, joined, paragraph, table
+from .html import Column, Html, badge, facts, html, joined, paragraph, points, table
 from .report import BundleReport, FileReport
-from .verdict import OPEN, READY, REFUSED
+from .verdict import OPEN, READY, REFERENCE, REFUSED
 
 _ANSWERS = {READY: "Yes: {}", OPEN: "Not yet: {} has open questions", REFUSED: "No: no file passed its gates"}
 _WORDS = {READY: ("ready", "yes"), OPEN: ("open", "care"), REFUSED: ("refused", "no")}
@@ -27,7 +26,7 @@ def head(report: BundleReport) -> Html:
             _answer(report),
             _tiles(report),
             _gates(report),
-            _not_run(report),
+            _reasons(report),
         ]
     )
 
@@ -46,16 +45,14 @@ def _answer(report: BundleReport) -> Html:
 
 def _praise(file: FileReport) -> Html:
     """What stands behind a yes."""
-    words = ["It returns PyTorch's numbers within its limit"]
-    if file.verdict.accuracy:
-        words.append("keeps its mAP within its limit")
-    if file.verdict.speed:
-        words.append("is faster than 16 bits on its target")
-    if file.measured.problem is None:
-        end = "It ran on this machine."
-    else:
-        end = "It was verified on another machine and did not run here, see below."
-    return paragraph(f"{', '.join(words)}. {end}", "why")
+    words = ["returns PyTorch's numbers within its limit"]
+    words += ["keeps its mAP within its limit"] if file.verdict.accuracy else []
+    words += ["is faster than its target's higher precisions"] if file.verdict.speed else []
+    *first, last = words
+    told = f"It {', '.join(first)} and {last}." if first else f"It {last}."
+    if file.measured.not_run is None:
+        return paragraph(f"{told} It ran on this machine.", "why")
+    return paragraph(f"{told} It was verified on {file.sidecar.verified_on}, and does not run here.", "why")
 
 
 def _tiles(report: BundleReport) -> Html:
@@ -65,17 +62,15 @@ def _tiles(report: BundleReport) -> Html:
         f'<div class="tile"><p>{html(name)}</p><p class="value">{html(value)}</p><p>{html(note)}</p></div>'
         for name, value, note in tiles
     )
-    return Html(f'<div class="tiles" aria-label="Numbers of {html(file.name)}">{shown}</div>')
+    return Html(f'<div class="tiles" role="group" aria-label="Numbers of {html(file.name)}">{shown}</div>')
 
 
 def _numbers_tile(file: FileReport) -> tuple[str, str, str]:
-    name = "largest 1 - cosine to PyTorch"
-    if file.measured.replay is not None:
-        found = file.measured.replay
-        return name, f"{found.largest:.1e}", f"limit {found.limit:.0e}; {found.samples} goldens, here"
-    if file.cosine is not None:
-        return name, f"{file.cosine.largest:.1e}", f"limit {file.cosine.limit:.0e}; {file.cosine.samples} samples"
-    return name, "not measured", "run mambapro check on its device"
+    name, found = "largest 1 - cosine to PyTorch", file.measured.cosine or file.cosine
+    if found is None:
+        return name, "not measured", "mambapro check measures it"
+    where = "here" if file.measured.cosine else "when it was made"
+    return name, f"{found.largest:.1e}", f"limit {found.limit:.0e}; {found.samples} samples, {where}"
 
 
 def _accuracy_tile(report: BundleReport, file: FileReport) -> tuple[str, str, str]:
@@ -111,66 +106,55 @@ def _size_tile(file: FileReport) -> tuple[str, str, str]:
 def _gates(report: BundleReport) -> Html:
     columns = [
         Column("file"), Column("verdict", "text"), Column("1 - cosine"), Column("mAP drop, points"), Column("speed"),
-        Column(f"ms here, batch {report.batches[0]}"), Column("MB"), Column("verified on", "text"),
+        Column(f"ms here, batch {report.batches[0]}"), Column("MB"),
     ]  # fmt: skip
-    return table(
-        "Every file of the bundle, and the gates it had to pass",
-        columns,
-        map(lambda f: _gate_row(report, f), report.files),
-    )
+    rows = (_gate_row(report, file) for file in report.files)
+    return table("Every file of the bundle, and the gates that it has to pass", columns, rows)
 
 
 def _gate_row(report: BundleReport, file: FileReport) -> list[str]:
-    sidecar = file.sidecar
     time = file.measured.milliseconds(END_TO_END, report.batches[0])
-    here = "verified" if sidecar.state == VERIFIED else "unverified"
+    state = file.sidecar.state if file.measured.not_run is None else f"{file.sidecar.state}, not run here"
     return [
-        file.name,
-        badge(*_WORDS[file.verdict.state]),
-        _cosine_cell(file),
-        _drop_cell(file),
-        "" if sidecar.speed is None else _with(f"{sidecar.speed.ratio:.2f}x", f"against {sidecar.speed.other}"),
-        "did not run" if time is None else f"{time:.1f}",
-        f"{sidecar.build.bytes / 1e6:.1f}",
-        sidecar.verified_on or here,
-    ]
+        file.name, _with(badge(*_WORDS[file.verdict.state]), state), _cosine_cell(file), _drop_cell(file),
+        _speed_cell(file), "-" if time is None else f"{time:.1f}", f"{file.sidecar.build.bytes / 1e6:.1f}",
+    ]  # fmt: skip
 
 
 def _cosine_cell(file: FileReport) -> str:
-    replay, gate = file.measured.replay, file.cosine
-    if replay is not None:
-        return _with(f"{replay.largest:.1e}", f"limit {replay.limit:.0e}, here")
-    if gate is not None:
-        return _with(f"{gate.largest:.1e}", f"limit {gate.limit:.0e}, as built")
-    return "not measured"
+    found = file.measured.cosine or file.cosine
+    if found is None:
+        return "not measured"
+    where = "here" if file.measured.cosine else "when made"
+    return _with(f"{found.largest:.1e}", f"limit {found.limit:.0e}, {where}")
 
 
 def _drop_cell(file: FileReport) -> str:
-    gate, here = file.sidecar.accuracy, file.measured.difference("mAP")
-    limit = file.sidecar.max_map_drop
-    told = f", limit {100 * limit:.2f}" if limit > 0 else ""
+    gate, here, limit = file.sidecar.accuracy, file.measured.difference("mAP"), file.sidecar.max_map_drop
     if here is not None:
-        interval = f"[{-100 * here.high:+.2f}, {-100 * here.low:+.2f}]"
-        return _with(f"{-100 * here.difference:+.2f}", f"{interval}{told}, here")
+        told = f", limit {100 * limit:.2f}" if limit > 0 else ""
+        return _with(points(-here.difference), f"{points(-here.high)} to {points(-here.low)}{told}, here")
     if gate is not None:
-        interval = f"[{100 * gate.low:+.2f}, {100 * gate.high:+.2f}]"
-        return _with(f"{100 * gate.drop:+.2f}", f"{interval}, limit {100 * gate.limit:.2f}, {gate.dataset}")
-    return "reference" if file is not None and file.sidecar.precision == "fp32" else "not measured"
+        interval = f"{points(gate.low)} to {points(gate.high)}"
+        return _with(points(gate.drop), f"{interval}, limit {100 * gate.limit:.2f}, when made")
+    return "reference" if file.sidecar.precision == REFERENCE else "not measured"
+
+
+def _speed_cell(file: FileReport) -> str:
+    speed = file.sidecar.speed
+    return "-" if speed is None else _with(f"{speed.ratio:.2f} times", f"as fast as {speed.other}, when made")
 
 
 def _with(value: str, note: str) -> Html:
     return Html(f"{html(value)}<small>{html(note)}</small>")
 
 
-def _not_run(report: BundleReport) -> Html:
-    """Reasons why files are not ready, and why they did not run; nothing is dropped."""
-    pairs = [
-        (file.name, f"did not run here: {file.measured.problem}") for file in report.files if file.measured.problem
-    ]
-    pairs += [
-        (f.name, reason)
-        for f in report.files
-        if f is not report.choice or report.state == READY
-        for reason in f.verdict.reasons
-    ]
+def _reasons(report: BundleReport) -> Html:
+    """Why files are not ready, and why they did not run; nothing is dropped."""
+    pairs: list[tuple[str, str]] = []
+    for file in report.files:
+        # those of the choice stand in the answer already
+        told = [] if file is report.choice else list(file.verdict.reasons)
+        told += [f"does not run here: {file.measured.not_run}"] if file.measured.not_run else []
+        pairs += [("" if i else file.name, reason) for i, reason in enumerate(told)]
     return facts(pairs) if pairs else Html("")

@@ -2,78 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from .html import Html, folded, html, joined, paragraph, section
 from .precision_map import Cell, PrecisionMap
 
 _SHORT = {"fp32": "32", "fp16": "16", "bf16": "b16", "int8": "8"}
+#: Share of a bar in which its name can be read.
+_LEGIBLE = 0.12
 _MEANINGS = {
-    "int8": "int8: scales and whole numbers, sums in int32",
+    "int8": "int8, products summed up in int32",
     "bf16": "bfloat16",
     "fp16": "float16",
     "fp32": "float32",
 }
 
 
-def map_section(maps: Sequence[tuple[str, PrecisionMap]]) -> Html:
-    """The maps by the names of the files that are built of them; the last, which differs most, stands open."""
+def map_section(maps: Mapping[str, PrecisionMap], choice: str) -> Html:
+    """The maps by the names of the files that are made of them; that of `choice` stands open."""
     merged = _merged(maps)
-    blocks = [_map(names, found) for names, found in merged]
-    *others, last = blocks
-    hidden = [folded(f"The map of {names}", block) for (names, _), block in zip(merged, others, strict=False)]
-    return section(
-        "precision",
-        "Precision of each part",
-        paragraph(
-            "Read off the ONNX file that each artifact is, or was built from. The rows are blocks of the network, the "
-            "columns what they compute. The scan keeps its state in float32 whatever its inputs are."
-        ),
-        _legend(found for _, found in maps),
-        last,
-        *hidden,
+    shown = [_map(names, found) for names, found in merged if choice in names]
+    others = [folded(_summary(names, found), _map(names, found)) for names, found in merged if choice not in names]
+    text = (
+        "Read off the ONNX file that each artifact is, or was built from. Rows are blocks of the network, columns what "
+        "they compute. The scan keeps its state in float32 whatever its inputs are."
     )
+    legend = _legend(name for found in maps.values() for cell in found.cells for name in cell.types)
+    return section("precision", "Precision of each part", paragraph(text), legend, *shown, *others)
 
 
-def _merged(maps: Sequence[tuple[str, PrecisionMap]]) -> list[tuple[str, PrecisionMap]]:
+def _merged(maps: Mapping[str, PrecisionMap]) -> list[tuple[list[str], PrecisionMap]]:
     """Files of equal cells share a map."""
     found: dict[tuple[Cell, ...], tuple[list[str], PrecisionMap]] = {}
-    for name, value in maps:
+    for name, value in maps.items():
         found.setdefault(value.cells, ([], value))[0].append(name)
-    return [(", ".join(names), value) for names, value in found.values()]
+    return list(found.values())
 
 
-def _map(names: str, found: PrecisionMap) -> Html:
-    told = f" Its runtime is told to compute in {found.hint} where the file says fp32." if found.hint else ""
+def _summary(names: Sequence[str], found: PrecisionMap) -> str:
+    return f"{', '.join(names)}: {_told(found)}"
+
+
+def _told(found: PrecisionMap) -> str:
+    return ", ".join(f"{value:.1%} {name}" for name, value in found.shares().items())
+
+
+def _map(names: Sequence[str], found: PrecisionMap) -> Html:
     groups: dict[str, list[Cell]] = {}
     for cell in found.cells:
-        groups.setdefault(cell.block.split(".")[0] if cell.block else "", []).append(cell)
-    tables = [_grid(group, cells) for group, cells in groups.items() if group]
-    if "" in groups:
-        tables.append(_grid("", groups[""]))
-    return joined(
-        [Html(f"<h3>{escape(names)}</h3>"), paragraph(f"Weights by type.{told}", "soft"), _shares(found), *tables]
-    )
+        groups.setdefault(cell.block.split(".")[0], []).append(cell)
+    # what belongs to no block comes last
+    tables = [_grid(group, groups[group]) for group in sorted(groups, key=lambda group: not group)]
+    told = "Weights of Linears and convolutions by type."
+    if found.hint is not None:
+        told += (
+            f" The file holds float32; its runtime is told to compute in {found.hint}, and does so in matrix products "
+            "and convolutions. The rest is its own choice."
+        )
+    return joined([
+        Html(f"<h3>{escape(', '.join(names))}</h3>"), paragraph(told, "soft"), _shares(found),
+        Html(f'<div class="maps">{joined(tables)}</div>'),
+    ])  # fmt: skip
 
 
-def _grid(group: str, cells: Iterable[Cell]) -> Html:
+def _grid(group: str, cells: Sequence[Cell]) -> Html:
     rows: dict[str, dict[str, Cell]] = {}
     for cell in cells:
         rows.setdefault(cell.block, {})[cell.part] = cell
     # in the order of the block that has most parts: the first block often lacks some
-    columns = list(max(rows.values(), key=len))
-    columns += [part for row in rows.values() for part in row if part not in columns]
-    columns = list(dict.fromkeys(columns))
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    fullest = max(rows.values(), key=lambda row: len(row))
+    columns = list(dict.fromkeys([*fullest, *(cell.part for cell in cells)]))
+    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     body = "\n".join(
         f'<tr><th scope="row">{escape(_row_name(block))}</th>{"".join(_cell(row.get(part)) for part in columns)}</tr>'
         for block, row in rows.items()
     )
-    caption = group if group else "outside the blocks"
     return Html(
-        f'<div class="wide"><table class="map">\n<caption>{escape(caption)}</caption>\n'
-        f'<thead><tr><th scope="col"><span hidden>block</span></th>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+        f'<div class="wide"><table class="map">\n<caption>{escape(group or "outside the blocks")}</caption>\n'
+        f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 
@@ -98,16 +105,16 @@ def _shares(found: PrecisionMap) -> Html:
         f'<span class="{escape(name)}" style="flex:{value:.5f}">{escape(_share(name, value))}</span>'
         for name, value in shares.items()
     )
-    told = ", ".join(f"{name} {value:.1%}" for name, value in shares.items())
-    return Html(f'<div class="shares" role="img" aria-label="Weights by type: {escape(told)}">{parts}</div>')
+    label = f"Weights by type: {_told(found)}"
+    return Html(f'<div class="shares" role="img" aria-label="{escape(label)}">{parts}</div>')
 
 
 def _share(name: str, value: float) -> str:
-    return f"{name} {value:.1%}" if value > 0.12 else ""
+    return f"{name} {value:.1%}" if value > _LEGIBLE else ""
 
 
-def _legend(maps: Iterable[PrecisionMap]) -> Html:
-    used = {name for found in maps for cell in found.cells for name in cell.types}
+def _legend(types: Iterable[str]) -> Html:
+    used = set(types)
     items = "".join(
         f'<li><span class="{name}">{_SHORT[name]}</span>{html(meaning)}</li>'
         for name, meaning in _MEANINGS.items()

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import math
+import subprocess
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import MambaProError
+from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bootstrap import PairedDifference, paired_differences
 from ...runtime.bundle import Bundle
-from ...runtime.check import cosine_departures
+from ...runtime.check import open_extractor, replay
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import feature_function
 from ...runtime.evaluation import EvaluationOptions, evaluate_model
 from ...runtime.evaluation_report import EvaluationReport
 from ...runtime.extractor import Extractor
-from ...runtime.latency import LatencyReport, measure_latency
-from ...runtime.metadata import CAMERA, EMBEDDING, MODALITY_MASK
+from ...runtime.latency import LatencyReport
+from ...runtime.opening import Opening, why_not
 from ...runtime.progress import Track, silent
-from ...runtime.sidecar import Sidecar
+from ...runtime.sidecar import CosineGate, Sidecar
+from ...runtime.strict_json import decode
 
 _WARMUP = 3
-
-
-@dataclass(frozen=True)
-class Replay:
-    """1 - cosine to PyTorch over the bundle's goldens, here: the largest, the mean, and the largest allowed."""
-
-    provider: str
-    samples: int
-    largest: float
-    mean: float
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Within the limit; NaN is not."""
-        return self.largest <= self.limit
 
 
 @dataclass(frozen=True)
@@ -48,15 +34,19 @@ class Measured:
     """One artifact on this machine.
 
     Attributes:
-        problem: why it does not run here, or why a measurement failed; None if it ran.
-        replay: agreement with PyTorch; None where it did not run.
+        not_run: why it does not run here, which says nothing about the artifact; None if it ran.
+        failure: what went wrong when it ran; None if nothing did.
+        provider: where it ran.
+        cosine: agreement with PyTorch over the bundle's goldens.
         accuracy: retrieval on the benchmark that was given; None without one.
         against_base: mAP and the like minus those of the exported model, paired by query; empty for itself.
-        latency: percentiles; None where it did not run.
+        latency: percentiles.
     """
 
-    problem: str | None = None
-    replay: Replay | None = None
+    not_run: str | None = None
+    failure: str | None = None
+    provider: str | None = None
+    cosine: CosineGate | None = None
     accuracy: EvaluationReport | None = None
     against_base: tuple[PairedDifference, ...] = ()
     latency: LatencyReport | None = None
@@ -73,8 +63,10 @@ class Measured:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "problem": self.problem,
-            "replay": None if self.replay is None else {**vars(self.replay), "passed": self.replay.passed},
+            "not_run": self.not_run,
+            "failure": self.failure,
+            "provider": self.provider,
+            "cosine": None if self.cosine is None else asdict(self.cosine),
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
             "against_base": [difference.to_json() for difference in self.against_base],
             "latency": None if self.latency is None else self.latency.to_json(),
@@ -87,7 +79,7 @@ class Plan:
 
     Attributes:
         benchmark: its query and gallery; None measures no accuracy.
-        options: how accuracy is evaluated; its strips are of the exported model.
+        options: how accuracy is evaluated; its strips are of the first file that runs.
         batches: batch sizes to time; those that an engine cannot take are left out.
         runs: timed calls of each.
     """
@@ -101,73 +93,79 @@ class Plan:
 def measure_all(bundle: Bundle, artifacts: Sequence[Sidecar], plan: Plan, track: Track = silent) -> list[Measured]:
     """Measure the artifacts one after the other; the first is the one that the others are compared with.
 
-    One that does not run here is told with its reason, and the others go on.
+    One that does not run here, or fails, is told with its reason, and the others go on.
+
+    Raises:
+        InputError: a benchmark whose images cannot be read or scored.
     """
     found: list[Measured] = []
     for sidecar in artifacts:
         first = found[0].accuracy if found else None
-        found.append(_measure(bundle, sidecar, plan, first, track))
+        found.append(_measured(bundle, sidecar, plan, first, track))
     return found
 
 
-def _measure(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationReport | None, track: Track) -> Measured:
-    options = plan.options if base is None else _without_strips(plan.options)
+def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationReport | None, track: Track) -> Measured:
+    opening = Opening(unverified=True)
+    reason = why_not(bundle, sidecar, opening)
+    if reason is not None:
+        return Measured(not_run=reason)
     try:
-        with _open(bundle, sidecar, 1) as extractor:
-            replay = _replay(bundle, sidecar, extractor)
-            accuracy = None
-            if plan.benchmark is not None:
-                function, preprocessing = feature_function(extractor), extractor.preprocessing
-                accuracy = evaluate_model(
-                    plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track
-                )
-    except MambaProError as error:
-        return Measured(problem=str(error))
-    differences: tuple[PairedDifference, ...] = ()
-    if base is not None and accuracy is not None:
-        resamples = plan.options.bootstrap
-        differences = paired_differences(base.whole, accuracy.whole, resamples, plan.options.seed) if resamples else ()
+        with open_extractor(bundle, sidecar, opening) as extractor:
+            # whatever it is, the page shows it beside its limit
+            gate, _ = replay(extractor, bundle.golden(), math.inf)
+            accuracy = _accuracy(extractor, sidecar, plan, track)
+            found = Measured(
+                provider=extractor.provider,
+                cosine=replace(gate, limit=sidecar.max_departure),
+                accuracy=accuracy,
+                against_base=_against(base, accuracy, plan.options),
+            )
+    except SetupError as error:
+        return Measured(not_run=str(error))
+    except (ArtifactError, ParityError) as error:
+        return Measured(failure=str(error))
     batches = tuple(batch for batch in plan.batches if sidecar.profile is None or batch <= sidecar.profile.largest)
-    latency, problem = _timed_apart(bundle.folder, sidecar, batches, plan.runs)
-    return Measured(problem, replay, accuracy, differences, latency)
+    try:
+        return replace(found, latency=_timed(bundle.folder, sidecar, batches, plan.runs)) if batches else found
+    except SetupError as error:
+        return replace(found, failure=str(error))
 
 
-def _without_strips(options: EvaluationOptions) -> EvaluationOptions:
-    return EvaluationOptions(
-        bootstrap=options.bootstrap, seed=options.seed, subsets=options.subsets, per_modality=options.per_modality
-    )
+def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track) -> EvaluationReport | None:
+    if plan.benchmark is None:
+        return None
+    strips = plan.options.strips
+    # drawn once, by the first file that runs
+    options = plan.options if strips is None or not strips.exists() else replace(plan.options, strips=None)
+    function, preprocessing = feature_function(extractor), extractor.preprocessing
+    return evaluate_model(plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track)
 
 
-def _open(bundle: Bundle | Path, sidecar: Sidecar, batch: int) -> Extractor:
-    """The artifact, verified before or not: the report says which."""
-    size = None if sidecar.profile is None else min(batch, sidecar.profile.largest)
-    return Extractor(bundle, batch_size=size, target=sidecar.target, precision=sidecar.precision, unverified=True)
+def _against(
+    base: EvaluationReport | None, found: EvaluationReport | None, options: EvaluationOptions
+) -> tuple[PairedDifference, ...]:
+    if base is None or found is None or not options.bootstrap:
+        return ()
+    return paired_differences(base.whole, found.whole, options.bootstrap, options.seed)
 
 
-def _replay(bundle: Bundle, sidecar: Sidecar, extractor: Extractor) -> Replay:
-    golden, metadata = bundle.golden(), extractor.metadata
-    mask = [golden.inputs[name] for name in metadata.names(MODALITY_MASK)]
-    cameras = [golden.inputs[name] for name in metadata.names(CAMERA)]
-    images = {name: golden.inputs[name] for name in metadata.modalities}
-    embeddings = extractor.embed(images, mask[0] if mask else None, cameras[0] if cameras else None)
-    departures = cosine_departures(golden.outputs[metadata.names(EMBEDDING)[0]], embeddings)
-    largest, mean = float(departures.max()), float(departures.mean())
-    return Replay(extractor.provider, golden.samples, largest, mean, sidecar.max_departure)
+def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) -> LatencyReport:
+    """Percentiles from a process of its own: the threads of one runtime slow down another's.
 
-
-def _timed_apart(
-    folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int
-) -> tuple[LatencyReport | None, str | None]:
-    """Percentiles from a process of its own: the threads of one runtime slow down another's."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(_time, folder, sidecar, batches, runs).result(), None
-        except MambaProError as error:
-            return None, f"It ran, but could not be timed: {error}"
-        except BrokenProcessPool:
-            return None, "It ran, but the process that timed it ended without a word; is there enough memory?"
-
-
-def _time(folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int) -> LatencyReport:
-    with _open(folder, sidecar, max(batches)) as extractor:
-        return measure_latency(extractor, batches, runs, _WARMUP)
+    Raises:
+        SetupError: it ended without an answer; gives its last words.
+    """
+    command = [
+        sys.executable, "-m", "mambapro", "bench", str(folder), "--unverified", "--json",
+        "--target", sidecar.target, "--precision", sidecar.precision,
+        "--batch", ",".join(map(str, batches)), "--runs", str(runs), "--warmup", str(_WARMUP),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    problems: list[str] = []
+    answer = json.loads(done.stdout) if done.returncode == 0 else None
+    found = None if answer is None else decode(LatencyReport, answer, "", problems)
+    if found is None:
+        last = done.stderr.strip()[-1000:] or "; ".join(problems) or f"exit code {done.returncode}"
+        raise SetupError(f"{sidecar.stem} could not be timed: {last}")
+    return found

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...train.explain.page import image_tag
-from .html import Column, Html, code, folded, html, joined, paragraph, section, table
-from .sensitivity import PICTURES, Sensitivity
+from .html import Column, Html, badge, code, folded, html, missing, paragraph, points, section, table
+from .sensitivity import PICTURES, Sensitivity, StoredLoss, StoredPareto, StoredRanking
 
+_WITHOUT_DATA = "Labelled images are needed, and none were given: --data and --dataset name them."
 #: Rows of the ranking that stand as text.
 _SHOWN = 12
 
@@ -28,14 +29,12 @@ class StripPicture:
 def strips_section(strips: Sequence[StripPicture], file: str, dataset: str | None, quality: int | None) -> Html:
     """Queries and what was found for them."""
     if not strips:
-        told = "The exported model did not run on this machine." if dataset else (
-            "Labelled images are needed, and none were given: give --data and --dataset."
-        )  # fmt: skip
-        return section("strips", "Ranked retrievals", Html(f'<p class="missing">{html(told)}</p>'))
+        told = "No file of the bundle could be evaluated on this machine." if dataset else _WITHOUT_DATA
+        return section("strips", "Ranked retrievals", missing(told))
     intro = (
-        f"Queries of {dataset} and their first {max(strip.shown for strip in strips)} by {file}: half of them the worst, "
-        "the others spread up to the best. What is right has a solid green frame and a tick, what is wrong a dashed red "
-        "frame and a cross."
+        f"Queries of {dataset} and their first {max(strip.shown for strip in strips)} by {file}: half of them the "
+        "worst, the others spread up to the best. What is right has a solid green frame and a tick, what is wrong a "
+        "dashed red frame and a cross."
     )
     return section("strips", "Ranked retrievals", paragraph(intro), *(_strip(strip, quality) for strip in strips))
 
@@ -45,45 +44,65 @@ def _strip(strip: StripPicture, quality: int | None) -> Html:
         f"{strip.query}: average precision {100 * strip.average_precision:.1f} %, first match at rank "
         f"{strip.first_match}, {strip.right} of the first {strip.shown} right"
     )
-    tag = image_tag(strip.png, f"Ranked retrieval of {text}", True, quality)
+    tag = image_tag(strip.png, f"Ranked retrieval of {text}", True, quality, scale=1.0)
     return Html(f'<figure><div class="wide strip">{tag}</div><figcaption>{html(text)}</figcaption></figure>')
 
 
-def sensitivity_section(found: Sensitivity | None) -> Html:
-    """What each layer costs in int8, and the choices that are worth it."""
+def sensitivity_section(found: Sensitivity | None, model: str) -> Html:
+    """What each layer costs in int8, and the choices that are worth it; `model` is the SHA-256 of the bundle's."""
+    name, heading = "sensitivity", "Sensitivity to int8"
     if found is None:
-        text = "No sensitivity analysis was given: give the folder that one wrote with --sensitivity."
-        return section("sensitivity", "Sensitivity to int8", Html(f'<p class="missing">{html(text)}</p>'))
-    ranking = found.ranking
+        return section(name, heading, missing("No sensitivity analysis was given: --sensitivity takes its folder."))
+    ranking, pareto = found.ranking, found.pareto
     intro = (
-        f"One {ranking.grouping} at a time in int8, all others in float, on {ranking.samples} calibration samples. The "
-        "layers that cost most stand first."
+        f"One {ranking.grouping} at a time in int8, all others in floating point, on {ranking.samples} calibration "
+        f"samples; then from all in int8 to all in floating point, timed in {pareto.target} with batches of "
+        f"{pareto.batch}."
     )
-    alts = {
-        PICTURES[0]: f"Layers ranked by what they cost in int8; the first is {ranking.entries[0].name}"
-        if ranking.entries
-        else "Layers ranked by what they cost in int8",
-        PICTURES[1]: "Drop of mAP against time for choices of int8 layers",
-    }
-    captions = {PICTURES[0]: "What each costs alone.", PICTURES[1]: "What is worth it: drop of mAP against time."}
-    figures = [
-        Html(
-            f"<figure>{image_tag(found.pictures[name], alts[name], False, None)}"
-            f"<figcaption>{html(captions[name])}</figcaption></figure>"
-        )
-        for name in PICTURES
-    ]
-    policy = folded(joined(["The policy that was chosen"]), Html(f"<pre>{code(found.policy)}</pre>"))
-    return section("sensitivity", "Sensitivity to int8", paragraph(intro), *figures, _ranked(found), policy)
+    other = [missing("This analysis is of another ONNX file than the bundle's own.")] if found.model != model else []
+    ranked, curve = (_figure(found, number) for number in range(len(PICTURES)))
+    policy = folded("The policy that was chosen", Html(f"<pre>{code(found.policy)}</pre>"))
+    parts = (*other, paragraph(intro), ranked, _ranked(found.ranking), curve, _points(pareto), policy)
+    return section(name, heading, *parts)
 
 
-def _ranked(found: Sensitivity) -> Html:
-    columns = [Column(found.ranking.grouping), Column("mean 1 - cosine"), Column("largest"), Column("mAP drop, points"),
-               Column("share of work")]  # fmt: skip
-    whole = sum(entry.work for entry in found.ranking.entries) or 1
-    rows = [
-        [entry.name, f"{entry.loss.mean:.1e}", f"{entry.loss.largest:.1e}",
-         "" if entry.loss.map_drop is None else f"{100 * entry.loss.map_drop:+.2f}", f"{entry.work / whole:.1%}"]
-        for entry in found.ranking.entries[:_SHOWN]
+def _figure(found: Sensitivity, number: int) -> Html:
+    first, choice = found.ranking.entries[0], found.pareto.points[found.pareto.chosen]
+    alt, caption = (
+        (f"Bars of what each costs in int8; the longest is {first.name}", "What each costs alone in int8."),
+        (
+            f"Accuracy lost against milliseconds; chosen is the point at {choice.milliseconds:.1f} ms",
+            "What is worth it: what a choice loses against the time it takes.",
+        ),
+    )[number]
+    tag = image_tag(found.pictures[PICTURES[number]], alt, False, None)
+    return Html(f"<figure>{tag}<figcaption>{html(caption)}</figcaption></figure>")
+
+
+def _ranked(ranking: StoredRanking) -> Html:
+    columns = [
+        Column(ranking.grouping), Column("mean 1 - cosine"), Column("largest"), Column("mAP drop, points"),
+        Column("share of work"),
     ]  # fmt: skip
-    return table(f"The first {len(rows)} of {len(found.ranking.entries)}", columns, rows)
+    whole = sum(entry.work for entry in ranking.entries) or 1
+    rows = [[entry.name, *_loss(entry.loss), f"{entry.work / whole:.1%}"] for entry in ranking.entries[:_SHOWN]]
+    return table(f"The first {len(rows)} of {len(ranking.entries)}", columns, rows)
+
+
+def _points(pareto: StoredPareto) -> Html:
+    columns = [
+        Column("in floating point"), Column("mean 1 - cosine"), Column("largest"), Column("mAP drop, points"),
+        Column("work in int8"), Column("ms"), Column("", "text"),
+    ]  # fmt: skip
+    rows = [
+        [f"{len(point.floats)} of {len(pareto.order)}", *_loss(point.loss), f"{point.share:.0%}",
+         f"{point.milliseconds:.2f}", badge("chosen", "yes") if number == pareto.chosen else ""]
+        for number, point in enumerate(pareto.points)
+    ]  # fmt: skip
+    limits = f"mAP drop {100 * pareto.limits.map_drop:.2f} points, largest 1 - cosine {pareto.limits.departure:.0e}"
+    return table(f"The choices that were measured; the limits were {limits}", columns, rows)
+
+
+def _loss(loss: StoredLoss) -> tuple[str, str, str]:
+    drop = "-" if loss.map_drop is None else points(loss.map_drop)
+    return f"{loss.mean:.1e}", f"{loss.largest:.1e}", drop

@@ -115,18 +115,18 @@ class BundleReport:
             for row in rows
         ]
         reasons = [f"{file.name}: {reason}" for file in self.files for reason in file.verdict.reasons]
-        problems = [f"{file.name} was not run: {file.measured.problem}" for file in self.files if file.measured.problem]
+        problems = [f"{file.name} did not run here: {why}" for file in self.files if (why := file.measured.not_run)]
         wrote = f"wrote {self.page} ({self.page_bytes / 1e6:.1f} MB)"
         return "\n".join([*lines, *reasons, *problems, wrote])
 
     def _cells(self, file: FileReport) -> tuple[str, str, str, str, str]:
         measured = file.measured
-        largest = measured.replay.largest if measured.replay else file.cosine.largest if file.cosine else None
+        cosine = measured.cosine or file.cosine
         time = measured.milliseconds(END_TO_END, self.batches[0])
         return (
             file.name,
             file.verdict.state,
-            "-" if largest is None else f"{largest:.1e}",
+            "-" if cosine is None else f"{cosine.largest:.1e}",
             "-" if measured.accuracy is None else f"{measured.accuracy.map:.1%}",
             "-" if time is None else f"{time:.1f}",
         )

@@ -17,20 +17,24 @@ from ...runtime.data.benchmarks import read_benchmark
 from ...runtime.environment import environment_report
 from ...runtime.evaluation import EvaluationOptions
 from ...runtime.files import require_free, write_atomically
+from ...runtime.metadata import MODALITY_MASK, BundleMetadata
+from ...runtime.modalities import MODALITIES
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Sidecar
 from ...runtime.strips import LISTING
 from ...train.explain.page import document, fitting
+from .environment_section import environment_section
 from .head_section import head
-from .html import STYLE, Html, joined
+from .html import Html, joined
 from .map_section import map_section
 from .measure import Measured, Plan, measure_all
 from .picture_sections import StripPicture, sensitivity_section, strips_section
-from .precision_map import precision_map
+from .precision_map import INT8, precision_map
 from .report import BundleReport, FileReport
-from .sections import accuracy_section, environment_section, latency_section, parity_section
+from .sections import accuracy_section, latency_section, parity_section
 from .sensitivity import read_sensitivity
 from .stored import StoredParity, read_parity
+from .style import STYLE
 from .verdict import judge, parity_gate
 
 _CONTENTS = (
@@ -101,10 +105,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     benchmark = read_benchmark(options.dataset, options.data) if options.dataset and options.data else None
     with tempfile.TemporaryDirectory() as folder:
         strips = Path(folder) / "strips"
-        evaluation = EvaluationOptions(
-            options.bootstrap, options.seed, subsets=True, per_modality=True, strips=strips, strips_count=options.strips
-        )
-        plan = Plan(benchmark, evaluation, options.batches, options.runs)
+        plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
         measured = measure_all(bundle, artifacts, plan, track)
         pictures = _strips(strips)
     report = BundleReport(
@@ -124,6 +125,18 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     return replace(report, page=str(options.out), page_bytes=len(text.encode()))
 
 
+def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) -> EvaluationOptions:
+    """Everything that the model allows."""
+    return EvaluationOptions(
+        options.bootstrap,
+        options.seed,
+        subsets=bool(metadata.names(MODALITY_MASK)),
+        per_modality=metadata.dim % len(MODALITIES) == 0,
+        strips=strips,
+        strips_count=options.strips,
+    )
+
+
 def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
     """The page as HTML; everything is inside it.
 
@@ -131,7 +144,7 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
         InputError: its pictures are too large even as JPEG.
     """
     nav = "".join(f'<a href="#{name}">{text}</a>' for name, text in _CONTENTS)
-    base = report.files[0].name
+    drawn_by = next((file.name for file in report.files if file.measured.accuracy is not None), "")
 
     def page(quality: int | None) -> str:
         parts = [
@@ -139,10 +152,10 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
             Html(f'<nav aria-label="Contents">{nav}</nav>'),
             accuracy_section(report),
             latency_section(report),
-            map_section([(file.name, file.map) for file in report.files]),
+            map_section({file.name: file.map for file in report.files}, report.choice.name),
             parity_section(report),
-            sensitivity_section(report.sensitivity),
-            strips_section(strips, base, report.dataset, quality),
+            sensitivity_section(report.sensitivity, report.files[0].sidecar.sha256),
+            strips_section(strips, drawn_by, report.dataset, quality),
             environment_section(report),
         ]
         return document(f"{report.bundle}: mambapro report", STYLE, joined(parts))
@@ -156,9 +169,21 @@ def _files(
     files = []
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
         cosine = sidecar.cosine if i else parity_gate(parity)
+        verdict = judge(sidecar, cosine, found, _rival(sidecar, artifacts, measured))
         found_map = precision_map(bundle.file(sidecar.onnx), sidecar.hint)
-        files.append(FileReport(sidecar, cosine, judge(sidecar, cosine, found), found_map, found))
+        files.append(FileReport(sidecar, cosine, verdict, found_map, found))
     return tuple(files)
+
+
+def _rival(sidecar: Sidecar, artifacts: Sequence[Sidecar], measured: Sequence[Measured]) -> tuple[str, float] | None:
+    """The fastest here of a file's target in a higher precision than int8: name and milliseconds of the model alone."""
+    times = [
+        (found.latency.timings[1].p50, other.stem)
+        for other, found in zip(artifacts, measured, strict=True)
+        if other.target == sidecar.target and other.precision != INT8 and found.latency is not None
+    ]
+    time, name = min(times, default=(None, ""))
+    return None if time is None else (name, time)
 
 
 def _strips(folder: Path) -> list[StripPicture]:

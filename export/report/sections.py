@@ -5,46 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...runtime.evaluation_report import PART, SUBSET, EvaluationReport, EvaluationRow, percent
+from ...runtime.bootstrap import PairedDifference
+from ...runtime.data.benchmarks import BENCHMARKS
+from ...runtime.evaluation_report import PART, EvaluationReport, EvaluationRow, percent
 from ...runtime.latency import Timing
-from .html import Column, Html, code, facts, folded, html, joined, paragraph, section, table, track
+from .html import Column, Html, code, facts, missing, paragraph, points, section, table, track
 from .report import BundleReport, FileReport
 from .stored import StoredParity
 
 #: The smallest departure that the logarithmic axis shows: below it is the noise of float64.
 _DECADES = (-14.0, 0.0)
 
-_WITHOUT_DATA = (
-    "Labelled images are needed, and none were given, so nothing was measured. Give a benchmark's folder and its name: "
-)
-_EXAMPLE = "mambapro report {} --data DATA --dataset rgbnt201"
-
 
 def accuracy_section(report: BundleReport) -> Html:
     """mAP of each file, for all sensors, each incomplete set of them, and each third of the feature."""
-    found = [(file.name, file.measured.accuracy) for file in report.files if file.measured.accuracy is not None]
+    found = [(file.name, accuracy) for file in report.files if (accuracy := file.measured.accuracy) is not None]
+    built = [_built(file) for file in report.files if file.sidecar.accuracy is not None]
     if not found:
-        text = _WITHOUT_DATA if report.dataset is None else "No file of the bundle ran on this machine. "
-        example = [code(_EXAMPLE.format(report.bundle))] if report.dataset is None else []
-        built = [_built(file) for file in report.files if file.sidecar.accuracy is not None]
-        return section("accuracy", "Retrieval accuracy", _missing(text, *example), *built)
-    first = found[0][1]
-    assert first is not None
-    intervals = first.rows[0].intervals
-    told = (
-        f"Bars are {100 * intervals.level:g} % intervals from {intervals.resamples} bootstrap resamples of the queries, "
-        f"seed {intervals.seed}; queries of one identity resemble each other, so that with few identities the true "
-        "uncertainty is larger."
-        if intervals
-        else "Without intervals: no bootstrap was asked for."
-    )
-    queries = (
+        return section("accuracy", "Retrieval accuracy", _unmeasured(report), *built)
+    first, intervals = found[0][1], found[0][1].rows[0].intervals
+    text = (
         f"{first.dataset}: {first.whole.queries} queries, gallery of {first.gallery}; images of the query's identity "
         f"and {first.junk} do not count."
     )
-    reports = [(name, accuracy) for name, accuracy in found if accuracy is not None]
-    return section(
-        "accuracy", "Retrieval accuracy", paragraph(f"{queries} {told}"), _accuracy_table(reports), _paired(report)
+    if intervals is not None:
+        text += (
+            f" Bars are {100 * intervals.level:g} % intervals from {intervals.resamples} bootstrap resamples of the "
+            f"queries, seed {intervals.seed}. Queries of one identity resemble each other: with few identities the "
+            "true uncertainty is larger."
+        )
+    return section("accuracy", "Retrieval accuracy", paragraph(text), _accuracy_table(found), _paired(report), *built)
+
+
+def _unmeasured(report: BundleReport) -> Html:
+    if report.dataset is not None:
+        return missing("No file of the bundle could be evaluated on this machine; the reasons stand above.")
+    return missing(
+        "Labelled images are needed, and none were given, so nothing was measured here. Give the folder of a "
+        "benchmark and its name: ",
+        code(f"mambapro report {report.bundle} --data DATA --dataset {'|'.join(BENCHMARKS)}"),
     )
 
 
@@ -52,12 +51,11 @@ def _built(file: FileReport) -> Html:
     gate = file.sidecar.accuracy
     assert gate is not None
     return paragraph(
-        f"When {file.name} was built: mAP {percent(gate.found)} on {gate.dataset}, {100 * gate.drop:+.2f} points less "
-        f"than float32, 95 % interval [{100 * gate.low:+.2f}, {100 * gate.high:+.2f}], limit {100 * gate.limit:.2f}."
+        f"When {file.name} was made: mAP {percent(gate.found)} on {gate.dataset} ({gate.queries} queries), a drop of "
+        f"{points(gate.drop)} points, 95 % interval {points(gate.low)} to {points(gate.high)}, limit "
+        f"{100 * gate.limit:.2f}.",
+        "soft",
     )
-
-
-_ROW_HEADS = {SUBSET: "sensors missing from query and gallery", PART: "one third of the feature alone"}
 
 
 def _accuracy_table(reports: Sequence[tuple[str, EvaluationReport]]) -> Html:
@@ -67,16 +65,11 @@ def _accuracy_table(reports: Sequence[tuple[str, EvaluationReport]]) -> Html:
     ]  # fmt: skip
     rows = []
     for i, first in enumerate(reports[0][1].rows):
-        note = _ROW_HEADS.get(first.kind)
-        name = (
-            Html(f"{html(first.sensors)}<small> {html('third' if first.kind == PART else '')}</small>")
-            if note
-            else first.sensors
-        )
-        rows += [_accuracy_row(name if not n else "", file, report.rows[i]) for n, (file, report) in enumerate(reports)]
+        name = f"third of {first.sensors}" if first.kind == PART else first.sensors
+        rows += [_accuracy_row("" if n else name, file, report.rows[i]) for n, (file, report) in enumerate(reports)]
     caption = (
-        "Sensors that a row does not name are missing from query and gallery. A third is a part of the feature with all "
-        "sensors present."
+        "Sensors that a row does not name are missing from query and gallery. A third is that part of the feature, "
+        "with all sensors present."
     )
     return table(caption, columns, rows)
 
@@ -92,16 +85,16 @@ def _accuracy_row(name: str, file: str, row: EvaluationRow) -> list[str]:
 
 def _paired(report: BundleReport) -> Html:
     """The difference of every other file to the exported model, query by query."""
-    rows = [
-        [file.name if not i else "", found.name, f"{100 * found.difference:+.2f}",
-         f"[{100 * found.low:+.2f}, {100 * found.high:+.2f}]"]
-        for file in report.files
-        for i, found in enumerate(file.measured.against_base)
-    ]  # fmt: skip
-    if not rows:
+    found = [(file.name, file.measured.against_base) for file in report.files if file.measured.against_base]
+    if not found:
         return Html("")
-    columns = [Column("file"), Column("measure", "text"), Column("difference, points"), Column("95 %")]
-    return table(f"Against {report.files[0].name}, on the same queries", columns, rows, "narrow")
+    columns = [Column("file"), *(Column(difference.name) for difference in found[0][1])]
+    rows = [[name, *(_difference(difference) for difference in differences)] for name, differences in found]
+    return table(f"Points more than {report.files[0].name}, with 95 % intervals, on the same queries", columns, rows)
+
+
+def _difference(found: PairedDifference) -> Html:
+    return Html(f"{points(found.difference)}<small>{points(found.low)} to {points(found.high)}</small>")
 
 
 def latency_section(report: BundleReport) -> Html:
@@ -110,7 +103,7 @@ def latency_section(report: BundleReport) -> Html:
         (file, timing) for file in report.files if file.measured.latency for timing in file.measured.latency.timings
     ]
     if not found:
-        return section("latency", "Latency", _missing("No file of the bundle ran on this machine."))
+        return section("latency", "Latency", missing("No file of the bundle ran on this machine."))
     longest = max(timing.p99 for _, timing in found)
     columns = [
         Column("file"), Column("scope", "text"), Column("batch"), Column(f"p50 to p99, 0 to {longest:.0f} ms", "track"),
@@ -128,7 +121,9 @@ def latency_section(report: BundleReport) -> Html:
         f"each file in a process of its own. End to end: from decoded images of {source} to the embedding of length 1; "
         f"model only: from {size}. Reading and decoding files is not in it."
     )
-    return section("latency", "Latency", paragraph(text), table("Latency here", columns, rows), _providers(report))
+    return section(
+        "latency", "Latency", paragraph(text), table("Milliseconds of one call", columns, rows), _providers(report)
+    )
 
 
 def _latency_row(name: str, timing: Timing, longest: float) -> list[str]:
@@ -168,7 +163,7 @@ def parity_section(report: BundleReport) -> Html:
 
 def _stages(parity: StoredParity) -> Html:
     if not parity.stages:
-        return _missing("The export did not compare stage by stage. Export again with ", code("--trace"), " for that.")
+        return missing("The export did not compare stage by stage. Export again with ", code("--trace"), " for that.")
     columns = [
         Column("stage"),
         Column("1 - cosine, logarithmic", "track"),
@@ -205,55 +200,3 @@ def _decade(value: float) -> float:
     low, high = _DECADES
     exponent = math.log10(value) if value > 0 else low
     return min(max((exponent - low) / (high - low), 0.004), 1.0) if math.isfinite(exponent) else 1.0
-
-
-def environment_section(report: BundleReport) -> Html:
-    """The machine of the report, what made the bundle, how to make the page again."""
-    env, metadata = report.environment, report.metadata
-    memory = "unknown" if env.memory is None else f"{env.memory / 2**30:.1f} GiB"
-    installed = ", ".join(f"{name} {version}" for name, version in env.packages.items() if version)
-    machine = [
-        ("mambapro", env.mambapro), ("Python", env.python), ("platform", env.platform),
-        ("processor", f"{env.processor}, {env.cpus} usable"), ("instructions", " ".join(env.processor_flags) or "unknown"),
-        ("memory", memory), ("GPU", ", ".join(env.gpus) or "none"), ("NVIDIA driver", env.nvidia_driver or "none"),
-        *([("Jetson", env.jetson)] if env.jetson else []), ("packages", installed),
-    ]  # fmt: skip
-    made = [
-        ("feature space", code(metadata.feature_space.id)),
-        ("checkpoint", f"{metadata.checkpoint.file}, SHA-256 {metadata.checkpoint.sha256}"),
-        ("exported", f"{metadata.created}, commit {metadata.git_commit or 'unknown'}"),
-        ("with", ", ".join(f"{name} {version}" for name, version in metadata.versions.items())),
-        ("this report", report.made),
-    ]
-    return section(
-        "environment", "Environment",
-        Html("<h3>This machine</h3>"), facts(machine), Html("<h3>The bundle</h3>"), facts(made), _sidecars(report),
-    )  # fmt: skip
-
-
-def _sidecars(report: BundleReport) -> Html:
-    """What every file needs and what made it."""
-    blocks = []
-    for file in report.files:
-        sidecar = file.sidecar
-        pairs = [("file", sidecar.file), ("SHA-256", code(sidecar.sha256)), ("made from", sidecar.onnx)]
-        pairs += [("hint", sidecar.hint)] if sidecar.hint else []
-        pairs += [("scales", code(sidecar.calibration))] if sidecar.calibration else []
-        pairs += [("kept in float32", ", ".join(sidecar.widened))] if sidecar.widened else []
-        if sidecar.profile is not None:
-            profile = sidecar.profile
-            pairs.append(("batches", f"{profile.smallest} to {profile.largest}, fastest at {profile.usual}"))
-        if sidecar.engine is not None:
-            engine = sidecar.engine
-            pairs.append(("library", engine.library))
-            pairs.append(("GPUs", f"compute capability {', '.join(engine.compute_capabilities)} ({engine.hardware})"))
-            pairs.append(("platform", engine.platform))
-            pairs.append(("scan plugin", engine.plugin.kind))
-        if sidecar.versions:
-            pairs.append(("with", ", ".join(f"{name} {version}" for name, version in sidecar.versions.items())))
-        blocks.append(folded(file.name, facts(pairs)))
-    return joined([Html("<h3>The files</h3>"), *blocks])
-
-
-def _missing(*parts: str) -> Html:
-    return Html(f'<p class="missing">{"".join(html(part) for part in parts)}</p>')

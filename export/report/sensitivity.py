@@ -1,4 +1,4 @@
-"""The folder that a sensitivity analysis wrote: its ranking, its choices, its two pictures."""
+"""The folder that a sensitivity analysis wrote: its ranking, its curve, its choice, its two pictures."""
 
 from __future__ import annotations
 
@@ -25,19 +25,17 @@ _MOST_BYTES = 4_000_000
 
 @dataclass(frozen=True)
 class StoredLoss:
-    """What a layer costs alone in int8: 1 - cosine (its mean, the mean's error, the largest), and the drop of mAP."""
+    """What layers in int8 cost: 1 - cosine over the samples, the standard error of its mean, and the drop of mAP."""
 
     mean: float
-    error: float
     largest: float
-    map_drop: float | None = None
-    low: float | None = None
-    high: float | None = None
+    error: float
+    map_drop: float | None
 
 
 @dataclass(frozen=True)
 class StoredEntry:
-    """A layer or group of layers, and its multiplications per sample."""
+    """A layer or group of layers alone in int8, and its multiplications per sample."""
 
     name: str
     modules: tuple[str, ...]
@@ -47,7 +45,8 @@ class StoredEntry:
 
 @dataclass(frozen=True)
 class StoredRanking:
-    """Layers, the most expensive first. `map` is the float model's on the `queries` that count."""
+    """Layers, the most expensive first. `map` is the float model's, on the `queries` that count under the rule `junk`;
+    `key` holds hashes of what was measured."""
 
     entries: tuple[StoredEntry, ...]
     grouping: str
@@ -59,17 +58,59 @@ class StoredRanking:
 
 
 @dataclass(frozen=True)
+class StoredPoint:
+    """A choice: `floats` are in floating point, all others in int8, which is `share` of the multiplications. `front`:
+    no other is faster and loses less."""
+
+    floats: tuple[str, ...]
+    share: float
+    loss: StoredLoss
+    milliseconds: float
+    front: bool
+
+
+@dataclass(frozen=True)
+class StoredLimits:
+    """What a choice may cost: a drop of mAP, a fraction, and 1 - cosine."""
+
+    map_drop: float
+    departure: float
+
+
+@dataclass(frozen=True)
+class StoredPareto:
+    """Choices from all in int8 to all in floating point, timed in `target`; `chosen` is the number of one."""
+
+    points: tuple[StoredPoint, ...]
+    chosen: int
+    limits: StoredLimits
+    target: str
+    batch: int
+    order: tuple[str, ...]
+    map: float | None
+    key: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Sensitivity:
     """An analysis. `pictures` are PNG files by name, `policy` is the YAML of its choice."""
 
     folder: str
     ranking: StoredRanking
+    pareto: StoredPareto
     policy: str
     pictures: dict[str, bytes]
 
+    @property
+    def model(self) -> str | None:
+        """SHA-256 of the ONNX file that was analysed, if it says."""
+        found = self.ranking.key.get("model")
+        return found if isinstance(found, str) else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the pictures."""
-        return {"folder": self.folder, "ranking": encode(self.ranking), "policy": self.policy}
+        ranking, pareto = encode(self.ranking), encode(self.pareto)
+        return {"folder": self.folder, "ranking": ranking, "pareto": pareto, "policy": self.policy}
 
 
 def read_sensitivity(folder: Path) -> Sensitivity:
@@ -85,10 +126,11 @@ def read_sensitivity(folder: Path) -> Sensitivity:
     if missing:
         raise ArtifactError(f"{folder} is not a finished sensitivity analysis: {', '.join(missing)} missing. {_ADVICE}")
     ranking = strictly(StoredRanking, json_of(folder / RANKING), folder / RANKING, _ADVICE)
-    if not isinstance(json_of(folder / PARETO), dict):
-        raise ArtifactError(f"{folder / PARETO} must hold an object. {_ADVICE}")
+    pareto = strictly(StoredPareto, json_of(folder / PARETO), folder / PARETO, _ADVICE)
+    if not ranking.entries or not 0 <= pareto.chosen < len(pareto.points) or ranking.key != pareto.key:
+        raise ArtifactError(f"{RANKING} and {PARETO} of {folder} are empty, or not of one analysis. {_ADVICE}")
     pictures = {name: _picture(folder / name) for name in PICTURES}
-    return Sensitivity(folder.name, ranking, _text(folder / POLICY), pictures)
+    return Sensitivity(folder.resolve().name, ranking, pareto, _text(folder / POLICY), pictures)
 
 
 def _picture(path: Path) -> bytes:

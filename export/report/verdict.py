@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import VERIFIED
 from ...runtime.sidecar import CosineGate, Sidecar
 from .measure import Measured
@@ -13,7 +14,7 @@ from .stored import StoredParity
 
 READY, OPEN, REFUSED = "ready", "open", "refused"
 #: The float32 export is what accuracy is measured against.
-_REFERENCE = "fp32"
+REFERENCE = "fp32"
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,26 @@ class Verdict:
         return {**vars(self), "reasons": list(self.reasons)}
 
 
-def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured) -> Verdict:
-    """The verdict on one artifact; `cosine` is the gate that it passed when it was made."""
+def judge(
+    sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: tuple[str, float] | None = None
+) -> Verdict:
+    """The verdict on one artifact.
+
+    Args:
+        sidecar: what is known of it.
+        cosine: the gate that it passed when it was made.
+        measured: what was found here.
+        rival: name and milliseconds, here, of the fastest of higher precision for its target.
+    """
     failed: list[str] = []
     missing: list[str] = []
+    if measured.failure is not None:
+        failed.append(f"it failed on this machine: {measured.failure}")
     numbers = _numbers(cosine, measured, failed, missing)
     accuracy = _accuracy(sidecar, measured, failed, missing)
-    speed = _speed(sidecar, missing)
+    speed = _speed(sidecar, measured, rival, missing)
     if sidecar.state != VERIFIED:
-        missing.append("no machine has verified it yet: run mambapro check on the device")
+        missing.append("no machine has verified it yet: run mambapro check on its device")
     state = REFUSED if failed else OPEN if missing else READY
     return Verdict(state, (*failed, *missing), numbers, accuracy, speed)
 
@@ -55,20 +67,20 @@ def parity_gate(parity: StoredParity) -> CosineGate:
 
 def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
     gates = [] if cosine is None else [("when it was made", cosine.largest, cosine.limit)]
-    if measured.replay is not None:
-        gates.append(("on this machine", measured.replay.largest, measured.replay.limit))
+    if measured.cosine is not None:
+        gates.append(("on this machine", measured.cosine.largest, measured.cosine.limit))
     # written so that NaN fails
     over = [f"1 - cosine to PyTorch {where}: {found:.1e}, limit {limit:.0e}" for where, found, limit in gates
             if not found <= limit]  # fmt: skip
     failed.extend(over)
     if not gates:
-        missing.append("its numbers were never compared with PyTorch's")
+        missing.append("its numbers were not compared with PyTorch's")
         return None
     return not over
 
 
 def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
-    if sidecar.precision == _REFERENCE:
+    if sidecar.precision == REFERENCE:
         return None
     gates = [] if sidecar.accuracy is None else [
         (f"on {sidecar.accuracy.dataset} when it was made", sidecar.accuracy.drop, sidecar.accuracy.limit)
@@ -80,20 +92,29 @@ def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: 
             if not drop <= limit]  # fmt: skip
     failed.extend(over)
     if not gates:
-        missing.append("its retrieval accuracy was not compared with float32")
+        missing.append(
+            "its mAP was not compared with float32's: give --data and --dataset, here or to mambapro build"
+            if sidecar.max_map_drop > 0
+            else "its mAP was not compared with float32's: export in float32 and build this precision from that"
+        )
         return None
     return not over
 
 
-def _speed(sidecar: Sidecar, missing: list[str]) -> bool | None:
-    if sidecar.speed is None:
-        if sidecar.precision == INT8:
-            missing.append("its speed was not compared with 16 bits")
+def _speed(sidecar: Sidecar, measured: Measured, rival: tuple[str, float] | None, missing: list[str]) -> bool | None:
+    """int8 has to be worth it; where it is not, that is for its user to know, not a fault."""
+    if sidecar.precision != INT8:
         return None
-    faster = sidecar.speed.ratio > 1
+    batch = 0 if measured.latency is None else measured.latency.timings[0].batch
+    here = measured.milliseconds(MODEL_ONLY, batch)
+    if here is not None and rival is not None:
+        faster, name, times = here < rival[1], rival[0], (here, rival[1])
+    elif sidecar.speed is not None:
+        gate = sidecar.speed
+        faster, name, times = gate.ratio > 1, gate.other, (gate.milliseconds, gate.other_milliseconds)
+    else:
+        missing.append("its speed was not compared with a higher precision")
+        return None
     if not faster:
-        missing.append(
-            f"it is not faster than {sidecar.speed.other} ({sidecar.speed.ratio:.2f} times as fast), and was built "
-            "with --force"
-        )
+        missing.append(f"it is not faster than {name}: {times[0]:.1f} against {times[1]:.1f} ms for the model alone")
     return faster

@@ -12,6 +12,8 @@ from ...errors import InputError
 
 #: A page is never larger, so that it can be sent by mail.
 MOST_BYTES = 5_000_000
+#: Pictures are drawn at 150 dots per inch, and shown at 96.
+_SCALE = 0.64
 #: Photographs go into a page that would be too large as JPEG, with the first of these qualities that fits.
 _QUALITIES = (92, 84, 74, 62, 50)
 
@@ -121,19 +123,19 @@ def _figure(picture: Picture, quality: int | None) -> str:
 </section>"""
 
 
-def image_tag(png: bytes, alt: str, photo: bool, quality: int | None) -> str:
-    """A PNG inside the page, drawn at 150 dots per inch; as JPEG where it is a photograph and `quality` is given."""
-    kind, data, (width, height) = _encoded(png, photo, quality)
+def image_tag(png: bytes, alt: str, photo: bool, quality: int | None, scale: float = _SCALE) -> str:
+    """A PNG inside the page, shown at `scale`; as JPEG where it is a photograph and `quality` is given."""
+    kind, data, (width, height) = _encoded(png, photo, quality, scale)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
 
 
-def _encoded(png: bytes, photo: bool, quality: int | None) -> tuple[str, bytes, tuple[int, int]]:
-    """(kind, bytes, width and height in CSS pixels); drawn at 150 dots per inch, shown at 96."""
+def _encoded(png: bytes, photo: bool, quality: int | None, scale: float) -> tuple[str, bytes, tuple[int, int]]:
+    """(kind, bytes, width and height in CSS pixels)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
-        size = (round(image.width * 0.64), round(image.height * 0.64))
+        size = (round(image.width * scale), round(image.height * scale))
         if quality is None or not photo:
             return "png", png, size
         file = io.BytesIO()
