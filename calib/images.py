@@ -110,11 +110,11 @@ def calibration_images(
     """Choose `count` samples for calibration: from a folder, or from a benchmark's training split.
 
     Args:
-        folder: holds rgb/, nir/ and tir/ (one at least) with equal file names for one sample; or, where `dataset` is
-            given and `data` is not, the root of that benchmark.
+        folder: holds rgb/, nir/ and tir/ (one at least) with equal file names for one sample; or is the root of the
+            benchmark `dataset`.
         preprocessing: the model's.
         dataset: name of a benchmark.
-        data: root of `dataset` where `folder` is something else: its query and gallery images are kept out.
+        data: root of `dataset` where `folder` holds images: query and gallery images are not taken.
         count: samples to choose; all where there are fewer.
         seed: of the choice.
         camera_pattern, first_camera: camera numbers in the file names of a folder, see `camera_from_name`.
@@ -126,14 +126,14 @@ def calibration_images(
     """
     if count < FEWEST:
         raise InputError(f"Calibration needs at least {FEWEST} images, not {count}; {ENOUGH} or more are better.")
+    folder = Path(folder)
     if data is not None and dataset is None:
         raise InputError(f"{data} needs the name of the benchmark that it holds (--dataset).")
-    if dataset is not None and data is None:
-        benchmark = read_benchmark(dataset, folder)
-        offered = _of_training(benchmark, insist)
+    if dataset is not None and not _is_plain(folder):
+        offered = _of_training(read_benchmark(dataset, folder), insist)
         source = f"training split of {dataset}"
     else:
-        offered = _of_folder(Path(folder), camera_pattern, first_camera)
+        offered = _of_folder(folder, camera_pattern, first_camera)
         source = "folder"
         if dataset is not None and data is not None:
             _refuse_tested(offered, read_benchmark(dataset, data), insist)
@@ -191,6 +191,10 @@ def _complain(what: str, insist: bool) -> None:
     log.warning(
         "%s Going on, since it was insisted on: accuracy on that benchmark proves nothing for this model.", what
     )
+
+
+def _is_plain(folder: Path) -> bool:
+    return any((folder / modality).is_dir() for modality in MODALITIES)
 
 
 def _of_folder(folder: Path, pattern: str | None, first: int) -> list[CalibrationImage]:

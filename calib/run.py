@@ -1,0 +1,91 @@
+"""`mambapro calibrate`: a bundle and images in, a table of scales and the list of images out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..plugins.compile import cache_folder
+from ..runtime.bundle import MODEL, Bundle
+from ..runtime.files import json_text, require_free, write_atomically
+from ..runtime.progress import Track, silent
+from .calibrate import Calibration, CalibrationOptions, calibrate
+from .images import DEFAULT_IMAGES, CalibrationImages, calibration_images
+from .thresholds import AUTO, DEFAULT_PERCENTILE
+
+LIST_SCHEMA = "mambapro.calibration-images/1"
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What was written where."""
+
+    out: str
+    images: str
+    calibration: Calibration
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"out": self.out, "images": self.images, **self.calibration.to_json()}
+
+    def __str__(self) -> str:
+        sha = self.calibration.table.sha256[:16]
+        return f"{self.calibration}\n\nscales in {self.out} (table {sha}), images listed in {self.images}"
+
+
+def run_calibration(
+    bundle: str | os.PathLike[str],
+    out: Path | None,
+    calib: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    data: Path | None = None,
+    images: int = DEFAULT_IMAGES,
+    algorithm: str = AUTO,
+    percentile: float = DEFAULT_PERCENTILE,
+    no_smooth: bool = False,
+    camera_pattern: str | None = None,
+    first_camera: int = 0,
+    insist: bool = False,
+    seed: int = 0,
+    cache: Path | None = None,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> CalibrationReport:
+    """Calibrate a bundle and write `out` (default: <bundle>-scales.json beside it) and <out>.images.json.
+
+    `cache` None is the user's cache folder. The other arguments are those of `calibration_images` and
+    CalibrationOptions.
+
+    Raises:
+        InputError, SetupError, ArtifactError: see `calibration_images` and `calibrate`; `out` exists.
+    """
+    opened = Bundle.open(bundle)
+    target = out or opened.folder.absolute().with_name(f"{opened.folder.absolute().stem}-scales.json")
+    listing = target.with_name(f"{target.stem}.images.json")
+    for path in (target, listing):
+        require_free(path, overwrite)
+    options = CalibrationOptions(algorithm, percentile, not no_smooth)
+    chosen = calibration_images(
+        calib,
+        opened.metadata.preprocessing,
+        dataset,
+        data,
+        count=images,
+        seed=seed,
+        camera_pattern=camera_pattern,
+        first_camera=first_camera,
+        insist=insist,
+        track=track,
+    )
+    kept = cache or cache_folder() / "calibration"
+    found = calibrate(opened.file(MODEL), opened.metadata, chosen, options, kept, track)
+    write_atomically(listing, lambda path: path.write_text(_listing(chosen), encoding="utf-8"))
+    found.table.save(target)
+    return CalibrationReport(str(target), str(listing), found)
+
+
+def _listing(images: CalibrationImages) -> str:
+    return json_text({"schema": LIST_SCHEMA, "sha256": images.sha256, "images": images.listing()})
