@@ -37,7 +37,7 @@ from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 @click.option(
     "--cache",
     type=PATH,
-    help="Folder for unfinished work, where an interrupted run goes on; default: the user's cache.",
+    help="Folder for unfinished work; default: the user's cache.",
 )
 @click.option("--out", type=PATH, help="The table of scales; default: <bundle>-scales.json beside the bundle.")
 @seed_option
