@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .build_options import build_options, calibration_values, engine_values, gate_values, require_together
-from .console import emit, needs, track
+from .build_options import build_options, build_values, built
+from .console import emit
 from .options import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
 
 
@@ -28,32 +28,13 @@ def build(
     precision: str | None,
     data: Path | None,
     dataset: str | None,
-    max_departure: float | None,
-    overwrite: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
     """Build an artifact of BUNDLE for one runtime and precision, gate it, and add it to the bundle.
 
-    What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on the
+    What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on a
     machine that has one verifies it.
     """
-    with needs("export"):
-        from ..export.build import build_artifact
-        from ..export.build_options import BuildOptions
-        from ..export.engines.options import EngineOptions
-    from .quantizing import Quantizer
-
-    require_together(data, dataset)
-    quantizer = Quantizer.of(bundle, dataset, **calibration_values(values))
-    options = BuildOptions(
-        target,
-        precision,
-        EngineOptions(**engine_values(values)),
-        max_departure=max_departure,
-        data=data or quantizer.benchmark_root,
-        dataset=dataset,
-        overwrite=overwrite,
-        **gate_values(values),
-    )
-    emit(build_artifact(bundle, options, quantizer.quantize, quantizer.range_check, track), as_json)
+    given = build_values(values)
+    emit(built(bundle, target, precision, data, dataset, given, **values), as_json)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import needs, track
 from .options import PATH, F, Numbers
+
+if TYPE_CHECKING:
+    from ..export.build_options import BuildReport
 
 _CALIBRATION: tuple[Callable[[Any], Any], ...] = (
     click.option(
@@ -82,34 +86,106 @@ def build_options(command: F) -> F:
     return command
 
 
-def engine_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of EngineOptions, taken out of a command's keyword arguments.
+def asked_precision(values: dict[str, Any]) -> str:
+    """One of the flags --fp16, --bf16 and --int8, taken out of a command's keyword arguments; "fp32" without any.
+
+    Raises:
+        click.UsageError: several of them.
+    """
+    asked = [name for name in ("fp16", "bf16", "int8") if values.pop(name)]
+    if len(asked) > 1:
+        raise click.UsageError(f"--{' and --'.join(asked)} exclude each other; build several with mambapro build.")
+    return asked[0] if asked else "fp32"
+
+
+def build_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Everything of `build_options`, taken out of a command's keyword arguments, for `built`."""
+    names = (*_names(_CALIBRATION), *_names(_GATES), *_names(_ENGINE))
+    return {name: values.pop(name) for name in names}
+
+
+def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
+    """Parameters that options add, by asking click."""
+
+    def bare() -> None: ...
+
+    for option in options:
+        option(bare)
+    return [parameter.name for parameter in bare.__click_params__]  # type: ignore[attr-defined]
+
+
+def built(
+    bundle: Path,
+    target: str,
+    precision: str | None,
+    data: Path | None,
+    dataset: str | None,
+    given: dict[str, Any],
+    **more: Any,
+) -> BuildReport:
+    """Build one artifact as the options of `build_options` say.
+
+    Args:
+        bundle, target, precision: what to build; precision None is the bundle's, with calibration images int8.
+        data, dataset: labelled images for the accuracy gate; None = those that calibrate, where they are a benchmark.
+        given: from `build_values`.
+        more: other arguments of BuildOptions.
+    """
+    with needs("export"):
+        from ..export.build import build_artifact
+        from ..export.build_options import BuildOptions
+        from ..export.engines.options import EngineOptions
+    from .quantizing import Quantizer
+
+    values = dict(given)
+    if data is not None and dataset is None:
+        raise click.UsageError("--data needs --dataset, to know how to read it.")
+    quantizer = Quantizer(bundle, dataset, data, **{name: values.pop(name) for name in _names(_CALIBRATION)})
+    drop = values.pop("max_map_drop")
+    root = data or quantizer.benchmark_root
+    options = BuildOptions(
+        target,
+        precision,
+        force=values.pop("force"),
+        max_map_drop=None if drop is None else drop / 100,
+        engine=EngineOptions(**_engine_values(values)),
+        data=root,
+        dataset=None if root is None else dataset,
+        **more,
+    )
+    return build_artifact(bundle, options, quantizer.quantize, quantizer.range_check, track)
+
+
+def finisher(
+    targets: tuple[str, ...], precision: str, data: Path | None, dataset: str | None, given: dict[str, Any]
+) -> Callable[[Path], list[BuildReport]] | None:
+    """What an export still has to build of its bundle; None for nothing.
+
+    Raises:
+        click.UsageError: a precision that needs a target.
+    """
+    if not targets and precision == "bf16":
+        raise click.UsageError(
+            "--bf16 needs --target openvino, tensorrt or tensorrt-rtx: ONNX Runtime's CPU has no bfloat16 products."
+        )
+    wanted = targets or (("onnxruntime",) if precision == "int8" else ())
+    wanted = tuple(t for t in wanted if (t, precision) not in (("onnxruntime", "fp32"), ("onnxruntime", "fp16")))
+    if precision == "int8" and given["calib"] is None:
+        raise click.UsageError("--int8 needs --calib: a folder with rgb/, nir/ and tir/, or the root of --dataset.")
+    if not wanted:
+        return None
+    return lambda bundle: [built(bundle, target, precision, data, dataset, given) for target in wanted]
+
+
+def _engine_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of EngineOptions from those of the command line.
 
     Raises:
         click.UsageError: a profile that is not three numbers.
     """
     from ..runtime.sidecar import Profile
 
-    sizes, workspace = values.pop("profile"), values.pop("workspace")
+    sizes, workspace = values["profile"], values["workspace"]
     if len(sizes) != 3:
         raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
-    names = ("compute_capabilities", "hardware", "version_compatible", "plugin", "plugin_library", "timing_cache")
-    given = {name: values.pop(name) for name in names}
-    return {**given, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}
-
-
-def gate_values(values: dict[str, Any]) -> dict[str, Any]:
-    """The gates' arguments of BuildOptions, taken out of a command's keyword arguments."""
-    drop = values.pop("max_map_drop")
-    return {"max_map_drop": None if drop is None else drop / 100, "force": values.pop("force")}
-
-
-def calibration_values(values: dict[str, Any]) -> dict[str, Any]:
-    """What `quantizer` takes, out of a command's keyword arguments."""
-    return {name: values.pop(name) for name in ("calib", "calib_images", "algorithm", "policy", "insist")}
-
-
-def require_together(data: Path | None, dataset: str | None) -> None:
-    """Raise click.UsageError for --data without --dataset."""
-    if data is not None and dataset is None:
-        raise click.UsageError("--data needs --dataset, to know how to read it.")
+    return {**values, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}

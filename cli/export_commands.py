@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from .build_options import asked_precision, build_options, build_values, finisher
 from .console import emit, needs, track
 from .options import (
     DATASETS,
     HELP,
     PATH,
+    TARGETS,
     data_option,
     dataset_option,
     device_options,
@@ -25,36 +27,48 @@ from .options import (
 @click.command(context_settings=HELP)
 @click.option("--ckpt", type=PATH, required=True, help="Checkpoint: the authors' .pth, or one of mambapro train.")
 @click.option("--fp16", is_flag=True, help="float16, with float32 where it is needed; default is float32.")
+@click.option("--bf16", is_flag=True, help="bfloat16 for --target: OpenVINO's hint, or TensorRT.")
+@click.option("--int8", is_flag=True, help="int8 for --target, calibrated on --calib; default target ONNX Runtime.")
+@click.option(
+    "--target", "targets", type=click.Choice(TARGETS), multiple=True, help="Also build for this runtime; repeat it."
+)
 @click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-fp16.mambapro beside the checkpoint.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Benchmark the model is for: image size, parity images.")
-@click.option("--data", type=PATH, help="Root folder of --dataset: parity on real images instead of drawn ones.")
+@click.option("--data", type=PATH, help="Root folder of --dataset: parity on real images, mAP of what --target builds.")
 @click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default 1e-8 (fp16: 1e-4).")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@build_options
 @switch_options
 @overwrite_option
 @json_option
-def export(ckpt: Path, fp16: bool, max_departure: float | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Export a checkpoint to a verified bundle.
+def export(
+    ckpt: Path, max_departure: float | None, targets: tuple[str, ...], dry_run: bool, as_json: bool, **values: Any
+) -> None:
+    """Export a checkpoint to a verified bundle, and build it for the runtimes you name.
 
     Writes ONNX (opset 20), runs it against PyTorch for all seven sets of present sensors, and keeps the bundle only if
-    the numbers are PyTorch's (exit code 5 otherwise).
+    the numbers are PyTorch's (exit code 5 otherwise). With --target the bundle also holds what that runtime loads, in
+    the precision asked for; it is kept only if that passes its gates too (exit code 6 for lost accuracy).
     """
     with needs("export"):
         from ..export.pipeline import export_bundle, plan_export
         from ..export.plan import ExportOptions
 
-    switches = given_switches(values)
+    precision = asked_precision(values)
+    switches, given = given_switches(values), build_values(values)
     data = values.pop("data")
     options = ExportOptions(
         checkpoint=ckpt,
-        precision="fp16" if fp16 else "fp32",
+        precision="fp16" if precision == "fp16" else "fp32",
+        label=precision,
         limit=max_departure,
         switches=switches,
         data=None if data is None else str(data),
         **values,
     )
-    emit(plan_export(options) if dry_run else export_bundle(options, track), as_json)
+    finish = finisher(targets, precision, data, options.dataset, given)
+    emit(plan_export(options) if dry_run else export_bundle(options, track, finish), as_json)
 
 
 @click.command()

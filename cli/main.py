@@ -27,6 +27,7 @@ import click
 from .. import __version__
 from ..errors import InputError, MambaProError, SetupError
 from .ablate_command import ablate
+from .build_command import build
 from .console import set_up_logging, stderr
 from .data_commands import synth
 from .eval_command import evaluate
@@ -57,6 +58,7 @@ for _command in (
     ablate,
     info,
     export,
+    build,
     check,
     compare,
     extract,
