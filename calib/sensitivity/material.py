@@ -58,14 +58,16 @@ class Material:
         return [{name: value[start : start + BATCH] for name, value in self.feeds.items()} for start in starts]
 
 
-def folder_material(chosen: CalibrationImages, metadata: BundleMetadata, track: Track = silent) -> Material:
-    """The calibration images themselves; of a plain folder, so without identities and mAP.
+def folder_material(chosen: CalibrationImages, metadata: BundleMetadata, count: int, track: Track = silent) -> Material:
+    """The first `count` calibration images; of a plain folder, so without identities and mAP.
 
     Raises:
         InputError: an image that cannot be read.
     """
-    unknown = (-1,) * len(chosen.images)
-    return Material(_loaded(chosen.images, metadata, track), unknown, unknown, None, chosen.sha256)
+    images = chosen.images[:count]
+    unknown = (-1,) * len(images)
+    sha256 = hashlib.sha256(f"{chosen.sha256} {len(images)}".encode()).hexdigest()
+    return Material(_loaded(images, metadata, track), unknown, unknown, None, sha256)
 
 
 def benchmark_material(

@@ -7,6 +7,7 @@ smaller than the noise. So the order is by sensitivity per millisecond, in a few
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,8 @@ from .score import Judge, Loss
 from .state import State
 from .text import in_points, table
 
+#: Times that every choice is timed, in turns: a machine that is busy for a while should be busy for all of them.
+ROUNDS = 3
 #: Points of the curve before the search between two of them.
 STEPS = 9
 #: Points that the search adds at most.
@@ -33,7 +36,7 @@ REFINEMENTS = 3
 #: Points this much slower than the fastest count as equally fast: timings of one model differ by as much.
 EQUALLY_FAST = 1.03
 
-_MEASURED = "points"
+_LOSSES, _TIMES = "choices", "times"
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,9 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured of one choice."""
+class Timed:
+    """Median milliseconds of one round."""
 
-    loss: Loss
     milliseconds: float
 
 
@@ -162,22 +164,35 @@ class Search:
         """Names of the groups in the order they go back to float."""
         return tuple(entry.name for entry in self._entries)
 
-    def point(self, count: int) -> Point:
-        """The choice with the first `count` groups in floating point."""
-        total = sum(entry.work for entry in self._entries)
-        rest = self._entries[count:]
-        name = f"{count} of {len(self._entries)} in float"
-        found = self.state.get(_MEASURED, name, Measured)
+    def loss(self, count: int) -> Loss:
+        """What the choice with the first `count` groups in floating point costs."""
+        name = self._name(count)
+        found = self.state.get(_LOSSES, name, Loss)
         if found is None:
-            found = self._measure([module for entry in rest for module in entry.modules], name)
-            self.state.put(_MEASURED, name, found)
-        share = sum(entry.work for entry in rest) / total
-        return Point(self.order[:count], share, found.loss, found.milliseconds)
+            variants = self._chain.in_int8(self._modules(count))
+            found = self.judge.loss(self._chain.finish(0, self._values, variants), name)
+            self.state.put(_LOSSES, name, found)
+        return found
 
-    def _measure(self, modules: list[str], name: str) -> Measured:
-        embeddings = self._chain.finish(0, self._values, self._chain.in_int8(modules))
-        model = quantized(self._model, self._scales, self._layout, modules) if modules else self._model
-        return Measured(self.judge.loss(embeddings, name), self._clock(model))
+    def milliseconds(self, count: int, round_: int) -> float:
+        """One timing of that choice in the target's runtime."""
+        name = f"{self._name(count)}, round {round_}"
+        found = self.state.get(_TIMES, name, Timed)
+        if found is None:
+            found = Timed(self._clock(quantized(self._model, self._scales, self._layout, self._modules(count))))
+            self.state.put(_TIMES, name, found)
+        return found.milliseconds
+
+    def share(self, count: int) -> float:
+        """Part of the multiplications that is in int8."""
+        work = [entry.work for entry in self._entries]
+        return sum(work[count:]) / sum(work)
+
+    def _name(self, count: int) -> str:
+        return f"{count} of {len(self._entries)} in float"
+
+    def _modules(self, count: int) -> list[str]:
+        return [module for entry in self._entries[count:] for module in entry.modules]
 
 
 def by_cost_per_work(entries: Sequence[Sensitivity]) -> tuple[Sensitivity, ...]:
@@ -199,12 +214,18 @@ def find_choice(search: Search, limits: Limits, target: str, batch: int, track: 
         SetupError: the target's library is missing.
     """
     counts = steps(len(search.order))
-    found = {count: search.point(count) for count in track(counts, "Measuring choices", len(counts))}
-    for _ in track(range(REFINEMENTS), "Searching near the limit", REFINEMENTS):
-        middle = _between(found, limits)
+    losses = {count: search.loss(count) for count in track(counts, "Measuring choices", len(counts))}
+    for _ in track(range(REFINEMENTS), "Searching near the limits", REFINEMENTS):
+        middle = _between(losses, limits)
         if middle is not None:
-            found[middle] = search.point(middle)
-    curve = _with_front([found[count] for count in sorted(found)])
+            losses[middle] = search.loss(middle)
+    times: dict[int, list[float]] = {count: [] for count in sorted(losses)}
+    turns = [(count, number) for number in range(ROUNDS) for count in times]
+    for count, number in track(turns, f"Timing in {target}", len(turns)):
+        times[count].append(search.milliseconds(count, number))
+    curve = _with_front(
+        [Point(search.order[:n], search.share(n), losses[n], statistics.median(times[n])) for n in times]
+    )
     allowed = [number for number, point in enumerate(curve) if limits.hold(point.loss)]
     chosen = _best(curve, allowed)
     key = dict(search.state.key)
@@ -218,10 +239,10 @@ def _best(curve: Sequence[Point], allowed: Sequence[int]) -> int:
     return min(fast, key=lambda number: (curve[number].loss.mean, number))
 
 
-def _between(found: dict[int, Point], limits: Limits) -> int | None:
+def _between(losses: dict[int, Loss], limits: Limits) -> int | None:
     """Half way from the last choice that is not allowed to the next that is; None where nothing lies between."""
-    counts = sorted(found)
-    failing = [count for count in counts if not limits.hold(found[count].loss)]
+    counts = sorted(losses)
+    failing = [count for count in counts if not limits.hold(losses[count])]
     if not failing:
         return None
     low = failing[-1]

@@ -92,7 +92,7 @@ def _draw(axes: Axes, pareto: Pareto, heights: Sequence[float | None], limit: fl
     floating = pareto.points[-1].milliseconds
     axes.axvline(floating, color=QUIET, linewidth=0.8, linestyle=(0, (1, 2)))
     at = axes.get_xaxis_transform()
-    axes.annotate("all in float", (floating, 0.02), (-9, 0), at, "offset points", rotation=90, size=7, color=QUIET)
+    axes.annotate("all in float", (floating, 0.62), (-9, 0), at, "offset points", rotation=90, size=7, color=QUIET)
     axes.set_xlabel("milliseconds", size=8)
     axes.grid(color="#EEEEEE", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -15,6 +15,7 @@ from ...runtime.backends.onnxruntime import import_onnxruntime
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
 from ...runtime.progress import Track, silent
+from ...train.explain.extra import analysis
 from ..policy import FLOAT, Policy
 from ..qdq import ONNXRUNTIME, OPENVINO
 from ..table import ScaleTable
@@ -132,6 +133,12 @@ def analyse(
     if not pareto.choice.share:
         log.warning("Nothing is worth int8 within the limits: the policy leaves the whole model in floating point.")
     return SensitivityReport(ranking, pareto, policy, folder)
+
+
+def require_pictures() -> None:
+    """Raise SetupError unless matplotlib is installed: better before the measuring than after it."""
+    with analysis():
+        import matplotlib  # noqa: F401
 
 
 def policy_of(pareto: Pareto, ranking: Ranking, chain: Chain) -> Policy:
