@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,10 +119,13 @@ class Device:
     def end_capture(self, stream: int) -> int:
         """Handle of the recorded graph, ready to be launched."""
         graph = _handle("cuStreamEndCapture", before=(_Handle(stream),))
-        try:
-            return _handle("cuGraphInstantiateWithFlags", _Handle(graph), ctypes.c_ulonglong(0))
-        finally:
-            call("cuGraphDestroy", _Handle(graph))
+        with ExitStack() as launchable:
+            with ExitStack() as recorded:
+                recorded.callback(call, "cuGraphDestroy", _Handle(graph))
+                found = _handle("cuGraphInstantiateWithFlags", _Handle(graph), ctypes.c_ulonglong(0))
+                launchable.callback(self.destroy_graph, found)
+            launchable.pop_all()
+        return found
 
     def abandon_capture(self, stream: int) -> None:
         """End a recording that failed. The driver reports the failure once more here, so what it says is not asked."""

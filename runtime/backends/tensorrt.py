@@ -109,7 +109,7 @@ class TensorRtBackend:
                 self._users -= 1
                 last = self._closed and not self._users
             if last:
-                self._free()
+                self._owned.close()
 
     def close(self) -> None:
         """Free the engine; with calls under way in other threads, when the last of them ends."""
@@ -117,7 +117,7 @@ class TensorRtBackend:
             last = not self._closed and not self._users
             self._closed = True
         if last:
-            self._free()
+            self._owned.close()
 
     def _run(self, feeds: Mapping[str, np.ndarray], batch: int, profile: BatchRange) -> dict[str, np.ndarray]:
         with self._lock:
@@ -138,14 +138,11 @@ class TensorRtBackend:
         with self._making:
             return Lane(self._trt, self._device, self._loaded[0], self._tensors, self._cuda_graphs)
 
-    def _free(self) -> None:
+    def _unload(self) -> None:
         lanes, self._idle = self._idle, []
-        with self._owned, self._device.current(), ExitStack() as stack:
+        with self._device.current(), ExitStack() as stack:
             for lane in lanes:
                 stack.callback(lane.close)
-
-    def _unload(self) -> None:
-        with self._device.current():
             self._loaded = ()
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> int:

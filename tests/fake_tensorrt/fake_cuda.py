@@ -82,6 +82,8 @@ class FakeDriver:
                 self.calls[name] += 1
                 at, code = self._failures.get(name, (-1, 0))
                 if before == at:
+                    if name == "cuStreamEndCapture":  # it ends the recording whatever comes of it
+                        self.captures.pop(arguments[0].value)
                     return code
                 return function(self, *arguments) or SUCCESS
 
