@@ -147,11 +147,7 @@ def _elsewhere(sidecar: Sidecar, needs: EngineNeeds, machine: Machine) -> list[s
         reasons.append(f"It was built for {needs.platform}; this is {machine.platform}.")
     installed = machine.versions[sidecar.target] or ""
     if not _version_fits(needs, installed):
-        how = (
-            "this version or a later one of the same major version"
-            if needs.version_compatible
-            else "this version alone"
-        )
+        how = "it and later ones of the same major version" if needs.version_compatible else "it alone"
         reasons.append(f"It was built with {sidecar.target} {needs.library}, for {how}; installed is {installed}.")
     if not _gpu_fits(needs, machine.capability or ""):
         built = ", ".join(needs.compute_capabilities)
