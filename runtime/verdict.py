@@ -24,14 +24,10 @@ FIT, REBUILD, REFUSE = "fit", "rebuild", "refuse"
 
 #: Target -> its module, the distributions that may bring it, and the extra that installs it.
 _LIBRARIES = {
-    ONNXRUNTIME: ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "mambapro[cpu]"),
-    OPENVINO: ("openvino", ("openvino",), "mambapro[openvino]"),
-    TENSORRT: ("tensorrt", ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"), "mambapro[tensorrt]"),
-    TENSORRT_RTX: (
-        "tensorrt_rtx",
-        ("tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"),
-        "mambapro[tensorrt-rtx]",
-    ),
+    ONNXRUNTIME: ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "cpu"),
+    OPENVINO: ("openvino", ("openvino",), "openvino"),
+    TENSORRT: ("tensorrt", ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"), "tensorrt"),
+    TENSORRT_RTX: ("tensorrt_rtx", ("tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"), "tensorrt-rtx"),
 }
 
 
