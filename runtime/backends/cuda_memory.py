@@ -59,7 +59,7 @@ class Device:
     """
 
     def __init__(self, ordinal: int = 0) -> None:
-        self.ordinal, self.gpu = ordinal, gpu(ordinal)
+        self.gpu = gpu(ordinal)
         self._device = _device(ordinal)
         self._context = _handle("cuDevicePrimaryCtxRetain", self._device)
 

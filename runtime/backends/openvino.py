@@ -107,7 +107,8 @@ class OpenVinoBackend:
             for i, name in enumerate(self.outputs)
         }
         with self._lock:
-            self._idle += requests
+            if self._compiled is not None:
+                self._idle += requests
         return found
 
     def close(self) -> None:

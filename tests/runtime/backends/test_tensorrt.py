@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib import util
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts, tensor
 from mambapro.runtime.backends.cuda_memory import Device
 from mambapro.runtime.backends.tensorrt import TensorRtBackend
 from mambapro.runtime.backends.tensorrt_buffers import Buffers
+from mambapro.runtime.backends.tensorrt_generation import import_tensorrt
 from mambapro.runtime.backends.tensorrt_lane import Lane
+from mambapro.runtime.backends.tensorrt_loading import load_engine
 from mambapro.runtime.sidecar import Build, EngineNeeds, Plugin, Sidecar
 
 GENERATIONS = ("10.3", "10.12", "11.4", "rtx")
@@ -446,6 +449,17 @@ class TestRefusals:
         """No samples, no run."""
         with pytest.raises(ArtifactError, match="1 or more"):
             one.open().run(feeds(0))
+
+
+def test_the_real_bindings_refuse_a_damaged_plan():
+    """TensorRT-RTX itself, as far as it goes without a GPU: our log is taken, and its words come back."""
+    if util.find_spec("tensorrt_rtx") is None:  # importing it here would spoil its plugins for this process
+        pytest.skip("TensorRT-RTX is not installed")
+    trt = import_tensorrt("tensorrt_rtx")
+    needs = EngineNeeds("1.7.1.116", ("8.6",), "compute-capability", False, "linux-x86_64", Plugin("none"))
+
+    with pytest.raises(ArtifactError, match=r"tensorrt_rtx 1\..*cannot load x on y: .*magicTag.*Rebuild it"):
+        load_engine(trt, b"junk" * 100, needs, "x on y")
 
 
 class TestFailures:
