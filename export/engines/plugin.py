@@ -36,7 +36,7 @@ def register_plugin(trt: Any, job: Job, capabilities: tuple[str, ...], tell: Tel
         return ChosenPlugin("none")
     chosen = _chosen(trt, job)
     if chosen.library is not None:
-        tensorrt_library.check_headers(trt, tensorrt_library.library_version(chosen.library))
+        _require_version(trt, chosen.library)
         require_gpus(chosen.library, capabilities)
         tensorrt_library.register(trt, chosen.library)
     else:
@@ -46,6 +46,17 @@ def register_plugin(trt: Any, job: Job, capabilities: tuple[str, ...], tell: Tel
         text = "the engine gets its scan from the Python plugin: it runs where mambapro registers that, in Python"
         tell("log", ["WARNING", f"{text}, and not in trtexec, Triton or C++"])
     return chosen
+
+
+def _require_version(trt: Any, library: Path) -> None:
+    version = tensorrt_library.library_version(library)
+    try:
+        tensorrt_library.check_headers(trt, version)
+    except SetupError as error:
+        raise SetupError(
+            f"The plugin library {library} is for TensorRT {version[0]}.{version[1]}, not for {trt.__name__} "
+            f"{trt.__version__}. Build one for it: mambapro plugins build tensorrt."
+        ) from error
 
 
 def _chosen(trt: Any, job: Job) -> ChosenPlugin:
