@@ -174,6 +174,10 @@ def finisher(
         raise click.UsageError("--int8 needs --calib: a folder with rgb/, nir/ and tir/, or the root of --dataset.")
     if not wanted:
         return None
+    with needs("export"):
+        from ..export.build import require_pair
+    for target in wanted:
+        require_pair(target, precision, "fp16" if precision == "fp16" else "fp32")
     return lambda bundle: [built(bundle, target, precision, data, dataset, given) for target in wanted]
 
 

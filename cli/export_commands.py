@@ -58,6 +58,7 @@ def export(
     precision = asked_precision(values)
     switches, given = given_switches(values), build_values(values)
     data = values.pop("data")
+    finish = finisher(targets, precision, data, values["dataset"], given)
     options = ExportOptions(
         checkpoint=ckpt,
         precision="fp16" if precision == "fp16" else "fp32",
@@ -67,7 +68,6 @@ def export(
         data=None if data is None else str(data),
         **values,
     )
-    finish = finisher(targets, precision, data, options.dataset, given)
     emit(plan_export(options) if dry_run else export_bundle(options, track, finish), as_json)
 
 

@@ -72,7 +72,9 @@ def build_artifact(
     precision = options.precision or ("int8" if quantize else base_artifact(bundle).precision)
     options = replace(options, precision=precision)
     name = stem(options.target, precision)
-    _require(bundle, options, quantize)
+    require_pair(options.target, precision, base_artifact(bundle).precision)
+    if precision == "int8" and quantize is None:
+        raise InputError("int8 needs calibration images: give --calib with a folder or a benchmark's root.")
     if base_artifact(bundle).stem == name:
         raise InputError(f"{folder} is {name} already: its {MODEL} is that. Choose another --target or --precision.")
     if not options.overwrite and any(item.stem == name for item in artifacts_of(bundle)):
@@ -90,21 +92,26 @@ def build_artifact(
     return BuildReport(bundle.folder, made)
 
 
-def _require(bundle: Bundle, options: BuildOptions, quantize: Quantize | None) -> None:
-    """What can be known before anything is built."""
-    base, precision = base_artifact(bundle).precision, options.precision
-    assert precision is not None
-    require_runs_on(options.target, precision)
-    if precision == "int8" and quantize is None:
-        raise InputError("int8 needs calibration images: give --calib with a folder or a benchmark's root.")
-    if base != "fp32" and precision != base and not (precision == "int8" and options.target in ENGINES):
+def require_pair(target: str, precision: str, base: str) -> None:
+    """Refuse what cannot be built, before anything long is begun.
+
+    Args:
+        target, precision: of the artifact.
+        base: precision of the exported model, "fp32" or "fp16".
+
+    Raises:
+        InputError: the target does not compute in the precision, or it is not made from such a model.
+    """
+    require_runs_on(target, precision)
+    if target == OPENVINO and precision == "fp16":
         raise InputError(
-            f"{bundle.folder} holds a {base} model; {options.target} in {precision} is made from float32. "
-            "Export the checkpoint without --fp16 and build from that bundle."
+            "OpenVINO computes in bf16 or float32 on CPUs: a float16 file gains nothing. Build bf16 from a float32 "
+            "export (mambapro-export --bf16 --target openvino)."
         )
-    if options.target == OPENVINO and precision == "fp16":
+    if base != "fp32" and precision != base and not (precision == "int8" and target in ENGINES):
         raise InputError(
-            "OpenVINO computes in bf16 or float32 on CPUs: a float16 file gains nothing. Use --precision bf16."
+            f"The exported model is {base}; {target} in {precision} is made from float32. Export the checkpoint "
+            "without --fp16 and build from that bundle."
         )
 
 

@@ -84,8 +84,8 @@ def _gate_rows(made: Sidecar) -> list[tuple[str, str]]:
     if gate is None:
         rows.append(("mAP", "not gated: no labelled images were given (--data, --dataset)"))
     else:
-        interval = f"[{100 * gate.low:.2f}, {100 * gate.high:.2f}]"
-        numbers = f"{100 * gate.reference:.2f} % -> {100 * gate.found:.2f} %, drop {100 * gate.drop:.2f} {interval}"
+        drop, low, high = (round(100 * value, 2) + 0.0 for value in (gate.drop, gate.low, gate.high))
+        numbers = f"{100 * gate.reference:.2f} % -> {100 * gate.found:.2f} %, drop {drop:.2f} [{low:.2f}, {high:.2f}]"
         rows.append(("mAP", f"{numbers} points, limit {100 * gate.limit:.2f}"))
     if speed is not None:
         rows.append(("speed", f"{speed.milliseconds:.1f} ms, {speed.ratio:.2f} times as fast as {speed.other}"))
