@@ -72,8 +72,8 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]]
     head = "".join(f'<th scope="col"{_class(column.kind)}>{escape(column.head)}</th>' for column in columns)
     body = "\n".join(_row(columns, row) for row in rows)
     return Html(
-        f'<div class="wide"><table{_class(kind)}>\n<caption><span>{html(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+        f'<div class="wide"><table{_class(kind)}>\n<caption><span>{html(caption)}</span></caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from ...runtime.sidecar import CosineGate, Sidecar
 from ...runtime.strict_json import decode
 
 _WARMUP = 3
+
+log = logging.getLogger("mambapro")
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Plan:
     Attributes:
         benchmark: its query and gallery; None measures no accuracy.
         options: how accuracy is evaluated; its strips are of the first file that runs.
-        batches: batch sizes to time; those that an engine cannot take are left out.
+        batches: batch sizes to time; those that an engine cannot take become its largest.
         runs: timed calls of each.
     """
 
@@ -125,11 +128,18 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
         return Measured(not_run=str(error))
     except (ArtifactError, ParityError) as error:
         return Measured(failure=str(error))
-    batches = tuple(batch for batch in plan.batches if sidecar.profile is None or batch <= sidecar.profile.largest)
+    log.info("timing %s", sidecar.stem)
     try:
-        return replace(found, latency=_timed(bundle.folder, sidecar, batches, plan.runs)) if batches else found
+        return replace(found, latency=_timed(bundle.folder, sidecar, _batches(sidecar, plan), plan.runs))
     except SetupError as error:
         return replace(found, failure=str(error))
+
+
+def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
+    """The batches to time, those that an engine cannot take replaced by its largest."""
+    if sidecar.profile is None:
+        return plan.batches
+    return tuple(dict.fromkeys(min(batch, sidecar.profile.largest) for batch in plan.batches))
 
 
 def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track) -> EvaluationReport | None:

@@ -17,6 +17,7 @@ from ...runtime.data.benchmarks import read_benchmark
 from ...runtime.environment import environment_report
 from ...runtime.evaluation import EvaluationOptions
 from ...runtime.files import require_free, write_atomically
+from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.modalities import MODALITIES
 from ...runtime.progress import Track, silent
@@ -112,7 +113,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
         bundle=bundle.folder.resolve().name,
         metadata=bundle.metadata,
         parity=parity,
-        files=_files(bundle, artifacts, measured, parity),
+        files=_files(bundle, artifacts, measured, parity, options.batches[0]),
         dataset=options.dataset,
         batches=options.batches,
         runs=options.runs,
@@ -164,12 +165,12 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
 
 
 def _files(
-    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity
+    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity, batch: int
 ) -> tuple[FileReport, ...]:
     files = []
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
         cosine = sidecar.cosine if i else parity_gate(parity)
-        verdict = judge(sidecar, cosine, found, _rival(sidecar, artifacts, measured))
+        verdict = judge(sidecar, cosine, found, _rival(sidecar, artifacts, measured, batch))
         found_map = precision_map(bundle.file(sidecar.onnx), sidecar.hint)
         files.append(FileReport(sidecar, cosine, verdict, found_map, found))
     return tuple(files)
@@ -178,9 +179,10 @@ def _files(
 def _rival(sidecar: Sidecar, artifacts: Sequence[Sidecar], measured: Sequence[Measured]) -> tuple[str, float] | None:
     """The fastest here of a file's target in a higher precision than int8: name and milliseconds of the model alone."""
     times = [
-        (found.latency.timings[1].p50, other.stem)
+        (time, other.stem)
         for other, found in zip(artifacts, measured, strict=True)
-        if other.target == sidecar.target and other.precision != INT8 and found.latency is not None
+        if other.target == sidecar.target and other.precision != INT8
+        if (time := found.milliseconds(MODEL_ONLY, batch)) is not None
     ]
     time, name = min(times, default=(None, ""))
     return None if time is None else (name, time)

@@ -24,7 +24,9 @@ def exports(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("bundles")
     return {
         precision: export_bundle(
-            ExportOptions(tiny_checkpoint, precision, folder / f"{precision}.mambapro", trace=precision == "fp32")
+            ExportOptions(
+                tiny_checkpoint, precision, output=folder / f"{precision}.mambapro", trace=precision == "fp32"
+            )
         )
         for precision in ("fp32", "fp16")
     }
