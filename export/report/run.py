@@ -176,7 +176,9 @@ def _files(
     return tuple(files)
 
 
-def _rival(sidecar: Sidecar, artifacts: Sequence[Sidecar], measured: Sequence[Measured]) -> tuple[str, float] | None:
+def _rival(
+    sidecar: Sidecar, artifacts: Sequence[Sidecar], measured: Sequence[Measured], batch: int
+) -> tuple[str, float] | None:
     """The fastest here of a file's target in a higher precision than int8: name and milliseconds of the model alone."""
     times = [
         (time, other.stem)
