@@ -104,6 +104,7 @@ class Buffers:
         if batch <= self.capacity:
             return False
         self.close()
+        addresses = {}
         with ExitStack() as memory:
             for tensor in self._tensors:
                 size = tensor.elements(batch) * tensor.dtype.itemsize
@@ -111,8 +112,8 @@ class Buffers:
                 memory.callback(self._device.free, device)
                 host = self._device.allocate_host(size)
                 memory.callback(self._device.free_host, host)
-                self._addresses[tensor.name] = device, host
-            self._memory, self.capacity = memory.pop_all(), batch
+                addresses[tensor.name] = device, host
+            self._memory, self._addresses, self.capacity = memory.pop_all(), addresses, batch
         return True
 
     def address(self, tensor: Tensor) -> int:

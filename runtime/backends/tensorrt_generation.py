@@ -14,6 +14,8 @@ RANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     TENSORRT: ((10, 3), (12,)),
     TENSORRT_RTX: ((1, 7), (2,)),
 }
+#: An address is handed over in any case.
+_SMALLEST_MEMORY = 256
 _NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
 _PACKAGES = {TENSORRT: "tensorrt", TENSORRT_RTX: "tensorrt-rtx"}
 
@@ -62,13 +64,26 @@ def records_graphs_itself(trt: Any) -> bool:
     return trt.__name__ == TENSORRT_RTX
 
 
-def create_context(trt: Any, engine: Any, cuda_graphs: bool) -> Any:
-    """A new execution context that waits for its device memory; None where TensorRT refuses."""
-    lent = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-    if not records_graphs_itself(trt):
-        return engine.create_execution_context(strategy=lent)
-    config = engine.create_runtime_config()
-    config.set_execution_context_allocation_strategy(lent)
-    graphs = trt.CudaGraphStrategy
-    config.cuda_graph_strategy = graphs.WHOLE_GRAPH_CAPTURE if cuda_graphs else graphs.DISABLED
-    return engine.create_execution_context(runtime_config=config)
+def working_memory(trt: Any, engine: Any) -> int:
+    """Bytes that contexts of an engine may share as long as only one of them runs; 0 where each has its own.
+
+    TensorRT-RTX knows its kernels, and what they need, only when it has compiled them for a shape.
+    """
+    return 0 if records_graphs_itself(trt) else max(int(engine.device_memory_size_v2), _SMALLEST_MEMORY)
+
+
+def create_context(trt: Any, engine: Any, cuda_graphs: bool, memory: int) -> Any:
+    """A new execution context; None where TensorRT refuses.
+
+    Args:
+        cuda_graphs: let a library that records graphs itself do so.
+        memory: address of `working_memory`.
+    """
+    if records_graphs_itself(trt):
+        config, graphs = engine.create_runtime_config(), trt.CudaGraphStrategy
+        config.cuda_graph_strategy = graphs.WHOLE_GRAPH_CAPTURE if cuda_graphs else graphs.DISABLED
+        return engine.create_execution_context(runtime_config=config)
+    context = engine.create_execution_context(strategy=trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+    if context is not None:
+        context.set_device_memory(memory, working_memory(trt, engine))
+    return context

@@ -1,7 +1,7 @@
 """One way through an engine: a stream with its memory, its execution contexts and its CUDA graphs.
 
-A backend has as many lanes as threads call it at once; a lane serves one call at a time. All contexts of a lane share
-one block of working memory, since never more than one of them runs.
+A backend has as many lanes as threads call it at once; a lane serves one call at a time. All contexts of a lane of
+TensorRT share one block of working memory, since never more than one of them runs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import numpy as np
 from ...errors import ArtifactError, SetupError
 from .cuda_memory import Device
 from .tensorrt_buffers import BatchRange, Buffers, Tensor
-from .tensorrt_generation import create_context, records_graphs_itself
+from .tensorrt_generation import create_context, records_graphs_itself, working_memory
 from .tensorrt_loading import log_of
 
 #: Graphs kept for one lane; each holds an execution context.
 _GRAPHS = 8
-_ALIGNMENT = 256
 
 logger = logging.getLogger("mambapro")
 
@@ -57,8 +56,10 @@ class Lane:
         with ExitStack() as owned:
             self._stream = device.stream()
             owned.callback(device.destroy_stream, self._stream)
-            self._working = device.allocate(max(int(engine.device_memory_size_v2), _ALIGNMENT))
-            owned.callback(device.free, self._working)
+            self._working = 0
+            if size := working_memory(trt, engine):
+                self._working = device.allocate(size)
+                owned.callback(device.free, self._working)
             self._buffers = Buffers(device, tensors)
             owned.callback(self._buffers.close)
             owned.callback(self._contexts.clear)
@@ -113,10 +114,9 @@ class Lane:
         return self._contexts[profile.index]
 
     def _new_context(self, profile: BatchRange) -> Any:
-        context = create_context(self._trt, self._engine, self._cuda_graphs)
+        context = create_context(self._trt, self._engine, self._cuda_graphs, self._working)
         if context is None:
             raise SetupError(f"TensorRT made no execution context: {self._words()}. Is the GPU's memory short?")
-        context.set_device_memory(self._working, max(int(self._engine.device_memory_size_v2), _ALIGNMENT))
         if not context.set_optimization_profile_async(profile.index, self._stream):
             raise SetupError(f"TensorRT did not take the engine's profile {profile.index}: {self._words()}.")
         self._device.synchronize(self._stream)
@@ -142,8 +142,10 @@ class Lane:
         self._buffers.download(batch, self._stream)
 
     def _record(self, context: Any, batch: int) -> None:
-        while len(self._graphs) >= _GRAPHS:
-            self._device.destroy_graph(self._graphs.popitem(last=False)[1][0])
+        if len(self._graphs) >= _GRAPHS:
+            _, (oldest, alive) = self._graphs.popitem(last=False)
+            self._device.destroy_graph(oldest)
+            del alive
         try:
             self._device.begin_capture(self._stream)
             try:
@@ -159,7 +161,10 @@ class Lane:
 
     def _forget_graphs(self) -> None:
         """Graphs hold the addresses they were recorded with."""
-        with ExitStack() as stack:
-            while self._graphs:
-                stack.callback(self._device.destroy_graph, self._graphs.popitem()[1][0])
+        held = list(self._graphs.values())
+        self._graphs.clear()
         self._seen.clear()
+        # the contexts in `held` end after their graphs
+        with ExitStack() as stack:
+            for graph, _ in held:
+                stack.callback(self._device.destroy_graph, graph)

@@ -19,11 +19,19 @@ def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str) -> tuple[A
     """The engine of a plan and the runtime that it lives in; `what` names the file and the GPU.
 
     Raises:
+        SetupError: TensorRT cannot start at all.
         ArtifactError: TensorRT refuses; says what the engine was built for and TensorRT's own words.
     """
     log = log_of(trt)
     log.words()
-    runtime = trt.Runtime(log)
+    try:
+        runtime = trt.Runtime(log)
+    except TypeError as error:
+        # the bindings' way to say that the library returned nothing
+        raise SetupError(
+            f"{trt.__name__} {trt.__version__} cannot start: {log.words()}. Most often the NVIDIA driver is older than "
+            "what it needs: update the driver, or install a TensorRT for the CUDA that the driver has."
+        ) from error
     # such a plan has a library in it; whether it is trusted was decided when it was given to us
     runtime.engine_host_code_allowed = needs.version_compatible or needs.plugin.kind == "embedded"
     engine = runtime.deserialize_cuda_engine(plan)

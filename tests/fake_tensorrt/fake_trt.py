@@ -311,7 +311,8 @@ class _Work:
         context._pending -= not self.recorded
         engine, driver = context._engine, context._trt._driver
         memory, size = self.state["memory"]
-        driver.bytes_at(memory, size)[:] = 0x55
+        if size:
+            driver.bytes_at(memory, size)[:] = 0x55
         feeds = {
             name: self._array(driver, name, kind, self.state["shapes"][name])
             for name, (kind, _) in engine._value["inputs"].items()

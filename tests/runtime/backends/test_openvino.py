@@ -195,6 +195,20 @@ class TestBadInput:
         with pytest.raises(InputError, match="closed"):
             backend.run(tiny_feeds(1))
 
+    def test_close_during_a_run_keeps_nothing(self, tiny_onnx, tiny_feeds, monkeypatch):
+        """The run ends well, and its request does not keep the closed model alive."""
+        backend = OpenVinoBackend(tiny_onnx, threads=1)
+        wanted, real = backend.run(tiny_feeds(2))["embedding"], module._run_all
+
+        def closing(requests, parts):
+            backend.close()
+            real(requests, parts)
+
+        monkeypatch.setattr(module, "_run_all", closing)
+
+        np.testing.assert_array_equal(backend.run(tiny_feeds(2))["embedding"], wanted)
+        assert backend._idle == []
+
 
 class TestOpenVinosWays:
     def test_another_precision_than_asked_is_told(self, monkeypatch, caplog):

@@ -426,6 +426,17 @@ class TestRefusals:
         with pytest.raises(SetupError, match="no NVIDIA driver"):
             one.open()
 
+    def test_a_library_that_cannot_start_is_a_setup_error(self, one, monkeypatch):
+        """What the bindings make of it, a TypeError, becomes a sentence about the driver."""
+
+        def refuse(log):
+            log.log(one.trt.ILogger.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("factory function returned nullptr")
+
+        monkeypatch.setattr(one.trt, "Runtime", refuse)
+        with pytest.raises(SetupError, match=r"tensorrt 10\.3\.0 cannot start: CUDA initialization failure.*driver"):
+            one.open()
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [
@@ -474,6 +485,12 @@ class TestFailures:
         assert_right(backend, 2)
         backend.close()
         assert bench.driver.leaks() == {}
+
+    def test_too_little_working_memory_is_told_at_once(self, one):
+        """An engine that needs more than the GPU has does not open."""
+        with pytest.raises(SetupError, match=r"of 4294967296 bytes: out of memory"):
+            one.open(plan(INPUTS, OUTPUTS, working=1 << 32))
+        assert one.driver.leaks() == {}
 
     def test_no_execution_context_is_a_setup_error(self, bench):
         """SetupError in TensorRT's words."""
