@@ -2,7 +2,8 @@
 
 From all in int8, layers go back to float in the order of what they cost per multiplication. The time that int8 saves is
 measured for the whole, and a layer's part of it is taken to be its part of the multiplications: a single layer's is
-smaller than the noise. So the order is by sensitivity per millisecond, in a few steps that are each measured.
+smaller than the noise. So the order is by sensitivity per millisecond, in a few steps that are each measured. Here the
+mean counts, since it holds the samples that suffer most, and the limits are about them.
 """
 
 from __future__ import annotations

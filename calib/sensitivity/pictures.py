@@ -23,7 +23,7 @@ _NOTHING = 1e-9
 
 
 def ranking_picture(ranking: Ranking) -> bytes:
-    """PNG: a bar for the mean 1 - cosine of each group, with its standard error, and a dot for the largest.
+    """PNG: for each group a bar for the median of 1 - cosine, a stroke for its mean, a dot for the largest.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -33,15 +33,17 @@ def ranking_picture(ranking: Ranking) -> bytes:
     with drawing(_LABELS + _WIDE + 0.4, high + 1.35) as figure:
         write(figure, 0.1, 0.1, f"What a {ranking.grouping} costs alone in int8", weight="bold", size=10)
         rest = len(ranking.entries) - len(shown)
-        note = f"{ranking.samples} samples; bar: mean, dot: largest" + (f"; {rest} more cost less" if rest else "")
+        note = f"{ranking.samples} samples; bar: median, stroke: mean, dot: largest" + (
+            f"; {rest} more cost less" if rest else ""
+        )
         write(figure, 0.1, 0.3, note, size=8, color=QUIET)
         axes = place(figure, _LABELS, 0.6, _WIDE, high)
         rows = range(len(shown))
-        means = [max(entry.loss.mean, _NOTHING) for entry in shown]
+        losses = [entry.loss for entry in shown]
         colours = [BACKBONE if entry.name.startswith("backbone") else OTHER for entry in shown]
-        errors = [min(entry.loss.error, 0.9 * mean) for entry, mean in zip(shown, means, strict=True)]
-        axes.barh(rows, means, xerr=errors, color=colours, height=0.7, error_kw={"ecolor": INK, "elinewidth": 0.8})
-        axes.plot([max(entry.loss.largest, _NOTHING) for entry in shown], rows, "o", color=INK, markersize=2.5)
+        axes.barh(rows, [max(loss.median, _NOTHING) for loss in losses], color=colours, height=0.7)
+        axes.plot([max(loss.mean, _NOTHING) for loss in losses], rows, "|", color=INK, markersize=8)
+        axes.plot([max(loss.largest, _NOTHING) for loss in losses], rows, "o", color=INK, markersize=2.5)
         axes.set_xscale("log")
         axes.set_yticks(rows, [shortened(entry.name, _LETTERS) for entry in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)

@@ -33,10 +33,10 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All groups, the most expensive first: by mean 1 - cosine, then by name.
+    """All groups, the most expensive first: by the median of 1 - cosine, then by name.
 
-    The mean is what ranks, since it is the same for other images: the largest is one sample's, and a mAP of a few
-    hundred queries moves in steps.
+    The median is what ranks, since other images give the same order. A value beyond the range that calibration saw is
+    clipped, and one such sample can make most of a mean; a mAP of a few hundred queries moves in steps.
 
     Attributes:
         entries: ranked.
@@ -60,12 +60,13 @@ class Ranking:
         return dict(encode(self))
 
     def __str__(self) -> str:
-        rows = [("", self.grouping, "mean 1-cos", "+-", "largest", "mAP drop", "share of work")]
+        rows = [("", self.grouping, "median 1-cos", "mean", "+-", "largest", "mAP drop", "share of work")]
         total = sum(entry.work for entry in self.entries) or 1
         for number, entry in enumerate(self.entries[:_SHOWN], start=1):
             loss = entry.loss
-            numbers = (f"{loss.mean:.2e}", f"{loss.error:.0e}", f"{loss.largest:.2e}", in_points(loss.map_drop))
-            rows.append((str(number), entry.name, *numbers, f"{100 * entry.work / total:.1f} %"))
+            turned = (f"{loss.median:.2e}", f"{loss.mean:.2e}", f"{loss.error:.0e}", f"{loss.largest:.2e}")
+            share = f"{100 * entry.work / total:.1f} %"
+            rows.append((str(number), entry.name, *turned, in_points(loss.map_drop), share))
         rest = len(self.entries) - _SHOWN
         lines = [
             f"{len(self.entries)} x {self.grouping}, one at a time in int8, on {self.samples} samples",
@@ -90,7 +91,7 @@ def rank(chain: Chain, material: Material, grouping: str, state: State, track: T
     entries = [
         Sensitivity(name, modules, losses[name], sum(work[m] for m in modules)) for name, modules in groups.items()
     ]
-    entries.sort(key=lambda entry: (-entry.loss.mean, entry.name))
+    entries.sort(key=lambda entry: (-entry.loss.median, entry.name))
     ranking = Ranking(tuple(entries), grouping, material.samples, judge.queries, judge.junk, judge.map, dict(state.key))
     return ranking, judge
 

@@ -117,6 +117,7 @@ def analyse(
     """
     options = options or SensitivityOptions()
     make_folder(folder)
+    _clean(folder)
     timer = timer or clock(options.target, material.feeds, options.batch)
     state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
     loaded = onnx.load(model)
@@ -183,6 +184,13 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
         "batch": options.batch,
         "versions": versions,
     }
+
+
+def _clean(folder: Path) -> None:
+    """Remove what a killed run was writing just then: temporary names of our own files."""
+    for name in map(Path, (STATE, RANKING, PARETO, POLICY, RANKING_PICTURE, PARETO_PICTURE)):
+        for left in folder.glob(f".{name.stem}.*{name.suffix}"):
+            left.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -20,12 +20,13 @@ class Loss:
     """What some layers in int8 cost, against the float model on the same samples.
 
     Attributes:
-        mean, largest: of 1 - cosine over the samples.
+        mean, median, largest: of 1 - cosine over the samples.
         error: standard error of `mean`.
         map_drop: mAP lost, a fraction; negative where it became better; None where no identity has two images.
     """
 
     mean: float
+    median: float
     largest: float
     error: float
     map_drop: float | None
@@ -70,6 +71,7 @@ class Judge:
         found, _ = self._map(embeddings)
         return Loss(
             mean=float(departures.mean()),
+            median=float(np.median(departures)),
             largest=float(departures.max()),
             error=float(departures.std() / np.sqrt(len(departures))),
             map_drop=None if self.map is None or found is None else self.map - found,

@@ -31,6 +31,7 @@ class StoredLoss:
     largest: float
     error: float
     map_drop: float | None
+    median: float | None = None
 
 
 @dataclass(frozen=True)

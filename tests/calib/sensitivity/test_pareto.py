@@ -1,0 +1,127 @@
+"""The curve and the choice, on losses and times that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mambapro.calib.sensitivity.pareto import Limits, Pareto, by_cost_per_work, find_choice, steps
+from mambapro.calib.sensitivity.ranking import Sensitivity
+from mambapro.calib.sensitivity.score import Loss
+from mambapro.errors import InputError
+
+GROUPS = 40
+
+
+class Given:
+    """A search whose losses and times are functions of the number of groups in float."""
+
+    def __init__(
+        self, loss: Callable[[int], float], time: Callable[[int, int], float], drop: float | None = 0.0
+    ) -> None:
+        self.order = tuple(f"group{i}" for i in range(GROUPS))
+        self.judge, self.state = SimpleNamespace(map=0.9), SimpleNamespace(key={"model": "hash"})
+        self._loss, self._time, self._drop = loss, time, drop
+        self.asked: list[int] = []
+
+    def loss(self, count: int) -> Loss:
+        self.asked.append(count)
+        value = 0.0 if count == GROUPS else self._loss(count)
+        return Loss(value / 2, value / 3, value, 0.0, self._drop if count < GROUPS else 0.0)
+
+    def milliseconds(self, count: int, round_: int) -> float:
+        return self._time(count, round_)
+
+    def share(self, count: int) -> float:
+        return 1 - count / GROUPS
+
+
+def choice(search: Any, limits: Limits) -> Pareto:
+    return find_choice(search, limits, "onnxruntime", 1)
+
+
+def test_steps_are_few_and_close_at_the_start() -> None:
+    """About ten numbers from none to all."""
+    assert steps(83)[0] == 0 and steps(83)[-1] == 83 and 8 <= len(steps(83)) <= 12
+    gaps = [b - a for a, b in zip(steps(83), steps(83)[1:], strict=False)]
+    assert gaps == sorted(gaps)
+    assert steps(1) == [0, 1]
+    assert steps(3) == [0, 1, 2, 3]
+
+
+def test_all_in_int8_where_it_may_be() -> None:
+    """Within the limits the fastest is taken."""
+    found = choice(Given(lambda n: 1e-3 / (n + 1), lambda n, _: 10 + n), Limits(0.01, 0.01))
+
+    assert found.choice.floats == ()
+    assert found.choice.milliseconds == 10
+    assert all(point.front for point in found.points)
+
+
+def test_the_limit_is_approached() -> None:
+    """Between the last choice that is not allowed and the next that is, halves are measured."""
+    search = Given(lambda n: 0.1 if n < 15 else 0.001, lambda n, _: 10 + n)
+
+    found = choice(search, Limits(0.01, 0.01))
+
+    assert len(found.choice.floats) == 15
+    assert search.asked == [*steps(GROUPS), *search.asked[len(steps(GROUPS)) :]]
+    assert len(search.asked) <= len(steps(GROUPS)) + 3
+
+
+def test_map_decides_too() -> None:
+    """A drop of mAP above its limit rules a choice out, whatever its cosine; without a mAP the cosine decides."""
+    lossy = choice(Given(lambda n: 1e-4, lambda n, _: 10 + n, drop=0.02), Limits(0.01, 0.01))
+    unknown = choice(Given(lambda n: 1e-4, lambda n, _: 10 + n, drop=None), Limits(0.01, 0.01))
+
+    assert lossy.choice.floats == lossy.order
+    assert unknown.choice.floats == ()
+
+
+def test_equally_fast() -> None:
+    """Of choices whose times differ by less than timings do, the one that loses least is taken."""
+    found = choice(Given(lambda n: 1e-3 / (n + 1), lambda n, _: 10.0 if n < 5 else 12.0), Limits(0.01, 0.01))
+
+    assert len(found.choice.floats) == max(n for n in steps(GROUPS) if n < 5)
+
+
+def test_times_are_medians_of_rounds() -> None:
+    """One round on a busy machine changes nothing."""
+    found = choice(Given(lambda n: 1e-3, lambda n, round_: 1000.0 if round_ == 1 else 10.0 + n), Limits(0.01, 0.01))
+
+    assert [point.milliseconds for point in found.points] == [10.0 + len(point.floats) for point in found.points]
+
+
+def test_beaten_points() -> None:
+    """A choice that another one beats in both is not on the front."""
+    found = choice(Given(lambda n: 1e-3 / (n + 1), lambda n, _: 50.0 if n == 2 else 10.0 + n), Limits(0.01, 0.01))
+
+    assert [len(point.floats) for point in found.points if not point.front] == [2]
+
+
+def test_order_of_going_back() -> None:
+    """By what a group costs per multiplication; equal ones by name."""
+
+    def entry(name: str, mean: float, work: int) -> Sensitivity:
+        return Sensitivity(name, (name,), Loss(mean, mean, mean, 0.0, None), work)
+
+    entries = [entry("big", 4.0, 100), entry("b", 1.0, 10), entry("a", 1.0, 10), entry("small", 1.0, 5)]
+
+    assert [found.name for found in by_cost_per_work(entries)] == ["small", "a", "b", "big"]
+
+
+@pytest.mark.parametrize("limits", [(-0.1, 0.1), (1.1, 0.1), (0.1, 0.0), (0.1, 3.0)])
+def test_limits_that_cannot_be_meant(limits: tuple[float, float]) -> None:
+    """Limits are fractions of mAP and values that 1 - cosine can have."""
+    with pytest.raises(InputError, match="fraction from 0 to 1"):
+        Limits(*limits)
+
+
+def test_the_table_names_the_choice() -> None:
+    """The printed table has a line for each point and marks the chosen one."""
+    text = str(choice(Given(lambda n: 1e-3 / (n + 1), lambda n, _: 10 + n), Limits(0.01, 0.01)))
+
+    assert text.splitlines()[0] == "40 groups, onnxruntime, batch 1; limits: mAP drop 1.00, 1 - cosine 1e-02"
+    assert sum("chosen" in line for line in text.splitlines()) == 1

@@ -1,0 +1,139 @@
+"""The whole of the analysis: its files, and that a killed run goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from mambapro.calib.points import points
+from mambapro.calib.policy import Policy, read_policy
+from mambapro.calib.qdq import int8_points
+from mambapro.calib.sensitivity.material import Material
+from mambapro.calib.sensitivity.pareto import Limits
+from mambapro.calib.sensitivity.run import SensitivityOptions, SensitivityReport, analyse
+from mambapro.calib.table import ScaleTable
+from mambapro.errors import InputError
+
+FILES = {"ranking.json", "pareto.json", "policy.yaml", "ranking.png", "pareto.png", "state.json"}
+KINDS = SensitivityOptions("kind", limits=Limits(1.0, 1e-3))
+
+
+def timer(model: onnx.ModelProto) -> float:
+    """As if every tensor in int8 saved a millisecond."""
+    return 1000.0 - sum(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+@pytest.fixture(scope="module")
+def report(
+    model_file: Path, table: ScaleTable, material: Material, tmp_path_factory: pytest.TempPathFactory
+) -> SensitivityReport:
+    """A finished analysis."""
+    return analyse(model_file, table, material, tmp_path_factory.mktemp("done"), KINDS, timer=timer)
+
+
+def test_files(report: SensitivityReport) -> None:
+    """Everything that was promised is there, whole and nothing else."""
+    assert {path.name for path in report.folder.iterdir()} == FILES
+    assert json.loads((report.folder / "ranking.json").read_text()) == json.loads(json.dumps(report.ranking.to_json()))
+    assert json.loads((report.folder / "pareto.json").read_text()) == json.loads(json.dumps(report.pareto.to_json()))
+    for name in ("ranking.png", "pareto.png"):
+        assert (report.folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_ranked(report: SensitivityReport) -> None:
+    """The most expensive comes first, all layers that compute in int8 are in it, and each costs something."""
+    medians = [entry.loss.median for entry in report.ranking.entries]
+
+    assert medians == sorted(medians, reverse=True)
+    assert medians[-1] > 0
+    assert report.ranking.map is not None
+    assert str(report.ranking).splitlines()[2].split()[1] == report.ranking.entries[0].name
+
+
+def test_the_curve(report: SensitivityReport) -> None:
+    """From all in int8 to all in float; the choice holds its limits and the next faster one does not."""
+    curve = report.pareto.points
+
+    assert (curve[0].share, curve[-1].share) == (1.0, 0.0)
+    assert curve[-1].loss.largest == 0.0
+    assert [point.milliseconds for point in curve] == sorted(point.milliseconds for point in curve)
+    assert 0 < report.pareto.chosen < len(curve) - 1
+    assert report.pareto.choice.loss.largest <= 1e-3 < curve[report.pareto.chosen - 1].loss.largest
+
+
+def test_the_policy_is_the_choice(report: SensitivityReport, graphs: dict[str, onnx.ModelProto]) -> None:
+    """The YAML file, read again, quantises what the chosen point did."""
+    policy = read_policy(report.folder / "policy.yaml")
+
+    floats = {m for entry in report.ranking.entries if entry.name in report.pareto.choice.floats for m in entry.modules}
+    able = int8_points(points(graphs["fp32"]), "onnxruntime")
+    assert policy == report.policy
+    assert policy.modules(able) == {point.module for point in able} - floats
+    assert "# Measured on 6 calibration samples" in (report.folder / "policy.yaml").read_text()
+
+
+def test_limits_are_no_measurement(
+    report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material, tmp_path: Path
+) -> None:
+    """Other limits are answered from what was measured; with none to hold the model stays float."""
+    folder = shutil.copytree(report.folder, tmp_path / "copy")
+
+    def never(model: onnx.ModelProto) -> float:
+        raise AssertionError("timed again")
+
+    strict = analyse(model_file, table, material, folder, replace(KINDS, limits=Limits(0.0, 1e-12)), timer=timer)
+    again = analyse(model_file, table, material, folder, KINDS, timer=never)
+
+    assert strict.policy == Policy("float")
+    assert again == replace(report, folder=folder)
+
+
+def test_another_model_in_the_folder(
+    report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material
+) -> None:
+    """A folder of other images or another grouping is refused, with what differs."""
+    with pytest.raises(InputError, match="differ in: data"):
+        analyse(model_file, table, replace(material, sha256="z"), report.folder, KINDS, timer=timer)
+    with pytest.raises(InputError, match="differ in: grouping"):
+        analyse(model_file, table, material, report.folder, replace(KINDS, grouping="block"), timer=timer)
+
+
+def test_bad_options() -> None:
+    """Unknown words are refused with the known ones."""
+    with pytest.raises(InputError, match="layer, block, kind"):
+        SensitivityOptions("colour")
+    with pytest.raises(InputError, match="onnxruntime, openvino"):
+        SensitivityOptions(target="tensorrt")
+
+
+def test_kills(
+    report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material, tmp_path: Path
+) -> None:
+    """Killed six times and more at random moments, the last run ends in the files of one that nobody disturbed."""
+    table.save(tmp_path / "table.json")
+    np.savez(tmp_path / "feeds.npz", **material.feeds)
+    driver = Path(__file__).with_name("killed_runs.py")
+    out = tmp_path / "out"
+
+    done = subprocess.run(
+        [sys.executable, driver, model_file, tmp_path / "table.json", tmp_path / "feeds.npz", out, "6", "11"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout)
+    assert said["killed"] >= 6
+    assert said["with_results"] >= 2
+    assert {path.name for path in out.iterdir()} == FILES
+    for name in sorted(FILES):
+        assert (out / name).read_bytes() == (report.folder / name).read_bytes(), name
