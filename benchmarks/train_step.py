@@ -172,12 +172,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", default="vit_b16", help="a size of `mambapro train`")
     parser.add_argument("--scan", choices=RECURRENCES, default="unbind", help="how the other scans; indexed takes long")
+    parser.add_argument("--bare", action="store_true", help="times alone: neither memory nor the comparison first")
     parser.add_argument("--only", choices=NAMES, help="two steps of one, prints its peak memory in MiB")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     # first: a process starts with the peak of the one that started it
-    memory = {} if options.only else {name: child_memory(options, name) for name in NAMES}
+    memory = {} if options.only or options.bare else {name: child_memory(options, name) for name in NAMES}
     bench = Bench(options.batch, options.size, options.scan)
     if options.only:
         bench.use(options.precision, options.batch)
@@ -188,7 +189,8 @@ def main() -> None:
     apart = {}
     for precision, samples in (("float32", FEW), (options.precision, options.batch)):
         bench.use(precision, samples)
-        apart[precision] = agreement(bench)
+        if not options.bare:
+            apart[precision] = agreement(bench)
     for number in range(options.rounds + 1):
         for candidate in bench.candidates.values():
             bench.step(candidate)
@@ -214,7 +216,8 @@ def report(
         label = {"processor": "processor time of a step"}.get(part, part)
         click.echo(f"{label + ', s':30}" + "".join(f"{seconds[name][part]:14.2f}" for name in NAMES))
     click.echo(f"{'samples/s':30}" + "".join(f"{rates[name]:14.3f}" for name in NAMES))
-    click.echo(f"{'peak memory, MiB':30}" + "".join(f"{memory[name]:14.0f}" for name in NAMES))
+    if memory:
+        click.echo(f"{'peak memory, MiB':30}" + "".join(f"{memory[name]:14.0f}" for name in NAMES))
     ratio = statistics.median(ratios)
     busy = seconds[NAMES[0]]["processor"] / seconds[NAMES[1]]["processor"]
     click.echo(f"ours, times the samples/s: {ratio:.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})")
