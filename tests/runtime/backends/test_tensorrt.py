@@ -156,7 +156,9 @@ class TestProfiles:
         """Each batch runs under a profile that allows it, the one made for the nearest batch."""
         backend = bench.open(plan(INPUTS, OUTPUTS, ((1, 1, 2), (2, 8, 8))))
 
-        for samples in (1, 2, 7, 8):
+        assert_right(backend, 2)
+        assert list(backend._idle[0]._contexts) == [0]
+        for samples in (1, 7, 8):
             assert_right(backend, samples)
 
         assert (backend.smallest_batch, backend.largest_batch) == (1, 8)
