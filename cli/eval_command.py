@@ -84,9 +84,7 @@ def evaluate(
     options = _options(values)
     if ckpt is not None or path.is_file():
         if running["target"] or running["precision"]:
-            raise click.UsageError(
-                "--target and --precision choose an artifact of a bundle; this is a checkpoint."
-            )
+            raise click.UsageError("--target and --precision choose an artifact of a bundle; this is a checkpoint.")
         with needs("train"):
             from ..train.evaluate import evaluate_checkpoint
         report = evaluate_checkpoint(

@@ -28,6 +28,7 @@ from .. import __version__
 from ..errors import InputError, MambaProError, SetupError
 from .ablate_command import ablate
 from .build_command import build
+from .calibrate_command import calibrate
 from .console import set_up_logging, stderr
 from .data_commands import synth
 from .eval_command import evaluate
@@ -36,7 +37,9 @@ from .export_commands import check, compare, export
 from .info_command import info
 from .options import HELP
 from .plugin_commands import plugins
+from .report_command import report
 from .runtime_commands import bench, environment, extract
+from .sensitivity_command import sensitivity
 from .train_commands import train
 
 
@@ -59,11 +62,14 @@ for _command in (
     info,
     export,
     build,
+    calibrate,
+    sensitivity,
     check,
     compare,
     extract,
     evaluate,
     explain,
+    report,
     bench,
     environment,
     plugins,
