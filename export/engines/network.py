@@ -40,7 +40,7 @@ def parsed_network(
     else:
         parsed = parser.parse_from_file(job.onnx)
     if not parsed:
-        said = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        said = "; ".join(_words(parser.get_error(i)) for i in range(parser.num_errors))
         raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {job.onnx}: {said or 'it does not say why'}.")
     found, wanted = plugin_layers(trt, network), 0 if plugin.kind == "none" else job.scans
     if found != wanted:
@@ -49,6 +49,11 @@ def parsed_network(
             "Say --plugin none to build the slow ONNX function on purpose."
         )
     return network, parser
+
+
+def _words(error: Any) -> str:
+    node = " ".join(filter(None, (error.node_operator(), error.node_name())))
+    return f"{error.desc()} (at {node})" if node else error.desc()
 
 
 def plugin_layers(trt: Any, network: Any) -> int:

@@ -124,25 +124,32 @@ class INetworkDefinition(_Part):
 class ParserError(_Part):
     """Why a file was refused."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, node: onnx.NodeProto) -> None:
+        self._text, self._node = text, node
 
     def desc(self) -> str:
         return self._text
+
+    def node_operator(self) -> str:
+        return self._node.op_type
+
+    def node_name(self) -> str:
+        return self._node.name
 
 
 class OnnxParser(_Part):
     """One layer for each node; a scan is a plugin, its function, or an error."""
 
     def __init__(self, network: Any, logger: Any) -> None:
-        self._network, self._errors = network, []
+        self._network = network
+        self._errors: list[tuple[str, onnx.NodeProto]] = []
 
     @property
     def num_errors(self) -> int:
         return len(self._errors)
 
     def get_error(self, index: int) -> Any:
-        return self._trt.ParserError(self._errors[index])
+        return self._trt.ParserError(*self._errors[index])
 
     def parse_from_file(self, model: str) -> bool:
         return self._parsed(onnx.load(model))
@@ -162,7 +169,7 @@ class OnnxParser(_Part):
         for node in model.graph.node:
             kind = self._kind(node, model)
             if kind is None:
-                self._errors.append(f"Plugin not found: {node.op_type}")
+                self._errors.append((f"Plugin not found: {node.op_type}", node))
                 return False
             ends = [[tensor(name) for name in names if name] for names in (node.input, node.output)]
             self._network._layers.append(self._trt.ILayer(self._trt.LayerType[kind], *ends))

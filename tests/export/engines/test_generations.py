@@ -19,9 +19,7 @@ from mambapro.export.engines.child import build
 from mambapro.export.engines.job import Built, Job
 from mambapro.export.engines.timing_cache import cache_file
 from mambapro.export.engines.versions import generation_of
-from mambapro.export.typed import typed
 from mambapro.plugins.compile import cxx_compiler
-from onnx import TensorProto, helper
 
 GPU = ("NVIDIA Orin", "8.7")
 GENERATIONS = ("10.3", "10.12", "11.4")
@@ -30,38 +28,6 @@ GENERATIONS = ("10.3", "10.12", "11.4")
 def fake(generation: str, version: str | None = None, **faults: Any) -> Module:
     """A TensorRT that builds."""
     return fake_tensorrt(generation, FakeDriver(), version, more=builder_parts(generation, **faults))
-
-
-@pytest.fixture(scope="module")
-def files(graphs: dict[str, onnx.ModelProto], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The tiny model in every type; int8 has a pair around the input of one product."""
-    folder, model = tmp_path_factory.mktemp("typed"), graphs["fp32"]
-    made = {"fp32": model, "fp16": typed(model, "fp16"), "bf16": typed(model, "bf16")}
-    made["int8"] = with_pair(made["fp16"])
-    for name, graph in made.items():
-        onnx.save(graph, folder / f"{name}.onnx")
-    return {name: folder / f"{name}.onnx" for name in made}
-
-
-def with_pair(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A float16 model with QuantizeLinear and DequantizeLinear before its first product with a weight."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    at, node = next(
-        (i, node) for i, node in enumerate(result.graph.node) if node.op_type == "MatMul" and node.input[1] in weights
-    )
-    scale = helper.make_tensor("scale", TensorProto.FLOAT16, [], [0.05])
-    zero = helper.make_tensor("zero", TensorProto.INT8, [], [0])
-    result.graph.initializer.extend([scale, zero])
-    pair = [
-        helper.make_node("QuantizeLinear", [node.input[0], "scale", "zero"], ["q"]),
-        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["dq"]),
-    ]
-    node.input[0] = "dq"
-    for new in reversed(pair):
-        result.graph.node.insert(at, new)
-    return result
 
 
 def job(file: Path, plan: Path, **changes: Any) -> Job:
@@ -188,6 +154,8 @@ class TestConfiguration:
         assert plan["built"]["capabilities"] == ["SM86", "SM120"]
         assert done.capabilities == ("8.6", "12.0")
         assert not (tmp_path / "timing").exists()
+        done, _, _ = built(fake("rtx"), files["fp16"], tmp_path, **{**changes, "compute_capabilities": ()})
+        assert done.capabilities == ("8.0", "8.6", "8.9", "12.0", "12.1")
 
     def test_rtx_refuses_what_it_does_not_know(self, files: dict, tmp_path: Path) -> None:
         """An unknown compute capability is named, with those that there are."""
@@ -300,6 +268,14 @@ class TestPlugin:
             built(fake("11.4"), files["fp32"], tmp_path, plugin_library=str(path), gpu=("Tesla T4", "7.5"))
         # machine code for 8.0 runs on 8.7
         assert built(fake("11.4"), files["fp32"], tmp_path, plugin_library=str(path))[0].plugin_layers == 4
+
+    def test_a_parser_that_refuses_says_where(self, files: dict, tmp_path: Path) -> None:
+        """The parser's words arrive with the node: here a scan without plugin and without function."""
+        model = onnx.load(files["fp32"])
+        del model.functions[:]
+        onnx.save(model, tmp_path / "bare.onnx")
+        with pytest.raises(ExportError, match=r"cannot read .*not found: SelectiveScan \(at SelectiveScan node_"):
+            built(fake("11.4"), tmp_path / "bare.onnx", tmp_path, plugin="none")
 
     def test_the_function_never_comes_in_silently(
         self, files: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
