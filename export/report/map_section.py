@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from .html import Html, folded, html, joined, paragraph, section
-from .precision_map import Cell, PrecisionMap
+from .precision_map import INT8, Cell, PrecisionMap
 
 _SHORT = {"fp32": "32", "fp16": "16", "bf16": "b16", "int8": "8"}
 #: Share of a bar in which its name can be read.
@@ -20,10 +20,11 @@ _MEANINGS = {
 
 
 def map_section(maps: Mapping[str, PrecisionMap], choice: str) -> Html:
-    """The maps by the names of the files that are made of them; that of `choice` stands open."""
+    """The maps by the names of the files that are made of them; those of `choice` and in int8 stand open."""
     merged = _merged(maps)
-    shown = [_map(names, found) for names, found in merged if choice in names]
-    others = [folded(_summary(names, found), _map(names, found)) for names, found in merged if choice not in names]
+    opened = [choice in names or INT8 in found.shares() for names, found in merged]
+    shown = [_map(*one) for one, is_open in zip(merged, opened, strict=True) if is_open]
+    others = [folded(_summary(*one), _map(*one)) for one, is_open in zip(merged, opened, strict=True) if not is_open]
     text = (
         "Read off the ONNX file that each artifact is, or was built from. Rows are blocks of the network, columns what "
         "they compute. The scan keeps its state in float32 whatever its inputs are."

@@ -10,6 +10,7 @@ from .html import Column, Html, badge, code, folded, html, missing, paragraph, p
 from .sensitivity import PICTURES, Sensitivity, StoredLoss, StoredPareto, StoredRanking
 
 _WITHOUT_DATA = "Labelled images are needed, and none were given: --data and --dataset name them."
+_LOSS_COLUMNS = (Column("median 1 - cosine"), Column("mean"), Column("largest"), Column("mAP drop, points"))
 #: Rows of the ranking that stand as text.
 _SHOWN = 12
 
@@ -81,8 +82,7 @@ def _figure(found: Sensitivity, number: int) -> Html:
 
 def _ranked(ranking: StoredRanking) -> Html:
     columns = [
-        Column(ranking.grouping), Column("mean 1 - cosine"), Column("largest"), Column("mAP drop, points"),
-        Column("share of work"),
+        Column(ranking.grouping), *_LOSS_COLUMNS, Column("share of work"),
     ]  # fmt: skip
     whole = sum(entry.work for entry in ranking.entries) or 1
     rows = [[entry.name, *_loss(entry.loss), f"{entry.work / whole:.1%}"] for entry in ranking.entries[:_SHOWN]]
@@ -91,8 +91,7 @@ def _ranked(ranking: StoredRanking) -> Html:
 
 def _points(pareto: StoredPareto) -> Html:
     columns = [
-        Column("in floating point"), Column("mean 1 - cosine"), Column("largest"), Column("mAP drop, points"),
-        Column("work in int8"), Column("ms"), Column("", "text"),
+        Column("in floating point"), *_LOSS_COLUMNS, Column("work in int8"), Column("ms"), Column("", "text"),
     ]  # fmt: skip
     rows = [
         [f"{len(point.floats)} of {len(pareto.order)}", *_loss(point.loss), f"{point.share:.0%}",
@@ -103,6 +102,6 @@ def _points(pareto: StoredPareto) -> Html:
     return table(f"The choices that were measured; the limits were {limits}", columns, rows)
 
 
-def _loss(loss: StoredLoss) -> tuple[str, str, str]:
+def _loss(loss: StoredLoss) -> tuple[str, str, str, str]:
     drop = "-" if loss.map_drop is None else points(loss.map_drop)
-    return f"{loss.mean:.1e}", f"{loss.largest:.1e}", drop
+    return f"{loss.median:.1e}", f"{loss.mean:.1e}", f"{loss.largest:.1e}", drop

@@ -28,10 +28,10 @@ class StoredLoss:
     """What layers in int8 cost: 1 - cosine over the samples, the standard error of its mean, and the drop of mAP."""
 
     mean: float
+    median: float
     largest: float
     error: float
     map_drop: float | None
-    median: float | None = None
 
 
 @dataclass(frozen=True)

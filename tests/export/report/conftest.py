@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from mambapro.export.pipeline import ExportReport
+from mambapro.export.report import measure
 from mambapro.export.report.report import BundleReport
 from mambapro.export.report.run import ReportOptions, report_bundle
 from mambapro.runtime.artifacts import add_artifact
@@ -123,7 +124,10 @@ def reported(
     """The report of the rich bundle with everything in it, and its page."""
     page = tmp_path_factory.mktemp("page") / "report.html"
     options = ReportOptions(rich_bundle, data, "rgbnt201", analysis, page, runs=2, strips=2, bootstrap=50)
-    return report_bundle(options), page
+    with pytest.MonkeyPatch.context() as patch:
+        # each round is three processes
+        patch.setattr(measure, "ROUNDS", 1)
+        return report_bundle(options), page
 
 
 def png(width: int = 300, height: int = 120) -> bytes:
@@ -133,7 +137,7 @@ def png(width: int = 300, height: int = 120) -> bytes:
     return file.getvalue()
 
 
-LOSS = {"mean": 1e-4, "largest": 1e-3, "error": 1e-5, "map_drop": 0.001}
+LOSS = {"mean": 1e-4, "median": 9e-5, "largest": 1e-3, "error": 1e-5, "map_drop": 0.001}
 
 
 def analysis_files(model: str = "0" * 64) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 from mambapro.cli.main import run
 from mambapro.cli.report_command import report
 from mambapro.export.pipeline import ExportReport
+from mambapro.export.report import measure
 
 
 def call(*arguments: str | Path) -> int:
@@ -17,9 +18,13 @@ def call(*arguments: str | Path) -> int:
 
 
 def test_it_writes_a_page_and_prints_json(
-    exports: dict[str, ExportReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exports: dict[str, ExportReport],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One page, and on standard output nothing but the JSON."""
+    monkeypatch.setattr(measure, "ROUNDS", 1)
     page = tmp_path / "new" / "report.html"
 
     assert call(exports["fp32"].bundle, "--out", page, "--runs", "1", "--json") == 0

@@ -11,12 +11,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from mambapro.errors import ArtifactError, InputError
+from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.report import measure
 from mambapro.export.report.report import BundleReport
 from mambapro.export.report.run import ReportOptions, report_bundle
 from mambapro.export.report.verdict import OPEN, READY, REFUSED
+from mambapro.runtime.artifacts import artifacts_of
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.evaluation import EvaluationOptions
+from mambapro.runtime.latency import END_TO_END, LatencyReport, Timing
+from mambapro.runtime.sidecar import Sidecar
 from mambapro.train.explain.page import MOST_BYTES
 from PIL import Image
 
@@ -53,6 +58,13 @@ class Reader(HTMLParser):
 def reader(reported: Reported) -> Reader:
     """The page, read."""
     return Reader(reported[1].read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def one_round(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Timings are processes of their own: one round is enough where they are not what is tested."""
+    if "turns" not in request.node.name:
+        monkeypatch.setattr(measure, "ROUNDS", 1)
 
 
 def test_every_file_has_its_verdict(reported: Reported) -> None:
@@ -180,6 +192,29 @@ def test_a_file_that_fails_is_refused_and_the_others_go_on(
     assert "it failed on this machine: it returned &lt;NaN&gt;" in page.read_text(encoding="utf-8")
 
 
+def test_timings_come_in_turns_and_one_that_fails_is_told(rich_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are timed in rounds, the middle round counts, and a timing that fails is a failure of its file."""
+    bundle = Bundle.open(rich_bundle)
+    artifacts = artifacts_of(bundle)[:2]
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    def timed(folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int) -> LatencyReport:
+        asked.append((sidecar.stem, batches))
+        if sidecar.precision == "int8":
+            raise SetupError("no memory")
+        times = (7.0, 30.0, 5.0)[len([stem for stem, _ in asked if stem == sidecar.stem]) - 1]
+        timing = Timing(END_TO_END, batches[0], runs, times, times, times, times, 1.0)
+        return LatencyReport("b", sidecar.stem, "fp32", "CPU", None, 2, 3, (2, 2), (1, 1), (timing,), None, None)
+
+    monkeypatch.setattr(measure, "_timed", timed)
+
+    found = measure.measure_all(bundle, artifacts, measure.Plan(None, EvaluationOptions(), (1, 4), 2))
+
+    assert [stem for stem, _ in asked] == ["onnxruntime-fp32", "onnxruntime-int8", *["onnxruntime-fp32"] * 2]
+    assert found[0].milliseconds(END_TO_END, 1) == 7.0 and found[0].failure is None
+    assert found[1].latency is None and found[1].failure == "no memory"
+
+
 def test_an_interrupt_leaves_nothing(
     exports: dict[str, ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +233,7 @@ def test_an_interrupt_leaves_nothing(
     assert page.read_text() == "before" and list(tmp_path.iterdir()) == [page]
 
 
-def test_a_damaged_bundle_is_not_reported(exports: dict[str, ExportReport], rich_bundle: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_not_reported(exports: dict[str, ExportReport], tmp_path: Path) -> None:
     """A file that is not what was exported is an error, before anything is measured."""
     folder = tmp_path / "b.mambapro"
     shutil.copytree(exports["fp32"].bundle, folder)

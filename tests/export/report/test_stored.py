@@ -5,14 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mambapro.calib.sensitivity import pareto, ranking, score
 from mambapro.errors import ArtifactError, InputError
+from mambapro.export.parity import SubsetParity
 from mambapro.export.pipeline import ExportReport
-from mambapro.export.report.sensitivity import read_sensitivity
-from mambapro.export.report.stored import read_parity
+from mambapro.export.report.sensitivity import (
+    StoredEntry,
+    StoredLimits,
+    StoredLoss,
+    StoredPareto,
+    StoredPoint,
+    StoredRanking,
+    read_sensitivity,
+)
+from mambapro.export.report.stored import StoredStage, StoredSubset, read_parity
+from mambapro.export.trace import StageParity
 from mambapro.runtime.bundle import Bundle
 
 
@@ -46,6 +58,25 @@ def test_other_parity_is_refused(
 
     with pytest.raises(ArtifactError, match=message):
         read_parity(Bundle.open(folder, verify=False))
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    (
+        (StoredLoss, score.Loss),
+        (StoredEntry, ranking.Sensitivity),
+        (StoredRanking, ranking.Ranking),
+        (StoredPoint, pareto.Point),
+        (StoredLimits, pareto.Limits),
+        (StoredPareto, pareto.Pareto),
+        (StoredSubset, SubsetParity),
+        (StoredStage, StageParity),
+    ),
+    ids=lambda cls: cls.__name__,
+)
+def test_what_is_read_is_what_is_written(stored: type, written: type) -> None:
+    """The readers know the fields that the writers have, no more and no fewer."""
+    assert {field.name for field in fields(stored)} == {field.name for field in fields(written)}
 
 
 def test_an_analysis_is_read(make_analysis: Callable[..., Path]) -> None:
