@@ -23,6 +23,11 @@ from .options import DATASETS, HELP, PATH, json_option, overwrite_option, seed_o
 )
 @click.option("--images", type=click.IntRange(8), default=128, show_default=True, help="Samples to measure on.")
 @click.option(
+    "--rank-images",
+    type=click.IntRange(1),
+    help="Samples of them to rank the layers on; default: all. 24 rank alike and save most of the time.",
+)
+@click.option(
     "--calib-images", type=click.IntRange(8), default=256, show_default=True, help="Samples to find the scales with."
 )
 @click.option(
@@ -64,6 +69,7 @@ def sensitivity(
     calib: Path,
     dataset: str | None,
     images: int,
+    rank_images: int | None,
     calib_images: int,
     group: str,
     target: str,
@@ -90,7 +96,9 @@ def sensitivity(
     from ..runtime.data.benchmarks import read_benchmark
 
     require_pictures()
-    options = SensitivityOptions(group, target, batch, Limits(max_map_drop / 100, max_departure), overwrite)
+    options = SensitivityOptions(
+        group, target, batch, rank_images, Limits(max_map_drop / 100, max_departure), overwrite
+    )
     opened = Bundle.open(bundle)
     metadata, model = opened.metadata, opened.file(MODEL)
     folder = out or bundle.absolute().with_suffix(".sensitivity")

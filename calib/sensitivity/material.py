@@ -57,6 +57,13 @@ class Material:
         starts = range(0, self.samples, BATCH)
         return [{name: value[start : start + BATCH] for name, value in self.feeds.items()} for start in starts]
 
+    def first(self, count: int | None) -> Material:
+        """The first `count` samples; None = all."""
+        if count is None or count >= self.samples:
+            return self
+        feeds = {name: value[:count] for name, value in self.feeds.items()}
+        return Material(feeds, self.identities[:count], self.groups[:count], self.junk, f"{self.sha256} {count}")
+
 
 def folder_material(chosen: CalibrationImages, metadata: BundleMetadata, count: int, track: Track = silent) -> Material:
     """The first `count` calibration images; of a plain folder, so without identities and mAP.

@@ -75,25 +75,31 @@ class Ranking:
         return "\n".join([*lines, *([f"... and {rest} that cost less"] if rest > 0 else [])])
 
 
-def rank(chain: Chain, material: Material, grouping: str, state: State, track: Track = silent) -> tuple[Ranking, Judge]:
-    """Measure every group; what `state` holds already is not measured again.
+def judge_of(chain: Chain, material: Material) -> Judge:
+    """What embeddings of the material are compared with: the float model's.
+
+    Raises:
+        ArtifactError: they are not finite.
+    """
+    reference = chain.finish(0, material.batches(), {})
+    return Judge(reference, material.identities, material.groups, material.junk)
+
+
+def rank(chain: Chain, material: Material, grouping: str, state: State, judge: Judge, track: Track = silent) -> Ranking:
+    """Measure every group; what `state` holds already is not measured again. `judge` is of the same material.
 
     Raises:
         InputError: an unknown grouping.
         ArtifactError: embeddings that are not finite, or a state that is damaged.
     """
     groups = grouped([point.module for point in chain.points], grouping)
-    values = material.batches()
-    reference = chain.finish(0, values, {})
-    judge = Judge(reference, material.identities, material.groups, material.junk)
     work = chain.work({name: value[:1] for name, value in material.feeds.items()})
-    losses = _losses(chain, values, groups, judge, state, track)
+    losses = _losses(chain, material.batches(), groups, judge, state, track)
     entries = [
-        Sensitivity(name, modules, losses[name], sum(work[m] for m in modules)) for name, modules in groups.items()
+        Sensitivity(name, own, losses[name], sum(work[module] for module in own)) for name, own in groups.items()
     ]
     entries.sort(key=lambda entry: (-entry.loss.median, entry.name))
-    ranking = Ranking(tuple(entries), grouping, material.samples, judge.queries, judge.junk, judge.map, dict(state.key))
-    return ranking, judge
+    return Ranking(tuple(entries), grouping, material.samples, judge.queries, judge.junk, judge.map, dict(state.key))
 
 
 def _losses(

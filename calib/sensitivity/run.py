@@ -25,7 +25,7 @@ from .groups import GROUPS, LAYER
 from .material import Material
 from .pareto import Limits, Pareto, Search, find_choice
 from .pictures import pareto_picture, ranking_picture
-from .ranking import Ranking, rank
+from .ranking import Ranking, judge_of, rank
 from .state import State
 
 STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "policy.yaml"
@@ -42,6 +42,7 @@ class SensitivityOptions:
         grouping: "layer", "block" or "kind": what is taken together.
         target: where it is timed, and whose layout of Q/DQ nodes is used.
         batch: samples per timed run.
+        rank_samples: how many of the samples the layers are ranked on; choices are measured on all. None = all.
         limits: what the choice may cost.
         overwrite: replace measurements of another model, other images or other options in the folder.
 
@@ -52,10 +53,13 @@ class SensitivityOptions:
     grouping: str = LAYER
     target: str = ONNXRUNTIME
     batch: int = 1
+    rank_samples: int | None = None
     limits: Limits = field(default_factory=Limits)
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if self.rank_samples is not None and self.rank_samples < 1:
+            raise InputError(f"Layers are ranked on at least 1 sample, not {self.rank_samples}.")
         if self.grouping not in GROUPS or self.target not in TARGETS or self.batch < 1:
             raise InputError(
                 f"The grouping must be one of {', '.join(GROUPS)}, the target one of {', '.join(TARGETS)} and "
@@ -122,15 +126,19 @@ def analyse(
     state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
     loaded = onnx.load(model)
     chain = Chain(loaded, scales, options.target)
-    ranking, judge = rank(chain, material, options.grouping, state, track)
+    some = material.first(options.rank_samples)
+    judge = judge_of(chain, some)
+    ranking = rank(chain, some, options.grouping, state, judge, track)
     _write(folder / RANKING, json_text(ranking.to_json()))
     _write(folder / RANKING_PICTURE, ranking_picture(ranking))
+    if some is not material:
+        judge = judge_of(chain, material)
     search = Search(loaded, scales, options.target, chain, material.batches(), ranking, judge, timer, state)
     pareto = find_choice(search, options.limits, options.target, options.batch, track)
     _write(folder / PARETO, json_text(pareto.to_json()))
     _write(folder / PARETO_PICTURE, pareto_picture(pareto))
     policy = policy_of(pareto, ranking, chain)
-    _write(folder / POLICY, policy.to_yaml(_header(pareto, ranking, model)))
+    _write(folder / POLICY, policy.to_yaml(_header(pareto, material.samples, model)))
     if not pareto.choice.share:
         log.warning("Nothing is worth int8 within the limits: the policy leaves the whole model in floating point.")
     return SensitivityReport(ranking, pareto, policy, folder)
@@ -153,13 +161,13 @@ def policy_of(pareto: Pareto, ranking: Ranking, chain: Chain) -> Policy:
     return policy
 
 
-def _header(pareto: Pareto, ranking: Ranking, model: Path) -> list[str]:
+def _header(pareto: Pareto, samples: int, model: Path) -> list[str]:
     choice, limits = pareto.choice, pareto.limits
     drop = choice.loss.map_drop
     cost = "mAP was not measured" if drop is None else f"mAP drop {100 * drop:.2f} points"
     return [
         "Which layers compute in int8; written by mambapro sensitivity.",
-        f"Measured on {ranking.samples} calibration samples of {model.name}, timed in {pareto.target} "
+        f"Measured on {samples} calibration samples of {model.name}, timed in {pareto.target} "
         f"with batches of {pareto.batch}:",
         f"{choice.milliseconds:.2f} ms, {cost}, largest 1 - cosine {choice.loss.largest:.1e};",
         f"all in int8 {pareto.points[0].milliseconds:.2f} ms, all in floating point "
@@ -178,6 +186,7 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
         "data": material.sha256,
         "scales": scales.sha256,
         "samples": material.samples,
+        "rank_samples": options.rank_samples,
         "junk": material.junk,
         "grouping": options.grouping,
         "target": options.target,

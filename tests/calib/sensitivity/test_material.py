@@ -64,6 +64,18 @@ def test_inputs_of_a_benchmark(benchmark: Benchmark, tiny_metadata: BundleMetada
     assert benchmark_material(benchmark, tiny_metadata, 9, seed=0).sha256 == material.sha256
 
 
+def test_the_first_samples(benchmark: Benchmark, tiny_metadata: BundleMetadata) -> None:
+    """A part has its own hash; asking for all or more gives the same object."""
+    material = benchmark_material(benchmark, tiny_metadata, 9, seed=0)
+
+    part = material.first(4)
+
+    assert (part.samples, part.identities) == (4, material.identities[:4])
+    assert np.array_equal(part.feeds["tir"], material.feeds["tir"][:4])
+    assert part.sha256 != material.sha256
+    assert material.first(9) is material.first(None) is material
+
+
 def test_a_folder_has_no_identities(few_images: CalibrationImages, tiny_metadata: BundleMetadata) -> None:
     """The first of the calibration images, without a rule."""
     material = folder_material(few_images, tiny_metadata, 5)

@@ -95,6 +95,19 @@ def test_limits_are_no_measurement(
     assert again == replace(report, folder=folder)
 
 
+def test_ranking_on_fewer(
+    report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material, tmp_path: Path
+) -> None:
+    """The layers can be ranked on some of the samples; the choices are measured on all of them."""
+    options = replace(KINDS, rank_samples=2)
+
+    found = analyse(model_file, table, material, tmp_path / "few", options, timer=timer)
+
+    assert (found.ranking.samples, found.pareto.map) == (2, report.pareto.map)
+    assert found.ranking.entries != report.ranking.entries
+    assert found.pareto.points[0].loss == report.pareto.points[0].loss
+
+
 def test_another_model_in_the_folder(
     report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material
 ) -> None:
@@ -109,6 +122,8 @@ def test_bad_options() -> None:
     """Unknown words are refused with the known ones."""
     with pytest.raises(InputError, match="layer, block, kind"):
         SensitivityOptions("colour")
+    with pytest.raises(InputError, match="at least 1 sample"):
+        SensitivityOptions(rank_samples=0)
     with pytest.raises(InputError, match="onnxruntime, openvino"):
         SensitivityOptions(target="tensorrt")
 

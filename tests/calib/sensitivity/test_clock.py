@@ -1,0 +1,55 @@
+"""Milliseconds in the target's runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from mambapro.calib.sensitivity import clock as clocks
+from mambapro.calib.sensitivity.clock import LEAST_RUNS, WARMUP, clock
+from mambapro.errors import InputError
+
+
+def test_onnxruntime(graphs: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) -> None:
+    """A model in memory is timed in ONNX Runtime; four samples take longer than one."""
+    times = [clock("onnxruntime", inputs, batch, seconds=0.0)(graphs["fp32"]) for batch in (1, 6)]
+
+    assert 0 < times[0] < times[1] < 60_000
+
+
+def test_openvino_gets_the_file(
+    graphs: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO is given the model as a file and the hint of an int8 artifact, and only as many samples as asked."""
+    seen: list[object] = []
+
+    class Backend:
+        inputs = ("rgb", "camera")
+
+        def __init__(self, model: Path, hint: str) -> None:
+            seen.extend((len(model.read_bytes()), hint))
+
+        def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.append((tuple(feeds), len(feeds["rgb"])))
+            return {}
+
+        def close(self) -> None:
+            seen.append("closed")
+
+    monkeypatch.setattr(clocks, "OpenVinoBackend", Backend)
+
+    assert clock("openvino", inputs, 2, seconds=0.0)(graphs["fp32"]) >= 0
+    assert seen[:2] == [graphs["fp32"].ByteSize(), "bf16"]
+    assert seen[2:-1] == [(("rgb", "camera"), 2)] * (WARMUP + LEAST_RUNS)
+    assert seen[-1] == "closed"
+
+
+def test_bad_input(inputs: dict[str, np.ndarray]) -> None:
+    """Targets that cannot be timed here, and batches that there are no samples for."""
+    with pytest.raises(InputError, match="onnxruntime or openvino"):
+        clock("tensorrt", inputs)
+    with pytest.raises(InputError, match="batch of 7 was to be timed, of 6"):
+        clock("onnxruntime", inputs, 7)
