@@ -1,4 +1,4 @@
-"""A tiny exported model with its selective scans, for the backends that run it."""
+"""A tiny exported model with its selective scans, and fakes of TensorRT, for the backends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trt_bench import GENERATIONS, Bench
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,15 @@ def tiny_feeds():
         return {**images, "camera": rng.integers(0, 5, samples), "modality_mask": mask}
 
     return feeds
+
+
+@pytest.fixture(params=GENERATIONS)
+def bench(request, tmp_path, monkeypatch):
+    """One of each generation."""
+    return Bench(request.param, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def one(tmp_path, monkeypatch):
+    """The oldest generation alone, for what all of them share."""
+    return Bench("10.3", tmp_path, monkeypatch)
