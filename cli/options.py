@@ -94,13 +94,14 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="OpenVINO: a batch at once, or divided among streams.",
     ),
+    click.option("--cache", type=PATH, help="OpenVINO: folder for compiled models; the next start is faster."),
     click.option("--unverified", is_flag=True, help="Run an artifact that no machine has verified yet."),
 )
 
 
 def taken(values: dict[str, Any]) -> dict[str, Any]:
     """What `run_options` set, taken out of a command's keyword arguments: arguments of Extractor."""
-    names = ("device", "allow_fallback", "target", "precision", "mode", "unverified")
+    names = ("device", "allow_fallback", "target", "precision", "mode", "unverified", "cache")
     return {name: values.pop(name) for name in names if name in values}
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .console import needs, track
 
 if TYPE_CHECKING:
-    import onnx
-
     from ..calib.calibrate import Calibration
     from ..calib.images import CalibrationImages
     from ..export.build import Quantization, Quantize, RangeCheck
@@ -109,7 +107,7 @@ class Quantizer:
         log.info("%s", found)
         return found
 
-    def _quantize(self, model: onnx.ModelProto, target: str) -> Quantization:
+    def _quantize(self, model: Any, target: str) -> Quantization:
         """The model in int8, with the table and the policy."""
         from ..calib.points import points
         from ..calib.policy import read_policy
@@ -124,7 +122,7 @@ class Quantizer:
         made = quantized(model, table, layout, modules)
         return Quantization(made, tuple(sorted(modules)), json_text(table.to_json()))
 
-    def _range_check(self, model: onnx.ModelProto) -> tuple[str, ...]:
+    def _range_check(self, model: Any) -> tuple[str, ...]:
         """Modules whose values come near the end of float16 on the calibration images."""
         from ..calib.feeds import Feeds
         from ..export.range_check import range_check

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -41,6 +42,7 @@ class Extractor:
         precision: "fp32", "fp16", "bf16" or "int8"; None = the fastest that the bundle holds for the target.
         mode: "latency", or "throughput" = OpenVINO divides a batch among its streams.
         unverified: take an artifact that no machine has verified yet; `mambapro check` verifies it.
+        cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
         verify: compare the hashes of the files that are loaded.
         load_plugins: load the shared libraries that the bundle holds, if any. They are code: only where you trust it.
         sixteen_bit_range: (low, high) of 16-bit images, if other than the bundle's. It changes `fingerprint`.
@@ -71,6 +73,7 @@ class Extractor:
         precision: str | None = None,
         mode: str = LATENCY,
         unverified: bool = False,
+        cache: Path | None = None,
         verify: bool = True,
         load_plugins: bool = False,
         sixteen_bit_range: tuple[int, int] | None = None,
@@ -85,7 +88,7 @@ class Extractor:
             self.preprocessing = replace(self.preprocessing, sixteen_bit_range=sixteen_bit_range)
             self.fingerprint = hashlib.sha256(f"{self.fingerprint} {sixteen_bit_range}".encode()).hexdigest()
         _check_modalities(opened.metadata)
-        opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified)
+        opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified, cache)
         self.artifact: Sidecar = choose(opened, opening)
         if self.artifact.profile is not None:
             self.batch_size = min(self.batch_size, self.artifact.profile.largest)

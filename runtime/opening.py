@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import ArtifactError
 from .artifacts import artifacts_of, matching
@@ -36,6 +37,7 @@ class Opening:
         mode: "latency", or "throughput": OpenVINO divides a batch among its streams.
         load_plugins: load the shared libraries that the bundle holds for ONNX Runtime. They are code.
         unverified: take an artifact that no machine has verified yet.
+        cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
     """
 
     target: str | None = None
@@ -46,6 +48,7 @@ class Opening:
     mode: str = LATENCY
     load_plugins: bool = False
     unverified: bool = False
+    cache: Path | None = None
 
 
 def choose(bundle: Bundle, opening: Opening) -> Sidecar:
@@ -111,7 +114,9 @@ def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     if sidecar.target == OPENVINO:
         from .backends.openvino import OpenVinoBackend
 
-        return OpenVinoBackend(file, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads)
+        return OpenVinoBackend(
+            file, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads, cache=opening.cache
+        )
     from .backends.tensorrt import TensorRtBackend
 
     assert sidecar.engine is not None
