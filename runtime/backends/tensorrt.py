@@ -58,7 +58,7 @@ class TensorRtBackend:
         self.name = _library_of(sidecar, library)
         if threads is not None:
             raise InputError(f"threads counts the processor's threads, {self.name} runs on the GPU; leave it out.")
-        self.threads = threads
+        self.threads: int | None = threads
         plan = _read(engine)
         self._trt = import_tensorrt(self.name)
         self._cuda_graphs = cuda_graphs
