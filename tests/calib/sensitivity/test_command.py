@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from mambapro.calib.policy import read_policy
 from mambapro.calib.sensitivity import run
+from mambapro.calib.sensitivity.run import POLICY, STATE
+from mambapro.calib.sensitivity.score import Loss
+from mambapro.calib.sensitivity.state import State
 from mambapro.cli.sensitivity_command import sensitivity
 from mambapro.errors import InputError
-from mambapro.export.pipeline import export_bundle
-from mambapro.export.plan import ExportOptions
+from mambapro.runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.metadata import BundleMetadata
 
 
-@pytest.fixture(scope="module")
-def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model's."""
-    folder = tmp_path_factory.mktemp("bundle") / "tiny.mambapro"
-    return export_bundle(ExportOptions(tiny_checkpoint, output=folder)).bundle
+@pytest.fixture
+def bundle(model_file: Path, tiny_metadata: BundleMetadata, tmp_path: Path) -> Path:
+    """The tiny model's, without goldens, which are not looked at here."""
+    folder = tmp_path / "tiny.mambapro"
+    folder.mkdir()
+    shutil.copy(model_file, folder / MODEL)
+    (folder / METADATA).write_text(json.dumps(tiny_metadata.to_json()))
+    for name in (GOLDEN, PARITY):
+        (folder / name).touch()
+    write_sums(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +54,34 @@ def arguments(bundle: Path, data: Path) -> list[str]:
 
 def test_from_a_bundle_to_a_policy(bundle: Path, data: Path) -> None:
     """All files are written beside the bundle, the JSON is the report, and a second call measures nothing."""
-    first = CliRunner().invoke(sensitivity, [*arguments(bundle, data), "--json"], catch_exceptions=False)
     folder = bundle.with_suffix(".sensitivity")
-    before = (folder / "state.json").stat().st_mtime_ns
+
+    first = CliRunner().invoke(sensitivity, [*arguments(bundle, data), "--json"], catch_exceptions=False)
+    before = (folder / STATE).stat().st_mtime_ns
     again = CliRunner().invoke(sensitivity, arguments(bundle, data), catch_exceptions=False)
 
     found = json.loads(first.stdout)
     assert found["folder"] == str(folder)
-    assert found["ranking"]["samples"] == 12
-    assert found["ranking"]["junk"] == "camera"
-    assert read_policy(folder / "policy.yaml").default == found["policy"]["default"]
-    assert (folder / "state.json").stat().st_mtime_ns == before
+    assert (found["ranking"]["samples"], found["ranking"]["junk"]) == (12, "camera")
+    assert read_policy(folder / POLICY).default == found["policy"]["default"]
+    assert (folder / STATE).stat().st_mtime_ns == before
     assert found["ranking"]["entries"][0]["name"] in again.stdout
-    assert str(folder / "policy.yaml") in again.stdout
+    assert str(folder / POLICY) in again.stdout
 
 
-def test_other_images_need_another_folder(bundle: Path, data: Path, tmp_path: Path) -> None:
-    """Measurements of one draw are not mixed with another's, unless they are replaced."""
-    out = ["--out", str(tmp_path / "out")]
-    CliRunner().invoke(sensitivity, [*arguments(bundle, data), *out], catch_exceptions=False)
+def test_measurements_of_something_else(bundle: Path, image_folder: Path, tmp_path: Path) -> None:
+    """Another model's measurements in the folder are refused unless --overwrite is given; a folder needs no labels."""
+    out = tmp_path / "out"
+    State(out / STATE, {"model": "another"}).put("layers", "x", Loss(1.0, 1.0, 1.0, 0.0, None))
+    command = [str(bundle), "--calib", str(image_folder), "--images", "8", "--calib-images", "8", "--group", "block"]
+    command += ["--out", str(out), "--json"]
 
-    with pytest.raises(InputError, match="differ in: data"):
-        CliRunner().invoke(sensitivity, [*arguments(bundle, data), *out, "--images", "8"], catch_exceptions=False)
-    done = CliRunner().invoke(
-        sensitivity, [*arguments(bundle, data), *out, "--images", "8", "--overwrite"], catch_exceptions=False
-    )
-    assert done.exit_code == 0
+    with pytest.raises(InputError, match=r"differ in: .*model.* --overwrite"):
+        CliRunner().invoke(sensitivity, command, catch_exceptions=False)
+    done = CliRunner().invoke(sensitivity, [*command, "--overwrite"], catch_exceptions=False)
+
+    assert json.loads(done.stdout)["ranking"]["map"] is None
+    assert json.loads((out / STATE).read_text())["key"]["model"] != "another"
 
 
 def test_words(bundle: Path, data: Path) -> None:
