@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fake_cuda import FakeDriver
 from fake_surface import Module
 from fake_trt import fake_tensorrt
 from mambapro.errors import ExportError, InputError, SetupError
-from mambapro.export.engines import plugin
+from mambapro.export.engines import plugin, timing_cache
 from mambapro.export.engines.child import build
 from mambapro.export.engines.job import Built, Job
 from mambapro.export.engines.timing_cache import cache_file
@@ -195,6 +196,22 @@ class TestTimingCache:
 
         assert set(json.loads(file.read_text())) >= {"of another build"}
         assert len(json.loads(file.read_text())) == 2
+
+    def test_builds_that_end_together(self, tmp_path: Path) -> None:
+        """Nothing is lost where many builds store their timings at once, and no half file is ever seen."""
+        file, trt = tmp_path / "timing" / "gpu.cache", fake("11.4")
+
+        def finish(number: int) -> None:
+            config = trt.IBuilderConfig()
+            timing_cache.load(config, file)
+            config.get_timing_cache()._found[str(number)] = 1.0
+            timing_cache.store(config, file)
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(finish, range(40)))
+
+        assert set(json.loads(file.read_text())) == set(map(str, range(40)))
+        assert sorted(path.name for path in file.parent.iterdir()) == ["gpu.cache", "gpu.lock"]
 
 
 def library(folder: Path, version: int, ptx: int | None = 75, code: tuple[int, ...] = ()) -> Path:
