@@ -119,9 +119,9 @@ def latency_section(report: BundleReport) -> Html:
     source, size = (" x ".join(map(str, pair)) for pair in (latency.source_size, latency.model_size))
     text = (
         f"Milliseconds per call on {latency.cpus} CPUs, {report.runs} runs after {latency.warmup} that do not count, "
-        f"each file in processes of its own, {ROUNDS} times in turns; shown is the middle one. End to end: from decoded "
-        f"images of {source} to the embedding of length 1; model only: from {size}. Reading and decoding files is not "
-        "in it."
+        f"each file in processes of its own, {ROUNDS} times in turns; shown is the middle one. End to end: from "
+        f"decoded images of {source} to the embedding of length 1; model only: from {size}. Reading and decoding files "
+        "is not in it."
     )
     return section(
         "latency", "Latency", paragraph(text), table("Milliseconds of one call", columns, rows), _providers(report)
