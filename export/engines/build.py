@@ -130,6 +130,9 @@ def _percents(events: IO[str], found: dict[str, Any]) -> Iterator[None]:
     """Yields once for every percent; what else is told goes to the log or into `found`."""
     shown = 0
     for line in events:
+        if not line.endswith("\n"):
+            # the process ended in the middle of it
+            break
         for kind, value in json.loads(line).items():
             if kind == "percent":
                 yield from [None] * max(0, value - shown)

@@ -105,6 +105,13 @@ class TestEndings:
         with pytest.raises(ExportError, match=r"(?s)with code 1.*something nobody thought of"):
             build_engine(files["fp32"], tmp_path / "x.engine", RTX)
 
+    def test_ended_in_the_middle_of_a_line(self, files: dict[str, Path], tmp_path: Path, child: Any) -> None:
+        """What the process did not say to the end does not hide how it ended."""
+        child("print('{\"perc', end='', flush=True)\nos.abort()")
+
+        with pytest.raises(ExportError, match="by signal SIGABRT"):
+            build_engine(files["fp32"], tmp_path / "x.engine", RTX)
+
     def test_interrupted(self, files: dict[str, Path], tmp_path: Path, child: Any) -> None:
         """Ctrl-C ends the building process, and leaves nothing."""
         pid = tmp_path / "modules" / "pid"
