@@ -106,3 +106,8 @@ def points(fraction: float) -> str:
     """A difference of fractions in points, with its sign: 0.0123 -> "+1.23"."""
     # rounded first, so that what is nothing has no minus
     return f"{round(100 * fraction, 2) + 0.0:+.2f}"
+
+
+def small(value: float) -> str:
+    """A departure: 0.000123 -> "1.2e-04"."""
+    return f"{value:.1e}" if value else "0"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...train.explain.page import image_tag
-from .html import Column, Html, badge, code, folded, html, missing, paragraph, points, section, table
+from .html import Column, Html, badge, code, folded, html, missing, paragraph, points, section, small, table
 from .sensitivity import PICTURES, Sensitivity, StoredLoss, StoredPareto, StoredRanking
 
 _WITHOUT_DATA = "Labelled images are needed, and none were given: --data and --dataset name them."
@@ -104,4 +104,4 @@ def _points(pareto: StoredPareto) -> Html:
 
 def _loss(loss: StoredLoss) -> tuple[str, str, str, str]:
     drop = "-" if loss.map_drop is None else points(loss.map_drop)
-    return f"{loss.median:.1e}", f"{loss.mean:.1e}", f"{loss.largest:.1e}", drop
+    return small(loss.median), small(loss.mean), small(loss.largest), drop

@@ -190,8 +190,9 @@ def _module(node: NodeProto) -> str | None:
 
 def _place(module: str, kind: str, weight: str) -> tuple[str, str]:
     """(block, part) of a computation."""
-    # what is multiplied outside any module keeps its parameter's name
-    name = ".".join(word for word in (module or weight).split(".") if word not in _FOR_WHOM)
+    # what is multiplied outside any module keeps its parameter's name; quantising adds to it after a slash
+    full = module or weight.split("/")[0]
+    name = ".".join(word for word in full.split(".") if word not in _FOR_WHOM)
     match = _BLOCK.fullmatch(name)
     block, part = (match["block"], match["part"] or "") if match else ("", name)
     if kind == LINEAR and part.endswith("scans"):

@@ -136,14 +136,12 @@ def _latency_row(name: str, timing: Timing, longest: float) -> list[str]:
 
 
 def _providers(report: BundleReport) -> Html:
+    """Where each file ran. Memory of now: a process's peak counts what its parent held when it was started."""
     told = [(file.name, file.measured.latency) for file in report.files]
     return facts(
-        (
-            name,
-            f"{latency.provider}, threads {latency.threads or 'by default'}, at most {_mebibytes(latency.peak_memory)}",
-        )
-        for name, latency in told
-        if latency is not None
+        (name, f"{found.provider}, threads {found.threads or 'by default'}, {_mebibytes(found.memory)} resident")
+        for name, found in told
+        if found is not None
     )
 
 

@@ -100,6 +100,20 @@ def test_sensors_that_differ_are_told(
     assert found["aggregation.blocks.0.inter.in_proj"] == ("fp32",)
 
 
+def test_a_quantised_parameter_keeps_its_name(graphs: dict[str, onnx.ModelProto], tmp_path: Path) -> None:
+    """What is multiplied outside any module goes by its parameter's name, without what quantising adds."""
+    made = onnx.ModelProto()
+    made.CopyFrom(graphs["fp32"])
+    for tensor in made.graph.initializer:
+        tensor.name = "backbone.projection/int8" if tensor.name == "backbone.projection" else tensor.name
+    for node in made.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = "backbone.projection/int8" if name == "backbone.projection" else name
+    onnx.save(made, tmp_path / "renamed.onnx")
+
+    assert "backbone.projection" in types(precision_map(tmp_path / "renamed.onnx"))
+
+
 def test_a_hint_is_shown_where_it_counts(exports: dict[str, ExportReport]) -> None:
     """With a hint the matrix products and convolutions are in the hinted type, the rest as the file says."""
     found = precision_map(exports["fp32"].bundle / "model.onnx", "bf16")
