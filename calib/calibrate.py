@@ -23,13 +23,14 @@ from ..runtime.files import sha256_of
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from ..runtime.strict_json import encode
-from .choose import choose, matrix_of, rows_of, window_of
-from .coverage import Coverage, coverage_of
+from .choose import choose, matrix_of, rows_of, rows_worth, window_of
+from .coverage import coverage_of
 from .feeds import Feeds
 from .images import CalibrationImages
 from .memory import require_memory
 from .points import Point, points
 from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
+from .result import Calibration
 from .smooth import foldable_norms
 from .statistics import Tensor, TensorStatistics, require_finite, tensors_of
 from .table import Activation, ScaleTable, read_table
@@ -37,11 +38,12 @@ from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE
 
 log = logging.getLogger("mambapro")
 
-#: Rows of each tensor that errors are measured on, and the seed of their choice.
-_ROWS, _SEED = 256, 7
+#: Seed of the choice of rows that errors are measured on.
+_SEED = 7
 #: Packages whose versions decide the numbers.
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow")
-_WORST = 10
+#: Raised when scales are found in another way, so that no older table is taken from a cache.
+_METHOD = 1
 
 
 @dataclass(frozen=True)
@@ -69,61 +71,6 @@ class CalibrationOptions:
             raise InputError(f"percentile must be above 50 and at most 100, not {self.percentile}.")
         if self.batch < 1:
             raise InputError(f"batch must be at least 1, not {self.batch}.")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What came out. `cached`: an earlier run's table was taken. `seconds` of this run."""
-
-    table: ScaleTable
-    coverage: Coverage
-    cached: bool
-    seconds: float
-
-    @property
-    def worst(self) -> tuple[Activation, ...]:
-        """The tensors of largest measured error, the worst first."""
-        return tuple(sorted(self.table.activations, key=lambda entry: -(entry.error or 0.0))[:_WORST])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; of the table its hash and its worst layers."""
-        return {
-            "table_sha256": self.table.sha256,
-            "layers": len(self.table.modules),
-            "algorithms": self._algorithms(),
-            "smoothed": sum(entry.smoothing is not None for entry in self.table.activations),
-            "coverage": self.coverage.to_json(),
-            "worst": [
-                {"modules": list(e.modules), "algorithm": e.algorithm, "threshold": e.threshold, "error": e.error}
-                for e in self.worst
-            ],
-            "cached": self.cached,
-            "seconds": self.seconds,
-        }
-
-    def _algorithms(self) -> dict[str, int]:
-        names = [entry.algorithm for entry in self.table.activations]
-        return {name: names.count(name) for name in ALGORITHMS if name in names}
-
-    def __str__(self) -> str:
-        chosen = ", ".join(f"{name} {count}" for name, count in self._algorithms().items())
-        smoothed = sum(entry.smoothing is not None for entry in self.table.activations)
-        how = "from the cache" if self.cached else f"in {self.seconds:.0f} s"
-        lines = [
-            str(self.coverage),
-            f"{'layers':<16}{len(self.table.modules)}, scales by {chosen}; {smoothed} smoothed; {how}",
-            "",
-            f"{'largest errors':<52} {'error':>7} {'algorithm':>10} {'clipped at':>11} {'largest':>9}  by sensor",
-        ]
-        return "\n".join([*lines, *(_line(entry) for entry in self.worst)])
-
-
-def _line(entry: Activation) -> str:
-    sensors = " ".join(f"{name} {value:.3g}" for name, value in entry.observed.modalities.items())
-    error = "" if entry.error is None else f"{entry.error:.2%}"
-    how = entry.algorithm if entry.smoothing is None else f"{entry.algorithm}+s"
-    name = entry.modules[0] if len(entry.modules) == 1 else f"{entry.modules[0]} and {len(entry.modules) - 1} more"
-    return f"{name:<52} {error:>7} {how:>10} {entry.threshold:>11.4g} {entry.observed.absmax:>9.4g}  {sensors}"
 
 
 def calibrate(
@@ -184,7 +131,7 @@ class _Keys:
             "versions": self.versions,
         }
         self.statistics = _hash(seen)
-        self.table = _hash({**seen, "options": {**encode(options), "save_seconds": None}})
+        self.table = _hash({**seen, "method": _METHOD, "options": {**encode(options), "save_seconds": None}})
 
 
 def _hash(value: dict[str, Any]) -> str:
@@ -285,7 +232,7 @@ def _chosen(
         for batch in track(range(len(tested)), "Running held images", len(tested)):
             values = backend.run(tested[batch])
             for tensor in group:
-                share = max(4, _ROWS // len(tested))
+                share = -(-rows_worth(weights, readers[tensor.name]) // len(tested))
                 found = rows_of(values[tensor.name], windows[tensor.name], share, generator)
                 require_finite(tensor, found)
                 rows[tensor.name].append(found)

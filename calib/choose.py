@@ -26,6 +26,10 @@ from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE, threshold
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 #: Smoothing has to take away this share of the error: what it changes in the float graph must be worth it.
 _WORTH = 0.05
+#: Errors this close are equal: the rows that they are measured on tell no more.
+_EQUAL = 0.02
+#: Multiplications that one measurement may take, which decides on how many rows; and the limits of that.
+_WORK, _FEWEST_ROWS, _MOST_ROWS = 2**30, 256, 2048
 
 
 #: (kernel, strides, pads, dilations) of a convolution.
@@ -36,6 +40,13 @@ def matrix_of(weights: Mapping[str, onnx.TensorProto], readers: Sequence[Point])
     """Weights of everything that reads a tensor: float32 (inputs, outputs), the layers' outputs side by side."""
     matrices = [_matrix(numpy_helper.to_array(weights[point.weight]), point) for point in readers]
     return np.concatenate(matrices, axis=1, dtype=np.float32)
+
+
+def rows_worth(weights: Mapping[str, onnx.TensorProto], readers: Sequence[Point]) -> int:
+    """How many rows the errors of a tensor are measured on: more where the layers are small, as those of the scans are,
+    whose inputs have the longest tails."""
+    size = sum(int(np.prod(weights[point.weight].dims)) for point in readers)
+    return max(_FEWEST_ROWS, min(_MOST_ROWS, _WORK // size))
 
 
 def window_of(node: onnx.NodeProto, weight: onnx.TensorProto) -> Window | None:
@@ -128,13 +139,22 @@ def choose(
     limits = {name: threshold(statistics.histogram, observed.absmax, name, percentile) for name in tried}
     meter = Meter(rows, matrix)
     errors = {name: meter.error(limit) for name, limit in limits.items()}
-    best = min(errors, key=errors.__getitem__)
+    best = _best(errors, limits)
     plain = Activation(statistics.tensor.modules, best, limits[best], observed, errors)
     if not smooth or statistics.tensor.norm is None:
         return plain
     smoothed = [_smoothed(plain, statistics, rows, matrix, alpha, tried, percentile) for alpha in ALPHAS]
     best_smoothed = min(smoothed, key=lambda entry: entry.error or 0.0)
     return best_smoothed if (best_smoothed.error or 0.0) < (1 - _WORTH) * errors[best] else plain
+
+
+def _best(errors: Mapping[str, float], limits: Mapping[str, float]) -> str:
+    """The algorithm of least error; of those that are as good as that, the one that clips least.
+
+    What is clipped errs the same way everywhere, which the layers after it do not average out as they do rounding.
+    """
+    good = min(errors.values()) * (1 + _EQUAL)
+    return max((name for name in errors if errors[name] <= good), key=lambda name: (limits[name], -errors[name]))
 
 
 def _smoothed(
@@ -157,6 +177,6 @@ def _smoothed(
     histogram.add(magnitudes, float(magnitudes.max()))
     limits = {name: threshold(histogram, largest, name, percentile) for name in tried}
     errors = {name: meter.error(limit) for name, limit in limits.items()}
-    best = min(errors, key=errors.__getitem__)
+    best = _best(errors, limits)
     smoothing = Smoothing(norm.module, alpha, tuple(map(float, divisor)), errors[best])
     return replace(plain, algorithm=best, threshold=limits[best], smoothing=smoothing)

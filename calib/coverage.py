@@ -8,7 +8,8 @@ from typing import Any
 
 from ..runtime.modalities import MODALITIES
 from ..runtime.strict_json import encode
-from .images import UNKNOWN_IDENTITY, CalibrationImages, missing_sensors
+from .balance import UNKNOWN_IDENTITY, missing_sensors
+from .images import CalibrationImages
 from .looks import swapped
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..runtime.metadata import CAMERA, IMAGE, MODALITY_MASK, BundleMetadata
 from ..runtime.preprocess import ImageLike
 from ..runtime.samples import Samples
-from .images import CalibrationImage
+from .balance import CalibrationImage
 
 
 class Feeds(Sequence[dict[str, np.ndarray]]):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,31 +20,17 @@ from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from ..runtime.samples import UNKNOWN_CAMERA
+from .balance import CalibrationImage, balanced
 from .looks import Look, look_at, swapped
 
 log = logging.getLogger("mambapro")
 
 DEFAULT_IMAGES = 256
 FEWEST, ENOUGH = 8, 128
-UNKNOWN_IDENTITY = -1
 #: Images are looked at for darkness before the choice; this many times the number that is chosen.
 _POOL = 4
 #: Share of images that may look strange before it is said.
 _STRANGE = 0.05
-
-
-@dataclass(frozen=True)
-class CalibrationImage:
-    """One sample: what each sensor saw (None = missing), in the order of MODALITIES; -1 = unknown."""
-
-    name: str
-    sources: tuple[ImageSource | None, ...]
-    identity: int = UNKNOWN_IDENTITY
-    camera: int = UNKNOWN_CAMERA
-
-    def source(self, modality: str) -> ImageSource | None:
-        """What one sensor saw."""
-        return self.sources[MODALITIES.index(modality)]
 
 
 @dataclass(frozen=True)
@@ -241,39 +225,5 @@ def _refuse_tested(offered: Sequence[CalibrationImage], benchmark: Benchmark, in
         )
 
 
-def balanced(images: Sequence[CalibrationImage], dark: Sequence[bool | None], count: int, seed: int) -> list[int]:
-    """Numbers of `count` images, chosen in turns so that identities, then cameras, then light and dark are even.
-
-    The order of equals is drawn from the seed and the names, so it is the same on every machine.
-    """
-    drawn = sorted(range(len(images)), key=lambda i: hashlib.sha256(f"{seed} {images[i].name}".encode()).digest())
-    identities: Counter[int] = Counter()
-    cameras: Counter[int] = Counter()
-    lights: Counter[bool | None] = Counter()
-
-    def rank(i: int) -> tuple[int, int, int]:
-        return identities[images[i].identity], cameras[images[i].camera], lights[dark[i]]
-
-    # ranks only grow: an entry whose rank is still right when it comes up is the smallest of all
-    heap = [((0, 0, 0), place) for place in range(len(drawn))]
-    chosen: list[int] = []
-    while heap and len(chosen) < count:
-        known, place = heapq.heappop(heap)
-        i = drawn[place]
-        if rank(i) != known:
-            heapq.heappush(heap, (rank(i), place))
-            continue
-        chosen.append(i)
-        identities[images[i].identity] += 1
-        cameras[images[i].camera] += 1
-        lights[dark[i]] += 1
-    return chosen
-
-
 def _hashes(image: CalibrationImage) -> tuple[str | None, ...]:
     return tuple(None if source is None else sha256_of(source.path) for source in image.sources)
-
-
-def missing_sensors(images: Iterable[CalibrationImage]) -> dict[str, int]:
-    """How many samples lack each sensor's image."""
-    return dict(Counter(m for image in images for m in MODALITIES if image.source(m) is None))

@@ -12,7 +12,7 @@ from ..runtime.modalities import MODALITIES, RGB
 from ..runtime.preprocess import Preprocessing, image_array
 
 if TYPE_CHECKING:
-    from .images import CalibrationImage
+    from .balance import CalibrationImage
 
 #: Mean of 0 to 255 below which an RGB image is dark.
 DARK = 45.0

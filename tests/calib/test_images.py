@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mambapro.calib.balance import CalibrationImage, balanced
 from mambapro.calib.coverage import coverage_of
-from mambapro.calib.images import CalibrationImage, balanced, calibration_images
+from mambapro.calib.images import calibration_images
 from mambapro.errors import InputError
 from mambapro.runtime.data.benchmarks import read_benchmark
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
