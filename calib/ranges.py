@@ -113,7 +113,8 @@ def collect(
     statistics = {tensor.name: TensorStatistics(tensor) for group in groups for tensor in group}
     layout = [[tensor.name for tensor in group] for group in groups]
     first_group, first_batch = _taken_up(save.file, statistics, layout)
-    if (first_group, first_batch) != (0, 0):
+    whole = (len(groups) - 1, len(feeds))
+    if (0, 0) < (first_group, first_batch) < whole:
         log.info("Going on with pass %d of %d, batch %d.", first_group + 1, len(groups), first_batch + 1)
     for number in range(first_group, len(groups)):
         start = first_batch if number == first_group else 0
