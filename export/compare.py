@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..runtime.artifacts import artifacts_of
+from ..runtime.bundle import Bundle
 from ..runtime.check import cosine_departures
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.data.sample import Benchmark
@@ -19,12 +22,15 @@ from ..runtime.evaluate import FeatureFunction, evaluate_benchmark, feature_func
 from ..runtime.extractor import Extractor
 from ..runtime.latency import usable_cpus
 from ..runtime.metrics import RetrievalReport
+from ..runtime.opening import Opening, why_not
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from ..train.evaluate import torch_feature_function
 from ..train.models.weights import load_checkpoint
 from .describe import feature_space_of
 from .plan import preprocessing_of
+
+log = logging.getLogger("mambapro")
 
 _WARMUP = 3
 
@@ -81,6 +87,8 @@ def compare_bundles(
 ) -> Comparison:
     """Evaluate a checkpoint and its bundles on a benchmark and time them in turns, on the CPU.
 
+    Of a bundle everything that runs here is taken: the exported model, and the artifacts built from it.
+
     Raises:
         InputError: a checkpoint, folder or benchmark that cannot be used, or a bundle of another checkpoint.
         ArtifactError: a corrupt checkpoint or bundle.
@@ -92,17 +100,31 @@ def compare_bundles(
     functions: dict[str, FeatureFunction] = {"PyTorch fp32": torch_feature_function(model)}
     space = feature_space_of(model).id
     for path in bundles:
-        extractor = Extractor(path, device="cpu")
-        if extractor.fingerprint != space:
+        bundle = Bundle.open(path)
+        if bundle.metadata.feature_space.id != space:
             raise InputError(
                 f"{path} is of another feature space than {checkpoint}: it was exported from "
-                f"{extractor.metadata.checkpoint.file}, with other weights or other switches."
+                f"{bundle.metadata.checkpoint.file}, with other weights or other switches."
             )
         name = path.resolve().name
-        functions[str(path) if name in functions else name] = feature_function(extractor)
+        functions |= _functions(bundle, str(path) if name in functions else name)
     measured = {name: _evaluate(benchmark, function, preprocessing, track) for name, function in functions.items()}
     times = _time_in_turns(functions, preprocessing, runs)
     return _comparison(benchmark, measured, times)
+
+
+def _functions(bundle: Bundle, name: str) -> dict[str, FeatureFunction]:
+    """The exported model under the bundle's name, each artifact under its own too."""
+    opening = Opening(device="cpu")
+    found: dict[str, FeatureFunction] = {}
+    for sidecar in artifacts_of(bundle):
+        reason = why_not(bundle, sidecar, opening)
+        if reason is not None:
+            log.info("leaving out %s of %s: %s", sidecar.stem, name, reason)
+            continue
+        extractor = Extractor(bundle, "cpu", target=sidecar.target, precision=sidecar.precision)
+        found[f"{name} {sidecar.stem}" if found else name] = feature_function(extractor)
+    return found
 
 
 class _Recorder:
