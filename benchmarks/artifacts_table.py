@@ -1,4 +1,4 @@
-"""What the artifacts of bundles showed when they were built, as a Markdown table: departure, mAP with its interval, size.
+"""What the artifacts of bundles showed when they were built: departure, mAP with its interval, size; as Markdown.
 
     python benchmarks/artifacts_table.py BUNDLE ...
 
