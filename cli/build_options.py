@@ -14,74 +14,80 @@ from .options import PATH, F, Numbers
 if TYPE_CHECKING:
     from ..export.build_options import BuildReport
 
-_CALIBRATION: tuple[Callable[[Any], Any], ...] = (
-    click.option(
+_CALIBRATION: dict[str, Callable[[Any], Any]] = {
+    "calib": click.option(
         "--calib",
         type=PATH,
         help="Calibration images for int8: a folder with rgb/, nir/ and tir/, or the root of --dataset (its training "
         "part is taken).",
     ),
-    click.option(
+    "calib_images": click.option(
         "--calib-images", type=click.IntRange(1), default=256, show_default=True, help="Samples taken from --calib."
     ),
-    click.option(
+    "algorithm": click.option(
         "--algorithm",
         type=click.Choice(("auto", "minmax", "entropy", "percentile", "mse")),
         default="auto",
         show_default=True,
         help="Ranges of activations; auto takes the best for each layer by measured error.",
     ),
-    click.option("--policy", type=PATH, help="YAML of mambapro sensitivity: which layers stay in float."),
-    click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same."),
-)
+    "policy": click.option("--policy", type=PATH, help="YAML of mambapro sensitivity: which layers stay in float."),
+    "insist": click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same."),
+}
 
-_GATES: tuple[Callable[[Any], Any], ...] = (
-    click.option(
+_GATES: dict[str, Callable[[Any], Any]] = {
+    "max_map_drop": click.option(
         "--max-map-drop",
         type=click.FloatRange(0, 100, min_open=True),
         help="Largest loss of mAP, in points; default 0.5, of int8 1.0.",
     ),
-    click.option("--force", is_flag=True, help="Keep an int8 artifact that is not faster than the next precision."),
-)
+    "force": click.option(
+        "--force", is_flag=True, help="Keep an int8 artifact that is not faster than the next precision."
+    ),
+}
 
-_ENGINE: tuple[Callable[[Any], Any], ...] = (
-    click.option(
+_ENGINE: dict[str, Callable[[Any], Any]] = {
+    "profile": click.option(
         "--profile",
         type=Numbers(),
         default="1,8,32",
         show_default=True,
         help="Engines: smallest, usual and largest batch.",
     ),
-    click.option(
+    "compute_capabilities": click.option(
         "--compute-capability",
         "compute_capabilities",
         multiple=True,
         help="TensorRT-RTX: a GPU generation to build for, such as 8.6; repeat it. Default: all.",
     ),
-    click.option(
+    "hardware": click.option(
         "--hardware",
         type=click.Choice(("same", "compute-capability", "ampere+")),
         default="same",
         show_default=True,
         help="TensorRT: which other GPUs may load the engine.",
     ),
-    click.option("--version-compatible", is_flag=True, help="TensorRT: newer versions may load the engine."),
-    click.option(
+    "version_compatible": click.option(
+        "--version-compatible", is_flag=True, help="TensorRT: newer versions may load the engine."
+    ),
+    "plugin": click.option(
         "--plugin",
         type=click.Choice(("auto", "embed", "beside", "none")),
         default="auto",
         show_default=True,
         help="Engines: where the kernel of the scan is; none = the slow ONNX function.",
     ),
-    click.option("--plugin-library", type=PATH, help="Engines: the compiled plugin to take."),
-    click.option("--workspace", type=click.IntRange(1), help="Engines: most MiB of GPU memory for one layer."),
-    click.option("--timing-cache", type=PATH, help="TensorRT: folder of its timing caches."),
-)
+    "plugin_library": click.option("--plugin-library", type=PATH, help="Engines: the compiled plugin to take."),
+    "workspace": click.option(
+        "--workspace", type=click.IntRange(1), help="Engines: most MiB of GPU memory for one layer."
+    ),
+    "timing_cache": click.option("--timing-cache", type=PATH, help="TensorRT: folder of its timing caches."),
+}
 
 
 def build_options(command: F) -> F:
     """Everything that says how artifacts are made."""
-    for option in reversed((*_CALIBRATION, *_GATES, *_ENGINE)):
+    for option in reversed([*_CALIBRATION.values(), *_GATES.values(), *_ENGINE.values()]):
         command = option(command)
     return command
 
@@ -100,18 +106,7 @@ def asked_precision(values: dict[str, Any]) -> str:
 
 def build_values(values: dict[str, Any]) -> dict[str, Any]:
     """Everything of `build_options`, taken out of a command's keyword arguments, for `built`."""
-    names = (*_names(_CALIBRATION), *_names(_GATES), *_names(_ENGINE))
-    return {name: values.pop(name) for name in names}
-
-
-def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
-    """Parameters that options add, by asking click."""
-
-    def bare() -> None: ...
-
-    for option in options:
-        option(bare)
-    return [parameter.name for parameter in bare.__click_params__]  # type: ignore[attr-defined]
+    return {name: values.pop(name) for name in (*_CALIBRATION, *_GATES, *_ENGINE)}
 
 
 def built(
@@ -140,7 +135,7 @@ def built(
     values = dict(given)
     if data is not None and dataset is None:
         raise click.UsageError("--data needs --dataset, to know how to read it.")
-    quantizer = Quantizer(bundle, dataset, data, **{name: values.pop(name) for name in _names(_CALIBRATION)})
+    quantizer = Quantizer(bundle, dataset, data, **{name: values.pop(name) for name in _CALIBRATION})
     drop = values.pop("max_map_drop")
     root = data or quantizer.benchmark_root
     options = BuildOptions(

@@ -203,7 +203,7 @@ class TestInput:
 
     def test_int8_over_float16_for_engines(self) -> None:
         """Engines take int8 over a float16 model."""
-        require_pair("tensorrt", "int8", "fp16")
+        assert require_pair("tensorrt", "int8", "fp16") is None
 
     def test_int8_without_images(self, bundle: Path) -> None:
         """InputError says which option is missing."""
