@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from ... import __version__
 from ...errors import InputError
 from ...runtime.backends.onnxruntime import import_onnxruntime
@@ -16,6 +14,8 @@ from ...runtime.backends.openvino import import_openvino
 from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
 from ...runtime.progress import Track, silent
 from ...train.explain.extra import analysis
+from ..calibrate import load_model
+from ..memory import require_memory
 from ..policy import FLOAT, Policy
 from ..qdq import ONNXRUNTIME, OPENVINO
 from ..table import ScaleTable
@@ -32,6 +32,9 @@ STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "p
 RANKING_PICTURE, PARETO_PICTURE = "ranking.png", "pareto.png"
 
 log = logging.getLogger("mambapro")
+
+#: The file, its parts in sessions with weights packed anew, a probe, int8 parts, and the model that is being timed.
+_COPIES_OF_MODEL = 10
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def analyse(
 
     Raises:
         InputError: the folder holds other measurements, or cannot be one; fewer samples than the batch.
-        SetupError: the target's library or matplotlib is missing; no room or no permission.
+        SetupError: the target's library or matplotlib is missing; not enough memory; no room or no permission.
         ArtifactError: the model and the table do not belong together, or NaN came out.
     """
     options = options or SensitivityOptions()
@@ -124,7 +127,8 @@ def analyse(
     _clean(folder)
     timer = timer or clock(options.target, material.feeds, options.batch)
     state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
-    loaded = onnx.load(model)
+    require_memory(_COPIES_OF_MODEL * model.stat().st_size, "Sensitivity")
+    loaded = load_model(model)
     chain = Chain(loaded, scales, options.target)
     some = material.first(options.rank_samples)
     judge = judge_of(chain, some)
