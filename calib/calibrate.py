@@ -43,7 +43,7 @@ _SEED = 7
 #: Packages whose versions decide the numbers.
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow")
 #: Raised when scales are found in another way, so that no older table is taken from a cache.
-_METHOD = 1
+_METHOD = 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CalibrationOptions:
     """How to calibrate.
 
     Attributes:
-        algorithm: "auto" picks for each tensor the one of least measured error; or one of ALGORITHMS for all.
+        algorithm: "auto" picks for each tensor by measured error; or one of ALGORITHMS for all.
         percentile: of the percentile algorithm, in percent.
         smooth: fold LayerNorm channels into the next Linears where that lowers the error.
         batch: samples of a run; the model's own where that is fixed.

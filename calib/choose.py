@@ -20,14 +20,13 @@ from .qdq import int8_weight
 from .smooth import factors
 from .statistics import TensorStatistics
 from .table import LEVELS, Activation, Smoothing
-from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE, threshold
+from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE, MSE, threshold
 
 #: Shares of the activation's range in the smoothing factors that are tried.
 ALPHAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-#: Smoothing has to take away this share of the error: what it changes in the float graph must be worth it.
-_WORTH = 0.05
-#: Errors this close are equal: the rows that they are measured on tell no more.
-_EQUAL = 0.02
+#: Share of the error that has to be gone before measured rows overrule MSE, or before a float graph is smoothed. With
+#: less of a lead the choice follows the luck of the rows, and embeddings of other images get worse.
+_CLEARLY = 0.1
 #: Multiplications that one measurement may take, which decides on how many rows; and the limits of that.
 _WORK, _FEWEST_ROWS, _MOST_ROWS = 2**30, 256, 2048
 
@@ -127,7 +126,7 @@ def choose(
         statistics: of the tensor.
         rows: (rows, inputs) that go into its layers, not part of the statistics.
         matrix: of its layers, from `matrix_of`.
-        algorithm: one of ALGORITHMS, or AUTO: the one of least measured error.
+        algorithm: one of ALGORITHMS, or AUTO: MSE, or whichever makes a clearly smaller measured error.
         percentile: see `threshold`.
         smooth: fold factors into the LayerNorm before it, where there is one and the error falls.
 
@@ -139,22 +138,22 @@ def choose(
     limits = {name: threshold(statistics.histogram, observed.absmax, name, percentile) for name in tried}
     meter = Meter(rows, matrix)
     errors = {name: meter.error(limit) for name, limit in limits.items()}
-    best = _best(errors, limits)
+    best = _best(errors)
     plain = Activation(statistics.tensor.modules, best, limits[best], observed, errors)
     if not smooth or statistics.tensor.norm is None:
         return plain
     smoothed = [_smoothed(plain, statistics, rows, matrix, alpha, tried, percentile) for alpha in ALPHAS]
     best_smoothed = min(smoothed, key=lambda entry: entry.error or 0.0)
-    return best_smoothed if (best_smoothed.error or 0.0) < (1 - _WORTH) * errors[best] else plain
+    return best_smoothed if (best_smoothed.error or 0.0) < (1 - _CLEARLY) * errors[best] else plain
 
 
-def _best(errors: Mapping[str, float], limits: Mapping[str, float]) -> str:
-    """The algorithm of least error; of those that are as good as that, the one that clips least.
+def _best(errors: Mapping[str, float]) -> str:
+    """The algorithm of least error, but MSE unless another one is clearly better.
 
-    What is clipped errs the same way everywhere, which the layers after it do not average out as they do rounding.
+    MSE weighs every value of every image; the errors are of some rows of a few.
     """
-    good = min(errors.values()) * (1 + _EQUAL)
-    return max((name for name in errors if errors[name] <= good), key=lambda name: (limits[name], -errors[name]))
+    least = min(errors, key=errors.__getitem__)
+    return least if MSE not in errors or errors[least] < (1 - _CLEARLY) * errors[MSE] else MSE
 
 
 def _smoothed(
@@ -177,6 +176,6 @@ def _smoothed(
     histogram.add(magnitudes, float(magnitudes.max()))
     limits = {name: threshold(histogram, largest, name, percentile) for name in tried}
     errors = {name: meter.error(limit) for name, limit in limits.items()}
-    best = _best(errors, limits)
+    best = _best(errors)
     smoothing = Smoothing(norm.module, alpha, tuple(map(float, divisor)), errors[best])
     return replace(plain, algorithm=best, threshold=limits[best], smoothing=smoothing)
