@@ -34,7 +34,7 @@ RANKING_PICTURE, PARETO_PICTURE = "ranking.png", "pareto.png"
 log = logging.getLogger("mambapro")
 
 #: The file, its parts in sessions with weights packed anew, a probe, int8 parts, and the model that is being timed.
-_COPIES_OF_MODEL = 10
+_COPIES_OF_MODEL = 12
 
 
 @dataclass(frozen=True)
