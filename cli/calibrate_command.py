@@ -27,7 +27,7 @@ from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
     type=click.Choice(("auto", "minmax", "entropy", "percentile", "mse")),
     default="auto",
     show_default=True,
-    help="Ranges of activations; auto takes the best for each layer by measured error.",
+    help="Ranges of activations; auto decides for each layer by measured error.",
 )
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="For --algorithm percentile, auto.")
 @click.option("--no-smooth", is_flag=True, help="Leave LayerNorms as they are.")

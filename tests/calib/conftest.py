@@ -37,7 +37,7 @@ def model_file(graphs: dict[str, onnx.ModelProto], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def tiny_metadata(tiny_checkpoint: Path) -> BundleMetadata:
     """What its bundle would say."""
-    return describe(load_checkpoint(tiny_checkpoint), ExportOptions(tiny_checkpoint, "fp32", Path("unused")))
+    return describe(load_checkpoint(tiny_checkpoint), ExportOptions(tiny_checkpoint, "fp32", output=Path("unused")))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model, exported in float32."""
     return export_bundle(
-        ExportOptions(tiny_checkpoint, "fp32", tmp_path_factory.mktemp("bundle") / "tiny.mambapro")
+        ExportOptions(tiny_checkpoint, "fp32", output=tmp_path_factory.mktemp("bundle") / "tiny.mambapro")
     ).bundle
 
 
