@@ -12,14 +12,12 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-import google.protobuf.message
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from .. import __version__
 from ..errors import ArtifactError, InputError
-from ..runtime.files import sha256_of
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from ..runtime.strict_json import encode
@@ -28,6 +26,7 @@ from .coverage import coverage_of
 from .feeds import Feeds
 from .images import CalibrationImages
 from .memory import require_memory
+from .model_file import graph_sha256, load_model
 from .points import Point, points
 from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
 from .result import Calibration
@@ -121,7 +120,7 @@ class _Keys:
     ) -> None:
         if not model_file.is_file():
             raise InputError(f"There is no model file {model_file}.")
-        self.model = sha256_of(model_file)
+        self.model = graph_sha256(model_file)
         self.versions = {"mambapro": __version__, **{name: v for name in _PACKAGES if (v := _version(name))}}
         seen = {
             "model": self.model,
@@ -180,18 +179,6 @@ def _activations(
         for group in groups
         for activation in _chosen(model, group, readers, statistics, tested, options, track)
     )
-
-
-def load_model(file: Path) -> onnx.ModelProto:
-    """An ONNX file.
-
-    Raises:
-        ArtifactError: it cannot be read as one.
-    """
-    try:
-        return onnx.load(str(file))
-    except (google.protobuf.message.DecodeError, OSError, ValueError) as error:
-        raise ArtifactError(f"{file} is not an ONNX file: {error}. Export the bundle again.") from error
 
 
 def _require_float32(model: onnx.ModelProto, found: tuple[Point, ...]) -> None:

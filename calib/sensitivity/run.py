@@ -14,8 +14,8 @@ from ...runtime.backends.openvino import import_openvino
 from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
 from ...runtime.progress import Track, silent
 from ...train.explain.extra import analysis
-from ..calibrate import load_model
 from ..memory import require_memory
+from ..model_file import load_model
 from ..policy import FLOAT, Policy
 from ..qdq import ONNXRUNTIME, OPENVINO
 from ..table import ScaleTable
