@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .build_options import build_options, build_values, built
+from .build_options import build_options
+from .builder import Builder
 from .console import emit
 from .options import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
 
@@ -36,5 +37,7 @@ def build(
     What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on a
     machine that has one verifies it.
     """
-    given = build_values(values)
-    emit(built(bundle, target, precision, data, dataset, given, **values), as_json)
+    max_departure, overwrite = values.pop("max_departure"), values.pop("overwrite")
+    more = {"max_departure": max_departure, "overwrite": overwrite}
+    builder = Builder(values, (target,), precision, None, data, dataset, **more)
+    emit(builder.build(bundle)[0], as_json)

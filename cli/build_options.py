@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .console import needs, track
 from .options import PATH, F, Numbers
 
-if TYPE_CHECKING:
-    from ..export.build_options import BuildReport
-
-_CALIBRATION: dict[str, Callable[[Any], Any]] = {
+CALIBRATION: dict[str, Callable[[Any], Any]] = {
     "calib": click.option(
         "--calib",
         type=PATH,
@@ -31,11 +26,12 @@ _CALIBRATION: dict[str, Callable[[Any], Any]] = {
         show_default=True,
         help="Ranges of activations; auto takes the best for each layer by measured error.",
     ),
+    "scales": click.option("--scales", type=PATH, help="Table that mambapro calibrate wrote, in place of --calib."),
     "policy": click.option("--policy", type=PATH, help="YAML of mambapro sensitivity: which layers stay in float."),
     "insist": click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same."),
 }
 
-_GATES: dict[str, Callable[[Any], Any]] = {
+GATES: dict[str, Callable[[Any], Any]] = {
     "max_map_drop": click.option(
         "--max-map-drop",
         type=click.FloatRange(0, 100, min_open=True),
@@ -46,7 +42,7 @@ _GATES: dict[str, Callable[[Any], Any]] = {
     ),
 }
 
-_ENGINE: dict[str, Callable[[Any], Any]] = {
+ENGINE: dict[str, Callable[[Any], Any]] = {
     "profile": click.option(
         "--profile",
         type=Numbers(),
@@ -87,7 +83,7 @@ _ENGINE: dict[str, Callable[[Any], Any]] = {
 
 def build_options(command: F) -> F:
     """Everything that says how artifacts are made."""
-    for option in reversed([*_CALIBRATION.values(), *_GATES.values(), *_ENGINE.values()]):
+    for option in reversed([*CALIBRATION.values(), *GATES.values(), *ENGINE.values()]):
         command = option(command)
     return command
 
@@ -104,87 +100,16 @@ def asked_precision(values: dict[str, Any]) -> str:
     return asked[0] if asked else "fp32"
 
 
-def build_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Everything of `build_options`, taken out of a command's keyword arguments, for `built`."""
-    return {name: values.pop(name) for name in (*_CALIBRATION, *_GATES, *_ENGINE)}
-
-
-def built(
-    bundle: Path,
-    target: str,
-    precision: str | None,
-    data: Path | None,
-    dataset: str | None,
-    given: dict[str, Any],
-    **more: Any,
-) -> BuildReport:
-    """Build one artifact as the options of `build_options` say.
-
-    Args:
-        bundle, target, precision: what to build; precision None is the bundle's, with calibration images int8.
-        data, dataset: labelled images for the accuracy gate; None = those that calibrate, where they are a benchmark.
-        given: from `build_values`.
-        more: other arguments of BuildOptions.
-    """
-    with needs("export"):
-        from ..export.build import build_artifact
-        from ..export.build_options import BuildOptions
-        from ..export.engines.options import EngineOptions
-    from .quantizing import Quantizer
-
-    values = dict(given)
-    if data is not None and dataset is None:
-        raise click.UsageError("--data needs --dataset, to know how to read it.")
-    quantizer = Quantizer(bundle, dataset, data, **{name: values.pop(name) for name in _CALIBRATION})
-    drop = values.pop("max_map_drop")
-    root = data or quantizer.benchmark_root
-    options = BuildOptions(
-        target,
-        precision,
-        force=values.pop("force"),
-        max_map_drop=None if drop is None else drop / 100,
-        engine=EngineOptions(**_engine_values(values)),
-        data=root,
-        dataset=None if root is None else dataset,
-        **more,
-    )
-    return build_artifact(bundle, options, quantizer.quantize, quantizer.range_check, track)
-
-
-def finisher(
-    targets: tuple[str, ...], precision: str, data: Path | None, dataset: str | None, given: dict[str, Any]
-) -> Callable[[Path], list[BuildReport]] | None:
-    """What an export still has to build of its bundle; None for nothing.
+def wanted_targets(targets: tuple[str, ...], precision: str) -> tuple[str, ...]:
+    """What an export builds besides the exported model, which is ONNX Runtime's fp32 or fp16.
 
     Raises:
-        click.UsageError: a precision that needs a target.
+        click.UsageError: bf16 without a target that has it.
     """
     if not targets and precision == "bf16":
         raise click.UsageError(
             "--bf16 needs --target openvino, tensorrt or tensorrt-rtx: ONNX Runtime's CPU has no bfloat16 products."
         )
-    wanted = targets or (("onnxruntime",) if precision == "int8" else ())
-    wanted = tuple(t for t in wanted if (t, precision) not in (("onnxruntime", "fp32"), ("onnxruntime", "fp16")))
-    if precision == "int8" and given["calib"] is None:
-        raise click.UsageError("--int8 needs --calib: a folder with rgb/, nir/ and tir/, or the root of --dataset.")
-    if not wanted:
-        return None
-    with needs("export"):
-        from ..export.build import require_pair
-    for target in wanted:
-        require_pair(target, precision, "fp16" if precision == "fp16" else "fp32")
-    return lambda bundle: [built(bundle, target, precision, data, dataset, given) for target in wanted]
-
-
-def _engine_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of EngineOptions from those of the command line.
-
-    Raises:
-        click.UsageError: a profile that is not three numbers.
-    """
-    from ..runtime.sidecar import Profile
-
-    sizes, workspace = values["profile"], values["workspace"]
-    if len(sizes) != 3:
-        raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
-    return {**values, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}
+    if not targets and precision == "int8":
+        return ("onnxruntime",)
+    return tuple(target for target in targets if target != "onnxruntime" or precision not in ("fp32", "fp16"))

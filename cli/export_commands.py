@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from .build_options import asked_precision, build_options, build_values, finisher
+from .build_options import asked_precision, build_options, wanted_targets
+from .builder import Builder
 from .console import emit, needs, track
 from .options import (
     DATASETS,
@@ -22,6 +23,7 @@ from .options import (
     overwrite_option,
     switch_options,
 )
+from .quantizing import benchmark_root
 
 
 @click.command(context_settings=HELP)
@@ -56,18 +58,22 @@ def export(
         from ..export.plan import ExportOptions
 
     precision = asked_precision(values)
-    switches, given = given_switches(values), build_values(values)
-    data = values.pop("data")
-    finish = finisher(targets, precision, data, values["dataset"], given)
+    base = "fp16" if precision == "fp16" else "fp32"
+    switches, data = given_switches(values), values.pop("data")
+    # a departure that is allowed for int8 or bf16 is not one of the exported model itself
+    own = {} if precision == base else {"max_departure": max_departure}
+    data = data or benchmark_root(values["calib"], values["dataset"])
+    builder = Builder(values, wanted_targets(targets, precision), precision, base, data, values["dataset"], **own)
     options = ExportOptions(
         checkpoint=ckpt,
-        precision="fp16" if precision == "fp16" else "fp32",
+        precision=base,
         label=precision,
-        limit=max_departure,
+        limit=max_departure if precision == base else None,
         switches=switches,
         data=None if data is None else str(data),
         **values,
     )
+    finish = builder.build if builder.options else None
     emit(plan_export(options) if dry_run else export_bundle(options, track, finish), as_json)
 
 

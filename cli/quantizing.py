@@ -7,11 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ArtifactError, InputError
 from .console import needs, track
 
 if TYPE_CHECKING:
     from ..calib.calibrate import Calibration
     from ..calib.images import CalibrationImages
+    from ..calib.policy import Policy
+    from ..calib.table import ScaleTable
     from ..export.build import Quantization, Quantize, RangeCheck
     from ..runtime.bundle import Bundle
 
@@ -31,8 +34,13 @@ class Quantizer:
         calib: folder of calibration images, or the root of `dataset`; None = there are none.
         calib_images: samples to take.
         algorithm: of the ranges.
+        scales: table of an earlier calibration, in place of `calib`.
         policy: YAML of the layers that stay in float.
         insist: calibrate on test images all the same.
+
+    Raises:
+        InputError: a folder, table or policy that is not there or cannot be read, or both images and a table.
+        ArtifactError: a table of another schema.
     """
 
     def __init__(
@@ -43,16 +51,22 @@ class Quantizer:
         calib: Path | None,
         calib_images: int,
         algorithm: str,
+        scales: Path | None,
         policy: Path | None,
         insist: bool,
     ) -> None:
         self.folder, self.dataset, self.calib, self.count = folder, dataset, calib, calib_images
-        self.algorithm, self.policy_file, self.insist = algorithm, policy, insist
-        sensors = calib is not None and any((calib / name).is_dir() for name in ("rgb", "nir", "tir"))
-        whole = calib is not None and dataset is not None and not sensors
-        #: Root of the benchmark that calibrates; its test part can gate the accuracy.
-        self.benchmark_root: Path | None = calib if whole else None
+        self.algorithm, self.insist = algorithm, insist
+        if calib is not None and scales is not None:
+            raise InputError(f"Both calibration images ({calib}) and a table ({scales}) were given; give one of them.")
+        if calib is not None and not calib.is_dir():
+            raise InputError(f"There is no folder {calib} of calibration images.")
+        whole = benchmark_root(calib, dataset) is not None
         self.data = None if whole else data
+        self.whole = whole
+        with needs("calib"):
+            self.policy = None if policy is None else _policy(policy)
+            self.given = None if scales is None else _table(scales)
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -63,8 +77,8 @@ class Quantizer:
 
     @property
     def quantize(self) -> Quantize | None:
-        """Makes int8 models; None without calibration images."""
-        return None if self.calib is None else self._quantize
+        """Makes int8 models; None without calibration images and without a table."""
+        return None if self.calib is None and self.given is None else self._quantize
 
     @property
     def range_check(self) -> RangeCheck | None:
@@ -81,7 +95,7 @@ class Quantizer:
         return calibration_images(
             self.calib,
             self.bundle.metadata.preprocessing,
-            self.dataset if self.benchmark_root or self.data else None,
+            self.dataset if self.whole or self.data else None,
             self.data,
             count=self.count,
             insist=self.insist,
@@ -107,17 +121,37 @@ class Quantizer:
         log.info("%s", found)
         return found
 
+    def table(self) -> ScaleTable:
+        """The scales: those that were given, or calibrated now.
+
+        Raises:
+            ArtifactError: the table is of another model.
+        """
+        if self.given is None:
+            return self.calibration.table
+        from ..calib.model_file import graph_sha256
+        from ..runtime.bundle import MODEL
+
+        # the float16 model of a checkpoint is another graph; its layers' names have to do
+        if self.bundle.metadata.precision.label == "fp32":
+            found = graph_sha256(self.bundle.file(MODEL))
+            if found != self.given.model:
+                raise ArtifactError(
+                    f"The table of scales is of another model ({self.given.model[:16]}) than {self.folder} "
+                    f"({found[:16]}). Calibrate this bundle: mambapro calibrate."
+                )
+        return self.given
+
     def _quantize(self, model: Any, target: str) -> Quantization:
         """The model in int8, with the table and the policy."""
         from ..calib.points import points
-        from ..calib.policy import read_policy
         from ..calib.qdq import int8_points, quantized
         from ..export.build import Quantization
         from ..runtime.files import json_text
 
-        table, found = self.calibration.table, points(model)
+        table, found = self.table(), points(model)
         layout = "tensorrt" if target == "tensorrt-rtx" else target
-        asked = None if self.policy_file is None else read_policy(self.policy_file).modules(found)
+        asked = None if self.policy is None else self.policy.modules(found)
         modules = {point.module for point in int8_points(found, layout, asked)}
         made = quantized(model, table, layout, modules)
         return Quantization(made, tuple(sorted(modules)), json_text(table.to_json()))
@@ -131,3 +165,23 @@ class Quantizer:
         found = range_check(model, [feeds[i] for i in range(min(_RANGE_BATCHES, len(feeds)))], track=track)
         log.info("%s", found)
         return found.keep
+
+
+def benchmark_root(calib: Path | None, dataset: str | None) -> Path | None:
+    """`calib` where it is the root of a benchmark, whose test part can gate the accuracy; None for a plain folder."""
+    plain = calib is None or any((calib / name).is_dir() for name in ("rgb", "nir", "tir"))
+    return None if plain or dataset is None else calib
+
+
+def _policy(file: Path) -> Policy:
+    from ..calib.policy import read_policy
+
+    return read_policy(file)
+
+
+def _table(file: Path) -> ScaleTable:
+    from ..calib.table import read_table
+
+    if not file.is_file():
+        raise InputError(f"There is no table of scales {file}. mambapro calibrate writes one.")
+    return read_table(file)

@@ -14,18 +14,20 @@ import onnx
 from ..errors import InputError
 from ..runtime.artifacts import add_artifact, artifacts_of, base_artifact, scratch_copy, scratch_folder
 from ..runtime.bundle import MODEL, Bundle
+from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
 from ..runtime.limits import LIMITS, MAP_DROPS
 from ..runtime.metadata import UNVERIFIED
 from ..runtime.progress import Track, silent
 from ..runtime.sidecar import OPENVINO, Build, EngineNeeds, Sidecar, stem
+from .build_checks import require_pair, require_target
 from .build_options import ENGINES, BuildOptions, BuildReport
 from .engines.build import build_engine
 from .engines.options import EngineOptions
 from .engines.report import EngineReport
 from .gates import gated
 from .onnx_file import save_onnx
-from .typed import require_runs_on, typed
+from .typed import typed
 
 log = logging.getLogger("mambapro")
 
@@ -73,57 +75,73 @@ def build_artifact(
     options = replace(options, precision=precision)
     name = stem(options.target, precision)
     require_pair(options.target, precision, base_artifact(bundle).precision)
-    if precision == "int8" and quantize is None:
-        raise InputError("int8 needs calibration images: give --calib with a folder or a benchmark's root.")
-    if base_artifact(bundle).stem == name:
-        raise InputError(f"{folder} is {name} already: its {MODEL} is that. Choose another --target or --precision.")
-    if not options.overwrite and any(item.stem == name for item in artifacts_of(bundle)):
-        raise InputError(f"{folder} has {name} already. Replace it with --overwrite.")
+    old = next((item for item in artifacts_of(bundle) if item.stem == name), None)
+    _require(bundle, options, old, quantize)
     with scratch_folder(bundle) as work, scratch_copy(bundle) as stage:
         started = time.perf_counter()
         log.info("building %s", name)
-        made = _make(bundle, work, options, quantize, range_check, track)
+        kept = _kept(bundle, work, old, quantize, range_check)
+        made = kept or _typed_artifact(bundle, work, options, quantize, range_check)
+        made = _finished(bundle, work, made, options, track)
         made = replace(made, build=replace(made.build, seconds=time.perf_counter() - started))
-        names = [path.name for path in work.iterdir()]
-        # the gates see a bundle that holds the artifact already
-        add_artifact(stage, made, {file: work / file for file in names})
-        made = gated(stage, made, options, track)
+        names = _enter(stage, work, made)
+
+        def rival(precision: str) -> Sidecar:
+            """The same target in another precision, in the stage alone."""
+            other = replace(options, precision=precision)
+            with scratch_folder(bundle) as place:
+                float_one = _typed_artifact(bundle, place, other, None, range_check)
+                float_one = _finished(bundle, place, float_one, other, track)
+                _enter(stage, place, float_one)
+            return float_one
+
+        made = gated(stage, made, options, rival, track)
         add_artifact(bundle.folder, made, {file: stage / file for file in names})
     return BuildReport(bundle.folder, made)
 
 
-def require_pair(target: str, precision: str, base: str) -> None:
-    """Refuse what cannot be built, before anything long is begun.
-
-    Args:
-        target, precision: of the artifact.
-        base: precision of the exported model, "fp32" or "fp16".
-
-    Raises:
-        InputError: the target does not compute in the precision, or it is not made from such a model.
-    """
-    require_runs_on(target, precision)
-    if target == OPENVINO and precision == "fp16":
-        raise InputError(
-            "OpenVINO computes in bf16 or float32 on CPUs: a float16 file gains nothing. Build bf16 from a float32 "
-            "export (mambapro-export --bf16 --target openvino)."
-        )
-    if base != "fp32" and precision != base and not (precision == "int8" and target in ENGINES):
-        raise InputError(
-            f"The exported model is {base}; {target} in {precision} is made from float32. Export the checkpoint "
-            "without --fp16 and build from that bundle."
-        )
+def _enter(stage: Path, work: Path, made: Sidecar) -> list[str]:
+    """Move what was built into a copy of the bundle, so that the gates see it there; returns the files' names."""
+    names = [path.name for path in work.iterdir()]
+    add_artifact(stage, made, {file: work / file for file in names})
+    return names
 
 
-def _make(
+def _require(bundle: Bundle, options: BuildOptions, old: Sidecar | None, quantize: Quantize | None) -> None:
+    """What can be known before anything is built, beside `require_pair` and `require_target`."""
+    name, folder = stem(options.target, options.precision or ""), bundle.folder
+    if base_artifact(bundle).stem == name:
+        raise InputError(f"{folder} is {name} already: its {MODEL} is that. Choose another --target or --precision.")
+    if old is not None and not options.overwrite:
+        raise InputError(f"{folder} has {name} already. Replace it with --overwrite.")
+    if options.precision == "int8" and quantize is None and old is None:
+        raise InputError("int8 needs calibration images (--calib) or a table of scales (--scales).")
+    require_target(options)
+
+
+def _kept(
+    bundle: Bundle, work: Path, old: Sidecar | None, quantize: Quantize | None, range_check: RangeCheck | None
+) -> Sidecar | None:
+    """The typed ONNX that is in the bundle already, where nothing new was given to make another: an engine is rebuilt
+    for this machine from the same numbers."""
+    if old is None or old.onnx == MODEL or quantize is not None or range_check is not None:
+        return None
+    log.info("taking %s as it is in the bundle", old.onnx)
+    shutil.copyfile(bundle.file(old.onnx), work / old.onnx)
+    if old.calibration is not None:
+        shutil.copyfile(bundle.file(f"{old.stem}.scales.json"), work / f"{old.stem}.scales.json")
+    fresh = replace(old, cosine=None, accuracy=None, speed=None, engine=None, profile=None, verified_on=None)
+    return replace(fresh, file=old.onnx, sha256=bundle.sums[old.onnx], state=UNVERIFIED)
+
+
+def _typed_artifact(
     bundle: Bundle,
     work: Path,
     options: BuildOptions,
     quantize: Quantize | None,
     range_check: RangeCheck | None,
-    track: Track,
 ) -> Sidecar:
-    """The artifact's files, in `work`, and its sidecar, not verified yet."""
+    """The artifact's typed ONNX in `work`, where it is not the exported model itself, and its sidecar."""
     precision = options.precision
     assert precision is not None
     name = stem(options.target, precision)
@@ -134,7 +152,7 @@ def _make(
     if not hinted and base_artifact(bundle).precision != precision:
         file = work / f"{name}.onnx"
         modules, widened = _typed(bundle, file, options, quantize, range_check)
-    made = Sidecar(
+    return Sidecar(
         file=file.name,
         target=options.target,
         precision=precision,
@@ -142,16 +160,29 @@ def _make(
         sha256=sha256_of(file),
         onnx=file.name,
         build=Build(0.0, file.stat().st_size),
-        max_departure=options.max_departure or LIMITS[precision],
-        max_map_drop=options.max_map_drop or MAP_DROPS[precision],
+        max_departure=LIMITS[precision],
+        max_map_drop=MAP_DROPS[precision],
         hint=_HINTS[precision] if options.target == OPENVINO else None,
         calibration=sha256_of(work / f"{name}.scales.json") if precision == "int8" else None,
         quantized=modules,
         widened=widened,
-        versions=bundle.metadata.versions,
     )
-    return _engine(file, work, made, options.engine, track) if options.target in ENGINES else made
 
+
+def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, track: Track) -> Sidecar:
+    """The artifact with the limits that were asked for, as an engine where its target wants one."""
+    made = replace(
+        made,
+        max_departure=options.max_departure or made.max_departure,
+        max_map_drop=options.max_map_drop or made.max_map_drop,
+        versions=versions_of(_PACKAGES),
+    )
+    source = work / made.onnx if made.onnx != MODEL else bundle.file(MODEL)
+    return _engine(source, work, made, options.engine, track) if options.target in ENGINES else made
+
+
+#: Packages that decide what an artifact is.
+_PACKAGES = ("mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
 
 #: What OpenVINO computes the float part in.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}

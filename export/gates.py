@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import AccuracyError, SetupError
 from ..runtime.accuracy import accuracy_gate, require_accuracy
-from ..runtime.artifacts import add_artifact, artifacts_of, base_artifact, update_sidecar
+from ..runtime.artifacts import artifacts_of, base_artifact, update_sidecar
 from ..runtime.bundle import Bundle
 from ..runtime.check import open_extractor, replay
 from ..runtime.data.benchmarks import read_benchmark
 from ..runtime.environment import machine_name
-from ..runtime.metadata import UNVERIFIED, VERIFIED
+from ..runtime.metadata import ONNXRUNTIME, VERIFIED
 from ..runtime.opening import Opening, why_not
 from ..runtime.progress import Track
 from ..runtime.race import race
-from ..runtime.sidecar import Sidecar, SpeedGate
+from ..runtime.sidecar import OPENVINO, Sidecar, SpeedGate
 from .build_options import BuildOptions
 
 log = logging.getLogger("mambapro")
 
+#: A precision's name to the artifact of the same target in it, listed in the stage.
+Rival = Callable[[str], Sidecar]
 
-def gated(stage: Path, made: Sidecar, options: BuildOptions, track: Track) -> Sidecar:
+
+def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track: Track) -> Sidecar:
     """Run every gate that can be run here; the artifact is verified where it passed them.
+
+    Args:
+        stage: copy of the bundle that holds the artifact already.
+        made: the artifact.
+        options: the gates' images and limits.
+        rival: builds the same target in another precision, for the speed gate.
+        track: shows progress.
 
     Raises:
         ParityError, AccuracyError: it did not.
     """
-    bundle, opening = Bundle.open(stage, verify=False), Opening(target=made.target, unverified=True)
+    bundle, opening = Bundle.open(stage, verify=False), Opening(target=made.target, unverified=True, load_plugins=True)
     reason = why_not(bundle, made, opening)
     if reason is not None:
         if made.engine is None:
@@ -48,19 +59,25 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, track: Track) -> Si
             log.warning("the mAP of %s is not gated: no labelled images (--data, --dataset)", made.stem)
         machine = f"{extractor.provider}, {machine_name()}"
     passed = replace(made, state=VERIFIED, cosine=cosine, accuracy=accuracy, verified_on=machine)
-    return replace(passed, speed=_speed_gate(stage, passed, options, track)) if made.precision == "int8" else passed
+    return (
+        replace(passed, speed=_speed_gate(stage, passed, options, rival, track)) if made.precision == "int8" else passed
+    )
 
 
-def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, track: Track) -> SpeedGate:
-    """int8 against the fastest higher precision of the same target.
+def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track: Track) -> SpeedGate:
+    """int8 against the fastest higher precision of the same target, 16 bits among them where the target has them.
 
     Raises:
         AccuracyError: int8 is not faster, and was not forced.
     """
-    bundle = Bundle.open(stage, verify=False)
     update_sidecar(stage, made)
-    rivals = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
-    rivals = rivals or [_float_rival(bundle, stage, made)]
+    bundle = Bundle.open(stage, verify=False)
+    listed = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
+    rivals = [item for item in listed if why_not(bundle, item, Opening(target=made.target, unverified=True)) is None]
+    half = "bf16" if made.target == OPENVINO else "fp16"
+    # ONNX Runtime's CPU computes float16 in float32, and the exported model is always there
+    if made.target != ONNXRUNTIME and not any(item.precision == half for item in rivals):
+        rivals.append(rival(half))
     times = race(stage, [made, *rivals], track=track)
     best = min((item.stem for item in rivals), key=times.__getitem__)
     gate = SpeedGate(1, times[made.stem], best, times[best], forced=options.force)
@@ -70,11 +87,3 @@ def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, track: Track)
             "accuracy and gains nothing here. Use the higher precision, or keep it with --force."
         )
     return gate
-
-
-def _float_rival(bundle: Bundle, stage: Path, made: Sidecar) -> Sidecar:
-    """What OpenVINO does without a file of its own: the exported model under the same hint."""
-    precision = "bf16" if made.hint == "bf16" else "fp32"
-    rival = replace(base_artifact(bundle), target=made.target, precision=precision, hint=made.hint, state=UNVERIFIED)
-    add_artifact(stage, rival, {})
-    return rival

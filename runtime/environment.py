@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -157,6 +158,12 @@ def _nvidia() -> tuple[str | None, tuple[str, ...]]:
         return _first_line("/proc/driver/nvidia/version"), ()
     lines = [line.split(", ", 1) for line in answer.splitlines() if ", " in line]
     return (lines[0][0] if lines else None), tuple(line[1] for line in lines)
+
+
+def versions_of(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of those that are installed, Python's first."""
+    found = {name: _version(name) for name in distributions}
+    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
 
 
 def _version(distribution: str) -> str | None:

@@ -19,7 +19,8 @@ import onnx
 import pytest
 from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
 from mambapro.export import gates
-from mambapro.export.build import Quantization, build_artifact, require_pair
+from mambapro.export.build import Quantization, build_artifact
+from mambapro.export.build_checks import require_pair
 from mambapro.export.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle, is_bundle
 from mambapro.export.plan import ExportOptions
@@ -28,6 +29,7 @@ from mambapro.runtime.bundle import SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.progress import silent
 from mambapro.runtime.sidecar import AccuracyGate, EngineNeeds, Plugin, read_sidecar
 
 
@@ -107,7 +109,7 @@ class TestBuild:
         assert (made.precision, made.quantized) == ("int8", ("backbone.layers.0.mlp.inner",))
         assert (bundle / "openvino-int8.scales.json").read_text() == '{"of": "a test"}\n'
         assert made.speed is not None and (made.speed.other, made.speed.ratio) == ("openvino-bf16", 2.0)
-        # the rival was made for the race alone
+        # the rival was built for the race alone
         assert [item.stem for item in artifacts_of(Bundle.open(bundle))] == ["onnxruntime-fp32", "openvino-int8"]
 
     def test_replaced_only_when_told(self, bundle: Path) -> None:
@@ -117,6 +119,32 @@ class TestBuild:
         with pytest.raises(InputError, match="has openvino-bf16 already"):
             build_artifact(bundle, BuildOptions("openvino", "bf16"))
         build_artifact(bundle, BuildOptions("openvino", "bf16", overwrite=True))
+
+    def test_rebuilt_from_the_bundle(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """--overwrite without calibration takes the typed ONNX that is there, with its table and its limits."""
+        monkeypatch.setattr(gates, "race", timed(int8=1.0, others=2.0))
+        first = build_artifact(bundle, BuildOptions("openvino", max_departure=0.005), noisy(1e-4)).artifact
+        before = (bundle / first.file).read_bytes()
+
+        again = build_artifact(bundle, BuildOptions("openvino", "int8", overwrite=True)).artifact
+
+        assert (bundle / again.file).read_bytes() == before
+        assert (again.quantized, again.calibration) == (first.quantized, first.calibration)
+        assert again.max_departure == 0.005 and again.state == "verified"
+
+    def test_rivals_are_of_the_same_target(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """int8 of OpenVINO has to beat bf16 even where float32 alone is in the bundle."""
+        raced: list[set[str]] = []
+
+        def race(folder: Path, rivals: list, **_: object) -> dict[str, float]:
+            raced.append({rival.stem for rival in rivals})
+            return timed(int8=1.0, others=2.0)(folder, rivals)
+
+        monkeypatch.setattr(gates, "race", race)
+        build_artifact(bundle, BuildOptions("openvino", "fp32"))
+        build_artifact(bundle, BuildOptions("openvino", "int8"), noisy(1e-4))
+
+        assert raced == [{"openvino-int8", "openvino-fp32", "openvino-bf16"}]
 
     def test_says_what_was_not_gated(self, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Without labelled images the mAP is not known, and that is said in the log and in the report."""
@@ -181,9 +209,15 @@ class TestGates:
         base = base_artifact(Bundle.open(bundle))
         needs = EngineNeeds("1.7", ("8.6",), "same", False, "linux-x86_64", Plugin("none"))
         made = replace(base, target="tensorrt-rtx", state="unverified", engine=needs)
-        assert gates.gated(bundle, made, BuildOptions("tensorrt-rtx"), lambda items, *_: items) == made
+        assert gates.gated(bundle, made, BuildOptions("tensorrt-rtx"), lambda _: made, lambda items, *_: items) == made
         with pytest.raises(SetupError, match="cannot run here: no GPU"):
-            gates.gated(bundle, replace(made, engine=None), BuildOptions("tensorrt-rtx"), lambda items, *_: items)
+            gates.gated(
+                bundle,
+                replace(made, engine=None),
+                BuildOptions("tensorrt-rtx"),
+                lambda _: made,
+                lambda items, *_: items,
+            )
 
 
 class TestInput:

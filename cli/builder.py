@@ -1,0 +1,124 @@
+"""What `mambapro build` and `export` have in common: options become artifacts, errors come before long work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .build_options import CALIBRATION, ENGINE, GATES
+from .console import needs, track
+from .quantizing import Quantizer, benchmark_root
+
+if TYPE_CHECKING:
+    from ..export.build_options import BuildOptions, BuildReport
+
+#: What says something about int8 alone.
+_INT8 = ("scales", "policy", "insist", "force")
+
+
+class Builder:
+    """Builds artifacts as the options of `build_options` say; made before anything long is begun.
+
+    Args:
+        values: a command's keyword arguments; what belongs to `build_options` is taken out.
+        targets: runtimes to build for; one that stands twice is built once.
+        precision: None = that of the bundle, with calibration images or scales int8.
+        base: precision of the exported model; None = not known yet.
+        data, dataset: labelled images for the accuracy gate; None = those that calibrate, where they are a benchmark.
+        more: other arguments of BuildOptions.
+
+    Raises:
+        click.UsageError: options that do not go together.
+        InputError, SetupError: something that is not there, or a pair of target and precision that is not built.
+    """
+
+    def __init__(
+        self,
+        values: dict[str, Any],
+        targets: tuple[str, ...],
+        precision: str | None,
+        base: str | None,
+        data: Path | None,
+        dataset: str | None,
+        **more: Any,
+    ) -> None:
+        given = {name: values.pop(name) for name in (*CALIBRATION, *GATES, *ENGINE)}
+        if data is not None and dataset is None:
+            raise click.UsageError("--data needs --dataset, to know how to read it.")
+        scaled = given["calib"] is not None or given["scales"] is not None
+        self.precision = "int8" if precision is None and scaled else precision
+        _refuse_idle(given, self.precision, base)
+        self.given, self.dataset, self.data = given, dataset, data or benchmark_root(given["calib"], dataset)
+        self.options = [self._options(target, base, more) for target in dict.fromkeys(targets)]
+        self.calibration = {name: given[name] for name in CALIBRATION}
+        self.quantizer(Path())  # a wrong folder, table or policy is told now
+
+    def quantizer(self, bundle: Path) -> Quantizer:
+        """Calibration of a bundle."""
+        return Quantizer(bundle, self.dataset, self.data, **self.calibration)
+
+    def build(self, bundle: Path) -> list[BuildReport]:
+        """Build every target's artifact of a bundle."""
+        from ..export.build import build_artifact
+
+        quantizer = self.quantizer(bundle)
+        functions = quantizer.quantize, quantizer.range_check
+        return [build_artifact(bundle, options, *functions, track) for options in self.options]
+
+    def _options(self, target: str, base: str | None, more: dict[str, Any]) -> BuildOptions:
+        with needs("calib"):
+            from ..export.build_checks import require_pair, require_target
+            from ..export.build_options import BuildOptions
+            from ..export.engines.options import EngineOptions
+
+        engine = EngineOptions(**_engine_values({name: self.given[name] for name in ENGINE}))
+        if base is not None and self.precision is not None:
+            require_pair(target, self.precision, base)
+        drop = self.given["max_map_drop"]
+        options = BuildOptions(
+            target,
+            self.precision,
+            engine=replace(engine, library=target.replace("-", "_")) if target.startswith("tensorrt") else engine,
+            force=self.given["force"],
+            max_map_drop=None if drop is None else drop / 100,
+            data=self.data,
+            dataset=None if self.data is None else self.dataset,
+            **more,
+        )
+        require_target(options)
+        return options
+
+
+def _refuse_idle(given: dict[str, Any], precision: str | None, base: str | None) -> None:
+    """Options that would do nothing are a misunderstanding.
+
+    Raises:
+        click.UsageError: names them.
+    """
+    if precision == "int8":
+        return
+    idle = [f"--{name}" for name in _INT8 if given[name]]
+    if idle:
+        raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
+    if given["calib"] is not None and (precision != "fp16" or base == "fp16"):
+        raise click.UsageError(
+            "--calib is for int8, and for the range check where float16 is made from a float32 bundle "
+            "(mambapro build --precision fp16). Leave it out, or say --int8 (build: --precision int8)."
+        )
+
+
+def _engine_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of EngineOptions from those of the command line.
+
+    Raises:
+        click.UsageError: a profile that is not three numbers.
+    """
+    from ..runtime.sidecar import Profile
+
+    sizes, workspace = values["profile"], values["workspace"]
+    if len(sizes) != 3:
+        raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
+    return {**values, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}
