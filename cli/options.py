@@ -76,6 +76,7 @@ _DEVICE: tuple[Callable[[Any], Any], ...] = (
     click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used."),
     click.option("--target", type=click.Choice(TARGETS), help="Runtime; default: the fastest one that runs here."),
     click.option("--precision", type=click.Choice(PRECISIONS), help="Precision; default: the fastest in the bundle."),
+    click.option("--load-plugins", is_flag=True, help="Load the code in the bundle: plugin libraries. Trust it first."),
 )
 
 
@@ -101,7 +102,7 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
 
 def taken(values: dict[str, Any]) -> dict[str, Any]:
     """What `run_options` set, taken out of a command's keyword arguments: arguments of Extractor."""
-    names = ("device", "allow_fallback", "target", "precision", "mode", "unverified", "cache")
+    names = ("device", "allow_fallback", "target", "precision", "mode", "load_plugins", "unverified", "cache")
     return {name: values.pop(name) for name in names if name in values}
 
 

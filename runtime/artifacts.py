@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import ArtifactError, InputError, SetupError
 from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
-from .files import json_text, sha256_of, write_atomically
+from .files import RANDOM, held_folder, json_text, sha256_of, write_atomically
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
 from .sidecar import TARGETS, Build, Sidecar, read_sidecar, stem
 
@@ -26,6 +26,8 @@ _STEMS = {stem(target, precision) for target in TARGETS for precision in PRECISI
 
 def is_artifact_file(name: str) -> bool:
     """Whether a file of this name belongs to an artifact, or is left of one whose making was interrupted."""
+    if re.fullmatch(rf"\.{SUMS}\.{RANDOM}", name):
+        return True
     path = Path(name.removeprefix("."))
     return "/" not in name and path.suffix in SUFFIXES and path.name.split(".")[0] in _STEMS
 
@@ -101,11 +103,8 @@ def scratch_folder(bundle: Bundle) -> Iterator[Path]:
     parent = bundle.folder.absolute().parent
     if not os.access(parent, os.W_OK) or not os.access(bundle.folder, os.W_OK):
         raise SetupError(f"Cannot build in {bundle.folder}: no permission to write there and in {parent}.")
-    folder = Path(tempfile.mkdtemp(prefix=f".{bundle.folder.name[:100]}.", suffix=".build", dir=parent))
-    try:
+    with held_folder(parent, f".{bundle.folder.name[:100]}.", ".build") as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -151,7 +150,7 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path]) -> N
         InputError: a name that is no artifact's.
         SetupError: no room or no permission.
     """
-    foreign = [name for name in files if not is_artifact_file(name)]
+    foreign = [name for name in files if name.startswith(".") or not is_artifact_file(name)]
     if foreign:
         raise InputError(f"{', '.join(foreign)} is no name for a file of an artifact, such as {sidecar.stem}.onnx.")
     with _locked(folder):

@@ -44,7 +44,8 @@ class Extractor:
         unverified: take an artifact that no machine has verified yet; `mambapro check` verifies it.
         cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
         verify: compare the hashes of the files that are loaded.
-        load_plugins: load the shared libraries that the bundle holds, if any. They are code: only where you trust it.
+        load_plugins: load the shared libraries that the bundle holds, if any, and engines with code for the processor
+            inside. Only where you trust it.
         sixteen_bit_range: (low, high) of 16-bit images, if other than the bundle's. It changes `fingerprint`.
 
     Attributes:
@@ -180,8 +181,9 @@ class Extractor:
         """One run of at most `batch_size` samples; `first` is the caller's number of the first, for messages."""
         count = len(mask)
         feeds = self._feeds(images, mask, cameras)
-        if self.metadata.batch is not None:
-            feeds = {name: _padded(value, self.metadata.batch) for name, value in feeds.items()}
+        profile = self.artifact.profile
+        least = max(self.metadata.batch or 1, 1 if profile is None else profile.smallest)
+        feeds = {name: _padded(value, least) for name, value in feeds.items()}
         (name,) = self.metadata.names(EMBEDDING)
         embedding = self._backend.run(feeds)[name][:count]
         if embedding.shape != (count, self.dim):

@@ -6,14 +6,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SetupError
+
+#: What tempfile puts between prefix and suffix, as a regular expression.
+RANDOM = "[a-z0-9_]{8}"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EROFS, errno.EPERM}
@@ -103,6 +107,65 @@ def _remove_folders(made: list[Path]) -> None:
 
 
 @contextmanager
+def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
+    """A new empty folder, inside of one in `parent` that is called prefix, some letters, suffix; gone afterwards.
+
+    Others of the same prefix and suffix that nobody holds any more are removed: their process was killed.
+    """
+    _sweep(parent, prefix, suffix)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
+        handle = _hold(folder, wait=True)
+        # another process may have swept it away before it was held
+        if folder.exists():
+            break
+        _release(handle)
+    try:
+        # what is held is the folder around it: a bundle is locked itself while its list changes
+        inner = folder / "content"
+        inner.mkdir()
+        yield inner
+    finally:
+        _remove(folder)
+        _release(handle)
+
+
+def _sweep(parent: Path, prefix: str, suffix: str) -> None:
+    pattern = re.compile(re.escape(prefix) + RANDOM + re.escape(suffix))
+    found: list[Path] = []
+    # a folder that may be written but not listed is no obstacle
+    with suppress(OSError):
+        found = [Path(entry) for entry in os.scandir(parent) if pattern.fullmatch(entry.name)]
+    for path in found:
+        handle = _hold(path, wait=False)
+        if handle is not None:
+            _remove(path)
+        _release(handle)
+
+
+def _hold(folder: Path, wait: bool) -> int | None:
+    """A handle that holds a folder until it is closed; None where another has it, or where that cannot be told."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows
+        return None
+    handle = None
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        _release(handle)
+        return None
+    return handle
+
+
+def _release(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
+@contextmanager
 def staged_folder(
     target: str | os.PathLike[str],
     *,
@@ -121,19 +184,17 @@ def staged_folder(
     target = Path(os.path.abspath(target))
     require_free(target, overwrite, replaceable)
     made = make_folder(target.parent)
-    stage: Path | None = None
+    held = ExitStack()
     try:
-        with _full_disk(target):
+        with held, _full_disk(target):
             with _place(target):
-                stage = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".partial", dir=target.parent))
+                stage = held.enter_context(held_folder(target.parent, f".{target.name[:100]}.", ".partial"))
                 stage.chmod(0o755)
             yield stage
             require_free(target, overwrite, replaceable)
             with _place(target):
                 _swap(stage, target)
     except BaseException:
-        if stage is not None:
-            _remove(stage)
         _remove_folders(made)
         raise
 

@@ -13,7 +13,7 @@ from .backends.base import Backend
 from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle import Bundle
 from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
-from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, Sidecar
+from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 
 log = logging.getLogger("mambapro")
 
@@ -35,7 +35,7 @@ class Opening:
         allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
         threads: threads of one operator; None leaves it to the library.
         mode: "latency", or "throughput": OpenVINO divides a batch among its streams.
-        load_plugins: load the shared libraries that the bundle holds for ONNX Runtime. They are code.
+        load_plugins: load the code that the bundle holds for the processor: libraries, and what is inside of engines.
         unverified: take an artifact that no machine has verified yet.
         cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
     """
@@ -56,13 +56,16 @@ def choose(bundle: Bundle, opening: Opening) -> Sidecar:
 
     With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
     engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime, and among these int8
-    before 16 bits before 32. `device` "cpu" leaves engines out, "cuda" OpenVINO.
+    before 16 bits before 32, but an int8 file that was kept though it is slower after the one that it lost to.
+    `device` "cpu" leaves engines out, "cuda" OpenVINO.
 
     Raises:
         InputError: the bundle has no such artifact.
         ArtifactError: none of them may be used here; gives the reason for each.
     """
     candidates = sorted(matching(bundle, opening.target, opening.precision), key=_speed)
+    if opening.target is None and opening.precision is None:
+        candidates = _slow_ones_later(candidates)
     reasons = [why_not(bundle, sidecar, opening) for sidecar in candidates]
     usable = [sidecar for sidecar, reason in zip(candidates, reasons, strict=True) if reason is None]
     if not usable:
@@ -77,6 +80,19 @@ def _speed(sidecar: Sidecar) -> tuple[int, int]:
     return _TARGET_ORDER.index(sidecar.target), _PRECISION_ORDER.index(sidecar.precision)
 
 
+def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
+    """What lost its race, and was kept by force, right behind what it lost to."""
+    result = list(candidates)
+    for sidecar in candidates:
+        winner = next((x for x in result if sidecar.speed is not None and x.stem == sidecar.speed.other), None)
+        if sidecar.speed is None or winner is None or sidecar.speed.other_milliseconds > sidecar.speed.milliseconds:
+            continue
+        if result.index(winner) > result.index(sidecar):
+            result.remove(sidecar)
+            result.insert(result.index(winner) + 1, sidecar)
+    return result
+
+
 def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
     """Why an artifact is not taken, None if it may be. A target that was asked for by name is not judged by device."""
     if sidecar.state != VERIFIED and not opening.unverified:
@@ -84,7 +100,7 @@ def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
     if sidecar.engine is not None:
         if opening.device == "cpu" and opening.target is None:
             return "an engine needs a GPU"
-        return _verdict(bundle, sidecar)
+        return _verdict(sidecar) or _untrusted(sidecar.engine, opening)
     if sidecar.target == OPENVINO and opening.target is None:
         if opening.device == "cuda":
             return "OpenVINO runs on the CPU"
@@ -93,7 +109,13 @@ def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
     return None
 
 
-def _verdict(bundle: Bundle, sidecar: Sidecar) -> str | None:
+def _untrusted(needs: EngineNeeds, opening: Opening) -> str | None:
+    if needs.code is None or opening.load_plugins:
+        return None
+    return f"it holds code ({needs.code}); pass load_plugins=True (--load-plugins) where you trust the bundle"
+
+
+def _verdict(sidecar: Sidecar) -> str | None:
     from .verdict import machine_of, verdict
 
     found = verdict(sidecar, machine_of())
@@ -120,6 +142,7 @@ def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     from .backends.tensorrt import TensorRtBackend
 
     assert sidecar.engine is not None
-    plugin = sidecar.engine.plugin.file
+    plugin, trusted = sidecar.engine.plugin, opening.load_plugins
+    beside = bundle.file(plugin.file) if trusted and plugin.kind == "beside" and plugin.file is not None else None
     library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
-    return TensorRtBackend(file, sidecar, library, plugin_library=None if plugin is None else bundle.file(plugin))
+    return TensorRtBackend(file, sidecar, library, plugin_library=beside, host_code=trusted)

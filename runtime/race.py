@@ -6,6 +6,7 @@ Two models in one process disturb each other, and a machine that is busy for a w
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,25 +29,34 @@ def race(
     rounds: int = ROUNDS,
     runs: int = RUNS,
     track: Track = silent,
+    *,
+    device: str = "auto",
+    allow_fallback: bool = False,
+    load_plugins: bool = False,
 ) -> dict[str, float]:
     """Median milliseconds of one batch through each artifact, by its stem: the median over the rounds' medians.
+
+    `device`, `allow_fallback` and `load_plugins` are as for Extractor; where they are set they must be right for all.
 
     Raises:
         SetupError: an artifact did not run; gives its last words.
     """
     times: dict[str, list[float]] = {sidecar.stem: [] for sidecar in artifacts}
+    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--runs", str(runs)]
+    options += ["--allow-fallback"] * allow_fallback + ["--load-plugins"] * load_plugins
     turns = [sidecar for _ in range(rounds) for sidecar in artifacts]
     for sidecar in track(turns, "Timing", len(turns)):
-        times[sidecar.stem].append(_milliseconds(folder, sidecar, batch, mode, runs))
+        times[sidecar.stem].append(_milliseconds(folder, sidecar, options))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def _milliseconds(folder: Path, sidecar: Sidecar, batch: int, mode: str, runs: int) -> float:
+def _milliseconds(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> float:
     """Median of the model alone, in a process of its own."""
-    options = ["--target", sidecar.target, "--precision", sidecar.precision, "--mode", mode, "--unverified"]
-    counts = ["--batch", str(batch), "--runs", str(runs), "--warmup", str(WARMUP)]
-    command = [sys.executable, "-m", "mambapro", "bench", str(folder), *options, *counts, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    which = ["--target", sidecar.target, "--precision", sidecar.precision, "--unverified", "--warmup", str(WARMUP)]
+    command = [sys.executable, "-m", "mambapro", "bench", str(folder), *which, *options, "--json"]
+    # nothing is imported from the folder that the caller happens to be in
+    safe = {**os.environ, "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=safe)
     if done.returncode != 0:
         raise SetupError(f"{sidecar.stem} could not be timed: {done.stderr.strip()[-1000:] or done.returncode}")
     return next(item["p50"] for item in json.loads(done.stdout)["timings"] if item["scope"] == MODEL_ONLY)

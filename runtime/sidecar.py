@@ -76,6 +76,15 @@ class EngineNeeds:
     def __post_init__(self) -> None:
         one_of("hardware", self.hardware, ("same", "compute-capability", "ampere+"))
 
+    @property
+    def code(self) -> str | None:
+        """What it brings that the processor would run, None where there is nothing of the kind."""
+        beside = self.plugin.kind == "beside" and self.plugin.file is not None
+        # a plugin that was compiled for the GPU alone is embedded without a library
+        if beside or (self.plugin.kind == "embedded" and self.plugin.sha256 is not None):
+            return "a plugin library"
+        return "a runtime of TensorRT" if self.version_compatible else None
+
 
 @dataclass(frozen=True)
 class Build:

@@ -33,6 +33,8 @@ class TensorRtBackend:
         threads: must be None: the processor's threads do not count here.
         plugin_library: the shared library with the selective scan, for an engine that has it beside. It is code, too.
             Without it the scan runs by way of this package's Python plugin, at some microseconds for each call of it.
+        host_code: let TensorRT load code for the processor that is inside the plan, where the sidecar tells of it: an
+            embedded plugin library, or the runtime of a version-compatible engine.
         cuda_graphs: record the work of a batch that comes back, and replay it from then on.
 
     Attributes:
@@ -53,6 +55,7 @@ class TensorRtBackend:
         threads: int | None = None,
         plugin_library: Path | None = None,
         cuda_graphs: bool = True,
+        host_code: bool = True,
     ) -> None:
         needs = _needs(sidecar)
         self.name = _library_of(sidecar, library)
@@ -73,7 +76,7 @@ class TensorRtBackend:
             self.provider = f"{self._device.gpu.name} (compute capability {self._device.gpu.capability})"
             with self._device.current():
                 register_scan(self._trt, needs, plugin_library)
-                self._loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}")
+                self._loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}", host_code)
                 self._tensors = engine_tensors(self._trt, self._loaded[0])
                 self._ranges = engine_batches(self._loaded[0], self._tensors)
                 # now, so that a GPU that is too small is told at once

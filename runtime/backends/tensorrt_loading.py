@@ -15,8 +15,10 @@ from ..sidecar import EngineNeeds
 logger = logging.getLogger("mambapro")
 
 
-def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str) -> tuple[Any, Any]:
+def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str, host_code: bool = True) -> tuple[Any, Any]:
     """The engine of a plan and the runtime that it lives in; `what` names the file and the GPU.
+
+    `host_code` says whether the caller trusts code for the processor that is inside the plan.
 
     Raises:
         SetupError: TensorRT cannot start at all.
@@ -32,8 +34,8 @@ def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str) -> tuple[A
             f"{trt.__name__} {trt.__version__} cannot start: {log.words()}. Most often the NVIDIA driver is older than "
             "what it needs: update the driver, or install a TensorRT for the CUDA that the driver has."
         ) from error
-    # such a plan has a library in it; whether it is trusted was decided when it was given to us
-    runtime.engine_host_code_allowed = needs.version_compatible or needs.plugin.kind == "embedded"
+    # what stands beside the plan says whether it has such code, and only the caller whether that is trusted
+    runtime.engine_host_code_allowed = host_code and (needs.version_compatible or needs.plugin.kind == "embedded")
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise ArtifactError(

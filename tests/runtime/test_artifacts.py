@@ -15,12 +15,14 @@ import onnx
 import pytest
 from mambapro.errors import AccuracyError, ArtifactError, InputError, ParityError
 from mambapro.runtime import artifacts as module
+from mambapro.runtime import opening
 from mambapro.runtime.accuracy import require_accuracy
 from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, matching, scratch_copy, update_sidecar
 from mambapro.runtime.bundle import MODEL, SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.opening import Opening, choose
+from mambapro.runtime.files import sha256_of
+from mambapro.runtime.opening import Opening, choose, why_not
 from mambapro.runtime.race import race
 from mambapro.runtime.sidecar import (
     AccuracyGate,
@@ -37,8 +39,6 @@ from mambapro.runtime.sidecar import (
 
 def sidecar_of(file: Path, target: str = "onnxruntime", precision: str = "int8", **changes: object) -> Sidecar:
     """A sidecar of a file that is its own ONNX."""
-    from mambapro.runtime.files import sha256_of
-
     made = Sidecar(
         file=f"{target}-{precision}.onnx",
         target=target,
@@ -223,6 +223,39 @@ class TestScratch:
         with scratch_copy(Bundle.open(bundle)) as copy:
             check_bundle(copy, "cpu")
 
+    def test_what_a_killed_build_left_is_removed(self, bundle: Path) -> None:
+        """The next one clears folders that nobody uses; one in use, and those of other bundles, stay."""
+        parent = bundle.parent
+        left, other = parent / f".{bundle.name}.abcd1234.build", parent / f".x{bundle.name}.abcd1234.build"
+        for folder in (left, other):
+            (folder / "deep").mkdir(parents=True)
+
+        with module.scratch_folder(Bundle.open(bundle)) as first, module.scratch_folder(Bundle.open(bundle)) as second:
+            assert not left.exists() and other.exists()
+            assert first.exists() and second.exists()
+        assert list(parent.glob(".*build")) == [other]
+
+    def test_torn_lists_and_sidecars_are_cleared(self, bundle: Path, changed: Path) -> None:
+        """A process killed while it wrote SHA256SUMS or a sidecar: check explains it, the next build clears it."""
+        left = [bundle / f".{SUMS}.ab_d1234", bundle / ".onnxruntime-int8.abcd1234.json"]
+        for path in left:
+            path.write_text("half")
+        with pytest.raises(ArtifactError) as caught:
+            check_bundle(bundle, "cpu")
+        assert str(caught.value).count("left by a build that was interrupted") == 2
+        assert all(module.is_artifact_file(path.name) for path in left)
+        made = sidecar_of(changed)
+
+        add_artifact(bundle, made, {made.file: changed})
+
+        assert not any(path.exists() for path in left)
+        check_bundle(bundle, "cpu")
+
+    def test_other_hidden_files_are_nobodys(self) -> None:
+        """Names that only look alike are left alone."""
+        for name in (f".{SUMS}", f".{SUMS}.old", f"{SUMS}.abcd1234", f".{SUMS}.abcd1234.txt", ".model.abcd1234.onnx"):
+            assert not module.is_artifact_file(name)
+
 
 class TestChoose:
     def test_fastest_by_default(self, with_int8: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -270,6 +303,87 @@ class TestChoose:
 
         assert Extractor(with_int8, "cpu").batch_size == 3
 
+    def test_smallest_batch_of_an_engine_is_filled_up(self, with_int8: Path, images: dict) -> None:
+        """An artifact is never given fewer samples than it takes; what was filled in does not come back."""
+        with Extractor(with_int8, "cpu") as extractor:
+            expected = extractor.embed(images)
+        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], profile=Profile(3, 4, 4)))
+        with Extractor(with_int8, "cpu") as extractor:
+            run, sizes = extractor.backend.run, []
+            extractor.backend.run = lambda feeds: sizes.append({len(x) for x in feeds.values()}) or run(feeds)  # type: ignore[method-assign]
+            found = extractor.embed(images)
+
+        assert sizes == [{4}, {3}]
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+    def test_slower_one_kept_by_force_comes_later(self, with_int8: Path) -> None:
+        """Nothing asked for: what it lost to is taken. By name it is still to be had, and a faster one goes first."""
+        made = artifacts_of(Bundle.open(with_int8))[1]
+        slow = SpeedGate(1, 5.0, "onnxruntime-fp32", 5.0, forced=True)
+        update_sidecar(with_int8, replace(made, speed=slow))
+        bundle = Bundle.open(with_int8)
+
+        assert choose(bundle, Opening()).precision == "fp32"
+        assert choose(bundle, Opening(precision="int8")).precision == "int8"
+        update_sidecar(with_int8, replace(made, speed=replace(slow, other_milliseconds=5.1)))
+        assert choose(Bundle.open(with_int8), Opening()).precision == "int8"
+
+
+class TestCode:
+    """Code in a bundle is loaded where the caller asked for it, and nowhere else."""
+
+    @pytest.mark.parametrize(
+        ("plugin", "version_compatible", "word"),
+        [
+            (Plugin("beside", "tensorrt-fp16.so", "0" * 64), False, "a plugin library"),
+            (Plugin("embedded", None, "0" * 64), False, "a plugin library"),
+            (Plugin("none"), True, "a runtime of TensorRT"),
+            (Plugin("embedded"), False, None),
+            (Plugin("beside"), False, None),
+            (Plugin("none"), False, None),
+        ],
+    )
+    def test_engines_that_hold_code(
+        self,
+        plugin: Plugin,
+        version_compatible: bool,
+        word: str | None,
+        with_int8: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Such an engine is not taken, and the reason names the switch; with it, or without code, it is."""
+        monkeypatch.setattr(opening, "_verdict", lambda *_: None)
+        bundle = Bundle.open(with_int8)
+        needs = EngineNeeds("10.12.0.36", ("8.6",), "same", version_compatible, "linux-x86_64", plugin)
+        engine = replace(artifacts_of(bundle)[1], target="tensorrt", engine=needs)
+
+        reason = why_not(bundle, engine, Opening())
+
+        assert reason is None if word is None else f"holds code ({word})" in str(reason)
+        assert word is None or "load_plugins=True (--load-plugins)" in str(reason)
+        assert why_not(bundle, engine, Opening(load_plugins=True)) is None
+
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_what_the_backend_may_load(
+        self, trusted: bool, with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The library beside an engine, and code inside of one, reach TensorRT only with load_plugins."""
+        from mambapro.runtime.backends import tensorrt
+
+        (tmp_path / "scan").write_bytes(b"library")
+        plugin = Plugin("beside", "tensorrt-fp16.so", sha256_of(tmp_path / "scan"))
+        needs = EngineNeeds("10.12.0.36", ("8.6",), "same", False, "linux-x86_64", plugin)
+        shutil.copyfile(with_int8 / MODEL, tmp_path / "plan")
+        made = sidecar_of(tmp_path / "plan", "tensorrt", "fp16", engine=needs)
+        add_artifact(with_int8, made, {made.file: tmp_path / "plan", "tensorrt-fp16.so": tmp_path / "scan"})
+        given: list[dict] = []
+        monkeypatch.setattr(tensorrt, "TensorRtBackend", lambda *_, **options: given.append(options))
+
+        opening.open_backend(Bundle.open(with_int8), made, Opening(load_plugins=trusted))
+
+        library = with_int8 / "tensorrt-fp16.so" if trusted else None
+        assert given == [{"plugin_library": library, "host_code": trusted}]
+
 
 class TestCheck:
     def test_verifies_what_was_built_elsewhere(self, with_int8: Path) -> None:
@@ -313,6 +427,16 @@ def test_race_times_each_in_its_own_process(with_int8: Path) -> None:
 
     assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert all(value > 0 for value in found.values())
+
+
+def test_race_imports_nothing_from_the_folder_at_hand(
+    with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module in the caller's folder that has the name of one that is needed stays unused."""
+    (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the folder')")
+    monkeypatch.chdir(tmp_path)
+
+    assert race(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1)["onnxruntime-fp32"] > 0
 
 
 def test_base_artifact_is_the_exported_model(bundle: Path) -> None:
