@@ -1,0 +1,102 @@
+"""mambapro build and the export's --target: options that cannot be meant are told before anything long is begun."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mambapro.cli.main import run
+from mambapro.export.pipeline import export_bundle
+from mambapro.export.plan import ExportOptions
+from mambapro.runtime.bundle import Bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float32 bundle of the tiny model."""
+    folder = tmp_path_factory.mktemp("bundle") / "tiny.mambapro"
+    return export_bundle(ExportOptions(tiny_checkpoint, output=folder)).bundle
+
+
+def said(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """(exit code, standard output, standard error) of a command."""
+    code = run([str(argument) for argument in arguments])
+    found = capfd.readouterr()
+    return code, found.out, found.err
+
+
+def test_built_artifact_is_told_as_json(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 0, the sidecar on standard output; check then replays both artifacts."""
+    code, out, _ = said(capfd, "build", bundle, "--target", "openvino", "--precision", "bf16", "--json")
+
+    assert code == 0
+    assert json.loads(out)["artifact"]["target"] == "openvino" and "openvino-bf16.json" in Bundle.open(bundle).sums
+    code, out, _ = said(capfd, "check", bundle, "--device", "cpu", "--json")
+    assert [item["artifact"] for item in json.loads(out)["artifacts"]] == ["onnxruntime-fp32", "openvino-bf16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "onnxruntime", "--precision", "bf16"], "bf16"),
+        (["--target", "openvino", "--precision", "fp16"], "gains nothing"),
+        (["--target", "openvino", "--precision", "int8"], "int8 needs calibration images"),
+        (["--target", "openvino", "--precision", "bf16", "--force"], "--force belong to int8"),
+        (["--target", "openvino", "--precision", "bf16", "--calib", "."], "--calib is for int8"),
+        (["--target", "openvino", "--calib", "nowhere"], "There is no folder nowhere"),
+        (["--target", "openvino", "--scales", "nowhere.json"], "no table of scales nowhere.json"),
+        (["--target", "openvino", "--scales", "a.json", "--calib", "."], "give one of them"),
+        (["--target", "openvino", "--calib", ".", "--policy", "nowhere.yaml"], "nowhere.yaml"),
+        (["--target", "openvino", "--profile", "1,8"], "three batch sizes"),
+        (["--target", "openvino", "--profile", "8,4,1"], "smallest <= usual <= largest"),
+        (["--target", "tensorrt-rtx", "--hardware", "ampere+"], "has no hardware levels"),
+        (["--target", "tensorrt-rtx", "--compute-capability", "8,6"], "is written as 8.6"),
+        (["--target", "openvino", "--data", "."], "--data needs --dataset"),
+    ],
+)
+def test_refused_builds(arguments: list[str], words: str, bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, what is wrong, and the bundle untouched."""
+    before = Bundle.open(bundle).sums
+
+    code, _, error = said(capfd, "build", bundle, *arguments)
+
+    assert code == 2 and words in error, error
+    assert Bundle.open(bundle).sums == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bf16"], "--bf16 needs --target"),
+        (["--int8"], "int8 needs calibration images"),
+        (["--fp16", "--int8"], "exclude each other"),
+        (["--fp16", "--target", "openvino"], "gains nothing"),
+        (["--calib", "."], "--calib is for int8"),
+        (["--int8", "--calib", "nowhere"], "There is no folder nowhere"),
+    ],
+)
+def test_refused_exports(
+    arguments: list[str], words: str, tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 before the export begins; a dry run is refused as well."""
+    for more in ([], ["--dry-run"]):
+        output = tmp_path / "x.mambapro"
+        code, _, error = said(capfd, "export", "--ckpt", tiny_checkpoint, "--output", output, *arguments, *more)
+
+        assert code == 2 and words in error, error
+        assert "exporting to ONNX" not in error and list(tmp_path.iterdir()) == []
+
+
+def test_one_departure_for_the_artifact_alone(
+    tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """--max-departure of a bf16 export is the artifact's: the exported model keeps its own limit."""
+    output = tmp_path / "x.mambapro"
+    asked = ["--bf16", "--target", "openvino", "--target", "openvino", "--max-departure", "0.5"]
+    code, out, error = said(capfd, "export", "--ckpt", tiny_checkpoint, "--output", output, *asked, "--json")
+
+    assert code == 0, error
+    (artifact,) = json.loads(out)["artifacts"]
+    assert artifact["max_departure"] == 0.5
+    assert Bundle.open(output).parity_limit() == 1e-8
