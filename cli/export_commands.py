@@ -79,14 +79,16 @@ def export(
 
 @click.command()
 @click.argument("bundle", type=PATH)
-@click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts not verified so far.")
+@click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts that were not gated.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
+@click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
 @device_options
 @json_option
 def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, **values: Any) -> None:
     """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.
 
-    Artifacts that were built where they could not run are marked verified where they pass.
+    Artifacts that were built where they could not run are marked verified where they pass; int8 only where it is
+    faster than the other precisions of its target (exit code 6).
     """
     from ..runtime.check import check_bundle
     from ..runtime.data.benchmarks import read_benchmark

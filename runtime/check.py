@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArtifactError, ParityError
+from ..errors import AccuracyError, ArtifactError, ParityError
 from .accuracy import accuracy_gate, require_accuracy
-from .artifacts import base_artifact, is_artifact_file, matching, update_sidecar
+from .artifacts import artifacts_of, base_artifact, is_artifact_file, matching, update_sidecar
 from .bundle import GOLDEN, SUMS, Bundle, Golden, files_below
 from .data.sample import Benchmark
 from .environment import machine_name
@@ -19,7 +19,8 @@ from .files import sha256_of
 from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from .opening import Opening, why_not
 from .progress import Track, silent
-from .sidecar import CosineGate, Sidecar
+from .race import race
+from .sidecar import AccuracyGate, CosineGate, Sidecar, SpeedGate
 from .strict_json import first_lines
 
 
@@ -27,7 +28,8 @@ from .strict_json import first_lines
 class ArtifactCheck:
     """One artifact of a bundle on this machine: its departures from PyTorch, or why it was not run.
 
-    `newly_verified`: it was made where it could not run, and this machine is the first to prove it.
+    `newly_verified`: it was made where it could not run, and this machine is the first to prove it. `notes`: what was
+    not proved, and why.
     """
 
     artifact: str
@@ -39,12 +41,13 @@ class ArtifactCheck:
     map_drop: float | None = None
     newly_verified: bool = False
     not_run: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.largest_departure is None:
             return f"not run: {self.not_run}"
         drop = "" if self.map_drop is None else f", mAP drop {100 * self.map_drop:.2f} points"
-        note = "; verified now" if self.newly_verified else ""
+        note = "".join(f"; {text}" for text in (*["verified now"] * self.newly_verified, *self.notes))
         return (
             f"1 - cosine at most {self.largest_departure:.2e}, mean {self.mean_departure:.2e} "
             f"(limit {self.limit:.0e}){drop}, on {self.provider}{note}"
@@ -87,28 +90,34 @@ def check_bundle(
     target: str | None = None,
     precision: str | None = None,
     benchmark: Benchmark | None = None,
+    load_plugins: bool = False,
+    force: bool = False,
 ) -> CheckReport:
     """Hash every file of a bundle, then replay its goldens through every artifact that runs here.
 
-    An artifact that no machine has verified yet is marked verified where it passes: its departure, and with a
-    `benchmark` also what it loses in mAP.
+    An artifact that no machine has verified yet is marked verified where it passes: its departure, for int8 its speed
+    against the other precisions of its target, and with a `benchmark` also what it loses in mAP. That is made up for
+    where it is missing in an artifact that was verified without.
 
     Args:
         path: the bundle.
         device, allow_fallback: as for Extractor.
         target, precision: check these artifacts only; then each of them has to run.
-        benchmark: images for the accuracy gate of unverified artifacts; None = they pass by their departure alone.
+        benchmark: images for the accuracy gate of artifacts that have not passed one; None = they go without.
+        load_plugins: load the code in the bundle, as for Extractor; without it engines that hold some are not run.
+        force: mark int8 verified though it is not faster.
 
     Raises:
         InputError: `path` is not a folder, or holds no such artifact.
         SetupError: a runtime is missing, or does not run where it was asked to.
         ArtifactError: files that are changed, missing or not listed (all counted, ten shown), or unreadable.
         ParityError: an embedding departs from PyTorch's by more than the artifact's limit.
-        AccuracyError: an unverified artifact loses more mAP than it may.
+        AccuracyError: an artifact loses more mAP than it may, or an int8 one is not faster than the others.
     """
     bundle = Bundle.open(path)
     verify_files(bundle, track)
-    golden, opening = bundle.golden(), Opening(target, precision, device, allow_fallback, unverified=True)
+    golden, gates = bundle.golden(), _Gates(benchmark, force, track)
+    opening = Opening(target, precision, device, allow_fallback, load_plugins=load_plugins, unverified=True)
     checks = []
     for sidecar in matching(bundle, target, precision):
         reason = why_not(bundle, sidecar, opening)
@@ -117,7 +126,8 @@ def check_bundle(
         if reason is not None:
             checks.append(ArtifactCheck(sidecar.stem, sidecar.max_departure, not_run=reason))
         else:
-            checks.append(_check(bundle, sidecar, golden, opening, benchmark, track))
+            # opened anew: what an earlier turn wrote down changed the list of files
+            checks.append(_check(Bundle.open(path), sidecar, golden, opening, gates))
     return CheckReport(
         bundle=str(path),
         name=bundle.metadata.name,
@@ -128,36 +138,98 @@ def check_bundle(
     )
 
 
-def _check(
-    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, benchmark: Benchmark | None, track: Track
-) -> ArtifactCheck:
-    """Run one artifact, raise where it departs, and write down that it was verified where it was not."""
+@dataclass(frozen=True)
+class _Gates:
+    """What artifacts are gated on beside their departure."""
+
+    benchmark: Benchmark | None
+    force: bool
+    track: Track
+
+
+def _check(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
+    """Run one artifact, raise where it fails, and write down what it passed for the first time."""
+    base = sidecar == base_artifact(bundle)
+    passed, notes = sidecar, []
     with open_extractor(bundle, sidecar, opening) as extractor:
         gate, difference = replay(extractor, golden, sidecar.max_departure)
         provider = extractor.provider
-        new = sidecar.state == UNVERIFIED
-        accuracy = None
-        if new and benchmark is not None:
-            with open_extractor(bundle, base_artifact(bundle), opening) as reference:
-                accuracy = accuracy_gate(reference, extractor, benchmark, sidecar.max_map_drop, track)
-            require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
+        other_type = getattr(extractor.backend, "why_precision", None) if sidecar.precision == "bf16" else None
+        if other_type is not None:
+            notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
+        if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
+            passed = replace(passed, accuracy=_accuracy(bundle, sidecar, extractor, gates.benchmark, gates.track))
+    new = sidecar.state == UNVERIFIED and not base and other_type is None
     if new:
         machine = f"{provider}, {machine_name()}"
-        passed = replace(sidecar, state=VERIFIED, cosine=gate, accuracy=accuracy, verified_on=machine)
+        passed = replace(passed, state=VERIFIED, cosine=gate, verified_on=machine)
+        if sidecar.precision == "int8" and sidecar.speed is None:
+            speed, missing = _speed(bundle, sidecar, opening, gates)
+            passed = replace(passed, speed=speed)
+            notes += missing
+    if passed != sidecar:
         update_sidecar(bundle.folder, passed)
-    drop = None if accuracy is None else accuracy.drop
-    return ArtifactCheck(sidecar.stem, gate.limit, provider, gate.largest, gate.mean, difference, drop, new)
+    drop = passed.accuracy.drop if passed.accuracy is not None and sidecar.accuracy is None else None
+    return ArtifactCheck(
+        sidecar.stem, gate.limit, provider, gate.largest, gate.mean, difference, drop, new, notes=tuple(notes)
+    )
+
+
+def _accuracy(
+    bundle: Bundle, sidecar: Sidecar, extractor: Extractor, benchmark: Benchmark, track: Track
+) -> AccuracyGate:
+    with open_extractor(bundle, base_artifact(bundle), Opening()) as reference:
+        gate = accuracy_gate(reference, extractor, benchmark, sidecar.max_map_drop, track)
+    require_accuracy(gate, f"{sidecar.stem} of {bundle.folder}")
+    return gate
+
+
+def _speed(
+    bundle: Bundle, sidecar: Sidecar, opening: Opening, gates: _Gates
+) -> tuple[SpeedGate | None, tuple[str, ...]]:
+    """int8 against the other precisions of its target that run here, or a note where there are none.
+
+    Raises:
+        AccuracyError: int8 is not faster, and that is not forced.
+    """
+    others = [x for x in artifacts_of(bundle) if x.target == sidecar.target and x.precision != sidecar.precision]
+    rivals = [other for other in others if why_not(bundle, other, opening) is None]
+    if not rivals:
+        where = "runs here" if others else "in the bundle"
+        return None, (f"speed not gated: no other precision of this target {where}",)
+    times = race(
+        bundle.folder,
+        [sidecar, *rivals],
+        track=gates.track,
+        device=opening.device,
+        allow_fallback=opening.allow_fallback,
+        load_plugins=opening.load_plugins,
+    )
+    best = min((rival.stem for rival in rivals), key=times.__getitem__)
+    speed = SpeedGate(1, times[sidecar.stem], best, times[best], forced=gates.force)
+    # written so that NaN fails as well
+    if not speed.ratio > 1 and not gates.force:
+        raise AccuracyError(
+            f"{sidecar.stem} of {bundle.folder} takes {speed.milliseconds:.1f} ms, {best} "
+            f"{speed.other_milliseconds:.1f} ms: int8 loses accuracy and gains nothing here, so it stays unverified. "
+            "Use the higher precision, or keep it with --force."
+        )
+    return speed, ()
 
 
 def open_extractor(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Extractor:
-    """The extractor of one artifact, whatever its state."""
+    """The extractor of one artifact, whatever its state; all else as `opening` says."""
     return Extractor(
         bundle,
         opening.device,
         opening.allow_fallback,
+        threads=opening.threads,
         target=sidecar.target,
         precision=sidecar.precision,
+        mode=opening.mode,
         unverified=True,
+        cache=opening.cache,
+        load_plugins=opening.load_plugins,
     )
 
 

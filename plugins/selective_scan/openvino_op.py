@@ -57,6 +57,13 @@ def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx
     Raises:
         SetupError: neither way is possible.
     """
+    return read_either(core, model)[0]
+
+
+def read_either(
+    core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx.ModelProto
+) -> tuple[openvino.Model, bool]:
+    """`read_model`, and whether the scans were replaced by their function, which needs the hint f32."""
     try:
         core.add_extension(str(build()))
     except SetupError as error:
@@ -66,12 +73,12 @@ def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx
             SLOWER,
             error,
         )
-        return core.read_model(inlined(model).SerializeToString())
+        return core.read_model(inlined(model).SerializeToString()), True
     if isinstance(model, bytes):
-        return core.read_model(model)
+        return core.read_model(model), False
     if isinstance(model, (str, os.PathLike)):
-        return core.read_model(os.fspath(model))
-    return core.read_model(model.SerializeToString())
+        return core.read_model(os.fspath(model)), False
+    return core.read_model(model.SerializeToString()), False
 
 
 def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArtifactError, InputError, SetupError
-from ...plugins.selective_scan.openvino_op import read_model
+from ...plugins.selective_scan.openvino_op import read_either
 from ..files import make_folder
 
 DEVICE = "CPU"
@@ -40,6 +40,7 @@ class OpenVinoBackend:
 
     Attributes:
         precision: the type that OpenVINO really uses; a warning tells where it is not `hint`.
+        why_precision: why it is not `hint`, None where it is.
         streams: batches that run side by side.
         from_cache: whether the compiled model came from `cache`.
 
@@ -62,7 +63,13 @@ class OpenVinoBackend:
         _check_choices(hint, mode, threads)
         library = import_openvino()
         core = library.Core()
-        network = _read(library, core, model)
+        network, inlined = _read(library, core, model)
+        self.why_precision: str | None = None
+        if inlined and hint != F32:
+            # the function keeps the state of the scan in the type of the hint, and the state adds up over all tokens
+            self.why_precision = "the extension with the selective scan cannot be compiled"
+            logger.warning("OpenVINO computes in f32, not in %s as asked: %s.", hint, self.why_precision)
+            hint = F32
         compiled = _compile(library, core, network, _options(hint, mode, threads, cache))
         self.threads = threads
         self.provider: str = ",".join(compiled.get_property("EXECUTION_DEVICES"))
@@ -70,6 +77,7 @@ class OpenVinoBackend:
         self.from_cache = cache is not None and bool(compiled.get_property("LOADED_FROM_CACHE"))
         self.precision = _precision(library, compiled)
         if self.precision != hint:
+            self.why_precision = f"this processor has no {hint}"
             _report_precision(core, hint, self.precision)
         self.inputs = tuple(port.get_any_name() for port in compiled.inputs)
         self.outputs = tuple(port.get_any_name() for port in compiled.outputs)
@@ -186,12 +194,12 @@ def _options(hint: str, mode: str, threads: int | None, cache: Path | None) -> d
     return options
 
 
-def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes) -> Any:
+def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes) -> tuple[Any, bool]:
     where = "the model in memory" if isinstance(model, bytes) else os.fspath(model)
     if not isinstance(model, bytes) and not Path(model).is_file():
         raise ArtifactError(f"There is no model file {where}.")
     try:
-        return read_model(core, model)
+        return read_either(core, model)
     except RuntimeError as error:
         raise ArtifactError(
             f"OpenVINO {library.__version__} cannot read {where}: {_words(error)}. "

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from mambapro.runtime.bundle import write_sums
+from mambapro.runtime.artifacts import add_artifact
+from mambapro.runtime.bundle import MODEL, write_sums
+from mambapro.runtime.files import sha256_of
 from mambapro.runtime.metadata import (
     Artifact,
     BundleMetadata,
@@ -27,6 +29,7 @@ from mambapro.runtime.metadata import (
 )
 from mambapro.runtime.modalities import MODALITIES
 from mambapro.runtime.preprocess import Preprocessing
+from mambapro.runtime.sidecar import Build, Sidecar
 from onnx import TensorProto, helper, numpy_helper
 
 HEIGHT, WIDTH, DIM, CAMERAS = 16, 8, 12, 4
@@ -198,3 +201,47 @@ def images() -> dict[str, np.ndarray]:
     """Five samples of the model's size, uint8 (5, H, W, 3) by modality."""
     rng = np.random.default_rng(3)
     return {modality: rng.integers(0, 256, (5, HEIGHT, WIDTH, 3), np.uint8) for modality in MODALITIES}
+
+
+def _sidecar_of(file: Path, target: str = "onnxruntime", precision: str = "int8", **changes: object) -> Sidecar:
+    """A sidecar of a file that is its own ONNX."""
+    made = Sidecar(
+        file=f"{target}-{precision}.onnx",
+        target=target,
+        precision=precision,
+        state="verified",
+        sha256=sha256_of(file),
+        onnx=f"{target}-{precision}.onnx",
+        build=Build(1.0, file.stat().st_size),
+        max_departure=1e-2,
+        max_map_drop=0.01,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def sidecar_of() -> Callable[..., Sidecar]:
+    """sidecar_of(file, target="onnxruntime", precision="int8", **fields): of a file that is its own ONNX."""
+    return _sidecar_of
+
+
+@pytest.fixture
+def changed(bundle: Path, tmp_path: Path) -> Path:
+    """The bundle's model with a projection that is one part in a thousand off, as an artifact's file."""
+    model = onnx.load(bundle / MODEL)
+    for tensor in model.graph.initializer:
+        if tensor.name == "projection":
+            values = onnx.numpy_helper.to_array(tensor)
+            noise = 1e-3 * np.random.default_rng(0).normal(size=values.shape)
+            tensor.CopyFrom(onnx.numpy_helper.from_array((values * (1 + noise)).astype(np.float32), "projection"))
+    path = tmp_path / "changed.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def with_int8(bundle: Path, changed: Path) -> Path:
+    """The bundle with that file as its int8 artifact for ONNX Runtime."""
+    made = _sidecar_of(changed)
+    add_artifact(bundle, made, {made.file: changed})
+    return bundle

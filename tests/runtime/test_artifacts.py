@@ -7,26 +7,23 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from mambapro.errors import AccuracyError, ArtifactError, InputError, ParityError
+from mambapro.errors import AccuracyError, ArtifactError, InputError
 from mambapro.runtime import artifacts as module
-from mambapro.runtime import opening
 from mambapro.runtime.accuracy import require_accuracy
 from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, matching, scratch_copy, update_sidecar
 from mambapro.runtime.bundle import MODEL, SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.files import sha256_of
-from mambapro.runtime.opening import Opening, choose, why_not
+from mambapro.runtime.opening import Opening, choose
 from mambapro.runtime.race import race
 from mambapro.runtime.sidecar import (
     AccuracyGate,
-    Build,
     CosineGate,
     EngineNeeds,
     Plugin,
@@ -37,46 +34,8 @@ from mambapro.runtime.sidecar import (
 )
 
 
-def sidecar_of(file: Path, target: str = "onnxruntime", precision: str = "int8", **changes: object) -> Sidecar:
-    """A sidecar of a file that is its own ONNX."""
-    made = Sidecar(
-        file=f"{target}-{precision}.onnx",
-        target=target,
-        precision=precision,
-        state="verified",
-        sha256=sha256_of(file),
-        onnx=f"{target}-{precision}.onnx",
-        build=Build(1.0, file.stat().st_size),
-        max_departure=1e-2,
-        max_map_drop=0.01,
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def changed(bundle: Path, tmp_path: Path) -> Path:
-    """The bundle's model with a projection that is one part in a thousand off, as an artifact's file."""
-    model = onnx.load(bundle / MODEL)
-    for tensor in model.graph.initializer:
-        if tensor.name == "projection":
-            values = onnx.numpy_helper.to_array(tensor)
-            noise = 1e-3 * np.random.default_rng(0).normal(size=values.shape)
-            tensor.CopyFrom(onnx.numpy_helper.from_array((values * (1 + noise)).astype(np.float32), "projection"))
-    path = tmp_path / "changed.onnx"
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture
-def with_int8(bundle: Path, changed: Path) -> Path:
-    """The bundle with that file as its int8 artifact for ONNX Runtime."""
-    made = sidecar_of(changed)
-    add_artifact(bundle, made, {made.file: changed})
-    return bundle
-
-
 class TestSidecar:
-    def test_survives_json(self, changed: Path, tmp_path: Path) -> None:
+    def test_survives_json(self, changed: Path, tmp_path: Path, sidecar_of: Callable[..., Sidecar]) -> None:
         """Everything a sidecar can hold comes back equal."""
         made = sidecar_of(
             changed,
@@ -108,7 +67,9 @@ class TestSidecar:
             ({"schema": "mambapro.artifact/2"}, "schema"),
         ],
     )
-    def test_wrong_ones_are_refused(self, change: dict, words: str, changed: Path) -> None:
+    def test_wrong_ones_are_refused(
+        self, change: dict, words: str, changed: Path, sidecar_of: Callable[..., Sidecar]
+    ) -> None:
         """ArtifactError names the field."""
         with pytest.raises(ArtifactError, match=words):
             Sidecar.from_json({**sidecar_of(changed).to_json(), **change})
@@ -130,7 +91,7 @@ class TestAdd:
             "onnxruntime-int8",
         ]
 
-    def test_replaced_whole(self, with_int8: Path, tmp_path: Path) -> None:
+    def test_replaced_whole(self, with_int8: Path, tmp_path: Path, sidecar_of: Callable[..., Sidecar]) -> None:
         """The second of the same name takes the place of the first, files that it no longer has included."""
         (tmp_path / "new.onnx").write_bytes((with_int8 / MODEL).read_bytes())
         (tmp_path / "table").write_text("{}")
@@ -147,7 +108,13 @@ class TestAdd:
 
     @pytest.mark.parametrize("step", range(5))
     def test_interrupted_anywhere_leaves_the_old_or_none(
-        self, step: int, with_int8: Path, changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        step: int,
+        with_int8: Path,
+        changed: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        sidecar_of: Callable[..., Sidecar],
     ) -> None:
         """Killed at the nth change of the disk: what is listed is whole, and another build puts everything right."""
         shutil.copyfile(with_int8 / MODEL, tmp_path / "new.onnx")
@@ -181,7 +148,7 @@ class TestAdd:
         with pytest.raises(ArtifactError, match=r"openvino-int8\.onnx is not listed.*interrupted, build it again"):
             check_bundle(bundle, "cpu")
 
-    def test_foreign_names_are_refused(self, bundle: Path, changed: Path) -> None:
+    def test_foreign_names_are_refused(self, bundle: Path, changed: Path, sidecar_of: Callable[..., Sidecar]) -> None:
         """Nothing but files of an artifact enters a bundle this way."""
         with pytest.raises(InputError, match=r"model\.onnx is no name"):
             add_artifact(bundle, sidecar_of(changed), {MODEL: changed})
@@ -203,7 +170,9 @@ class TestAdd:
 
 
 class TestScratch:
-    def test_copy_is_a_bundle_and_changes_nothing(self, with_int8: Path, changed: Path, tmp_path: Path) -> None:
+    def test_copy_is_a_bundle_and_changes_nothing(
+        self, with_int8: Path, changed: Path, tmp_path: Path, sidecar_of: Callable[..., Sidecar]
+    ) -> None:
         """What is added to the copy is not in the bundle, and the copy is gone afterwards."""
         before = (with_int8 / SUMS).read_text()
         shutil.copyfile(with_int8 / MODEL, tmp_path / "other.onnx")
@@ -235,7 +204,9 @@ class TestScratch:
             assert first.exists() and second.exists()
         assert list(parent.glob(".*build")) == [other]
 
-    def test_torn_lists_and_sidecars_are_cleared(self, bundle: Path, changed: Path) -> None:
+    def test_torn_lists_and_sidecars_are_cleared(
+        self, bundle: Path, changed: Path, sidecar_of: Callable[..., Sidecar]
+    ) -> None:
         """A process killed while it wrote SHA256SUMS or a sidecar: check explains it, the next build clears it."""
         left = [bundle / f".{SUMS}.ab_d1234", bundle / ".onnxruntime-int8.abcd1234.json"]
         for path in left:
@@ -327,86 +298,6 @@ class TestChoose:
         assert choose(bundle, Opening(precision="int8")).precision == "int8"
         update_sidecar(with_int8, replace(made, speed=replace(slow, other_milliseconds=5.1)))
         assert choose(Bundle.open(with_int8), Opening()).precision == "int8"
-
-
-class TestCode:
-    """Code in a bundle is loaded where the caller asked for it, and nowhere else."""
-
-    @pytest.mark.parametrize(
-        ("plugin", "version_compatible", "word"),
-        [
-            (Plugin("beside", "tensorrt-fp16.so", "0" * 64), False, "a plugin library"),
-            (Plugin("embedded", None, "0" * 64), False, "a plugin library"),
-            (Plugin("none"), True, "a runtime of TensorRT"),
-            (Plugin("embedded"), False, None),
-            (Plugin("beside"), False, None),
-            (Plugin("none"), False, None),
-        ],
-    )
-    def test_engines_that_hold_code(
-        self,
-        plugin: Plugin,
-        version_compatible: bool,
-        word: str | None,
-        with_int8: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """Such an engine is not taken, and the reason names the switch; with it, or without code, it is."""
-        monkeypatch.setattr(opening, "_verdict", lambda *_: None)
-        bundle = Bundle.open(with_int8)
-        needs = EngineNeeds("10.12.0.36", ("8.6",), "same", version_compatible, "linux-x86_64", plugin)
-        engine = replace(artifacts_of(bundle)[1], target="tensorrt", engine=needs)
-
-        reason = why_not(bundle, engine, Opening())
-
-        assert reason is None if word is None else f"holds code ({word})" in str(reason)
-        assert word is None or "load_plugins=True (--load-plugins)" in str(reason)
-        assert why_not(bundle, engine, Opening(load_plugins=True)) is None
-
-    @pytest.mark.parametrize("trusted", [False, True])
-    def test_what_the_backend_may_load(
-        self, trusted: bool, with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The library beside an engine, and code inside of one, reach TensorRT only with load_plugins."""
-        from mambapro.runtime.backends import tensorrt
-
-        (tmp_path / "scan").write_bytes(b"library")
-        plugin = Plugin("beside", "tensorrt-fp16.so", sha256_of(tmp_path / "scan"))
-        needs = EngineNeeds("10.12.0.36", ("8.6",), "same", False, "linux-x86_64", plugin)
-        shutil.copyfile(with_int8 / MODEL, tmp_path / "plan")
-        made = sidecar_of(tmp_path / "plan", "tensorrt", "fp16", engine=needs)
-        add_artifact(with_int8, made, {made.file: tmp_path / "plan", "tensorrt-fp16.so": tmp_path / "scan"})
-        given: list[dict] = []
-        monkeypatch.setattr(tensorrt, "TensorRtBackend", lambda *_, **options: given.append(options))
-
-        opening.open_backend(Bundle.open(with_int8), made, Opening(load_plugins=trusted))
-
-        library = with_int8 / "tensorrt-fp16.so" if trusted else None
-        assert given == [{"plugin_library": library, "host_code": trusted}]
-
-
-class TestCheck:
-    def test_verifies_what_was_built_elsewhere(self, with_int8: Path) -> None:
-        """An unverified artifact that passes is verified from then on, with its numbers and the machine's name."""
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], state="unverified"))
-
-        report = check_bundle(with_int8, "cpu")
-
-        assert [item.newly_verified for item in report.artifacts] == [False, True]
-        after = artifacts_of(Bundle.open(with_int8))[1]
-        assert after.state == "verified" and after.cosine is not None and 0 < after.cosine.largest < 1e-2
-        assert after.verified_on is not None and after.verified_on.startswith("CPUExecutionProvider")
-        assert not any(item.newly_verified for item in check_bundle(with_int8, "cpu").artifacts)
-
-    def test_departure_of_one_artifact_fails_the_bundle(self, with_int8: Path) -> None:
-        """ParityError names it, and an unverified one stays unverified."""
-        made = artifacts_of(Bundle.open(with_int8))[1]
-        update_sidecar(with_int8, replace(made, state="unverified", max_departure=1e-12))
-
-        with pytest.raises(ParityError, match="onnxruntime-int8 does not return PyTorch's numbers"):
-            check_bundle(with_int8, "cpu")
-        assert artifacts_of(Bundle.open(with_int8))[1].state == "unverified"
-        assert check_bundle(with_int8, "cpu", precision="fp32").artifacts[0].artifact == "onnxruntime-fp32"
 
 
 def test_accuracy_gate_says_what_is_lost() -> None:

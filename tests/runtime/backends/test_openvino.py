@@ -102,6 +102,20 @@ class TestNumbers:
         for size, embedding in zip(sizes, found, strict=True):
             np.testing.assert_allclose(embedding, wanted[size], rtol=1e-5, atol=1e-5)
 
+    def test_inlined_scans_are_never_in_bf16(self, tiny_onnx, tiny_feeds, reference, monkeypatch, caplog):
+        """Where the extension cannot be compiled float32 is used, with a warning: the scan's state adds up."""
+        monkeypatch.setattr(
+            openvino_op, "build", lambda: (_ for _ in ()).throw(SetupError("no C++ compiler found for this test"))
+        )
+
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            backend = OpenVinoBackend(tiny_onnx, hint="bf16", threads=1)
+
+        assert backend.precision == "f32" and "cannot be compiled" in str(backend.why_precision)
+        assert "computes in f32, not in bf16 as asked" in caplog.text
+        found = backend.run(tiny_feeds(2))["embedding"]
+        np.testing.assert_allclose(found, reference(tiny_feeds(2)), rtol=1e-4, atol=1e-4)
+
 
 class TestCache:
     def test_second_start_comes_from_the_cache(self, tiny_onnx, tiny_feeds, tmp_path):
