@@ -50,6 +50,8 @@ class Builder:
             raise click.UsageError("--data needs --dataset, to know how to read it.")
         scaled = given["calib"] is not None or given["scales"] is not None
         self.precision = "int8" if precision is None and scaled else precision
+        if base is not None and self.precision == "int8" and not scaled:
+            raise click.UsageError("int8 needs calibration images (--calib) or a table of scales (--scales).")
         _refuse_idle(given, self.precision, base)
         self.given, self.dataset, self.data = given, dataset, data or benchmark_root(given["calib"], dataset)
         self.options = [self._options(target, base, more) for target in dict.fromkeys(targets)]
