@@ -94,7 +94,7 @@ def calibrate(
     Raises:
         InputError: an image that cannot be read.
         SetupError: not enough memory, no room.
-        ArtifactError: not a float32 model of ours; NaN, infinity or a constant where a range should be.
+        ArtifactError: not a float32 model of ours; NaN or infinity; nothing but constants where ranges should be.
     """
     started = time.monotonic()
     options = options or CalibrationOptions()
@@ -105,8 +105,9 @@ def calibrate(
     if table is not None:
         return Calibration(table, coverage, True, time.monotonic() - started)
     save = Save(None if cache is None else cache / f"statistics-{keys.statistics}.npz", options.save_seconds)
-    activations = _activations(model_file, metadata, images, options, save, track)
-    table = ScaleTable(activations, len(images.images), keys.model, images.sha256, options.algorithm, keys.versions)
+    activations, constant = _activations(model_file, metadata, images, options, save, track)
+    count, algorithm = len(images.images), options.algorithm
+    table = ScaleTable(activations, count, keys.model, images.sha256, algorithm, keys.versions, constant)
     if file is not None:
         table.save(file)
     return Calibration(table, coverage, False, time.monotonic() - started)
@@ -161,7 +162,8 @@ def _activations(
     options: CalibrationOptions,
     save: Save,
     track: Track,
-) -> tuple[Activation, ...]:
+) -> tuple[tuple[Activation, ...], tuple[str, ...]]:
+    """The scales, and the modules that have none because what goes into them never changes."""
     size = model_file.stat().st_size
     require_memory(COPIES_OF_MODEL * size, "Calibration")
     model = load_model(model_file)
@@ -174,11 +176,37 @@ def _activations(
     statistics = collect(model, groups, feeds, save, track)
     tested = Feeds([images.images[i] for i in sorted(held)], metadata, options.batch)
     readers = {tensor.name: [point for point in found if point.input == tensor.name] for tensor in tensors}
-    return tuple(
+    varying = [[tensor for tensor in group if not statistics[tensor.name].constant] for group in groups]
+    constant = _constant(tensors, statistics)
+    activations = tuple(
         activation
-        for group in groups
+        for group in varying
+        if group
         for activation in _chosen(model, group, readers, statistics, tested, options, track)
     )
+    return activations, constant
+
+
+def _constant(tensors: Sequence[Tensor], statistics: dict[str, TensorStatistics]) -> tuple[str, ...]:
+    """Modules whose input never changed, each with a warning.
+
+    Raises:
+        ArtifactError: there are no others.
+    """
+    found = [tensor for tensor in tensors if statistics[tensor.name].constant]
+    if len(found) == len(tensors):
+        raise ArtifactError(
+            "The inputs of all layers are constant on the calibration images: no layer has a scale. The checkpoint was "
+            "never trained or is damaged, or all images are the same."
+        )
+    for tensor in found:
+        log.warning(
+            "The input of %s is %g throughout, on every calibration image: it has no scale and stays in float. "
+            "Calibrate with images of all three sensors; if it stays constant the layer was never trained.",
+            ", ".join(tensor.modules),
+            statistics[tensor.name].low,
+        )
+    return tuple(module for tensor in found for module in tensor.modules)
 
 
 def _require_float32(model: onnx.ModelProto, found: tuple[Point, ...]) -> None:
@@ -207,8 +235,6 @@ def _chosen(
     track: Track,
 ) -> list[Activation]:
     """Scales of the tensors of one group."""
-    for tensor in group:
-        statistics[tensor.name].observed()
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = {node.name: node for node in model.graph.node}
     first = {tensor.name: readers[tensor.name][0] for tensor in group}

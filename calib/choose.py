@@ -123,15 +123,12 @@ def choose(
     """The scale of one tensor.
 
     Args:
-        statistics: of the tensor.
+        statistics: of the tensor, which is not constant.
         rows: (rows, inputs) that go into its layers, not part of the statistics.
         matrix: of its layers, from `matrix_of`.
         algorithm: one of ALGORITHMS, or AUTO: MSE, or whichever makes a clearly smaller measured error.
         percentile: see `threshold`.
         smooth: fold factors into the LayerNorm before it, where there is one and the error falls.
-
-    Raises:
-        ArtifactError: the tensor is constant.
     """
     observed = statistics.observed()
     tried = ALGORITHMS if algorithm == AUTO else (algorithm,)

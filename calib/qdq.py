@@ -7,6 +7,7 @@ The grid is -127..127, symmetric, in every layout; what a runtime's fusions want
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from ..errors import ArtifactError, InputError
 from .points import CONV, Point, points
 from .smooth import folded
 from .table import LEVELS, ScaleTable
+
+log = logging.getLogger("mambapro")
 
 ONNXRUNTIME, OPENVINO, TENSORRT = "onnxruntime", "openvino", "tensorrt"
 
@@ -54,16 +57,19 @@ def quantized(
         model: float32 or float16 export.
         table: its scales.
         layout: one of LAYOUTS.
-        modules: names of the layers; None = all that `points` finds. Those that the layout leaves alone stay as they
-            are: `int8_points` says which do not.
+        modules: names of the layers; None = all that `points` finds and the table has a scale for. Those that the
+            layout leaves alone stay as they are: `int8_points` says which do not.
 
     Raises:
         InputError: an unknown layout or module.
-        ArtifactError: the table is of another model, or the model cannot be quantised.
+        ArtifactError: the table is of another model or has no scale for one of `modules`, or the model cannot be
+            quantised.
     """
     _check_opset(model)
     found = points(model)
     chosen = int8_points(found, layout, modules)
+    if modules is None:
+        chosen = with_scales(chosen, table)
     changed = folded(model, found, table, {point.module for point in chosen})
     result = onnx.ModelProto()
     _copy_fields(model, result, {"graph"})
@@ -98,6 +104,14 @@ def int8_points(found: tuple[Point, ...], layout: str, modules: Collection[str] 
         )
     fit = [point for point in found if LAYOUTS[layout].convolutions or point.kind != CONV]
     return tuple(point for point in fit if modules is None or point.module in modules)
+
+
+def with_scales(chosen: tuple[Point, ...], table: ScaleTable) -> tuple[Point, ...]:
+    """The points without those whose input never changed in calibration, with a warning: they stay in float."""
+    constant = [point.module for point in chosen if point.module in table.constant]
+    if constant:
+        log.warning("These layers stay in float, their input was constant in calibration: %s.", ", ".join(constant))
+    return tuple(point for point in chosen if point.module not in table.constant)
 
 
 def _copy_fields(source: Any, target: Any, left_out: set[str]) -> None:

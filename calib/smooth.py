@@ -127,8 +127,10 @@ def folded(
     changed: dict[str, np.ndarray] = {}
     done: set[str] = set()
     for norm in foldable_norms(model, found):
+        if not any(point.module in modules for point in norm.points):
+            continue
         smoothing = table.of(norm.points[0].module).smoothing
-        if smoothing is None or not any(point.module in modules for point in norm.points):
+        if smoothing is None:
             continue
         values = {name: numpy_helper.to_array(weights[name]) for name in norm.initializers}
         changed.update(fold(norm, smoothing, values))

@@ -110,19 +110,13 @@ class TensorStatistics:
             channels = magnitudes.reshape(-1, magnitudes.shape[-1]).max(axis=0)
             self.channels = np.maximum(self.channels, channels) if self.channels.size else channels
 
-    def observed(self) -> Observed:
-        """What the table keeps.
+    @property
+    def constant(self) -> bool:
+        """Whether the tensor had one value only: it has no scale."""
+        return self.low == self.high or max(abs(self.low), abs(self.high)) <= TINY
 
-        Raises:
-            ArtifactError: the tensor had one value only.
-        """
-        module = self.tensor.modules[0]
-        if self.low == self.high or max(abs(self.low), abs(self.high)) <= TINY:
-            raise ArtifactError(
-                f"The input of {module} is {self.low:g} throughout, on every calibration image, so it has no scale. "
-                "Calibrate with images of all three sensors; if it stays constant the layer was never trained: leave "
-                f"it out of int8 with a policy that keeps {module}."
-            )
+    def observed(self) -> Observed:
+        """What the table keeps of a tensor that is not constant."""
         sensors = dict(zip(MODALITIES, map(float, self.sensors), strict=True)) if self.tensor.stacked else {}
         if self.tensor.sensor is not None:
             sensors = {self.tensor.sensor: max(abs(self.low), abs(self.high))}

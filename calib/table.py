@@ -112,6 +112,7 @@ class ScaleTable:
         data: SHA-256 of the list of images.
         algorithm: what was asked for: "auto" or one of the algorithms.
         versions: packages that made it.
+        constant: layers that have no scale because what goes into them never changed in calibration.
     """
 
     activations: tuple[Activation, ...]
@@ -120,24 +121,30 @@ class ScaleTable:
     data: str
     algorithm: str
     versions: dict[str, str] = field(default_factory=dict)
+    constant: tuple[str, ...] = ()
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise InputError(f"schema must be {SCHEMA}, not {self.schema!r}: made by another version, calibrate again.")
-        modules = [name for activation in self.activations for name in activation.modules]
-        if not modules:
+        modules = [*self.modules, *self.constant]
+        if not self.activations:
             raise InputError("activations is empty: calibration finds at least one layer.")
         twice = sorted({name for name in modules if modules.count(name) > 1})
         if twice:
-            raise InputError(f"these modules have more than one scale: {', '.join(twice[:10])}.")
+            raise InputError(f"these modules have more than one scale, or one and none: {', '.join(twice[:10])}.")
 
     def of(self, module: str) -> Activation:
         """The scale of what goes into a module.
 
         Raises:
-            ArtifactError: the table does not know the module.
+            ArtifactError: the table does not know the module, or has no scale for it.
         """
+        if module in self.constant:
+            raise ArtifactError(
+                f"{module} cannot compute in int8: its input was constant in calibration; leave it in float with a "
+                "policy, or calibrate with images that it changes with."
+            )
         found = next((entry for entry in self.activations if module in entry.modules), None)
         if found is None:
             raise ArtifactError(
@@ -157,8 +164,9 @@ class ScaleTable:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict, `schema` first."""
-        return {"schema": self.schema, **encode(self)}
+        """Plain dict, `schema` first; `constant` is left out where there are none."""
+        value = {"schema": self.schema, **encode(self)}
+        return value if self.constant else {name: item for name, item in value.items() if name != "constant"}
 
     @classmethod
     def from_json(cls, value: object, where: Path | str = "the table of scales") -> ScaleTable:

@@ -18,7 +18,7 @@ from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ...runtime.latency import usable_cpus
 from ..points import Point, points
-from ..qdq import int8_points, quantized
+from ..qdq import int8_points, quantized, with_scales
 from ..table import ScaleTable
 from .segments import cut, extract
 
@@ -48,7 +48,7 @@ class Chain:
 
     def __init__(self, model: onnx.ModelProto, table: ScaleTable, layout: str, threads: int | None = None) -> None:
         self.segments = cut(model)
-        self.points: tuple[Point, ...] = int8_points(points(model), layout)
+        self.points: tuple[Point, ...] = with_scales(int8_points(points(model), layout), table)
         self._model, self._table, self._layout = model, table, layout
         self._threads = threads or usable_cpus()
         nodes = {node.name: i for i, node in enumerate(model.graph.node)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -122,8 +123,23 @@ class TestTheTinyModel:
         assert 1e-9 < departures.max() < 0.01
         assert result.ByteSize() < 0.75 * graphs[precision].ByteSize()
 
+    def test_constant_layers_stay_in_float(self) -> None:
+        """With no modules named, a layer that has no scale keeps its node as it was."""
+        table = replace(table_of(1.0, "part.one"), constant=("part.two",))
+
+        result = quantized(two_readers(np.random.default_rng(0)), table, "openvino")
+
+        assert [list(node.input) for node in result.graph.node if node.name == "n2"] == [["x", "B"]]
+
 
 class TestRefused:
+    def test_a_constant_layer_by_name(self) -> None:
+        """ArtifactError says why there is no scale and what to do."""
+        table = replace(table_of(1.0, "part.one"), constant=("part.two",))
+
+        with pytest.raises(ArtifactError, match="constant in calibration; leave it in float with a policy"):
+            quantized(two_readers(np.random.default_rng(0)), table, "openvino", ["part.two"])
+
     def test_unknown_layout_or_module(self, graphs: dict[str, onnx.ModelProto], table: ScaleTable) -> None:
         """A wrong name is an error that shows right ones."""
         with pytest.raises(InputError, match="one of onnxruntime, openvino, tensorrt, not 'nccl'"):
