@@ -21,7 +21,6 @@ from mambapro.runtime.bundle import MODEL, SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.opening import Opening, choose
-from mambapro.runtime.race import race
 from mambapro.runtime.sidecar import (
     AccuracyGate,
     CosineGate,
@@ -310,24 +309,6 @@ def test_accuracy_gate_says_what_is_lost() -> None:
         require_accuracy(replace(gate, drop=float("nan")), "openvino-int8")
     require_accuracy(replace(gate, drop=-0.02), "openvino-int8")
     assert AccuracyError.exit_code == 6
-
-
-def test_race_times_each_in_its_own_process(with_int8: Path) -> None:
-    """Positive milliseconds for every artifact that was given."""
-    found = race(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2)
-
-    assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
-    assert all(value > 0 for value in found.values())
-
-
-def test_race_imports_nothing_from_the_folder_at_hand(
-    with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A module in the caller's folder that has the name of one that is needed stays unused."""
-    (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the folder')")
-    monkeypatch.chdir(tmp_path)
-
-    assert race(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1)["onnxruntime-fp32"] > 0
 
 
 def test_base_artifact_is_the_exported_model(bundle: Path) -> None:
