@@ -145,14 +145,15 @@ class Quantizer:
     def _quantize(self, model: Any, target: str) -> Quantization:
         """The model in int8, with the table and the policy."""
         from ..calib.points import points
-        from ..calib.qdq import int8_points, quantized
+        from ..calib.qdq import int8_points, quantized, with_scales
         from ..export.build import Quantization
         from ..runtime.files import json_text
 
         table, found = self.table(), points(model)
         layout = "tensorrt" if target == "tensorrt-rtx" else target
         asked = None if self.policy is None else self.policy.modules(found)
-        modules = {point.module for point in int8_points(found, layout, asked)}
+        chosen = int8_points(found, layout, asked)
+        modules = {point.module for point in (with_scales(chosen, table) if asked is None else chosen)}
         made = quantized(model, table, layout, modules)
         return Quantization(made, tuple(sorted(modules)), json_text(table.to_json()))
 

@@ -73,12 +73,16 @@ def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival,
     update_sidecar(stage, made)
     bundle = Bundle.open(stage, verify=False)
     listed = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
-    rivals = [item for item in listed if why_not(bundle, item, Opening(target=made.target, unverified=True)) is None]
+    rivals = [
+        item
+        for item in listed
+        if why_not(bundle, item, Opening(target=made.target, unverified=True, load_plugins=True)) is None
+    ]
     half = "bf16" if made.target == OPENVINO else "fp16"
     # ONNX Runtime's CPU computes float16 in float32, and the exported model is always there
     if made.target != ONNXRUNTIME and not any(item.precision == half for item in rivals):
         rivals.append(rival(half))
-    times = race(stage, [made, *rivals], track=track)
+    times = race(stage, [made, *rivals], load_plugins=True, track=track)
     best = min((item.stem for item in rivals), key=times.__getitem__)
     gate = SpeedGate(1, times[made.stem], best, times[best], forced=options.force)
     if gate.ratio <= 1 and not options.force:

@@ -29,7 +29,6 @@ class ExportOptions:
     Attributes:
         checkpoint: the authors' `.pth`, or one of ours.
         precision: of the exported model, "fp32" or "fp16".
-        label: what the default output is named after; None is the precision.
         output: the bundle's folder; None is `<checkpoint>-<label>.mambapro` beside the checkpoint.
         image_size: (height, width); the authors' files need it, or `dataset`.
         dataset: benchmark the model was trained on; gives the image size and the manner of drawn parity images.
@@ -38,11 +37,11 @@ class ExportOptions:
         limit: largest 1 - cosine allowed; None is LIMITS of the precision.
         trace: compare stage by stage as well.
         overwrite: replace an existing output folder.
+        label: what the default output is named after; None is the precision.
     """
 
     checkpoint: Path
     precision: str = "fp32"
-    label: str | None = None
     output: Path | None = None
     image_size: tuple[int, int] | None = None
     dataset: str | None = None
@@ -51,6 +50,7 @@ class ExportOptions:
     limit: float | None = None
     trace: bool = False
     overwrite: bool = False
+    label: str | None = None
 
     def __post_init__(self) -> None:
         precision_map(self.precision)
