@@ -209,15 +209,10 @@ class TestGates:
         base = base_artifact(Bundle.open(bundle))
         needs = EngineNeeds("1.7", ("8.6",), "same", False, "linux-x86_64", Plugin("none"))
         made = replace(base, target="tensorrt-rtx", state="unverified", engine=needs)
-        assert gates.gated(bundle, made, BuildOptions("tensorrt-rtx"), lambda _: made, lambda items, *_: items) == made
+        rest = (BuildOptions("tensorrt-rtx"), lambda _: made, silent)
+        assert gates.gated(bundle, made, *rest) == made
         with pytest.raises(SetupError, match="cannot run here: no GPU"):
-            gates.gated(
-                bundle,
-                replace(made, engine=None),
-                BuildOptions("tensorrt-rtx"),
-                lambda _: made,
-                lambda items, *_: items,
-            )
+            gates.gated(bundle, replace(made, engine=None), *rest)
 
 
 class TestInput:
