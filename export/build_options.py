@@ -78,7 +78,7 @@ class BuildReport:
 
 def _gate_rows(made: Sidecar) -> list[tuple[str, str]]:
     if made.cosine is None:
-        return [("state", "unverified: it cannot run on this machine; run mambapro check on its own")]
+        return [("state", "unverified: it cannot run here; run mambapro check on the machine it is for")]
     rows = [("1 - cosine", f"at most {made.cosine.largest:.2e}, limit {made.cosine.limit:.0e}")]
     gate, speed = made.accuracy, made.speed
     if gate is None:
