@@ -101,11 +101,11 @@ def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
         if opening.device == "cpu" and opening.target is None:
             return "an engine needs a GPU"
         return _verdict(sidecar) or _untrusted(sidecar.engine, opening)
-    if sidecar.target == OPENVINO and opening.target is None:
-        if opening.device == "cuda":
-            return "OpenVINO runs on the CPU"
-        if importlib.util.find_spec("openvino") is None:
-            return 'OpenVINO is not installed: pip install "mambapro[openvino]"'
+    if sidecar.target == OPENVINO and opening.device == "cuda":
+        return "OpenVINO runs on the CPU, not on CUDA; leave the device out"
+    # asked for by name, it says itself how it is installed
+    if sidecar.target == OPENVINO and opening.target is None and importlib.util.find_spec("openvino") is None:
+        return 'OpenVINO is not installed: pip install "mambapro[openvino]"'
     return None
 
 
@@ -119,7 +119,10 @@ def _verdict(sidecar: Sidecar) -> str | None:
     from .verdict import machine_of, verdict
 
     found = verdict(sidecar, machine_of())
-    return None if found.state == "fit" else f"{found.state}: {'; '.join(found.reasons)}"
+    if found.state == "fit":
+        return None
+    advice = ["Rebuild it: mambapro build with --overwrite."] if found.state == "rebuild" else []
+    return " ".join([*found.reasons, *advice])
 
 
 def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
