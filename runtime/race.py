@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import SetupError
 from .latency import MODEL_ONLY
@@ -51,12 +52,23 @@ def race(
 
 
 def _milliseconds(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> float:
-    """Median of the model alone, in a process of its own."""
-    which = ["--target", sidecar.target, "--precision", sidecar.precision, "--unverified", "--warmup", str(WARMUP)]
+    """Median of the model alone."""
+    found = bench_alone(folder, sidecar, ["--warmup", str(WARMUP), *options])
+    return next(item["p50"] for item in found["timings"] if item["scope"] == MODEL_ONLY)
+
+
+def bench_alone(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> dict[str, Any]:
+    """What `mambapro bench` says of an artifact in a process of its own, as its JSON.
+
+    Raises:
+        SetupError: it ended without an answer; gives its last words.
+    """
+    which = ["--target", sidecar.target, "--precision", sidecar.precision, "--unverified"]
     command = [sys.executable, "-m", "mambapro", "bench", str(folder), *which, *options, "--json"]
     # nothing is imported from the folder that the caller happens to be in
     safe = {**os.environ, "PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=safe)
     if done.returncode != 0:
-        raise SetupError(f"{sidecar.stem} could not be timed: {done.stderr.strip()[-1000:] or done.returncode}")
-    return next(item["p50"] for item in json.loads(done.stdout)["timings"] if item["scope"] == MODEL_ONLY)
+        last = done.stderr.strip()[-1000:] or f"exit code {done.returncode}"
+        raise SetupError(f"{sidecar.stem} could not be timed: {last}")
+    return json.loads(done.stdout)

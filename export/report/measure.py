@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +20,7 @@ from ...runtime.extractor import Extractor
 from ...runtime.latency import LatencyReport
 from ...runtime.opening import Opening, why_not
 from ...runtime.progress import Track, silent
+from ...runtime.race import bench_alone
 from ...runtime.sidecar import CosineGate, Sidecar
 from ...runtime.strict_json import decode
 
@@ -181,16 +179,9 @@ def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) ->
     Raises:
         SetupError: it ended without an answer; gives its last words.
     """
-    command = [
-        sys.executable, "-m", "mambapro", "bench", str(folder), "--unverified", "--json",
-        "--target", sidecar.target, "--precision", sidecar.precision,
-        "--batch", ",".join(map(str, batches)), "--runs", str(runs), "--warmup", str(_WARMUP),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    counts = ["--batch", ",".join(map(str, batches)), "--runs", str(runs), "--warmup", str(_WARMUP)]
     problems: list[str] = []
-    answer = json.loads(done.stdout) if done.returncode == 0 else None
-    found = None if answer is None else decode(LatencyReport, answer, "", problems)
+    found = decode(LatencyReport, bench_alone(folder, sidecar, counts), "", problems)
     if found is None:
-        last = done.stderr.strip()[-1000:] or "; ".join(problems) or f"exit code {done.returncode}"
-        raise SetupError(f"{sidecar.stem} could not be timed: {last}")
+        raise SetupError(f"{sidecar.stem} could not be timed: {'; '.join(problems)}")
     return found
