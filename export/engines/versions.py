@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import SetupError
+from ...runtime.backends.tensorrt_generation import RANGES
 from .options import RTX
 
-#: Module -> the oldest version that is known to work, and the first that is not known.
-SUPPORTED = {"tensorrt": ((10, 3), (12, 0)), RTX: ((1, 7), (2, 0))}
 _STRONG, _PLUGIN_FIRST = (10, 12), (10, 7)
 
 
@@ -54,14 +53,14 @@ def generation_of(trt: Any) -> Generation:
     """
     numbers = re.match(r"(\d+)\.(\d+)", trt.__version__)
     version = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-    oldest, end = SUPPORTED[trt.__name__]
+    oldest, end = RANGES[trt.__name__]
     if not oldest <= version < end:
         raise SetupError(_unsupported(trt.__name__, trt.__version__))
     return Generation(trt.__name__ == RTX, version)
 
 
 def _unsupported(name: str, version: str) -> str:
-    oldest, end = SUPPORTED[name]
+    oldest, end = RANGES[name]
     extra = name.replace("_", "-")
     other = "tensorrt" if name == RTX else "tensorrt-rtx"
     return (

@@ -15,9 +15,9 @@ import pytest
 from mambapro.errors import ExportError, InputError, SetupError
 from mambapro.export.engines import build, memory
 from mambapro.export.engines.build import build_engine
-from mambapro.export.engines.gpu import Gpu
 from mambapro.export.engines.options import EngineOptions
 from mambapro.export.engines.progress import Percent
+from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.sidecar import Profile
 
 RTX = EngineOptions("tensorrt_rtx", Profile(1, 2, 4), ("8.6",))
