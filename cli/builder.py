@@ -105,10 +105,10 @@ def _refuse_idle(given: dict[str, Any], precision: str | None, base: str | None)
     idle = [f"--{name}" for name in _INT8 if given[name]]
     if idle:
         raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
-    if given["calib"] is not None and (precision != "fp16" or base == "fp16"):
+    if given["calib"] is not None and precision != "fp16":
         raise click.UsageError(
-            "--calib is for int8, and for the range check where float16 is made from a float32 bundle "
-            "(mambapro build --precision fp16). Leave it out, or say --int8 (build: --precision int8)."
+            "--calib is for int8, and for the range check of float16. Leave it out, or say --int8 or --fp16 "
+            "(build: --precision int8 or fp16)."
         )
 
 

@@ -74,7 +74,8 @@ def export(
         **values,
     )
     finish = builder.build if builder.options else None
-    emit(plan_export(options) if dry_run else export_bundle(options, track, finish), as_json)
+    check = builder.quantizer(options.bundle).range_check
+    emit(plan_export(options) if dry_run else export_bundle(options, track, finish, check), as_json)
 
 
 @click.command()

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from ..calib.images import CalibrationImages
     from ..calib.policy import Policy
     from ..calib.table import ScaleTable
-    from ..export.build import Quantization, Quantize, RangeCheck
+    from ..export.build import Quantization, Quantize
+    from ..export.range_check import RangeCheck
     from ..runtime.bundle import Bundle
+    from ..runtime.metadata import BundleMetadata
 
 log = logging.getLogger("mambapro")
 
@@ -64,6 +66,7 @@ class Quantizer:
         whole = benchmark_root(calib, dataset) is not None
         self.data = None if whole else data
         self.whole = whole
+        self._read: CalibrationImages | None = None
         with needs("calib"):
             self.policy = None if policy is None else _policy(policy)
             self.given = None if scales is None else _table(scales)
@@ -85,16 +88,25 @@ class Quantizer:
         """Finds what must stay float32 in float16; None without calibration images."""
         return None if self.calib is None else self._range_check
 
-    @cached_property
+    @property
     def images(self) -> CalibrationImages:
         """The calibration images."""
+        return self._images(self.bundle.metadata)
+
+    def _images(self, metadata: BundleMetadata) -> CalibrationImages:
+        """The calibration images, read once; an export asks before there is a bundle."""
+        if self._read is None:
+            self._read = self._read_images(metadata)
+        return self._read
+
+    def _read_images(self, metadata: BundleMetadata) -> CalibrationImages:
         with needs("calib"):
             from ..calib.images import calibration_images
 
         assert self.calib is not None
         return calibration_images(
             self.calib,
-            self.bundle.metadata.preprocessing,
+            metadata.preprocessing,
             self.dataset if self.whole or self.data else None,
             self.data,
             count=self.count,
@@ -157,12 +169,12 @@ class Quantizer:
         made = quantized(model, table, layout, modules)
         return Quantization(made, tuple(sorted(modules)), json_text(table.to_json()))
 
-    def _range_check(self, model: Any) -> tuple[str, ...]:
+    def _range_check(self, model: Any, metadata: BundleMetadata) -> tuple[str, ...]:
         """Modules whose values come near the end of float16 on the calibration images."""
         from ..calib.feeds import Feeds
         from ..export.range_check import range_check
 
-        feeds = Feeds(self.images.images, self.bundle.metadata, 2)
+        feeds = Feeds(self._images(metadata).images, metadata, 2)
         found = range_check(model, [feeds[i] for i in range(min(_RANGE_BATCHES, len(feeds)))], track=track)
         log.info("%s", found)
         return found.keep

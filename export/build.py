@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 import time
@@ -27,6 +28,7 @@ from .engines.options import EngineOptions
 from .engines.report import EngineReport
 from .gates import gated
 from .onnx_file import save_onnx
+from .range_check import RangeCheck, modules_to_keep
 from .typed import typed
 
 log = logging.getLogger("mambapro")
@@ -44,8 +46,8 @@ class Quantization:
 #: A float model and a target's name to its quantised copy. `mambapro.calib` makes one; this floor does not know it.
 Quantize = Callable[[onnx.ModelProto, str], Quantization]
 
-#: A float32 model to the modules that must stay float32 in float16. `mambapro.calib`'s images feed it.
-RangeCheck = Callable[[onnx.ModelProto], tuple[str, ...]]
+#: Names of the modules that must stay float32 in float16.
+Widened = Callable[[], tuple[str, ...]]
 
 
 def build_artifact(
@@ -61,7 +63,7 @@ def build_artifact(
         folder: the bundle.
         options: what to build.
         quantize: makes the int8 model; needed for int8.
-        range_check: names what must stay float32 in float16; None = nothing but the usual islands.
+        range_check: names what must stay float32 in float16; None = what the bundle's own samples say.
         track: shows progress.
 
     Raises:
@@ -77,11 +79,16 @@ def build_artifact(
     require_pair(options.target, precision, base_artifact(bundle).precision)
     old = next((item for item in artifacts_of(bundle) if item.stem == name), None)
     _require(bundle, options, old, quantize)
+
+    @functools.cache
+    def widened() -> tuple[str, ...]:
+        return _widened(bundle, range_check, track)
+
     with scratch_folder(bundle) as work, scratch_copy(bundle) as stage:
         started = time.perf_counter()
         log.info("building %s", name)
         kept = _kept(bundle, work, old, quantize, range_check)
-        made = kept or _typed_artifact(bundle, work, options, quantize, range_check)
+        made = kept or _typed_artifact(bundle, work, options, quantize, widened)
         made = _finished(bundle, work, made, options, track)
         made = replace(made, build=replace(made.build, seconds=time.perf_counter() - started))
         names = _enter(stage, work, made)
@@ -90,7 +97,7 @@ def build_artifact(
             """The same target in another precision, in the stage alone."""
             other = replace(options, precision=precision)
             with scratch_folder(bundle) as place:
-                float_one = _typed_artifact(bundle, place, other, None, range_check)
+                float_one = _typed_artifact(bundle, place, other, None, widened)
                 float_one = _finished(bundle, place, float_one, other, track)
                 _enter(stage, place, float_one)
             return float_one
@@ -139,7 +146,7 @@ def _typed_artifact(
     work: Path,
     options: BuildOptions,
     quantize: Quantize | None,
-    range_check: RangeCheck | None,
+    widened: Widened,
 ) -> Sidecar:
     """The artifact's typed ONNX in `work`, where it is not the exported model itself, and its sidecar."""
     precision = options.precision
@@ -147,11 +154,11 @@ def _typed_artifact(
     name = stem(options.target, precision)
     file = bundle.file(MODEL)
     modules: tuple[str, ...] = ()
-    widened: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     hinted = options.target == OPENVINO and precision != "int8"
     if not hinted and base_artifact(bundle).precision != precision:
         file = work / f"{name}.onnx"
-        modules, widened = _typed(bundle, file, options, quantize, range_check)
+        modules, kept = _typed(bundle, file, options, quantize, widened)
     return Sidecar(
         file=file.name,
         target=options.target,
@@ -165,7 +172,7 @@ def _typed_artifact(
         hint=_HINTS[precision] if options.target == OPENVINO else None,
         calibration=sha256_of(work / f"{name}.scales.json") if precision == "int8" else None,
         quantized=modules,
-        widened=widened,
+        widened=kept,
     )
 
 
@@ -189,7 +196,7 @@ _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 
 def _typed(
-    bundle: Bundle, file: Path, options: BuildOptions, quantize: Quantize | None, range_check: RangeCheck | None
+    bundle: Bundle, file: Path, options: BuildOptions, quantize: Quantize | None, widened: Widened
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Write the typed ONNX; returns the modules in int8, and those kept in float32."""
     model = onnx.load(bundle.file(MODEL))
@@ -197,17 +204,24 @@ def _typed(
     # the engines compute in float16 what is not in int8
     floating = "fp16" if precision == "int8" and options.target in ENGINES else precision
     modules: tuple[str, ...] = ()
-    widened: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     if floating in ("fp16", "bf16") and base_artifact(bundle).precision == "fp32":
-        widened = range_check(model) if range_check is not None and floating == "fp16" else ()
-        model = typed(model, floating, widened)
+        kept = widened() if floating == "fp16" else ()
+        model = typed(model, floating, kept)
     if precision == "int8":
         assert quantize is not None
         found = quantize(model, options.target)
         model, modules = found.model, found.modules
         file.with_suffix(".scales.json").write_text(found.table, encoding="utf-8")
     save_onnx(model, file)
-    return modules, widened
+    return modules, kept
+
+
+def _widened(bundle: Bundle, range_check: RangeCheck | None, track: Track) -> tuple[str, ...]:
+    model = onnx.load(bundle.file(MODEL))
+    if range_check is not None:
+        return range_check(model, bundle.metadata)
+    return modules_to_keep(model, bundle.golden().inputs, track=track)
 
 
 def _engine(source: Path, work: Path, made: Sidecar, options: EngineOptions, track: Track) -> Sidecar:

@@ -1,6 +1,6 @@
 """Everything that is constant at inference, computed once: the modules that stand in for the trained ones.
 
-Each takes a trained module and has its interface. Folding happens in float32, before any rounding.
+Each takes a trained module and has its interface. Folding happens in float32; other types come later, see typed.py.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ConstantPrompt(nn.Module):
 
 
 class WrittenAttention(Attention):
-    """Attention as two matrix products with a float32 softmax between them: what every runtime knows and fuses."""
+    """Attention as two matrix products with a softmax between them: what every runtime knows and fuses."""
 
     def __init__(self, attention: Attention) -> None:
         nn.Module.__init__(self)
@@ -71,7 +71,7 @@ class WrittenAttention(Attention):
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        return scores.float().softmax(-1).to(v.dtype) @ v
+        return scores.softmax(-1) @ v
 
 
 class FoldedEmbedding(Embedding):
@@ -106,13 +106,10 @@ class FoldedScanGroup(ScanGroup):
     D: Tensor
     bias: Tensor
 
-    #: What `halve` leaves alone.
-    float32 = ("A", "D", "bias")
-
     def __init__(self, group: ScanGroup) -> None:
         nn.ModuleDict.__init__(self, dict(group.items()))
         self.both = group.both
-        for name, value in zip(self.float32, group.constants(), strict=True):
+        for name, value in zip(("A", "D", "bias"), group.constants(), strict=True):
             self.register_buffer(name, value)
         for space in self.spaces:
             del space.A_log, space.D

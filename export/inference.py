@@ -10,7 +10,6 @@ from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
 from ..train.models.vit import Backbone
 from .fold import copy_for_folding, fold
-from .precision import halve
 
 EMBEDDING = "embedding"
 
@@ -23,8 +22,6 @@ class InferenceModel(nn.Module):
 
     mean: Tensor
     std: Tensor
-    #: What `halve` leaves alone.
-    float32 = ("mean", "std")
 
     def __init__(self, config: MambaProConfig, backbone: Backbone, aggregation: Aggregation | None) -> None:
         super().__init__()
@@ -46,7 +43,7 @@ class InferenceModel(nn.Module):
         tokens = backbone.project(x).unflatten(0, (3, -1))
         stages.append(tokens)
         if self.aggregation is None:
-            feature = torch.cat(tuple(tokens[:, :, 0]), -1).float()
+            feature = torch.cat(tuple(tokens[:, :, 0]), -1)
         else:
             feature = self.aggregate(self.aggregation, tokens, stages)
         return feature, *stages
@@ -56,18 +53,18 @@ class InferenceModel(nn.Module):
         # the cast comes first: TensorRT-RTX takes uint8 into nothing else
         x = torch.stack([image.float() for image in images])
         x = (x / 255 - self.mean) / self.std * mask.t().reshape(3, -1, 1, 1, 1)
-        return x.permute(0, 1, 4, 2, 3).to(self.backbone.embedding.class_token.dtype)
+        return x.permute(0, 1, 4, 2, 3)
 
     def aggregate(self, aggregation: Aggregation, tokens: Tensor, stages: list[Tensor]) -> Tensor:
-        """Backbone tokens to the fused feature, in float32; appends the stages passed."""
+        """Backbone tokens to the fused feature; appends the stages passed."""
         patches = tokens[:, :, 1:]
         for half in aggregation.halves:
             patches = half(patches)
             stages.append(patches)
-        return aggregation.reduce(tokens[:, :, 0].float(), patches)
+        return aggregation.reduce(tokens[:, :, 0], patches)
 
 
-def inference_model(model: MambaPro, precision: str = "fp32") -> InferenceModel:
+def inference_model(model: MambaPro) -> InferenceModel:
     """Fold a trained model for export; the model itself stays as it is."""
     with torch.no_grad():
         backbone = copy_for_folding(model.backbone)
@@ -75,8 +72,6 @@ def inference_model(model: MambaPro, precision: str = "fp32") -> InferenceModel:
         aggregation = copy_for_folding(model.aggregation) if model.config.mamba else None
         folded = InferenceModel(model.config, backbone, aggregation).eval()
         fold(folded)
-        if precision == "fp16":
-            halve(folded)
     return folded
 
 

@@ -34,8 +34,8 @@ def input_names(config: MambaProConfig) -> list[str]:
     return [*IMAGES, *([CAMERA] if config.sie_camera else []), MASK]
 
 
-def onnx_from_model(model: MambaPro, precision: str = "fp32") -> onnx.ModelProto:
-    """Export a trained model.
+def onnx_from_model(model: MambaPro) -> onnx.ModelProto:
+    """Export a trained model, in float32; `typed` makes other types of it.
 
     Inputs: `rgb`, `nir`, `tir` uint8 (batch, H, W, 3); `camera` int64 (batch,), any number outside the table is an
     unknown camera; `modality_mask` float32 (batch, 3), 0 = missing. Output: `embedding` float32 (batch, 3 embed_dim),
@@ -44,7 +44,7 @@ def onnx_from_model(model: MambaPro, precision: str = "fp32") -> onnx.ModelProto
     Raises:
         ExportError: torch could not export, or the result is not the graph that was asked for.
     """
-    exported = _export(inference_model(model, precision))
+    exported = _export(inference_model(model))
     proto = exported.model_proto
     del exported
     _keep_only_embedding(proto)

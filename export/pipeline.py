@@ -18,19 +18,22 @@ from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
 from ..runtime.files import json_text, require_free, staged_folder
-from ..runtime.metadata import EMBEDDING, BundleMetadata
+from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
 from ..runtime.progress import Track, silent
 from ..train.models.mambapro import MambaPro
 from .build_options import BuildReport
 from .describe import describe, stamp
 from .inference import inference_model
 from .onnx_file import save_onnx
-from .onnx_graph import input_names, onnx_from_model
+from .onnx_graph import check_graph, input_names, onnx_from_model
 from .parity import ParityReport, compare, require_parity
 from .parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .plan import ExportOptions, ExportPlan, preprocessing_of
+from .precision import precision_map
+from .range_check import RangeCheck, modules_to_keep
 from .reference import TorchReference
 from .trace import first_departure, trace_stages
+from .typed import typed
 
 log = logging.getLogger("mambapro")
 
@@ -90,10 +93,16 @@ def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
     )
 
 
-def export_bundle(options: ExportOptions, track: Track = silent, finish: Finish | None = None) -> ExportReport:
+def export_bundle(
+    options: ExportOptions,
+    track: Track = silent,
+    finish: Finish | None = None,
+    range_check: RangeCheck | None = None,
+) -> ExportReport:
     """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle.
 
-    On any error, Ctrl-C included, nothing is left behind. What `finish` raises is an error of the export.
+    On any error, Ctrl-C included, nothing is left behind. What `finish` raises is an error of the export. `range_check`
+    names what must stay float32 in float16; None = what the parity images say.
 
     Raises:
         InputError: the output exists, or options that do not fit the checkpoint.
@@ -112,10 +121,9 @@ def export_bundle(options: ExportOptions, track: Track = silent, finish: Finish 
     cameras = model.config.cameras if model.config.sie_camera else 0
     images = parity_images(preprocessing, cameras, options.data, options.dataset)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
-        log.info("exporting to ONNX")
-        metadata = describe(model, options)
-        _write_graph(model, options, metadata, stage / MODEL)
         batches = batches_of_subsets(images)
+        check = range_check or (lambda graph, _: modules_to_keep(graph, _few(batches), track=track))
+        metadata = _write_graph(model, options, stage / MODEL, check)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
         (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
@@ -126,11 +134,18 @@ def export_bundle(options: ExportOptions, track: Track = silent, finish: Finish 
     return ExportReport(options.bundle, plan, report, size, tuple(built))
 
 
-def _write_graph(model: MambaPro, options: ExportOptions, metadata: BundleMetadata, path: Path) -> None:
-    """The ONNX file; its hundreds of MB leave the memory when this returns."""
-    graph = onnx_from_model(model, options.precision)
+def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: RangeCheck) -> BundleMetadata:
+    """The ONNX file and what is said of it; the file's hundreds of MB leave the memory when this returns."""
+    log.info("exporting to ONNX")
+    metadata, graph = describe(model, options), onnx_from_model(model)
+    if options.precision == "fp16":
+        widened = check(graph, metadata)
+        graph = typed(graph, "fp16", widened)
+        check_graph(graph, model.config)
+        metadata = replace(metadata, precision=Precision("fp16", precision_map("fp16", widened)))
     stamp(graph, metadata)
     save_onnx(graph, path)
+    return metadata
 
 
 def is_bundle(folder: Path) -> bool:
@@ -188,12 +203,17 @@ def _gate(
 
 def _write_goldens(path: Path, model: MambaPro, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
     """Inputs and PyTorch's features of a few samples of every set of sensors, for `mambapro check`."""
+    values = _few(batches, expected)
+    arrays: dict[str, Any] = {name: values[name] for name in (*input_names(model.config), EMBEDDING)}
+    np.savez_compressed(path, **arrays)
+
+
+def _few(batches: list[ParityBatch], expected: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    """A few samples of every set of sensors, one after another: inputs and, where given, features."""
     parts: list[dict[str, np.ndarray]] = []
     for batch in batches:
         count = GOLDEN_COMPLETE if batch is batches[0] else GOLDEN_INCOMPLETE
         step = len(batch.images) // count
-        values = {**batch.feeds(), EMBEDDING: expected[batch.name]}
+        values = {**batch.feeds(), **({} if expected is None else {EMBEDDING: expected[batch.name]})}
         parts.append({name: value[::step][:count] for name, value in values.items()})
-    names = [*input_names(model.config), EMBEDDING]
-    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    np.savez_compressed(path, **arrays)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

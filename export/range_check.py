@@ -6,7 +6,8 @@ largest magnitude, and a sum that is not finite where the value is not. bfloat16
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sized
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +17,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ExportError, InputError
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
+from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from .type_plan import TypePlan, moves_only, plan_types
 from .typed import FLOAT16_MAX
 from .value_types import module_of
+
+log = logging.getLogger("mambapro")
+
+#: A float32 model and what its bundle says of it, to the modules that must stay float32 in float16.
+RangeCheck = Callable[[onnx.ModelProto, BundleMetadata], tuple[str, ...]]
 
 #: Share of float16's range beyond which a module stays float32: other images than these may reach twice as far.
 SHARE = 0.5
@@ -118,6 +125,21 @@ def range_check(
         if value > share * FLOAT16_MAX
     )
     return RangeReport(samples, len(found), share, max(found.values(), default=0.0), wide)
+
+
+def modules_to_keep(
+    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], batch: int = 2, track: Track = silent
+) -> tuple[str, ...]:
+    """`range_check` for `typed`: on samples that lie one after another in arrays, a batch at a time; told in the log.
+
+    Raises:
+        as `range_check`.
+    """
+    samples = min(map(len, feeds.values()))
+    parts = [{name: value[i : i + batch] for name, value in feeds.items()} for i in range(0, samples, batch)]
+    found = range_check(model, parts, track=track)
+    log.info("%s", found)
+    return found.keep
 
 
 class _Graph:

@@ -64,6 +64,8 @@ class _Writer:
         self.opset = standard_opset(model)
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.nodes: list[onnx.NodeProto] = []
+        #: what a cast reads, what it makes, and of which type that is
+        self.casts: list[tuple[str, str, int]] = []
         #: (value, element type) -> the name under which it can be read in that type
         self.names: dict[tuple[str, int], str] = {}
         #: initializer -> element types that are read
@@ -125,6 +127,7 @@ class _Writer:
         cast = helper.make_node("Cast", [source], [target], name=f"cast/{target}", to=element)
         cast.metadata_props.extend(node.metadata_props)
         self.nodes.append(cast)
+        self.casts.append((source, target, element))
 
     def _assembled(self, both: set[str], outputs: set[str]) -> onnx.ModelProto:
         # a copy of everything but the weights, which are by far the most
@@ -150,7 +153,20 @@ class _Writer:
             new_value.CopyFrom(value)
             if value.name in halved or (value.name in self.plan.low_values and value.name not in outputs):
                 new_value.type.tensor_type.elem_type = self.plan.element
+        self._describe_casts(model.graph)
         return model
+
+    def _describe_casts(self, graph: onnx.GraphProto) -> None:
+        """What casts make has the shape of what they read; an output that one makes is described already."""
+        known = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+        outputs = {value.name for value in graph.output}
+        for source, target, element in self.casts:
+            # in front of an output stands the value that the node used to hand on under its name
+            of, name, kind = (target, source, self.plan.element) if target in outputs else (source, target, element)
+            if of in known:
+                value = graph.value_info.add()
+                value.CopyFrom(known[of])
+                value.name, value.type.tensor_type.elem_type = name, kind
 
 
 def _copy(message: object, name: str, value: object) -> None:

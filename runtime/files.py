@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SetupError
+from .exchange import exchange
 
 #: What tempfile puts between prefix and suffix, as a regular expression.
 RANDOM = "[a-z0-9_]{8}"
@@ -202,6 +203,9 @@ def staged_folder(
 def _swap(stage: Path, target: Path) -> None:
     if not os.path.lexists(target):
         os.rename(stage, target)
+        return
+    if exchange(stage, target):
+        # what was there is in the temporary folder now, and goes with it
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".old", dir=target.parent)) / target.name
     os.rename(target, old)

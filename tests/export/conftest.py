@@ -36,9 +36,9 @@ def exports(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def exported_before(graphs: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of what comes after torch.onnx.export need not wait for it: the tiny model's graph is there already."""
 
-    def copy(model: object, precision: str) -> onnx.ModelProto:
+    def copy(model: object) -> onnx.ModelProto:
         graph = onnx.ModelProto()
-        graph.CopyFrom(graphs[precision])
+        graph.CopyFrom(graphs["fp32"])
         return graph
 
     monkeypatch.setattr(pipeline, "onnx_from_model", copy)

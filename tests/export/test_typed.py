@@ -95,12 +95,14 @@ class TestFile:
                 assert {types[name] for name in node.input} == {TensorProto.FLOAT}
 
     def test_described_values_have_their_types(self, files: dict, precision: str) -> None:
-        """value_info tells the types that the values have."""
+        """value_info tells the types that the values have, those of the casts among them."""
         types = element_types(files[precision])
+        casts = {node.output[0] for node in files[precision].graph.node if node.name.startswith("cast/")}
         described = {x.name: x.type.tensor_type.elem_type for x in files[precision].graph.value_info if x.name in types}
 
         assert len(described) > 500
         assert {name: types[name] for name in described} == described
+        assert casts - {"embedding"} <= set(described)
 
     def test_numbers(self, graphs: dict, files: dict, precision: str) -> None:
         """Near the float32 model, as near as the type allows, and not the same."""

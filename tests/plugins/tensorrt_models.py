@@ -55,10 +55,11 @@ def model_files(checkpoint: Path) -> list[Path]:
     """The model of a checkpoint, float32 and float16, as the exporter writes it, in files beside the checkpoint."""
     from mambapro.export.onnx_file import save_onnx
     from mambapro.export.onnx_graph import onnx_from_model
+    from mambapro.export.typed import typed
     from mambapro.train.models.weights import load_checkpoint
 
-    paths = []
-    for precision in ("fp32", "fp16"):
-        paths.append(checkpoint.parent / f"{precision}.onnx")
-        save_onnx(onnx_from_model(load_checkpoint(checkpoint).eval(), precision), paths[-1])
+    paths = [checkpoint.parent / f"{precision}.onnx" for precision in ("fp32", "fp16")]
+    graph = onnx_from_model(load_checkpoint(checkpoint).eval())
+    save_onnx(graph, paths[0])
+    save_onnx(typed(graph, "fp16"), paths[1])
     return paths

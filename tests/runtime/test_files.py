@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+from mambapro.runtime import files
+from mambapro.runtime.exchange import exchange
 from mambapro.runtime.files import staged_folder
 
 
@@ -31,3 +34,60 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=(True, False), ids=("in one step", "where the system cannot"))
+def stepping(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the system lets two names change places."""
+    if not request.param:
+        monkeypatch.setattr(files, "exchange", lambda one, other: False)
+    return request.param
+
+
+def test_a_folder_is_replaced(tmp_path: Path, stepping: bool) -> None:
+    """The new content is there, the old is gone, and so is everything that helped."""
+    target = tmp_path / "bundle"
+    target.mkdir()
+    (target / "old").write_text("old")
+
+    with staged_folder(target, overwrite=True, replaceable=lambda folder: True) as stage:
+        (stage / "new").write_text("new")
+
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_names_change_places(tmp_path: Path) -> None:
+    """Both names exist at every moment: a reader that looks all the time never misses one."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    (one / "a").touch()
+    if not exchange(one, other):
+        pytest.skip("this file system cannot let names change places")
+    stop, missed = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            missed.extend(path for path in (one, other) if not path.exists())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for _ in range(501):
+        exchange(one, other)
+    stop.set()
+    watcher.join()
+
+    assert not missed
+    # an even number of times in all
+    assert (one / "a").exists() and not (other / "a").exists()
+
+
+def test_what_is_missing_cannot_change_places(tmp_path: Path) -> None:
+    """As os.rename says it."""
+    (tmp_path / "one").mkdir()
+    if not exchange(tmp_path / "one", tmp_path / "one"):
+        pytest.skip("this file system cannot let names change places")
+
+    with pytest.raises(FileNotFoundError):
+        exchange(tmp_path / "one", tmp_path / "other")
