@@ -35,14 +35,14 @@ def input_names(config: MambaProConfig) -> list[str]:
 
 
 def onnx_from_model(model: MambaPro) -> onnx.ModelProto:
-    """Export a trained model, in float32; `typed` makes other types of it.
+    """Export a trained model, in float32; `typed` makes other types of it, `check_graph` checks either.
 
     Inputs: `rgb`, `nir`, `tir` uint8 (batch, H, W, 3); `camera` int64 (batch,), any number outside the table is an
     unknown camera; `modality_mask` float32 (batch, 3), 0 = missing. Output: `embedding` float32 (batch, 3 embed_dim),
     not normalised. The stages of `stage_names` are the names of values inside the graph.
 
     Raises:
-        ExportError: torch could not export, or the result is not the graph that was asked for.
+        ExportError: torch could not export.
     """
     exported = _export(inference_model(model))
     proto = exported.model_proto
@@ -50,7 +50,6 @@ def onnx_from_model(model: MambaPro) -> onnx.ModelProto:
     _keep_only_embedding(proto)
     _name_dimensions(proto, model.config)
     add_function(proto)
-    check_graph(proto, model.config)
     return proto
 
 

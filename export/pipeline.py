@@ -122,7 +122,9 @@ def export_bundle(
     images = parity_images(preprocessing, cameras, options.data, options.dataset)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
         batches = batches_of_subsets(images)
-        check = range_check or (lambda graph, _: modules_to_keep(graph, _few(batches), track=track))
+        check = range_check or (
+            lambda graph, _: modules_to_keep(graph, _few((batches[0], batches[-1]), 2), track=track)
+        )
         metadata = _write_graph(model, options, stage / MODEL, check)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
@@ -141,8 +143,8 @@ def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: Ran
     if options.precision == "fp16":
         widened = check(graph, metadata)
         graph = typed(graph, "fp16", widened)
-        check_graph(graph, model.config)
         metadata = replace(metadata, precision=Precision("fp16", precision_map("fp16", widened)))
+    check_graph(graph, model.config)
     stamp(graph, metadata)
     save_onnx(graph, path)
     return metadata
@@ -203,16 +205,18 @@ def _gate(
 
 def _write_goldens(path: Path, model: MambaPro, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
     """Inputs and PyTorch's features of a few samples of every set of sensors, for `mambapro check`."""
-    values = _few(batches, expected)
+    values = _few(batches, GOLDEN_COMPLETE, expected)
     arrays: dict[str, Any] = {name: values[name] for name in (*input_names(model.config), EMBEDDING)}
     np.savez_compressed(path, **arrays)
 
 
-def _few(batches: list[ParityBatch], expected: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """A few samples of every set of sensors, one after another: inputs and, where given, features."""
+def _few(
+    batches: Sequence[ParityBatch], complete: int, expected: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Some samples with all sensors and a few of every other set, one after another: inputs and, if given, features."""
     parts: list[dict[str, np.ndarray]] = []
     for batch in batches:
-        count = GOLDEN_COMPLETE if batch is batches[0] else GOLDEN_INCOMPLETE
+        count = complete if batch is batches[0] else GOLDEN_INCOMPLETE
         step = len(batch.images) // count
         values = {**batch.feeds(), **({} if expected is None else {EMBEDDING: expected[batch.name]})}
         parts.append({name: value[::step][:count] for name, value in values.items()})

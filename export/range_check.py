@@ -19,6 +19,7 @@ from ..errors import ExportError, InputError
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
+from .onnx_file import without_weights
 from .type_plan import TypePlan, moves_only, plan_types
 from .typed import FLOAT16_MAX
 from .value_types import module_of
@@ -127,17 +128,15 @@ def range_check(
     return RangeReport(samples, len(found), share, max(found.values(), default=0.0), wide)
 
 
-def modules_to_keep(
-    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], batch: int = 2, track: Track = silent
-) -> tuple[str, ...]:
-    """`range_check` for `typed`: on samples that lie one after another in arrays, a batch at a time; told in the log.
+def modules_to_keep(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], track: Track = silent) -> tuple[str, ...]:
+    """`range_check` for `typed`, told in the log. `feeds` holds the samples one after another.
 
     Raises:
         as `range_check`.
     """
     samples = min(map(len, feeds.values()))
-    parts = [{name: value[i : i + batch] for name, value in feeds.items()} for i in range(0, samples, batch)]
-    found = range_check(model, parts, track=track)
+    # one at a time: most of the time of a few samples goes into memory that is used for the first time
+    found = range_check(model, [{n: x[i : i + 1] for n, x in feeds.items()} for i in range(samples)], track=track)
     log.info("%s", found)
     return found.keep
 
@@ -219,7 +218,8 @@ def _largest(
     track: Track,
 ) -> tuple[dict[str, float], int]:
     """Largest magnitude of each value over all feeds, NaN or infinite where it is; and the number of samples."""
-    backend = OnnxRuntimeBackend(_with_magnitudes(model, names), device="cpu", threads=threads)
+    traced, weights = _with_magnitudes(model, names)
+    backend = OnnxRuntimeBackend(traced, device="cpu", threads=threads, weights=weights)
     largest, samples = dict.fromkeys(names, 0.0), 0
     total = len(feeds) if isinstance(feeds, Sized) else None
     for batch in track(feeds, "range check", total):
@@ -235,14 +235,13 @@ def _largest(
     return largest, samples
 
 
-def _with_magnitudes(model: onnx.ModelProto, names: Collection[str]) -> bytes:
-    """The model's file with the largest magnitude and the sum of magnitudes of each value as outputs."""
-    traced = onnx.ModelProto()
-    traced.CopyFrom(model)
+def _with_magnitudes(model: onnx.ModelProto, names: Collection[str]) -> tuple[bytes, dict[str, np.ndarray]]:
+    """The model with the largest magnitude and the sum of magnitudes of each value as outputs; and its weights."""
+    traced, weights = without_weights(model)
     graph = traced.graph
     for name in names:
         graph.node.append(helper.make_node("Abs", [name], [f"{name}/abs"]))
         for operator, suffix in (("ReduceMax", _MAX), ("ReduceSum", _SUM)):
             graph.node.append(helper.make_node(operator, [f"{name}/abs"], [name + suffix], keepdims=0))
             graph.output.append(helper.make_tensor_value_info(name + suffix, TensorProto.FLOAT, ()))
-    return traced.SerializeToString()
+    return traced.SerializeToString(), weights

@@ -16,6 +16,7 @@ from ..errors import ExportError, InputError
 from ..plugins.selective_scan.schema import DOMAIN, INPUTS
 from ..plugins.selective_scan.tensorrt_rules import PARAMETERS
 from ..runtime.sidecar import ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX
+from .onnx_file import copy_fields
 from .type_plan import TypePlan, plan_types
 from .value_types import formals, schema_of, standard_opset, takes
 
@@ -132,12 +133,8 @@ class _Writer:
     def _assembled(self, both: set[str], outputs: set[str]) -> onnx.ModelProto:
         # a copy of everything but the weights, which are by far the most
         model, graph = onnx.ModelProto(), self.model.graph
-        for field, value in self.model.ListFields():
-            if field.name != "graph":
-                _copy(model, field.name, value)
-        for field, value in graph.ListFields():
-            if field.name not in ("node", "initializer", "value_info"):
-                _copy(model.graph, field.name, value)
+        copy_fields(self.model, model, ("graph",))
+        copy_fields(graph, model.graph, ("node", "initializer", "value_info"))
         model.graph.node.extend(self.nodes)
         for name, tensor in self.constants.items():
             elements = self.used.get(name, set())
@@ -167,15 +164,6 @@ class _Writer:
                 value = graph.value_info.add()
                 value.CopyFrom(known[of])
                 value.name, value.type.tensor_type.elem_type = name, kind
-
-
-def _copy(message: object, name: str, value: object) -> None:
-    if hasattr(value, "CopyFrom"):
-        getattr(message, name).CopyFrom(value)
-    elif hasattr(value, "append"):
-        getattr(message, name).extend(value)
-    else:
-        setattr(message, name, value)
 
 
 def _converted(tensor: onnx.TensorProto, element: int) -> onnx.TensorProto:

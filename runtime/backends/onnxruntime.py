@@ -31,6 +31,7 @@ class OnnxRuntimeBackend:
         threads: threads of one operator; None leaves it to ONNX Runtime.
         allow_fallback: where CUDA cannot be used, warn and run on the CPU, instead of the error.
         custom_operators: shared libraries to register. They are code.
+        weights: initializers that the model only names, as stored outside its file.
 
     Raises:
         InputError: an unknown device or a thread count below 1.
@@ -47,6 +48,7 @@ class OnnxRuntimeBackend:
         threads: int | None = None,
         allow_fallback: bool = False,
         custom_operators: Sequence[Path] = (),
+        weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         if device not in DEVICES:
             raise InputError(f"device must be one of {', '.join(DEVICES)}, not {device!r}.")
@@ -56,6 +58,10 @@ class OnnxRuntimeBackend:
         offered = library.get_available_providers()
         asked = CUDA_PROVIDER if device == "cuda" or (device == "auto" and CUDA_PROVIDER in offered) else CPU_PROVIDER
         options = _options(library, threads, custom_operators)
+        # the session reads them where they are
+        self._weights = {name: library.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
+        if self._weights:
+            options.add_external_initializers(list(self._weights), list(self._weights.values()))
         providers = [asked, CPU_PROVIDER] if asked == CUDA_PROVIDER and asked in offered else [CPU_PROVIDER]
         session = _session(library, model, options, providers)
         self.provider: str = session.get_providers()[0]
@@ -93,6 +99,7 @@ class OnnxRuntimeBackend:
     def close(self) -> None:
         """Free the session."""
         self._session = None
+        self._weights = {}
 
 
 def import_onnxruntime() -> ModuleType:

@@ -63,7 +63,8 @@ def load_checkpoint(
         names = dict(key_pairs(config))
         _log_assumed(config, switches, path)
     model = _empty_model(replace(config, **switches))
-    expected = {theirs: model.state_dict()[ours] for theirs, ours in names.items()} or model.state_dict()
+    own = model.state_dict()
+    expected = {theirs: own[ours] for theirs, ours in names.items()} or own
     _check_entries(tensors, expected, path)
     state = {names.get(key, key): value.to(expected[key].dtype) for key, value in tensors.items()}
     model.load_state_dict(state, strict=True, assign=True)
