@@ -6,12 +6,14 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mambapro.errors import InputError
+from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.train.distributed import World, join_world, reduce_batch_norms
 from mambapro.train.models.weights import load_checkpoint
 from mambapro.train.sampler import IdentitySampler
@@ -74,6 +76,34 @@ def test_accumulated(tmp_path: Path, images: Path) -> None:
 
     for single, double in zip(one["epochs"], two["epochs"], strict=True):
         assert double["loss"] == pytest.approx(single["loss"], abs=1e-5)
+
+
+def test_torchrun(tmp_path: Path) -> None:
+    """The command of docs/training.md, with two processes: one report, one checkpoint, the loss of one process."""
+    data = tmp_path / "data"
+    draw_benchmark(data, "rgbnt201", identities=(4, 2), views=8)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    reports = []
+    for launcher in ([], torchrun):
+        out = tmp_path / f"run{len(launcher)}"
+        command = [sys.executable, *launcher, "-m", "mambapro", "train", "--config", "tiny", "--dataset", "rgbnt201"]
+        command += ["--data", str(data), "--out", str(out), "--epochs", "1", "--device", "cpu", "--json"]
+        command += ["--set", "solver.identities_per_batch=2"]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout))
+        assert (out / "best.pth").is_file()
+
+    one, two = (report["epochs"][0] for report in reports)
+    assert two["steps"] == one["steps"] > 1
+    assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
 
 
 class TestWorld:
