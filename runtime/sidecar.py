@@ -64,6 +64,7 @@ class EngineNeeds:
         version_compatible: newer TensorRT of the same major version loads it too.
         platform: operating system and processor, such as "linux-x86_64".
         plugin: how it gets the scan.
+        gpu: name of the GPU it was built on, None where none was needed.
     """
 
     library: str
@@ -72,6 +73,7 @@ class EngineNeeds:
     version_compatible: bool
     platform: str
     plugin: Plugin
+    gpu: str | None = None
 
     def __post_init__(self) -> None:
         one_of("hardware", self.hardware, ("same", "compute-capability", "ampere+"))

@@ -151,6 +151,8 @@ def _elsewhere(sidecar: Sidecar, needs: EngineNeeds, machine: Machine) -> list[s
         reasons.append(
             f"It was built for GPUs of compute capability {built}{others}; {machine.gpu} has {machine.capability}."
         )
+    elif needs.hardware == "same" and needs.gpu is not None and machine.gpu != needs.gpu:
+        reasons.append(f"It was built for the {needs.gpu} alone; this is the {machine.gpu}.")
     return reasons
 
 

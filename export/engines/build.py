@@ -20,6 +20,7 @@ import onnx
 from ... import errors
 from ...errors import ExportError, InputError, SetupError
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
+from ...runtime.backends.cuda_memory import Gpu
 from ...runtime.files import sha256_of, write_atomically
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Build, EngineNeeds, Plugin
@@ -68,7 +69,7 @@ def build_engine(
         built.append(_run(job, track))
 
     write_atomically(engine_file, write)
-    return _report(engine_file, options, built[0], time.perf_counter() - started)
+    return _report(engine_file, options, gpu, built[0], time.perf_counter() - started)
 
 
 def _scans(onnx_file: Path) -> int:
@@ -163,7 +164,7 @@ def _tail(said: IO[bytes]) -> str:
     return said.read().decode(errors="replace").strip()
 
 
-def _report(file: Path, options: EngineOptions, built: Built, seconds: float) -> EngineReport:
+def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: Built, seconds: float) -> EngineReport:
     library = None if built.plugin_library is None else Path(built.plugin_library)
     plugin = Plugin(
         built.plugin,
@@ -177,6 +178,7 @@ def _report(file: Path, options: EngineOptions, built: Built, seconds: float) ->
         version_compatible=options.version_compatible,
         platform=f"{sys.platform}-{platform.machine().lower()}",
         plugin=plugin,
+        gpu=None if gpu is None else gpu.name,
     )
     return EngineReport(
         file=file,

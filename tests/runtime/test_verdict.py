@@ -49,6 +49,9 @@ def on(**changes):
     [
         (engine(), MACHINE, FIT, ""),
         (engine(library="10.12.0"), MACHINE, FIT, ""),
+        (engine(gpu="RTX A4000"), MACHINE, FIT, ""),
+        (engine(gpu="RTX 3090"), MACHINE, REBUILD, "built for the RTX 3090 alone; this is the RTX A4000"),
+        (engine(gpu="RTX 3090", hardware="compute-capability"), MACHINE, FIT, ""),
         (engine(), on(installed="10.12.0.37"), REBUILD, "built with tensorrt 10.12.0.36, for it alone"),
         (engine(), on(installed="10.3.0"), REBUILD, "installed is 10.3.0"),
         (engine(), on(installed="11.4.0.106"), REBUILD, "installed is 11.4.0.106"),

@@ -15,6 +15,7 @@ import pytest
 from mambapro.errors import ExportError, InputError, SetupError
 from mambapro.export.engines import build, memory
 from mambapro.export.engines.build import build_engine
+from mambapro.export.engines.job import Built, Job
 from mambapro.export.engines.options import EngineOptions
 from mambapro.export.engines.progress import Percent
 from mambapro.runtime.backends.cuda_memory import Gpu
@@ -50,6 +51,7 @@ class TestRtx:
         assert (report.needs.hardware, report.needs.plugin.kind) == ("compute-capability", "beside")
         assert report.needs.library.startswith("1.")
         assert report.needs.platform.startswith("linux-")
+        assert report.needs.gpu is None
         assert 10**8 < report.peak_memory < 3 * 10**9
         assert report.profile == Profile(1, 2, 4)
         assert "4 of them scan plugins; plugin beside (python)" in str(report)
@@ -221,3 +223,20 @@ class TestPercent:
         percent.step("all", 1)
 
         assert told == [50, 100]
+
+
+def test_an_engine_tells_what_it_was_built_on(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT's engines are for one kind of GPU, so its name is kept for the verdict elsewhere."""
+
+    def run(job: Job, track: object) -> Built:
+        Path(job.plan).write_bytes(b"plan")
+        return Built("10.12.0.36", 9, 4, ("8.7",), "embedded", "aot", None, 1.0, 10)
+
+    monkeypatch.setattr(build, "gpu_at_hand", lambda: Gpu("NVIDIA Orin", "8.7"))
+    monkeypatch.setattr(build, "_run", run)
+
+    needs = build_engine(files["fp32"], tmp_path / "x.engine", EngineOptions()).needs
+
+    assert (needs.gpu, needs.compute_capabilities, needs.hardware) == ("NVIDIA Orin", ("8.7",), "same")
