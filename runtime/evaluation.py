@@ -17,7 +17,8 @@ from .modalities import MODALITIES, SUBSETS, subset_name
 from .preprocess import Preprocessing
 from .progress import Track, silent
 from .reranking import Reranking, reranked_distances
-from .strips import check_strips_folder, chosen_queries, ranked_strips, write_strips
+from .strip_folder import check_strips_folder, write_strips
+from .strips import chosen_queries, ranked_strips
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,12 @@ be read without seeing the colours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PIL import Image, ImageDraw, ImageFont
 
 from .data.sample import Sample
 from .modalities import MODALITIES
 from .preprocess import load_source, resize
-
-if TYPE_CHECKING:
-    from .strips import Strip
+from .strips import Strip
 
 # Pixels.
 _LONG_SIDE = 128

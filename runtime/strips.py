@@ -1,22 +1,17 @@
-"""Ranked retrievals as pictures: which queries, what was found for them, and the folder the pictures go to."""
+"""Ranked retrievals: which queries are shown, and what was found for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .data.sample import Benchmark, Sample
-from .files import json_text, require_free, staged_folder
 from .metrics import RetrievalReport
-from .progress import Track, silent
 
 TOP = 10
-#: Lists the pictures; a folder that holds it was written here and may be replaced.
-LISTING = "strips.json"
 
 
 @dataclass(frozen=True)
@@ -95,42 +90,6 @@ def ranked_strips(
         )
         strips.append(Strip(query, report.per_query_ap[position], report.per_query_first[position], found))
     return strips
-
-
-def check_strips_folder(folder: Path, overwrite: bool) -> None:
-    """Raise InputError unless strips may be written to `folder`; to be called before the work."""
-    require_free(folder, overwrite, _is_ours)
-
-
-def write_strips(
-    folder: Path,
-    strips: Sequence[Strip],
-    title: str,
-    image_size: tuple[int, int],
-    overwrite: bool = False,
-    track: Track = silent,
-) -> tuple[Path, ...]:
-    """One PNG for each strip, and LISTING, into the new folder `folder`; returns the pictures' paths.
-
-    `title` stands above each picture; `image_size` (height, width) gives the proportions of the images.
-
-    Raises:
-        InputError: `folder` exists and may not be replaced, or an image cannot be read.
-        SetupError: no room or no permission.
-    """
-    from .strip_picture import draw_strip
-
-    names = [f"{number:03d}_{strip.query.name}.png" for number, strip in enumerate(strips, 1)]
-    with staged_folder(folder, overwrite=overwrite, replaceable=_is_ours) as stage:
-        for name, strip in track(list(zip(names, strips, strict=True)), "Drawing strips", len(strips)):
-            draw_strip(strip, title, image_size).save(stage / name)
-        listing = [{"file": name, **strip.to_json()} for name, strip in zip(names, strips, strict=True)]
-        (stage / LISTING).write_text(json_text({"title": title, "strips": listing}), encoding="utf-8")
-    return tuple(folder / name for name in names)
-
-
-def _is_ours(folder: Path) -> bool:
-    return (folder / LISTING).is_file()
 
 
 def _named(sample: Sample) -> dict[str, Any]:

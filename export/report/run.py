@@ -22,7 +22,7 @@ from ...runtime.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.modalities import MODALITIES
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Sidecar
-from ...runtime.strips import LISTING
+from ...runtime.strip_folder import LISTING
 from ...train.explain.page import document, fitting
 from .environment_section import environment_section
 from .head_section import head

@@ -9,8 +9,9 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.metrics import evaluate_distances
+from mambapro.runtime.strip_folder import check_strips_folder, write_strips
 from mambapro.runtime.strip_picture import draw_strip
-from mambapro.runtime.strips import check_strips_folder, chosen_queries, ranked_strips, write_strips
+from mambapro.runtime.strips import chosen_queries, ranked_strips
 from PIL import Image
 
 GREEN, RED = (0, 135, 60), (205, 20, 40)
