@@ -117,7 +117,12 @@ class Lane:
         context = create_context(self._trt, self._engine, self._cuda_graphs, self._working)
         if context is None:
             raise SetupError(f"TensorRT made no execution context: {self._words()}. Is the GPU's memory short?")
-        if not context.set_optimization_profile_async(profile.index, self._stream):
+        try:
+            # the bindings raise where the library says no
+            taken = context.set_optimization_profile_async(profile.index, self._stream)
+        except RuntimeError:
+            taken = False
+        if not taken:
             raise SetupError(f"TensorRT did not take the engine's profile {profile.index}: {self._words()}.")
         self._device.synchronize(self._stream)
         return context

@@ -57,7 +57,8 @@ def plan(
     """A plan. Tensors are (DataType's name, shape with -1 for the batch); profiles are batches.
 
     more: `plugin` = needs one that is registered, `host_code` = holds code, `version`, `working` bytes of memory,
-    `recordable` = may be recorded in a graph, `wrong_shape` = gives outputs of a shape of its own.
+    `recordable` = may be recorded in a graph, `wrong_shape` = gives outputs of a shape of its own, `no_context` and
+    `no_profile` = refuses a context or its profile.
     """
     value = {"inputs": inputs, "outputs": outputs, "profiles": profiles, **more}
     return json.dumps({"magic": MAGIC, **value}).encode()
@@ -197,8 +198,12 @@ class IExecutionContext:
         self._memory = memory, size
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
+        if self._engine._value.get("no_profile") or profile_index >= self._engine.num_optimization_profiles:
+            self._say("setOptimizationProfileAsync: no such profile")
+            # this one the bindings raise for, alone of all that a context refuses
+            raise RuntimeError("Error in set optimization profile async.")
         self._profile = profile_index
-        return profile_index < self._engine.num_optimization_profiles or self._say("no such profile")
+        return True
 
     def set_input_shape(self, name: str, shape: Sequence[int]) -> bool:
         if self._profile is None:

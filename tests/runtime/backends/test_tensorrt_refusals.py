@@ -211,6 +211,15 @@ class TestFailures:
         with pytest.raises(SetupError, match="Out of memory in createExecutionContext"):
             backend.run(feeds(1))
 
+    def test_a_profile_that_is_refused_is_a_setup_error(self, bench):
+        """The bindings raise a RuntimeError of their own there; what comes out is ours, in TensorRT's words."""
+        backend = bench.open(plan(INPUTS, OUTPUTS, no_profile=True))
+
+        with pytest.raises(SetupError, match=r"did not take the engine's profile 0: .*no such profile"):
+            backend.run(feeds(1))
+        backend.close()
+        assert bench.driver.leaks() == {}
+
     def test_every_call_of_the_driver_may_fail(self, tmp_path, monkeypatch, caplog):
         """Wherever: an error or, while recording, a warning; the next run is right, and everything is freed."""
         healthy = Bench("11.4", tmp_path, monkeypatch)
