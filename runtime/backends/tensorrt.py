@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +19,8 @@ from .tensorrt_buffers import BatchRange, engine_batches, engine_tensors, range_
 from .tensorrt_generation import import_tensorrt
 from .tensorrt_lane import Lane
 from .tensorrt_loading import load_engine, register_scan
+
+logger = logging.getLogger("mambapro")
 
 
 class TensorRtBackend:
@@ -65,23 +69,24 @@ class TensorRtBackend:
         plan = _read(engine)
         self._trt = import_tensorrt(self.name)
         self._cuda_graphs = cuda_graphs
-        self._idle: list[Lane] = []
         self._users, self._closed = 0, False
         self._lock, self._making = threading.Lock(), threading.Lock()
-        self._loaded: tuple[Any, ...] = ()
-        with ExitStack() as owned:
-            self._device = Device(device)
-            owned.callback(self._device.close)
-            owned.callback(self._unload)
+        self._held = _Held(Device(device))
+        self._device, self._idle = self._held.device, self._held.idle
+        with ExitStack() as failed:
+            failed.callback(self._held.close)
             self.provider = f"{self._device.gpu.name} (compute capability {self._device.gpu.capability})"
             with self._device.current():
                 register_scan(self._trt, needs, plugin_library)
-                self._loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}", host_code)
-                self._tensors = engine_tensors(self._trt, self._loaded[0])
-                self._ranges = engine_batches(self._loaded[0], self._tensors)
+                self._held.loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}", host_code)
+                self._tensors = engine_tensors(self._trt, self._held.loaded[0])
+                self._ranges = engine_batches(self._held.loaded[0], self._tensors)
                 # now, so that a GPU that is too small is told at once
                 self._idle.append(self._new_lane())
-            self._owned = owned.pop_all()
+            failed.pop_all()
+        self._dropped = weakref.finalize(self, _free_dropped, self._held)
+        # the end of the process frees all of it, and a thread of it may still be in a call
+        self._dropped.atexit = False
         self.inputs = tuple(tensor.name for tensor in self._tensors if tensor.is_input)
         self.outputs = tuple(tensor.name for tensor in self._tensors if not tensor.is_input)
         self.smallest_batch = min(found.smallest for found in self._ranges)
@@ -112,7 +117,7 @@ class TensorRtBackend:
                 self._users -= 1
                 last = self._closed and not self._users
             if last:
-                self._owned.close()
+                self._free()
 
     def close(self) -> None:
         """Free the engine; with calls under way in other threads, when the last of them ends."""
@@ -120,7 +125,11 @@ class TensorRtBackend:
             last = not self._closed and not self._users
             self._closed = True
         if last:
-            self._owned.close()
+            self._free()
+
+    def _free(self) -> None:
+        if self._dropped.detach():
+            self._held.close()
 
     def _run(self, feeds: Mapping[str, np.ndarray], batch: int, profile: BatchRange) -> dict[str, np.ndarray]:
         with self._lock:
@@ -139,14 +148,7 @@ class TensorRtBackend:
 
     def _new_lane(self) -> Lane:
         with self._making:
-            return Lane(self._trt, self._device, self._loaded[0], self._tensors, self._cuda_graphs)
-
-    def _unload(self) -> None:
-        lanes, self._idle = self._idle, []
-        with self._device.current(), ExitStack() as stack:
-            for lane in lanes:
-                stack.callback(lane.close)
-            self._loaded = ()
+            return Lane(self._trt, self._device, self._held.loaded[0], self._tensors, self._cuda_graphs)
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> int:
         """The batch of inputs that are the engine's."""
@@ -168,6 +170,36 @@ class TensorRtBackend:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {told}.")
         return next(iter(lengths.values()))
+
+
+class _Held:
+    """What a backend holds on the GPU. It does not know the backend, so that it can be freed when that is dropped."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.idle: list[Lane] = []
+        #: The engine, and the runtime that it lives in.
+        self.loaded: tuple[Any, ...] = ()
+
+    def close(self) -> None:
+        """Free everything, whatever fails meanwhile."""
+        lanes = list(self.idle)
+        self.idle.clear()
+        with ExitStack() as last:
+            last.callback(self.device.close)
+            with self.device.current(), ExitStack() as stack:
+                for lane in lanes:
+                    stack.callback(lane.close)
+                self.loaded = ()
+
+
+def _free_dropped(held: _Held) -> None:
+    """For a backend that nobody closed."""
+    try:
+        held.close()
+    except SetupError as error:
+        # nobody is there whom it could be raised to
+        logger.warning("An engine that was dropped without close() could not be freed: %s", error)
 
 
 def _needs(sidecar: Sidecar) -> EngineNeeds:

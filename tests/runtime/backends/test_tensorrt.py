@@ -84,6 +84,44 @@ class TestNumbers:
             assert_right(backend, 2)
 
 
+class TestDropped:
+    """A backend that nobody closes."""
+
+    def test_everything_is_freed(self, bench):
+        """Memory, streams, graphs and the context go with the last reference; close() before it does it once."""
+        backend = bench.open()
+        for seed in range(4):
+            assert_right(backend, 2, seed)
+        assert bench.driver.leaks() != {}
+
+        del backend
+        assert bench.driver.leaks() == {}
+
+        closed = bench.open()
+        closed.close()
+        del closed
+        assert bench.driver.retained == 0
+
+    def test_what_fails_meanwhile_is_a_warning(self, one, caplog):
+        """There is nobody to raise it to; all else is freed."""
+        backend = one.open()
+        assert_right(backend, 2)
+        one.driver.fail("cuStreamDestroy_v2")
+
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            del backend
+
+        assert "without close() could not be freed" in caplog.text
+        assert "refused cuStreamDestroy_v2" in caplog.text
+        assert one.driver.leaks() == {"streams": 1}
+
+    def test_the_end_of_the_process_is_left_to_the_driver(self, one):
+        """A thread may be in a call at that time."""
+        backend = one.open()
+
+        assert not backend._dropped.atexit
+
+
 class TestProfiles:
     def test_the_nearest_profile_is_taken(self, bench):
         """Each batch runs under a profile that allows it, the one made for the nearest batch."""
