@@ -196,7 +196,7 @@ def backward(
     Raises:
         InputError, SetupError: as in `forward`.
     """
-    if shape.channels == 0:
+    if shape.channels == 0 and 0 in (shape.batch, shape.length):
         return
     key = (_context(), shape, kind)
     launches = _prepared(key)
@@ -211,11 +211,12 @@ def backward(
 
 
 def _backward_launches(context: int, shape: ScanShape, kind: str) -> tuple[_Prepared | None, _Prepared]:
-    if 0 in (shape.batch, shape.length):
-        # nothing to walk over; sums of no samples are the zeros that are wanted
+    # where there is nothing to walk over, sums of no samples, or of no channels' blocks, are the zeros that are wanted
+    empty = 0 in shape[:3]
+    if shape.length == 0:
         shape = shape._replace(batch=0)
     walk, add = backward_launches(shape, kind)
     return (
-        _Prepared(context, kind, walk, "aaaaaaaaiiiiaaa", shape[1:]) if shape.batch else None,
+        None if empty else _Prepared(context, kind, walk, "aaaaaaaaiiiiaaa", shape[1:]),
         _Prepared(context, kind, add, "aiiiiiaaaaa", shape),
     )

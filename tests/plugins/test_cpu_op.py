@@ -210,7 +210,7 @@ class TestErrors:
             cpu_op.use_instruction_set("mmx")
 
     def test_empty_sizes(self) -> None:
-        """No batch, tokens or channels: nothing is written, gradients of parameters are zero."""
+        """No batch, tokens or channels: y is let be, every gradient that has elements is zero."""
         for size in (ScanShape(0, 3, 4, 1, 2), ScanShape(2, 0, 4, 1, 2), ScanShape(2, 3, 0, 1, 2)):
             arrays = [np.full(24, 7, np.float32) for _ in range(16)]
             places = [array.ctypes.data for array in arrays]
@@ -219,7 +219,11 @@ class TestErrors:
             cpu_op.backward(size, "float32", 2, places[8], places[:7], places[9:])
 
             assert (arrays[7] == 7).all()
-            assert (arrays[11][: size.channels * size.state] == 0).all()
+            maps, rates = size.batch * size.length * size.groups * size.state, size.channels * size.state
+            counts = [0, 0, rates, maps, maps, size.channels, size.channels]
+            for array, count in zip(arrays[9:], counts, strict=True):
+                assert (array[:count] == 0).all()
+                assert (array[count:] == 7).all()
 
     def test_a_library_of_other_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A library left behind by older sources is refused, not used."""

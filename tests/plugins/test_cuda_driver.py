@@ -81,17 +81,26 @@ def test_backward(arrays: dict[str, np.ndarray]) -> None:
         assert_close(gradients[name], expected, GRADIENT_LIMIT, name)
 
 
-@pytest.mark.parametrize(("batch", "length"), [(0, 37), (2, 0)])
-def test_nothing_to_scan(arrays: dict[str, np.ndarray], batch: int, length: int) -> None:
-    """No launch forward; backward the parameters' gradients are the zeros of an empty sum."""
-    size = SIZE._replace(batch=batch, length=length)
+@pytest.mark.parametrize(
+    ("sizes", "zeros"),
+    [
+        ({"batch": 0}, ("A", "D", "delta_bias")),
+        ({"length": 0}, ("A", "D", "delta_bias")),
+        ({"channels": 0}, ("B", "C")),
+        ({"channels": 0, "length": 0}, ()),
+    ],
+)
+def test_nothing_to_scan(arrays: dict[str, np.ndarray], sizes: dict[str, int], zeros: tuple[str, ...]) -> None:
+    """No launch forward; backward every gradient that has elements is the zeros of an empty sum, others are let be."""
+    size = SIZE._replace(**sizes)
     gradients = {name: np.full_like(x, np.nan) for name, x in arrays.items()}
     work = np.zeros(max(cuda_driver.workspace_bytes(size), 16), np.uint8)
 
     cuda_driver.forward(size, "float32", addresses(arrays), 0, 0, 0)
     cuda_driver.backward(size, "float32", 0, addresses(arrays), addresses(gradients), work.ctypes.data, 0)
 
-    assert all((gradients[name] == 0).all() for name in ("A", "D", "delta_bias"))
+    assert [name for name in INPUTS if (gradients[name] == 0).all()] == [name for name in INPUTS if name in zeros]
+    assert all(np.isnan(gradients[name]).all() for name in INPUTS if name not in zeros)
 
 
 def test_more_launches_than_are_kept(arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,12 +94,13 @@ class TestBackward:
         for other in others:
             assert all((other[name] == first[name]).all() for name in INPUTS)
 
-    @pytest.mark.parametrize(("batch", "length"), [(0, 5), (2, 0)])
-    def test_nothing_to_scan_has_zero_gradients(self, batch: int, length: int) -> None:
-        """An empty batch or length writes zeros to the gradients of A, D and delta_bias."""
-        found = cuda_host.backward(Case(batch, length, 6, 1, 4), "float32")
+    @pytest.mark.parametrize("kind", TYPES)
+    @pytest.mark.parametrize(("batch", "length", "channels"), [(0, 5, 6), (2, 0, 6), (2, 5, 0), (2, 0, 0), (0, 0, 0)])
+    def test_nothing_to_scan_has_zero_gradients(self, batch: int, length: int, channels: int, kind: str) -> None:
+        """Without samples, tokens or channels every gradient that has elements is zeros, written by the kernel."""
+        found = cuda_host.backward(Case(batch, length, channels, 2, 4), kind)
 
-        assert [np.abs(found[name]).sum() for name in PARAMETERS] == [0, 0, 0]
+        assert {name: np.abs(found[name]).sum() for name in INPUTS} == dict.fromkeys(INPUTS, 0)
 
 
 class TestInterface:

@@ -23,10 +23,9 @@ extern "C" int mambapro_scan_cuda_backward(
     using namespace mambapro;
     mambapro_scan_cuda_shape s = *shape;
     if (const int wrong = wrong_with(s)) return wrong;
-    if (s.channels == 0) return 0;
-    /* nothing to walk over; sums of no samples are the zeros that are wanted */
+    /* nothing to walk over; sums of no samples, or of no channels' blocks, are the zeros that are wanted */
     const bool empty = is_empty(s);
-    if (empty) s.batch = 0;
+    if (s.length == 0) s.batch = 0;
     void *walk[] = {&dy,       &u,          &delta,    &A,       &B,         &C,  &D,     &delta_bias,
                     &s.length, &s.channels, &s.groups, &s.state, &workspace, &du, &ddelta};
     void *add[] = {&workspace, &s.batch, &s.length, &s.channels, &s.groups, &s.state, &dA, &dB, &dC, &dD, &ddelta_bias};
@@ -34,6 +33,7 @@ extern "C" int mambapro_scan_cuda_backward(
     const int64_t maps = static_cast<int64_t>(s.batch) * s.length * s.groups * s.state;
     const int64_t rates = static_cast<int64_t>(s.channels) * s.state;
     const int64_t elements = maps > rates ? maps : rates;
+    if (elements == 0) return 0;
     const Grid blocks = {static_cast<unsigned>(s.groups * ceil_div(s.channels / s.groups, held)), static_cast<unsigned>(s.batch)};
     const Grid sums = {static_cast<unsigned>((elements + SUM_THREADS - 1) / SUM_THREADS), SUM_JOBS};
 #define LAUNCH(TYPE)                                                                                                   \
