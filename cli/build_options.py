@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .options import PATH, F, Numbers
 
@@ -86,6 +87,15 @@ def build_options(command: F) -> F:
     for option in reversed([*CALIBRATION.values(), *GATES.values(), *ENGINE.values()]):
         command = option(command)
     return command
+
+
+def given_options(names: Iterable[str]) -> list[str]:
+    """Which of a command's parameters were given by the user, as they are written: those left at their default do
+    nothing that anyone asked for."""
+    context = click.get_current_context()
+    written = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    defaults = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
+    return [written[name] for name in names if context.get_parameter_source(name) not in defaults]
 
 
 def asked_precision(values: dict[str, Any]) -> str:

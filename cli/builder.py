@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .build_options import CALIBRATION, ENGINE, GATES
+from .build_options import CALIBRATION, ENGINE, GATES, given_options
 from .console import needs, track
 from .quantizing import Quantizer, benchmark_root
 
 if TYPE_CHECKING:
     from ..export.build_options import BuildOptions, BuildReport
 
-#: What says something about int8 alone.
-_INT8 = ("scales", "policy", "insist", "force")
+#: What says something about int8 alone, about images, and about engines of TensorRT but not of TensorRT-RTX.
+_INT8 = ("scales", "policy", "algorithm", "force")
+_IMAGES = ("calib_images", "algorithm", "insist")
+_TENSORRT = ("timing_cache",)
 
 
 class Builder:
@@ -52,7 +54,8 @@ class Builder:
         self.precision = "int8" if precision is None and scaled else precision
         if base is not None and self.precision == "int8" and not scaled:
             raise click.UsageError("int8 needs calibration images (--calib) or a table of scales (--scales).")
-        _refuse_idle(given, self.precision, base)
+        _refuse_idle(given, self.precision)
+        _refuse_engine_options(targets)
         self.given, self.dataset, self.data = given, dataset, data or benchmark_root(given["calib"], dataset)
         self.options = [self._options(target, base, more) for target in dict.fromkeys(targets)]
         self.calibration = {name: given[name] for name in CALIBRATION}
@@ -94,22 +97,44 @@ class Builder:
         return options
 
 
-def _refuse_idle(given: dict[str, Any], precision: str | None, base: str | None) -> None:
+def _refuse_idle(given: dict[str, Any], precision: str | None) -> None:
     """Options that would do nothing are a misunderstanding.
 
     Raises:
         click.UsageError: names them.
     """
-    if precision == "int8":
-        return
-    idle = [f"--{name}" for name in _INT8 if given[name]]
-    if idle:
+    idle = given_options(_INT8)
+    if idle and precision != "int8":
         raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
-    if given["calib"] is not None and precision != "fp16":
+    if given["calib"] is not None and precision not in ("int8", "fp16"):
         raise click.UsageError(
             "--calib is for int8, and for the range check of float16. Leave it out, or say --int8 or --fp16 "
             "(build: --precision int8 or fp16)."
         )
+    idle = given_options(_IMAGES)
+    if idle and given["calib"] is None:
+        raise click.UsageError(f"{', '.join(idle)} say how to calibrate, which needs images: give --calib.")
+    if given["policy"] is not None and given["calib"] is None and given["scales"] is None:
+        raise click.UsageError(
+            "--policy needs scales to quantise with: give a table (--scales) or calibration images (--calib)."
+        )
+
+
+def _refuse_engine_options(targets: tuple[str, ...]) -> None:
+    """What was said about engines, where none is built.
+
+    Raises:
+        click.UsageError: names the options.
+    """
+    idle = given_options(ENGINE)
+    if idle and not any(target.startswith("tensorrt") for target in targets):
+        what = ", ".join(dict.fromkeys(targets)) or "the exported model"
+        raise click.UsageError(
+            f"{', '.join(idle)} belong to --target tensorrt or tensorrt-rtx; what is built is {what}."
+        )
+    idle = given_options(_TENSORRT)
+    if idle and "tensorrt" not in targets:
+        raise click.UsageError(f"{', '.join(idle)} belong to --target tensorrt: TensorRT-RTX times nothing.")
 
 
 def _engine_values(values: dict[str, Any]) -> dict[str, Any]:

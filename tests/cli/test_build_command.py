@@ -48,8 +48,25 @@ def test_built_artifact_is_told_as_json(bundle: Path, capfd: pytest.CaptureFixtu
         (["--target", "openvino", "--scales", "nowhere.json"], "no table of scales nowhere.json"),
         (["--target", "openvino", "--scales", "a.json", "--calib", "."], "give one of them"),
         (["--target", "openvino", "--calib", ".", "--policy", "nowhere.yaml"], "nowhere.yaml"),
-        (["--target", "openvino", "--profile", "1,8"], "three batch sizes"),
-        (["--target", "openvino", "--profile", "8,4,1"], "smallest <= usual <= largest"),
+        (["--target", "tensorrt-rtx", "--profile", "1,8"], "three batch sizes"),
+        (["--target", "tensorrt-rtx", "--profile", "8,4,1"], "smallest <= usual <= largest"),
+        (["--target", "tensorrt-rtx", "--timing-cache", "."], "--timing-cache belong to --target tensorrt"),
+        (["--target", "openvino", "--profile", "1,8,32"], "--profile belong to --target tensorrt or tensorrt-rtx"),
+        (["--target", "openvino", "--compute-capability", "9.9"], "--compute-capability belong to"),
+        (
+            ["--target", "onnxruntime", "--hardware", "same", "--plugin", "none"],
+            "--hardware, --plugin belong to --target tensorrt or tensorrt-rtx; what is built is onnxruntime",
+        ),
+        (
+            ["--target", "openvino", "--precision", "int8", "--overwrite", "--policy", "none"],
+            "--policy needs scales",
+        ),
+        (
+            ["--target", "openvino", "--precision", "int8", "--overwrite", "--algorithm", "auto", "--insist"],
+            "--algorithm, --insist say how to calibrate, which needs images: give --calib",
+        ),
+        (["--target", "openvino", "--scales", "a.json", "--calib-images", "64"], "--calib-images say how to"),
+        (["--target", "openvino", "--precision", "bf16", "--algorithm", "mse"], "--algorithm belong to int8"),
         (["--target", "tensorrt-rtx", "--hardware", "ampere+"], "has no hardware levels"),
         (["--target", "tensorrt-rtx", "--compute-capability", "8,6"], "is written as 8.6"),
         (["--target", "openvino", "--data", "."], "--data needs --dataset"),
@@ -74,6 +91,7 @@ def test_refused_builds(arguments: list[str], words: str, bundle: Path, capfd: p
         (["--fp16", "--target", "openvino"], "gains nothing"),
         (["--calib", "."], "--calib is for int8"),
         (["--int8", "--calib", "nowhere"], "There is no folder nowhere"),
+        (["--workspace", "64"], "--workspace belong to --target tensorrt or tensorrt-rtx; what is built is the"),
     ],
 )
 def test_refused_exports(
