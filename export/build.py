@@ -182,7 +182,8 @@ def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, 
         made,
         max_departure=options.max_departure or made.max_departure,
         max_map_drop=options.max_map_drop or made.max_map_drop,
-        versions=versions_of(_PACKAGES),
+        # of what is kept, those that made it
+        versions=made.versions or versions_of(_PACKAGES),
     )
     source = work / made.onnx if made.onnx != MODEL else bundle.file(MODEL)
     return _engine(source, work, made, options.engine, track) if options.target in ENGINES else made

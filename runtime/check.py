@@ -19,8 +19,8 @@ from .files import sha256_of
 from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from .opening import Opening, why_not
 from .progress import Track, silent
-from .race import race
-from .sidecar import AccuracyGate, CosineGate, Sidecar, SpeedGate
+from .race import require_speed, speed_gate
+from .sidecar import CosineGate, Sidecar, SpeedGate
 from .strict_json import first_lines
 
 
@@ -147,18 +147,38 @@ class _Gates:
     track: Track
 
 
+def why_other_type(extractor: Extractor) -> str | None:
+    """Why a bf16 artifact computes in another type on this machine, which proves nothing of it; else None."""
+    why: str | None = getattr(extractor.backend, "why_precision", None)
+    return why if extractor.artifact.precision == "bf16" else None
+
+
 def _check(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
+    """As `_passed`; what fails here is not taken here any more, whoever verified it."""
+    try:
+        return _passed(bundle, sidecar, golden, opening, gates)
+    except (ParityError, AccuracyError):
+        if sidecar != base_artifact(bundle) and sidecar.state == VERIFIED:
+            update_sidecar(bundle.folder, replace(sidecar, state=UNVERIFIED))
+        raise
+
+
+def _passed(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
     base = sidecar == base_artifact(bundle)
     passed, notes = sidecar, []
     with open_extractor(bundle, sidecar, opening) as extractor:
         gate, difference = replay(extractor, golden, sidecar.max_departure)
         provider = extractor.provider
-        other_type = getattr(extractor.backend, "why_precision", None) if sidecar.precision == "bf16" else None
+        other_type = why_other_type(extractor)
         if other_type is not None:
             notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
         if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
-            passed = replace(passed, accuracy=_accuracy(bundle, sidecar, extractor, gates.benchmark, gates.track))
+            plain = Opening(device=opening.device, allow_fallback=opening.allow_fallback)
+            with open_extractor(bundle, base_artifact(bundle), plain) as reference:
+                accuracy = accuracy_gate(reference, extractor, gates.benchmark, sidecar.max_map_drop, gates.track)
+            require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
+            passed = replace(passed, accuracy=accuracy)
     new = sidecar.state == UNVERIFIED and not base and other_type is None
     if new:
         machine = f"{provider}, {machine_name()}"
@@ -175,15 +195,6 @@ def _check(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, g
     )
 
 
-def _accuracy(
-    bundle: Bundle, sidecar: Sidecar, extractor: Extractor, benchmark: Benchmark, track: Track
-) -> AccuracyGate:
-    with open_extractor(bundle, base_artifact(bundle), Opening()) as reference:
-        gate = accuracy_gate(reference, extractor, benchmark, sidecar.max_map_drop, track)
-    require_accuracy(gate, f"{sidecar.stem} of {bundle.folder}")
-    return gate
-
-
 def _speed(
     bundle: Bundle, sidecar: Sidecar, opening: Opening, gates: _Gates
 ) -> tuple[SpeedGate | None, tuple[str, ...]]:
@@ -197,24 +208,18 @@ def _speed(
     if not rivals:
         where = "runs here" if others else "in the bundle"
         return None, (f"speed not gated: no other precision of this target {where}",)
-    times = race(
+    speed = speed_gate(
         bundle.folder,
-        [sidecar, *rivals],
+        sidecar,
+        rivals,
+        forced=gates.force,
         track=gates.track,
         device=opening.device,
         allow_fallback=opening.allow_fallback,
         load_plugins=opening.load_plugins,
     )
-    best = min((rival.stem for rival in rivals), key=times.__getitem__)
-    speed = SpeedGate(1, times[sidecar.stem], best, times[best], forced=gates.force)
-    # written so that NaN fails as well
-    if not speed.ratio > 1 and not gates.force:
-        raise AccuracyError(
-            f"{sidecar.stem} of {bundle.folder} takes {speed.milliseconds:.1f} ms, {best} "
-            f"{speed.other_milliseconds:.1f} ms: int8 loses accuracy and gains nothing here, so it stays unverified. "
-            "Use the higher precision, or keep it with --force."
-        )
-    return speed, ()
+    doubt = require_speed(speed, f"{sidecar.stem} of {bundle.folder}")
+    return speed, () if doubt is None else (doubt,)
 
 
 def open_extractor(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Extractor:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import logging
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-from ..errors import ArtifactError
+from ..errors import ArtifactError, MambaProError
 from .artifacts import artifacts_of, matching
 from .backends.base import Backend
+from .backends.cuda_memory import gpu
 from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle import Bundle
 from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
@@ -55,15 +57,17 @@ def choose(bundle: Bundle, opening: Opening) -> Sidecar:
     """The artifact to take.
 
     With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
-    engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime, and among these int8
-    before 16 bits before 32, but an int8 file that was kept though it is slower after the one that it lost to.
+    engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime (before OpenVINO where
+    it has a GPU), and among these int8 before 16 bits before 32, but an int8 file that was kept though it is slower
+    after the one that it lost to, and int8 last on ONNX Runtime's GPU, which has no int8 products.
     `device` "cpu" leaves engines out, "cuda" OpenVINO.
 
     Raises:
         InputError: the bundle has no such artifact.
         ArtifactError: none of them may be used here; gives the reason for each.
     """
-    candidates = sorted(matching(bundle, opening.target, opening.precision), key=_speed)
+    on_gpu = opening.device != "cpu" and _onnxruntime_on_gpu()
+    candidates = sorted(matching(bundle, opening.target, opening.precision), key=lambda item: _speed(item, on_gpu))
     if opening.target is None and opening.precision is None:
         candidates = _slow_ones_later(candidates)
     reasons = [why_not(bundle, sidecar, opening) for sidecar in candidates]
@@ -76,8 +80,23 @@ def choose(bundle: Bundle, opening: Opening) -> Sidecar:
     return usable[0]
 
 
-def _speed(sidecar: Sidecar) -> tuple[int, int]:
-    return _TARGET_ORDER.index(sidecar.target), _PRECISION_ORDER.index(sidecar.precision)
+def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
+    """For sorting, fastest first."""
+    target, precision = _TARGET_ORDER.index(sidecar.target), _PRECISION_ORDER.index(sidecar.precision)
+    if onnxruntime_on_gpu and sidecar.target == ONNXRUNTIME:
+        last = len(_PRECISION_ORDER)
+        return _TARGET_ORDER.index(OPENVINO) - 0.5, last if sidecar.precision == "int8" else precision
+    return target, precision
+
+
+def _onnxruntime_on_gpu() -> bool:
+    """Whether ONNX Runtime would run on a GPU here; told without loading it."""
+    try:
+        metadata.version("onnxruntime-gpu")
+        gpu()
+    except (metadata.PackageNotFoundError, MambaProError):
+        return False
+    return True
 
 
 def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:

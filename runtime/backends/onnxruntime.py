@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +20,8 @@ CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
 
 _ERRORS_ONLY = 3
+#: TF32 rounds what float32 products read to ten bits: the numbers would no longer be PyTorch's.
+_CUDA_OPTIONS = {"use_tf32": "0"}
 
 logger = logging.getLogger("mambapro")
 
@@ -62,8 +66,11 @@ class OnnxRuntimeBackend:
         self._weights = {name: library.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
         if self._weights:
             options.add_external_initializers(list(self._weights), list(self._weights.values()))
-        providers = [asked, CPU_PROVIDER] if asked == CUDA_PROVIDER and asked in offered else [CPU_PROVIDER]
-        session = _session(library, model, options, providers)
+        providers: list[Any] = [CPU_PROVIDER]
+        if asked == CUDA_PROVIDER and asked in offered:
+            _preload(library)
+            providers = [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
+        session = _session(library, model, options, providers, asked)
         self.provider: str = session.get_providers()[0]
         if self.provider != asked:
             _report_fallback(asked, self.provider, offered, device, allow_fallback)
@@ -142,7 +149,20 @@ def _options(library: ModuleType, threads: int | None, custom_operators: Sequenc
     return options
 
 
-def _session(library: ModuleType, model: str | os.PathLike[str] | bytes, options: Any, providers: list[str]) -> Any:
+def _preload(library: ModuleType) -> None:
+    """Load CUDA and cuDNN that are installed as wheels: ONNX Runtime itself looks in the system's folders only."""
+    preload = getattr(library, "preload_dlls", None)
+    if preload is None:
+        return
+    # it says what it does not find on standard output, where results go
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        preload()
+    logger.debug("onnxruntime.preload_dlls said: %s", said.getvalue())
+
+
+def _session(
+    library: ModuleType, model: str | os.PathLike[str] | bytes, options: Any, providers: list[Any], asked: str
+) -> Any:
     source: bytes | str
     if isinstance(model, bytes):
         source, name = model, "the model in memory"
@@ -155,7 +175,7 @@ def _session(library: ModuleType, model: str | os.PathLike[str] | bytes, options
         session = _in_thread(lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0))
     except _library_errors() as error:
         if type(error).__name__ == "EPFail":
-            raise SetupError(f"ONNX Runtime cannot use {providers[0]}: {error}. {_advice(providers[0])}") from error
+            raise SetupError(f"ONNX Runtime cannot use {asked}: {error}. {_advice(asked)}") from error
         raise ArtifactError(
             f"ONNX Runtime {library.__version__} cannot load {name}: {error}. "
             "The file is damaged, or needs a newer ONNX Runtime."
@@ -188,8 +208,9 @@ def _advice(provider: str) -> str:
     if provider != CUDA_PROVIDER:
         return 'Reinstall it: pip install --force-reinstall "mambapro[cpu]".'
     return (
-        'For CUDA: pip uninstall onnxruntime, pip install "mambapro[gpu]", and an NVIDIA driver, CUDA and cuDNN of the '
-        "versions that this ONNX Runtime wants; `mambapro env` shows what there is."
+        'For CUDA: pip uninstall onnxruntime, pip install "mambapro[gpu]", an NVIDIA driver, and CUDA and cuDNN of the '
+        'versions that this ONNX Runtime wants (pip install "onnxruntime-gpu[cuda,cudnn]" brings them as wheels); '
+        "`mambapro env` shows what there is."
     )
 
 

@@ -24,13 +24,21 @@ from mambapro.export.build_checks import require_pair
 from mambapro.export.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle, is_bundle
 from mambapro.export.plan import ExportOptions
+from mambapro.runtime import check
 from mambapro.runtime.artifacts import artifacts_of, base_artifact
+from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle import SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.opening import Opening
 from mambapro.runtime.progress import silent
 from mambapro.runtime.sidecar import AccuracyGate, EngineNeeds, Plugin, read_sidecar
+
+needs_bf16 = pytest.mark.skipif(
+    "BF16" not in openvino.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"),
+    reason="needs a processor with bfloat16 products",
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +82,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 class TestBuild:
     @pytest.mark.parametrize(
-        ("target", "precision"), [("openvino", "bf16"), ("openvino", "fp32"), ("onnxruntime", "fp16")]
+        ("target", "precision"),
+        [pytest.param("openvino", "bf16", marks=needs_bf16), ("openvino", "fp32"), ("onnxruntime", "fp16")],
     )
     def test_built_and_verified(self, target: str, precision: str, bundle: Path) -> None:
         """The artifact passes its gate here, is listed as verified, and the extractor runs it."""
@@ -87,12 +96,32 @@ class TestBuild:
             assert extractor.artifact == made
         assert is_bundle(bundle)
 
+    def test_bf16_that_was_not_computed_is_unverified(
+        self, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A processor that computes bfloat16 in float32 proves nothing of it, so the artifact waits for another one."""
+        monkeypatch.setattr(openvino, "_precision", lambda *_: "f32")
+
+        made = build_artifact(bundle, BuildOptions("openvino", "bf16")).artifact
+
+        assert (made.state, made.cosine, made.verified_on) == ("unverified", None, None)
+        assert "openvino-bf16 stays unverified: this processor has no bf16" in caplog.text
+
+    def test_code_of_the_bundle_is_not_run(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was in the bundle before is as little trusted as anywhere else."""
+        opened: list[Opening] = []
+        monkeypatch.setattr(gates, "open_extractor", lambda b, s, o: opened.append(o) or check.open_extractor(b, s, o))
+
+        build_artifact(bundle, BuildOptions("onnxruntime", "fp16"))
+
+        assert opened and not any(opening.load_plugins for opening in opened)
+
     def test_goes_on_without_pytorch(self, bundle: Path) -> None:
         """Building imports no torch: it is for the machine that has the runtime."""
         script = (
             "import sys\nsys.modules['torch'] = None\nfrom pathlib import Path\n"
             "from mambapro.export.build import build_artifact\nfrom mambapro.export.build_options import BuildOptions\n"
-            "print(build_artifact(Path(sys.argv[1]), BuildOptions('openvino', 'bf16')).artifact.state)"
+            "print(build_artifact(Path(sys.argv[1]), BuildOptions('openvino', 'fp32')).artifact.state)"
         )
         done = subprocess.run([sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, check=False)
 
@@ -149,9 +178,9 @@ class TestBuild:
     def test_says_what_was_not_gated(self, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
         """Without labelled images the mAP is not known, and that is said in the log and in the report."""
         with caplog.at_level(logging.WARNING, "mambapro"):
-            report = build_artifact(bundle, BuildOptions("openvino", "bf16"))
+            report = build_artifact(bundle, BuildOptions("openvino", "fp32"))
 
-        assert "the mAP of openvino-bf16 is not gated" in caplog.text
+        assert "the mAP of openvino-fp32 is not gated" in caplog.text
         assert "mAP         not gated" in str(report)
 
 

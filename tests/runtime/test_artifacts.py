@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_cuda import FakeDriver
 from mambapro.errors import AccuracyError, ArtifactError, InputError
+from mambapro.plugins.selective_scan import cuda_driver
 from mambapro.runtime import artifacts as module
+from mambapro.runtime import opening
 from mambapro.runtime.accuracy import require_accuracy
 from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, matching, scratch_copy, update_sidecar
 from mambapro.runtime.bundle import MODEL, SUMS, Bundle
@@ -235,6 +238,20 @@ class TestChoose:
             assert choose(bundle, Opening()).precision == "int8"
         assert "running onnxruntime-int8" in caplog.text
         assert choose(bundle, Opening(precision="fp32")).file == MODEL
+
+    def test_onnxruntime_on_a_gpu(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It has no int8 products there, so int8 comes last; its package and the driver tell."""
+        driver = FakeDriver()
+        monkeypatch.setattr(cuda_driver, "library", lambda: driver)
+        bundle = Bundle.open(with_int8)
+        assert choose(bundle, Opening()).precision == "int8"
+
+        monkeypatch.setattr(opening.metadata, "version", lambda name: "1.31.1")
+
+        assert choose(bundle, Opening()).precision == "fp32"
+        assert choose(bundle, Opening(device="cpu")).precision == "int8"
+        driver.gpus = 0
+        assert choose(bundle, Opening()).precision == "int8"
 
     def test_extractor_runs_what_it_says(self, with_int8: Path, images: dict) -> None:
         """The two artifacts return different features: each extractor runs its own."""

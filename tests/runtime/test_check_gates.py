@@ -14,7 +14,7 @@ from mambapro.runtime.artifacts import add_artifact, artifacts_of, update_sideca
 from mambapro.runtime.bundle import MODEL, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.sample import Benchmark
-from mambapro.runtime.opening import Opening
+from mambapro.runtime.opening import Opening, choose
 from mambapro.runtime.sidecar import AccuracyGate, Sidecar, SpeedGate
 
 GATE = AccuracyGate("rgbnt201", 10, 20, 0.80, 0.795, 0.005, -0.01, 0.02, 0.01)
@@ -120,7 +120,7 @@ class TestSpeed:
 
 class TestAccuracy:
     def test_made_up_for(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A verified artifact without the gate gets it, once, against the model as it is opened by default."""
+        """A verified artifact without the gate gets it, once, against the exported model on the same device."""
         opened: list[Opening] = []
         open_extractor = module.open_extractor
         monkeypatch.setattr(module, "open_extractor", lambda b, s, o: opened.append(o) or open_extractor(b, s, o))
@@ -130,17 +130,18 @@ class TestAccuracy:
 
         assert [item.map_drop for item in report.artifacts] == [None, GATE.drop]
         assert of(with_int8).accuracy == GATE and of(with_int8).verified_on is None
-        assert opened[-1] == Opening() and opened[0].device == "cpu"
+        assert opened[-1] == Opening(device="cpu") and opened[0].device == "cpu"
         monkeypatch.setattr(module, "accuracy_gate", lambda *_: pytest.fail("run again"))
         check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
 
     def test_lost(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """AccuracyError (6) where the drop is above the limit; nothing is written down."""
+        """AccuracyError (6) where the drop is above the limit; it is not taken here any more."""
         monkeypatch.setattr(module, "accuracy_gate", lambda *_: replace(GATE, drop=0.02))
 
         with pytest.raises(AccuracyError, match=r"loses 2\.00 points"):
             check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
-        assert of(with_int8).accuracy is None
+        assert of(with_int8).accuracy is None and of(with_int8).state == "unverified"
+        assert choose(Bundle.open(with_int8), Opening()).precision == "fp32"
 
 
 class TestAnotherType:

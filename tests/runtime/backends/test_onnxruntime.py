@@ -49,7 +49,24 @@ class TestProvider:
         text = str(caught.value)
         assert f"on {CPU}, not on {CUDA}" in text
         assert "mambapro[gpu]" in text and 'device="cpu"' in text and "allow_fallback" in text
-        assert cuda_on_paper == [([CUDA, CPU], {"enable_fallback": 0})]
+        # with TF32 the numbers would not be PyTorch's
+        assert cuda_on_paper == [([(CUDA, {"use_tf32": "0"}), CPU], {"enable_fallback": 0})]
+
+    def test_libraries_from_wheels_are_loaded_quietly(self, cuda_on_paper, monkeypatch, capsys):
+        """CUDA's libraries are loaded before the session is made, for CUDA alone; standard output stays empty."""
+        order = []
+
+        def preload():
+            order.append(len(cuda_on_paper))
+            sys.stdout.write("Failed to load libcudnn.so.9")
+
+        monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+
+        OnnxRuntimeBackend(identity_model(), device="cuda", allow_fallback=True)
+        OnnxRuntimeBackend(identity_model(), device="cpu")
+
+        assert order == [0]
+        assert capsys.readouterr().out == ""
 
     def test_allowed_fallback_warns(self, cuda_on_paper, caplog):
         """With allow_fallback the model runs on the CPU, and the log says so."""
