@@ -79,6 +79,11 @@ class Policy:
             choices.update(dict.fromkeys(found, choice))
         return {name for name, choice in choices.items() if choice == INT8}
 
+    @property
+    def insisted(self) -> set[str]:
+        """Names of layers that a rule of their own puts in int8, not a pattern or the default."""
+        return {pattern for pattern, choice in self.rules if choice == INT8}
+
     def to_yaml(self, header: Iterable[str] = ()) -> str:
         """The file's text; the lines of `header` stand above it as a comment."""
         lines = [f"# {line}".rstrip() for entry in header for line in entry.splitlines()]

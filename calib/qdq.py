@@ -106,9 +106,16 @@ def int8_points(found: tuple[Point, ...], layout: str, modules: Collection[str] 
     return tuple(point for point in fit if modules is None or point.module in modules)
 
 
-def with_scales(chosen: tuple[Point, ...], table: ScaleTable) -> tuple[Point, ...]:
-    """The points without those whose input never changed in calibration, with a warning: they stay in float."""
+def with_scales(chosen: tuple[Point, ...], table: ScaleTable, insisted: Collection[str] = ()) -> tuple[Point, ...]:
+    """The points without those whose input never changed in calibration, with a warning: they stay in float.
+
+    Raises:
+        ArtifactError: one of them is in `insisted`, the names of layers that were asked for one by one.
+    """
     constant = [point.module for point in chosen if point.module in table.constant]
+    for module in constant:
+        if module in insisted:
+            table.of(module)
     if constant:
         log.warning("These layers stay in float, their input was constant in calibration: %s.", ", ".join(constant))
     return tuple(point for point in chosen if point.module not in table.constant)

@@ -13,6 +13,7 @@ from .console import needs, track
 if TYPE_CHECKING:
     from ..calib.calibrate import Calibration
     from ..calib.images import CalibrationImages
+    from ..calib.points import Point
     from ..calib.policy import Policy
     from ..calib.table import ScaleTable
     from ..export.build import Quantization, Quantize
@@ -161,11 +162,15 @@ class Quantizer:
         from ..export.build import Quantization
         from ..runtime.files import json_text
 
-        table, found = self.table(), points(model)
-        layout = "tensorrt" if target == "tensorrt-rtx" else target
+        found, layout = points(model), "tensorrt" if target == "tensorrt-rtx" else target
+        # a policy of another model is told before the calibration, which is long
         asked = None if self.policy is None else self.policy.modules(found)
         chosen = int8_points(found, layout, asked)
-        modules = {point.module for point in (with_scales(chosen, table) if asked is None else chosen)}
+        _require_some(chosen, target)
+        table = self.table()
+        chosen = with_scales(chosen, table, () if self.policy is None else self.policy.insisted)
+        _require_some(chosen, target)
+        modules = {point.module for point in chosen}
         made = quantized(model, table, layout, modules)
         return Quantization(made, tuple(sorted(modules)), json_text(table.to_json()))
 
@@ -184,6 +189,15 @@ def benchmark_root(calib: Path | None, dataset: str | None) -> Path | None:
     """`calib` where it is the root of a benchmark, whose test part can gate the accuracy; None for a plain folder."""
     plain = calib is None or any((calib / name).is_dir() for name in ("rgb", "nir", "tir"))
     return None if plain or dataset is None else calib
+
+
+def _require_some(chosen: tuple[Point, ...], target: str) -> None:
+    """Raise InputError where no layer is left for int8."""
+    if not chosen:
+        raise InputError(
+            f"No layer of an artifact for {target} would compute in int8: the policy leaves all of them in float, or "
+            "what it leaves has no scale. Put layers in int8 in the policy, or build another precision."
+        )
 
 
 def _policy(file: Path) -> Policy:
