@@ -23,6 +23,11 @@ def accuracy_gate(
     """
     retrieval = retrieval_of(benchmark)
     first, second = (_report(extractor, retrieval, track) for extractor in (reference, found))
+    return accuracy_of(first, second, benchmark, limit)
+
+
+def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benchmark, limit: float) -> AccuracyGate:
+    """The gate from the evaluations of the reference and of what is judged, on the same benchmark."""
     difference = next(item for item in paired_differences(first, second) if item.name == "mAP")
     return AccuracyGate(
         dataset=benchmark.name,
