@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 
 import onnx
@@ -107,8 +108,9 @@ def _keep_only_embedding(model: onnx.ModelProto) -> None:
 
 
 def _name_dimensions(model: onnx.ModelProto, config: MambaProConfig) -> None:
-    """Fixed sizes as numbers, the batch as the name `batch`, on every input and output."""
+    """Fixed sizes as numbers on every input and output; the batch is called `batch` there and on the values inside."""
     height, width = config.image_size
+    _rename_batch(model)
     shapes = {**dict.fromkeys(IMAGES, ("batch", height, width, 3)), CAMERA: ("batch",), MASK: ("batch", 3)}
     shapes[EMBEDDING] = ("batch", config.feature_dim)
     for value in (*model.graph.input, *model.graph.output):
@@ -120,6 +122,17 @@ def _name_dimensions(model: onnx.ModelProto, config: MambaProConfig) -> None:
                 dim.dim_param = size
             else:
                 dim.dim_value = size
+
+
+def _rename_batch(model: onnx.ModelProto) -> None:
+    """torch keeps a name of its own for the batch where an input is missing: `s30` and `3*s30` inside the graph."""
+    ends = (*model.graph.input, *model.graph.output)
+    own = {dim.dim_param for value in ends for dim in value.type.tensor_type.shape.dim[:1] if dim.dim_param}
+    names = "|".join(re.escape(name) for name in sorted(own) if name.isidentifier())
+    for value in model.graph.value_info:
+        for dim in value.type.tensor_type.shape.dim:
+            if names and dim.dim_param:
+                dim.dim_param = re.sub(rf"\b({names})\b", "batch", dim.dim_param)
 
 
 def check_graph(model: onnx.ModelProto, config: MambaProConfig) -> None:
