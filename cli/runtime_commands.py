@@ -62,6 +62,8 @@ def extract(
 @click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each.")
 @click.option("--warmup", type=click.IntRange(0), default=5, show_default=True, help="Runs before the timed ones.")
+@click.option("--seconds", type=float, default=0.0, help="Go on with the timed runs of each until so long has passed.")
+@click.option("--model-only", is_flag=True, help="Time the model alone, not end to end as well.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of one operator; default: the library's choice.")
 @run_options
 @json_option
@@ -70,16 +72,20 @@ def bench(
     batches: tuple[int, ...],
     runs: int,
     warmup: int,
+    seconds: float,
+    model_only: bool,
     threads: int | None,
     as_json: bool,
     **values: Any,
 ) -> None:
     """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory."""
     from ..runtime.extractor import Extractor
-    from ..runtime.latency import measure_latency
+    from ..runtime.latency import END_TO_END, MODEL_ONLY, measure_latency
 
+    scopes = (MODEL_ONLY,) if model_only else (END_TO_END, MODEL_ONLY)
     with Extractor(bundle, batch_size=max(batches), threads=threads, **taken(values)) as extractor:
-        emit(measure_latency(extractor, batches, runs, warmup, track), as_json)
+        report = measure_latency(extractor, batches, runs, warmup, track, seconds=seconds, scopes=scopes)
+    emit(report, as_json)
 
 
 @click.command("env")

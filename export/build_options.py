@@ -84,9 +84,7 @@ def _gate_rows(made: Sidecar) -> list[tuple[str, str]]:
     if gate is None:
         rows.append(("mAP", "not gated: no labelled images were given (--data, --dataset)"))
     else:
-        drop, low, high = (round(100 * value, 2) + 0.0 for value in (gate.drop, gate.low, gate.high))
-        numbers = f"{100 * gate.reference:.2f} % -> {100 * gate.found:.2f} %, drop {drop:.2f} [{low:.2f}, {high:.2f}]"
-        rows.append(("mAP", f"{numbers} points, limit {100 * gate.limit:.2f}"))
+        rows.append(("mAP", str(gate)))
     if speed is not None:
-        rows.append(("speed", f"{speed.milliseconds:.1f} ms, {speed.ratio:.2f} times as fast as {speed.other}"))
+        rows.append(("speed", str(speed)))
     return rows

@@ -22,6 +22,8 @@ END_TO_END, MODEL_ONLY = "end to end", "model only"
 #: Source images are this many times as high and wide as the model's input, so that the resize is timed too.
 SOURCE_SCALE = 2
 
+_MOST_SECONDS = 3600
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -90,22 +92,29 @@ def measure_latency(
     runs: int = 50,
     warmup: int = 5,
     track: Track = silent,
+    *,
+    seconds: float = 0.0,
+    scopes: Sequence[str] = (END_TO_END, MODEL_ONLY),
 ) -> LatencyReport:
     """Time `runs` calls per batch size and scope, one after the other, after `warmup` calls that do not count.
+
+    Where they take less than `seconds` together, more follow until that has passed.
 
     Raises:
         InputError: a batch that the extractor would split, or numbers below 1.
     """
     if not batches or min(batches) < 1 or runs < 1 or warmup < 0:
         raise InputError(f"batches and runs must be at least 1, not {list(batches)} and {runs}; warmup at least 0.")
+    if not 0 <= seconds <= _MOST_SECONDS:
+        raise InputError(f"seconds must be between 0 and {_MOST_SECONDS}, not {seconds}.")
     if max(batches) > extractor.batch_size:
         raise InputError(
             f"A batch of {max(batches)} would be split into runs of {extractor.batch_size}. Open the bundle with "
             f"batch_size={max(batches)}, or export it with a dynamic batch."
         )
-    cases = [(batch, scope) for batch in batches for scope in (END_TO_END, MODEL_ONLY)]
+    cases = [(batch, scope) for batch in batches for scope in scopes]
     timings = tuple(
-        _timing(_call(extractor, batch, scope), scope, batch, runs, warmup)
+        _timing(_call(extractor, batch, scope), scope, batch, runs, warmup, seconds)
         for batch, scope in track(cases, "Timing", len(cases))
     )
     pre, memory, peak = extractor.preprocessing, resident_memory(), peak_memory()
@@ -139,17 +148,20 @@ def _call(extractor: Extractor, batch: int, scope: str) -> Callable[[], object]:
     return lambda: extractor(images.get(RGB), images.get(NIR), images.get(TIR))
 
 
-def _timing(call: Callable[[], object], scope: str, batch: int, runs: int, warmup: int) -> Timing:
+def _timing(call: Callable[[], object], scope: str, batch: int, runs: int, warmup: int, seconds: float = 0.0) -> Timing:
     for _ in range(warmup):
         call()
-    times = np.empty(runs)
-    for i in range(runs):
-        start = time.perf_counter()
+    found: list[float] = []
+    begin = start = time.perf_counter()
+    while len(found) < runs or start - begin < seconds:
         call()
-        times[i] = (time.perf_counter() - start) * 1000.0
+        end = time.perf_counter()
+        found.append((end - start) * 1000.0)
+        start = end
+    times = np.array(found)
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)))
     mean = float(times.mean())
-    return Timing(scope, batch, runs, p50, p90, p99, mean, batch * 1000.0 / mean)
+    return Timing(scope, batch, len(times), p50, p90, p99, mean, batch * 1000.0 / mean)
 
 
 def usable_cpus() -> int:

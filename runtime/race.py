@@ -1,6 +1,7 @@
 """Which of a bundle's artifacts is faster: each in processes of its own, in turns.
 
-Two models in one process disturb each other, and a machine that is busy for a while should be busy for both.
+Two models in one process disturb each other, and a machine that is busy for a while should be busy for both: what is
+compared are the times of one round.
 """
 
 from __future__ import annotations
@@ -14,12 +15,73 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import SetupError
+from ..errors import AccuracyError, SetupError
 from .latency import MODEL_ONLY
 from .progress import Track, silent
-from .sidecar import Sidecar
+from .sidecar import Sidecar, SpeedGate
 
-ROUNDS, RUNS, WARMUP = 3, 5, 2
+#: Rounds of turns; in each turn at least so many calls, and for so long.
+ROUNDS, RUNS, SECONDS = 5, 5, 1.0
+# the median does not see a second slow call, and calls of a large model take long
+_WARMUP = 1
+
+
+def speed_gate(
+    folder: Path,
+    made: Sidecar,
+    rivals: Sequence[Sidecar],
+    *,
+    forced: bool = False,
+    batch: int = 1,
+    track: Track = silent,
+    device: str = "auto",
+    allow_fallback: bool = False,
+    load_plugins: bool = False,
+) -> SpeedGate:
+    """Race an artifact against others; the gate is of it and the fastest of them, round by round.
+
+    Args:
+        folder: the bundle, which lists all of them.
+        made: the artifact.
+        rivals: the others, at least one.
+        forced: written down in the gate: the artifact is kept whatever comes out.
+        batch, track, device, allow_fallback, load_plugins: as for `race`.
+
+    Raises:
+        SetupError: an artifact did not run.
+    """
+    times = race(
+        folder,
+        [made, *rivals],
+        batch,
+        track=track,
+        device=device,
+        allow_fallback=allow_fallback,
+        load_plugins=load_plugins,
+    )
+    medians = {name: statistics.median(rounds) for name, rounds in times.items()}
+    best = min((rival.stem for rival in rivals), key=medians.__getitem__)
+    ratios = tuple(theirs / ours for ours, theirs in zip(times[made.stem], times[best], strict=True))
+    return SpeedGate(batch, medians[made.stem], best, medians[best], forced, ratios)
+
+
+def require_speed(gate: SpeedGate, what: str) -> str | None:
+    """Raise AccuracyError where int8 is clearly not faster and that is not forced; where it is in doubt, say so.
+
+    One round in another's favour decides nothing: see SpeedGate.slower and SpeedGate.doubtful.
+    """
+    if gate.slower and not gate.forced:
+        raise AccuracyError(
+            f"{what} takes {gate.milliseconds:.1f} ms, {gate.other} {gate.other_milliseconds:.1f} ms; in "
+            f"{len(gate.ratios)} rounds it is {gate.low:.2f} to {gate.high:.2f} times as fast: int8 loses accuracy "
+            "and gains nothing here. Use the higher precision, or keep it with --force."
+        )
+    if not gate.doubtful:
+        return None
+    return (
+        f"not clearly faster than {gate.other}: {gate.ratio:.2f} times as fast, {gate.low:.2f} to {gate.high:.2f} in "
+        f"{len(gate.ratios)} rounds"
+    )
 
 
 def race(
@@ -29,31 +91,34 @@ def race(
     mode: str = "latency",
     rounds: int = ROUNDS,
     runs: int = RUNS,
+    seconds: float = SECONDS,
     track: Track = silent,
     *,
     device: str = "auto",
     allow_fallback: bool = False,
     load_plugins: bool = False,
-) -> dict[str, float]:
-    """Median milliseconds of one batch through each artifact, by its stem: the median over the rounds' medians.
+) -> dict[str, tuple[float, ...]]:
+    """Median milliseconds of one batch through each artifact by its stem, one value a round.
 
-    `device`, `allow_fallback` and `load_plugins` are as for Extractor; where they are set they must be right for all.
+    Every other round goes through them backwards, so that none always comes first. `device`, `allow_fallback` and
+    `load_plugins` are as for Extractor; where they are set they must be right for all.
 
     Raises:
         SetupError: an artifact did not run; gives its last words.
     """
     times: dict[str, list[float]] = {sidecar.stem: [] for sidecar in artifacts}
-    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--runs", str(runs)]
+    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--model-only"]
+    options += ["--runs", str(runs), "--seconds", str(seconds), "--warmup", str(_WARMUP)]
     options += ["--allow-fallback"] * allow_fallback + ["--load-plugins"] * load_plugins
-    turns = [sidecar for _ in range(rounds) for sidecar in artifacts]
+    turns = [sidecar for i in range(rounds) for sidecar in (artifacts[::-1] if i % 2 else artifacts)]
     for sidecar in track(turns, "Timing", len(turns)):
         times[sidecar.stem].append(_milliseconds(folder, sidecar, options))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: tuple(values) for name, values in times.items()}
 
 
 def _milliseconds(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> float:
     """Median of the model alone."""
-    found = bench_alone(folder, sidecar, ["--warmup", str(WARMUP), *options])
+    found = bench_alone(folder, sidecar, options)
     return next(item["p50"] for item in found["timings"] if item["scope"] == MODEL_ONLY)
 
 

@@ -6,6 +6,7 @@ It says how the file was made, what it needs, and what was measured on it. A pla
 from __future__ import annotations
 
 import json
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,21 +126,64 @@ class AccuracyGate:
     high: float
     limit: float
 
+    def __str__(self) -> str:
+        drop, low, high = (round(100 * value, 2) + 0.0 for value in (self.drop, self.low, self.high))
+        numbers = f"{100 * self.reference:.2f} % -> {100 * self.found:.2f} %, drop {drop:.2f} [{low:.2f}, {high:.2f}]"
+        return f"{numbers} points, limit {100 * self.limit:.2f}"
+
 
 @dataclass(frozen=True)
 class SpeedGate:
-    """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target."""
+    """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target.
+
+    `ratios`: how many times as fast as the other it was in each round of turns; empty where the rounds are not known.
+    """
 
     batch: int
     milliseconds: float
     other: str
     other_milliseconds: float
     forced: bool = False
+    ratios: tuple[float, ...] = ()
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the other."""
-        return self.other_milliseconds / self.milliseconds
+        """How many times as fast as the other: the median over the rounds."""
+        return statistics.median(self._ratios)
+
+    @property
+    def low(self) -> float:
+        """The smallest ratio of a round."""
+        return min(self._ratios)
+
+    @property
+    def high(self) -> float:
+        """The largest ratio of a round."""
+        return max(self._ratios)
+
+    @property
+    def slower(self) -> bool:
+        """Clearly not faster: the median is not above 1, and neither is any round, but for one at most."""
+        return not self.ratio > 1 and self._not_above >= len(self._ratios) - 1
+
+    @property
+    def doubtful(self) -> bool:
+        """Neither clearly faster, which is above 1 in the median and in all rounds but one at most, nor slower."""
+        return not self.slower and not (self.ratio > 1 and self._not_above <= 1)
+
+    def __str__(self) -> str:
+        rounds = f" ({self.low:.2f} to {self.high:.2f} in {len(self.ratios)} rounds)" if self.ratios else ""
+        doubt = ", not clearly faster" if self.doubtful else ""
+        return f"{self.milliseconds:.1f} ms, {self.ratio:.2f} times as fast as {self.other}{rounds}{doubt}"
+
+    @property
+    def _ratios(self) -> tuple[float, ...]:
+        return self.ratios or (self.other_milliseconds / self.milliseconds,)
+
+    @property
+    def _not_above(self) -> int:
+        # written so that NaN counts as well
+        return sum(not ratio > 1 for ratio in self._ratios)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mambapro.export.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle, is_bundle
 from mambapro.export.plan import ExportOptions
 from mambapro.runtime import check
+from mambapro.runtime import race as racing
 from mambapro.runtime.artifacts import artifacts_of, base_artifact
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle import SUMS, Bundle
@@ -70,9 +71,9 @@ def noisy(size: float) -> Callable[[onnx.ModelProto, str], Quantization]:
     return quantize
 
 
-def timed(int8: float, others: float) -> Callable[..., dict[str, float]]:
+def timed(int8: float, others: float) -> Callable[..., dict[str, tuple[float, ...]]]:
     """A race of known outcome, in milliseconds."""
-    return lambda folder, rivals, **_: {r.stem: int8 if r.precision == "int8" else others for r in rivals}
+    return lambda folder, items, *_, **__: {x.stem: (int8 if x.precision == "int8" else others,) * 5 for x in items}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -129,9 +130,7 @@ class TestBuild:
 
     def test_int8_keeps_its_table_and_is_raced(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The table of scales stands in the bundle; the speed gate compares with the same target's float."""
-        monkeypatch.setattr(
-            gates, "race", lambda folder, rivals, **_: {r.stem: 1.0 + (r.precision != "int8") for r in rivals}
-        )
+        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
 
         made = build_artifact(bundle, BuildOptions("openvino"), noisy(1e-4)).artifact
 
@@ -151,7 +150,7 @@ class TestBuild:
 
     def test_rebuilt_from_the_bundle(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """--overwrite without calibration takes the typed ONNX that is there, with its table and its limits."""
-        monkeypatch.setattr(gates, "race", timed(int8=1.0, others=2.0))
+        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
         first = build_artifact(bundle, BuildOptions("openvino", max_departure=0.005), noisy(1e-4)).artifact
         before = (bundle / first.file).read_bytes()
 
@@ -165,11 +164,11 @@ class TestBuild:
         """int8 of OpenVINO has to beat bf16 even where float32 alone is in the bundle."""
         raced: list[set[str]] = []
 
-        def race(folder: Path, rivals: list, **_: object) -> dict[str, float]:
+        def race(folder: Path, rivals: list, *_: object, **__: object) -> dict[str, tuple[float, ...]]:
             raced.append({rival.stem for rival in rivals})
             return timed(int8=1.0, others=2.0)(folder, rivals)
 
-        monkeypatch.setattr(gates, "race", race)
+        monkeypatch.setattr(racing, "race", race)
         build_artifact(bundle, BuildOptions("openvino", "fp32"))
         build_artifact(bundle, BuildOptions("openvino", "int8"), noisy(1e-4))
 
@@ -220,9 +219,7 @@ class TestGates:
 
     def test_slow_int8(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """AccuracyError (6) where int8 is not faster; --force keeps it and is written down."""
-        monkeypatch.setattr(
-            gates, "race", lambda folder, rivals, **_: {r.stem: 1.0 + (r.precision == "int8") for r in rivals}
-        )
+        monkeypatch.setattr(racing, "race", timed(int8=2.0, others=1.0))
         before = files(bundle)
 
         with pytest.raises(AccuracyError, match=r"onnxruntime-int8 takes 2\.0 ms, onnxruntime-fp32 1\.0 ms"):

@@ -31,6 +31,15 @@ def test_each_batch_is_timed_end_to_end_and_alone(extractor):
         assert t.samples_per_second == pytest.approx(t.batch * 1000 / t.mean)
 
 
+def test_short_calls_go_on_until_the_time_has_passed(extractor):
+    """`seconds` is the least that each case is timed for; a scope that is not asked for is not timed."""
+    report = measure_latency(extractor, runs=2, warmup=0, seconds=0.3, scopes=("model only",))
+
+    (found,) = report.timings
+    assert found.scope == "model only" and found.runs > 2
+    assert found.runs * found.mean >= 300
+
+
 def test_end_to_end_holds_the_resize(extractor):
     """Images of twice the model's size are resized inside the timed call only end to end."""
     sizes = []
@@ -84,10 +93,12 @@ def test_report_tells_the_setting(extractor):
     assert "MiB" in lines[-1]
 
 
-@pytest.mark.parametrize("wrong", [{"batches": ()}, {"batches": (0,)}, {"runs": 0}, {"warmup": -1}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"batches": ()}, {"batches": (0,)}, {"runs": 0}, {"warmup": -1}, {"seconds": -1}], ids=str
+)
 def test_impossible_numbers_are_refused(extractor, wrong):
     """InputError for numbers below the least."""
-    with pytest.raises(InputError, match="at least"):
+    with pytest.raises(InputError, match="at least|between 0"):
         measure_latency(extractor, **wrong)
 
 

@@ -1,21 +1,41 @@
-"""The race: each artifact timed in a process of its own, which is the package's and nobody else's."""
+"""The race: each artifact timed in a process of its own, which is the package's and nobody else's; and its verdict."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mambapro.errors import AccuracyError
+from mambapro.runtime import race as module
 from mambapro.runtime.artifacts import artifacts_of
 from mambapro.runtime.bundle import Bundle
-from mambapro.runtime.race import race
+from mambapro.runtime.progress import silent
+from mambapro.runtime.race import race, require_speed, speed_gate
+from mambapro.runtime.sidecar import Sidecar, SpeedGate
+from mambapro.runtime.strict_json import decode
+
+INT8, BEST, OTHER = "openvino-int8", "openvino-bf16", "openvino-fp32"
+
+
+@pytest.fixture
+def candidates(with_int8: Path, sidecar_of: Callable[..., Sidecar]) -> list[Sidecar]:
+    """int8 and two rivals."""
+    return [sidecar_of(with_int8 / "model.onnx", "openvino", name) for name in ("int8", "fp32", "bf16")]
+
+
+def gate(*ratios: float, forced: bool = False) -> SpeedGate:
+    """A gate of these rounds."""
+    return SpeedGate(1, 10.0, BEST, 11.0, forced, ratios)
 
 
 def test_race_times_each_in_its_own_process(with_int8: Path) -> None:
-    """Positive milliseconds for every artifact that was given."""
-    found = race(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2)
+    """Positive milliseconds for every artifact that was given, one value a round."""
+    found = race(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2, seconds=0)
 
     assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
-    assert all(value > 0 for value in found.values())
+    assert all(len(values) == 1 and values[0] > 0 for values in found.values())
 
 
 def test_race_imports_nothing_from_the_folder_at_hand(
@@ -25,4 +45,81 @@ def test_race_imports_nothing_from_the_folder_at_hand(
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the folder')")
     monkeypatch.chdir(tmp_path)
 
-    assert race(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1)["onnxruntime-fp32"] > 0
+    (time,) = race(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1, seconds=0)["onnxruntime-fp32"]
+    assert time > 0
+
+
+def test_turns(candidates: list[Sidecar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five rounds, every other one backwards; each process times the model alone for a second or longer."""
+    asked: list[tuple[str, str]] = []
+
+    def bench(folder: Path, sidecar: Sidecar, options: list[str]) -> dict:
+        asked.append((sidecar.precision, " ".join(options)))
+        return {"timings": [{"scope": "model only", "p50": 1.0}]}
+
+    monkeypatch.setattr(module, "bench_alone", bench)
+
+    found = race(tmp_path, candidates, track=silent)
+
+    there, back = ["int8", "fp32", "bf16"], ["bf16", "fp32", "int8"]
+    assert [precision for precision, _ in asked] == [*there, *back, *there, *back, *there]
+    assert all("--model-only --runs 5 --seconds 1.0" in options for _, options in asked)
+    assert found == dict.fromkeys((INT8, OTHER, BEST), (1.0,) * 5)
+
+
+def test_gate_is_against_the_fastest_round_by_round(
+    candidates: list[Sidecar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is busy for a round is busy for both: the ratios of the rounds count, not those of the medians."""
+    times = {INT8: (10.0, 10.0, 40.0, 40.0, 41.0), BEST: (11.0, 11.0, 44.0, 44.0, 33.0), OTHER: (99.0,) * 5}
+    monkeypatch.setattr(module, "race", lambda *_, **__: times)
+
+    found = speed_gate(tmp_path, candidates[0], candidates[1:], forced=True)
+
+    assert (found.milliseconds, found.other, found.other_milliseconds, found.forced) == (40.0, BEST, 33.0, True)
+    assert found.ratio == pytest.approx(1.1) and (found.low, found.high) == pytest.approx((33 / 41, 1.1))
+    assert not found.slower and not found.doubtful
+
+
+@pytest.mark.parametrize(
+    ("ratios", "slower", "doubtful"),
+    [
+        ((1.1, 1.2, 1.3, 1.2, 1.1), False, False),
+        ((0.9, 1.2, 1.3, 1.2, 1.1), False, False),
+        ((0.9, 1.2, 1.3, 1.2, 0.8), False, True),
+        ((0.72, 0.94, 1.55, 1.25, 0.83), False, True),
+        ((0.9, 0.9, 0.9, 0.9, 1.4), True, False),
+        ((1.0, 1.0, 1.0, 1.0, 1.0), True, False),
+        ((float("nan"),) * 5, True, False),
+        ((1.1,), False, False),
+        ((0.9,), True, False),
+    ],
+)
+def test_rule(ratios: tuple[float, ...], slower: bool, doubtful: bool) -> None:
+    """Clear is what all rounds but one agree on with the median; NaN is never faster."""
+    found = gate(*ratios)
+
+    assert (found.slower, found.doubtful) == (slower, doubtful)
+    assert ("not clearly faster" in str(found)) == doubtful
+
+
+def test_only_what_is_clearly_slower_is_refused() -> None:
+    """AccuracyError (6) with the spread; in doubt it stays and a note says so; force keeps everything."""
+    with pytest.raises(AccuracyError, match=r"openvino-int8 takes 10\.0 ms.*0\.80 to 0\.90 times as fast.*--force"):
+        require_speed(gate(0.8, 0.9, 0.8, 0.9, 0.8), INT8)
+    assert require_speed(gate(0.8, 0.9, 0.8, 0.9, 0.8, forced=True), INT8) is None
+    assert require_speed(gate(1.1, 1.2, 1.1, 1.2, 1.1), INT8) is None
+    doubt = require_speed(gate(0.8, 1.1, 0.8, 1.1, 0.9), INT8)
+    assert doubt == "not clearly faster than openvino-bf16: 0.90 times as fast, 0.80 to 1.10 in 5 rounds"
+
+
+def test_gates_of_old_sidecars_are_read() -> None:
+    """Where the rounds are not known, the two medians decide as before."""
+    old = {"batch": 1, "milliseconds": 2.0, "other": BEST, "other_milliseconds": 3.0, "forced": False}
+    problems: list[str] = []
+
+    found = decode(SpeedGate, json.loads(json.dumps(old)), "", problems)
+
+    assert found == SpeedGate(1, 2.0, BEST, 3.0) and problems == []
+    assert found.ratio == 1.5 and not found.slower and not found.doubtful
+    assert str(found) == "2.0 ms, 1.50 times as fast as openvino-bf16"
