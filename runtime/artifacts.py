@@ -111,16 +111,18 @@ def scratch_folder(bundle: Bundle) -> Iterator[Path]:
 def scratch_copy(bundle: Bundle) -> Iterator[Path]:
     """A copy of a bundle beside it that takes no room: its files are links to the same content.
 
-    Files of a bundle are only ever replaced, never written into, so neither of the two can change the other.
+    Files of a bundle are only ever replaced, never written into, so neither of the two can change the other. What is
+    copied is what the bundle lists now, which another build may have changed since `bundle` was opened.
     """
     with scratch_folder(bundle) as folder:
-        for name in (*bundle.sums, SUMS):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(bundle.folder / name, folder / name)
-            except OSError:
-                # some file systems have no links
-                shutil.copyfile(bundle.folder / name, folder / name)
+        with _locked(bundle.folder):
+            for name in (*read_sums(bundle.folder), SUMS):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(bundle.folder / name, folder / name)
+                except OSError:
+                    # some file systems have no links
+                    shutil.copyfile(bundle.folder / name, folder / name)
         yield folder
 
 

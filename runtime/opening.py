@@ -104,7 +104,7 @@ def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
     result = list(candidates)
     for sidecar in candidates:
         winner = next((x for x in result if sidecar.speed is not None and x.stem == sidecar.speed.other), None)
-        if sidecar.speed is None or winner is None or sidecar.speed.other_milliseconds > sidecar.speed.milliseconds:
+        if sidecar.speed is None or winner is None or sidecar.speed.ratio > 1:
             continue
         if result.index(winner) > result.index(sidecar):
             result.remove(sidecar)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,28 @@ class TestScratch:
         assert list(with_int8.parent.glob(".*build")) == []
         check_bundle(with_int8, "cpu")
 
+    def test_copied_while_another_build_goes_on(self, with_int8: Path) -> None:
+        """What was listed when the bundle was opened may be gone; the copy waits for a list that is being changed."""
+        opened = Bundle.open(with_int8)
+        sums = {name: value for name, value in opened.sums.items() if not name.startswith("onnxruntime-int8")}
+        copies: list[list[str]] = []
+
+        def copy() -> None:
+            with scratch_copy(opened) as folder:
+                copies.append([item.stem for item in artifacts_of(Bundle.open(folder))])
+
+        other = threading.Thread(target=copy)
+        with module._locked(with_int8):
+            other.start()
+            other.join(0.3)
+            assert other.is_alive()
+            module._list(with_int8, sums)
+            for path in with_int8.glob("onnxruntime-int8.*"):
+                path.unlink()
+        other.join(10)
+
+        assert copies == [["onnxruntime-fp32"]]
+
     def test_without_links(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file system that has no links gets copies."""
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
@@ -313,6 +336,9 @@ class TestChoose:
         assert choose(bundle, Opening()).precision == "fp32"
         assert choose(bundle, Opening(precision="int8")).precision == "int8"
         update_sidecar(with_int8, replace(made, speed=replace(slow, other_milliseconds=5.1)))
+        assert choose(Bundle.open(with_int8), Opening()).precision == "int8"
+        # the rounds tell more than the medians
+        update_sidecar(with_int8, replace(made, speed=replace(slow, ratios=(0.9, 1.1, 1.1))))
         assert choose(Bundle.open(with_int8), Opening()).precision == "int8"
 
 
