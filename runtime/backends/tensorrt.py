@@ -16,7 +16,8 @@ from ...errors import ArtifactError, InputError, SetupError
 from ..sidecar import TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .cuda_memory import Device
 from .tensorrt_buffers import BatchRange, engine_batches, engine_tensors, range_for
-from .tensorrt_generation import import_tensorrt
+from .tensorrt_generation import import_tensorrt, records_graphs_itself
+from .tensorrt_kernels import Kernels, kernel_file
 from .tensorrt_lane import Lane
 from .tensorrt_loading import load_engine, register_scan
 
@@ -78,6 +79,8 @@ class TensorRtBackend:
             self.provider = f"{self._device.gpu.name} (compute capability {self._device.gpu.capability})"
             with self._device.current():
                 register_scan(self._trt, needs, plugin_library)
+                if records_graphs_itself(self._trt):
+                    self._held.kernels = Kernels(kernel_file(self._trt.__version__, self._device.gpu))
                 self._held.loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}", host_code)
                 self._tensors = engine_tensors(self._trt, self._held.loaded[0])
                 self._ranges = engine_batches(self._held.loaded[0], self._tensors)
@@ -148,7 +151,8 @@ class TensorRtBackend:
 
     def _new_lane(self) -> Lane:
         with self._making:
-            return Lane(self._trt, self._device, self._held.loaded[0], self._tensors, self._cuda_graphs)
+            held = self._held
+            return Lane(self._trt, held.device, held.loaded[0], self._tensors, self._cuda_graphs, held.kernels)
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> int:
         """The batch of inputs that are the engine's."""
@@ -180,17 +184,18 @@ class _Held:
         self.idle: list[Lane] = []
         #: The engine, and the runtime that it lives in.
         self.loaded: tuple[Any, ...] = ()
+        self.kernels: Kernels | None = None
 
     def close(self) -> None:
         """Free everything, whatever fails meanwhile."""
         lanes = list(self.idle)
         self.idle.clear()
-        with ExitStack() as last:
-            last.callback(self.device.close)
-            with self.device.current(), ExitStack() as stack:
-                for lane in lanes:
-                    stack.callback(lane.close)
-                self.loaded = ()
+        with self.device.current(), ExitStack() as stack:
+            # after the last context that uses them
+            stack.callback(setattr, self, "kernels", None)
+            for lane in lanes:
+                stack.callback(lane.close)
+            self.loaded = ()
 
 
 def _free_dropped(held: _Held) -> None:

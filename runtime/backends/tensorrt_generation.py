@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import InputError, SetupError
 from ...plugins.selective_scan import tensorrt_fronts
+from .tensorrt_kernels import Kernels
 
 TENSORRT, TENSORRT_RTX = "tensorrt", "tensorrt_rtx"
 #: Module -> the first version that is supported, and the first that is not any more.
@@ -58,8 +59,7 @@ def release(version: str) -> tuple[int, ...]:
 def records_graphs_itself(trt: Any) -> bool:
     """Whether the library makes CUDA graphs inside.
 
-    TensorRT-RTX does: it runs general kernels until those for a new shape are compiled in the background, and a
-    recording from outside would keep the general ones for ever.
+    TensorRT-RTX does: it compiles its kernels while it runs, at moments of its own, and knows which of them to record.
     """
     return trt.__name__ == TENSORRT_RTX
 
@@ -72,16 +72,22 @@ def working_memory(trt: Any, engine: Any) -> int:
     return 0 if records_graphs_itself(trt) else max(int(engine.device_memory_size_v2), _SMALLEST_MEMORY)
 
 
-def create_context(trt: Any, engine: Any, cuda_graphs: bool, memory: int) -> Any:
+def create_context(trt: Any, engine: Any, cuda_graphs: bool, memory: int, kernels: Kernels | None = None) -> Any:
     """A new execution context; None where TensorRT refuses.
 
     Args:
         cuda_graphs: let a library that records graphs itself do so.
         memory: address of `working_memory`.
+        kernels: for TensorRT-RTX, those that are compiled already.
     """
     if records_graphs_itself(trt):
         config, graphs = engine.create_runtime_config(), trt.CudaGraphStrategy
         config.cuda_graph_strategy = graphs.WHOLE_GRAPH_CAPTURE if cuda_graphs else graphs.DISABLED
+        # left alone, new shapes run on general kernels until others are compiled in the background: what is checked
+        # and timed would not be what runs later
+        config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+        if kernels is not None:
+            kernels.give(config)
         return engine.create_execution_context(runtime_config=config)
     context = engine.create_execution_context(strategy=trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     if context is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ...errors import ArtifactError, SetupError
 from .cuda_memory import Device
 from .tensorrt_buffers import BatchRange, Buffers, Tensor
 from .tensorrt_generation import create_context, records_graphs_itself, working_memory
+from .tensorrt_kernels import Kernels
 from .tensorrt_loading import log_of
 
 #: Graphs kept for one lane; each holds an execution context.
@@ -33,6 +34,7 @@ class Lane:
         trt: module tensorrt or tensorrt_rtx.
         engine: the loaded engine; tensors: what goes in and out of it.
         cuda_graphs: record the work of a batch that comes back, and replay it from then on.
+        kernels: those that TensorRT-RTX has compiled, None for TensorRT.
 
     Raises:
         SetupError: memory is short, or the driver refuses.
@@ -45,9 +47,10 @@ class Lane:
         engine: Any,
         tensors: Sequence[Tensor],
         cuda_graphs: bool,
+        kernels: Kernels | None = None,
     ) -> None:
         self._trt, self._device, self._engine, self._words = trt, device, engine, log_of(trt).words
-        self._tensors, self._cuda_graphs = tensors, cuda_graphs
+        self._tensors, self._cuda_graphs, self._kernels = tensors, cuda_graphs, kernels
         self._recording = cuda_graphs and not records_graphs_itself(trt)
         self._contexts: dict[int, Any] = {}
         #: By batch: the graph, and the context that it was recorded from, which nothing else may use any more.
@@ -94,17 +97,19 @@ class Lane:
     def close(self) -> None:
         """Free everything, whatever fails meanwhile."""
         self._owned.close()
-        self._engine = None
+        self._engine = self._kernels = None
 
     def _run_and_record(self, batch: int, profile: BatchRange) -> None:
         # A batch that comes once, like the rest of a list, is not worth a recording.
-        record = self._recording and batch in self._seen
+        seen = batch in self._seen
+        record = self._recording and seen
+        with nullcontext() if seen or self._kernels is None else self._kernels.compiling():
+            context = self._new_context(profile) if record else self._context(profile)
+            self._bind(context, batch)
+            # This run also makes TensorRT settle what depends on the shape, which it must not do while recording.
+            self._enqueue(context, batch)
+            self._device.synchronize(self._stream)
         self._seen.add(batch)
-        context = self._new_context(profile) if record else self._context(profile)
-        self._bind(context, batch)
-        # This run also makes TensorRT settle what depends on the shape, which it must not do while recording.
-        self._enqueue(context, batch)
-        self._device.synchronize(self._stream)
         if record:
             self._record(context, batch)
 
@@ -114,7 +119,7 @@ class Lane:
         return self._contexts[profile.index]
 
     def _new_context(self, profile: BatchRange) -> Any:
-        context = create_context(self._trt, self._engine, self._cuda_graphs, self._working)
+        context = create_context(self._trt, self._engine, self._cuda_graphs, self._working, self._kernels)
         if context is None:
             raise SetupError(f"TensorRT made no execution context: {self._words()}. Is the GPU's memory short?")
         try:

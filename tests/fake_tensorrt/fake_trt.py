@@ -36,7 +36,7 @@ def fake_tensorrt(
         "IExecutionContext": IExecutionContext, "IPluginRegistry": IPluginRegistry,
         **{name: type(name, (), {}) for name in _PLUGIN_INTERFACES},
         "PluginFieldCollection": type("PluginFieldCollection", (list,), {}),
-        **({"IRuntimeConfig": IRuntimeConfig} if generation == "rtx" else {}),
+        **({"IRuntimeConfig": IRuntimeConfig, "IRuntimeCache": IRuntimeCache} if generation == "rtx" else {}),
     }  # fmt: skip
     trt = fake_module(generation, {**parts, **(more or {})}, version)
     trt._driver = driver
@@ -170,13 +170,50 @@ class IRuntimeConfig:
 
     def __init__(self) -> None:
         self.cuda_graph_strategy = self._trt.CudaGraphStrategy.DISABLED
+        self.dynamic_shapes_kernel_specialization_strategy = self._trt.DynamicShapesKernelSpecializationStrategy.LAZY
         self._strategy = self._trt.ExecutionContextAllocationStrategy.STATIC
+        self._cache: Any = None
 
     def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
         self._strategy = strategy
 
     def get_execution_context_allocation_strategy(self) -> Any:
         return self._strategy
+
+    def create_runtime_cache(self) -> Any:
+        return self._trt.IRuntimeCache()
+
+    def set_runtime_cache(self, cache: Any = None) -> bool:
+        self._cache = cache
+        return True
+
+    def get_runtime_cache(self) -> Any:
+        return self._cache
+
+
+class IRuntimeCache:
+    """The shapes that kernels were compiled for."""
+
+    _trt: Any
+
+    def __init__(self) -> None:
+        self._shapes: set[str] = set()
+        self._busy = False
+
+    def deserialize(self, blob: bytes) -> bool:
+        assert self._trt._driver.contexts, "no context is current that the cache could be compared with"
+        try:
+            found = json.loads(blob)
+        except ValueError:
+            return False
+        if found.get("version") != self._trt.__version__:
+            return False
+        self._shapes |= set(found["shapes"])
+        return True
+
+    def serialize(self) -> bytes:
+        assert not self._busy, "serialized while a thread compiles"
+        return json.dumps({"version": self._trt.__version__, "shapes": sorted(self._shapes)}).encode()
 
 
 class IExecutionContext:
@@ -237,8 +274,24 @@ class IExecutionContext:
             return self._say("operation not permitted when stream is capturing")
         assert recording or not self._pending, "one context used twice at once"
         self._pending += not recording
+        self._compile()
         self._settled = state["shapes"]
         return driver.enqueue(stream_handle, _Work(self, state, recording)) or self._say("invalid stream")
+
+    def _compile(self) -> None:
+        """What TensorRT-RTX does for a new shape: at once, or, unless told, later in the background."""
+        if self._config is None or self._shapes == self._settled:
+            return
+        strategies = self._trt.DynamicShapesKernelSpecializationStrategy
+        self._general = self._config.dynamic_shapes_kernel_specialization_strategy != strategies.EAGER
+        cache, shapes = self._config._cache, str(sorted(self._shapes.items()))
+        if cache is None or self._general or shapes in cache._shapes:
+            return
+        assert not cache._busy, "two threads compile into one cache at once"
+        cache._busy = True
+        self._trt._driver.calls["kernels compiled"] += 1
+        cache._shapes.add(shapes)
+        cache._busy = False
 
     def _state(self) -> dict[str, Any]:
         return {"shapes": dict(self._shapes), "addresses": dict(self._addresses), "memory": self._memory}

@@ -26,6 +26,7 @@ class Bench:
         self.driver = driver or FakeDriver()
         self.trt = fake_tensorrt(generation, self.driver, version)
         self.rtx, self.folder = generation == "rtx", folder
+        monkeypatch.setenv("MAMBAPRO_CACHE", str(folder / "cache"))
         monkeypatch.setattr(cuda_driver, "library", lambda: self.driver)
         monkeypatch.setattr(tensorrt_fronts, "import_module", lambda name: self.trt)
         monkeypatch.setattr(tensorrt_registry, "_REGISTERED", {})
