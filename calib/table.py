@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from ..runtime.strict_json import decode, encode, first_lines
 
 SCHEMA = "mambapro.scales/1"
 
+#: Thresholds and factors that float32 holds, with a scale that is not too small for it either.
+_SMALLEST, _LARGEST = 2.0**-119, 2.0**127
 #: The largest int8 number in use. -128 stays unused, so that the grid is symmetric.
 LEVELS = 127
 
@@ -59,8 +60,8 @@ class Smoothing:
     error: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.factors or not all(math.isfinite(value) and value > 0 for value in self.factors):
-            raise InputError(f"the smoothing factors of {self.norm} must be positive numbers.")
+        if not self.factors or not all(_SMALLEST <= value <= _LARGEST for value in self.factors):
+            raise InputError(f"the smoothing factors of {self.norm} must be positive numbers that float32 holds.")
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ class Activation:
     def __post_init__(self) -> None:
         if not self.modules:
             raise InputError("modules is empty.")
-        if not math.isfinite(self.threshold) or self.threshold <= 0:
-            raise InputError(f"the threshold of {self.modules[0]} must be a positive number, not {self.threshold}.")
+        if not _SMALLEST <= self.threshold <= _LARGEST:
+            raise InputError(
+                f"the threshold of {self.modules[0]} must be a positive number that float32 holds, not "
+                f"{self.threshold}."
+            )
 
     @property
     def scale(self) -> float:

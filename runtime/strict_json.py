@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
@@ -10,6 +11,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 _JSON_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+#: Of whole numbers; the largest that 64 bits hold.
+_LARGEST = 2**63 - 1
 
 
 def decode(cls: type[T], value: object, path: str, problems: list[str]) -> T | None:
@@ -64,7 +67,7 @@ def _value(hint: Any, value: object, path: str, problems: list[str]) -> Any:
     if is_dataclass(hint):
         return decode(hint, value, path, problems)  # type: ignore[arg-type]
     if not _is_scalar(hint, value):
-        problems.append(f"{path} must be {_JSON_NAMES[hint]}, not {_show(value)}")
+        problems.append(f"{path} must be {_wanted(hint, value)}, not {_show(value)}")
         return None
     return float(value) if hint is float else value  # type: ignore[arg-type]
 
@@ -77,7 +80,8 @@ def _union(hint: Any, value: object, path: str, problems: list[str]) -> Any:
     compound = [choice for choice in choices if choice not in _JSON_NAMES]
     if compound:
         return _value(compound[0], value, path, problems)
-    problems.append(f"{path} must be {' or '.join(_JSON_NAMES[choice] for choice in choices)}, not {_show(value)}")
+    names = " or ".join(_wanted(choice, value) if choice in (int, float) else _JSON_NAMES[choice] for choice in choices)
+    problems.append(f"{path} must be {names}, not {_show(value)}")
     return None
 
 
@@ -105,7 +109,20 @@ def _is_scalar(hint: Any, value: object) -> bool:
     # bool is an int to Python, and neither is a number to the reader of a JSON file.
     if isinstance(value, bool):
         return hint is bool
+    if isinstance(value, int | float) and not _fits(value):
+        return False
     return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+
+
+def _fits(value: int | float) -> bool:
+    """Python reads NaN, Infinity and whole numbers of any length, which JSON has not or nobody can compute with."""
+    return math.isfinite(value) if isinstance(value, float) else abs(value) <= _LARGEST
+
+
+def _wanted(hint: Any, value: object) -> str:
+    if isinstance(value, int | float) and not _fits(value):
+        return "a finite number" if isinstance(value, float) else f"a number of at most {_LARGEST}"
+    return _JSON_NAMES[hint]
 
 
 def _join(path: str, name: str) -> str:
@@ -113,7 +130,11 @@ def _join(path: str, name: str) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits
+        text = f"a {type(value).__name__} of very many digits"
     return text if len(text) <= 40 else text[:37] + "..."
 
 

@@ -35,7 +35,29 @@ class TestFile:
             (lambda c: c.update(extra=1), "extra is unknown"),
             (lambda c: c.pop("samples"), "samples is missing"),
             (lambda c: c.update(schema="mambapro.scales/9"), "made by another version"),
-            (lambda c: c["activations"][0].update(threshold=0.0), "must be a positive number, not 0.0"),
+            (
+                lambda c: c["activations"][0].update(threshold=0.0),
+                "be a positive number that float32 holds, not 0.0",
+            ),
+            (lambda c: c["activations"][0].update(threshold=1e39), "that float32 holds, not 1e\\+39"),
+            (lambda c: c["activations"][0].update(threshold=1e-42), "that float32 holds, not 1e-42"),
+            (
+                lambda c: c["activations"][0].update(threshold=float("nan")),
+                r"activations\[0\].threshold must be a finite number, not nan",
+            ),
+            (
+                lambda c: c["activations"][0]["observed"].update(low=float("-inf")),
+                r"activations\[0\].observed.low must be a finite number, not -inf",
+            ),
+            (
+                lambda c: c["activations"][0]["observed"].update(high=10**400),
+                r"activations\[0\].observed.high must be a number of at most 9223372036854775807, not 1000",
+            ),
+            (lambda c: c.update(samples=10**400), "samples must be a number of at most"),
+            (
+                lambda c: c["activations"][0]["errors"].update(mse=float("inf")),
+                r"activations\[0\].errors.mse must be a finite number",
+            ),
             (lambda c: c["activations"][0].update(threshold="1"), r"activations\[0\].threshold must be a number"),
             (lambda c: c["activations"].append(c["activations"][0]), "more than one scale"),
             (lambda c: c.update(activations=[]), "activations is empty"),
