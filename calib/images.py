@@ -121,11 +121,7 @@ def calibration_images(
         source = "folder"
         if dataset is not None and data is not None:
             _refuse_tested(offered, read_benchmark(dataset, data), insist)
-    if len(offered) < FEWEST:
-        raise InputError(
-            f"{folder} holds {len(offered)} sample(s) to calibrate with; at least {FEWEST} are needed, {ENOUGH} or "
-            "more are better. A range seen on a handful of images is not the range of the next one."
-        )
+    _require_enough(len(offered), folder)
     pool = balanced(offered, [None] * len(offered), min(count * _POOL, len(offered)), seed)
     candidates = [offered[i] for i in pool]
     looks = [look_at(image, preprocessing) for image in track(candidates, "Looking at images", len(candidates))]
@@ -139,6 +135,26 @@ def calibration_images(
     seen = tuple(looks[i] for i in chosen)
     _warn_of_swapped(seen)
     return CalibrationImages(images, seen, hashes, len(offered), source)
+
+
+def require_samples(folder: Path, dataset: str | None) -> None:
+    """Look whether `calibration_images` would find enough, without opening an image; arguments as there.
+
+    Raises:
+        InputError: nothing to choose from, or fewer than FEWEST samples.
+    """
+    if dataset is not None and not _is_plain(folder):
+        _require_enough(len(read_benchmark(dataset, folder).train), folder)
+    else:
+        _require_enough(len(_of_folder(folder, None, 0)), folder)
+
+
+def _require_enough(count: int, folder: Path) -> None:
+    if count < FEWEST:
+        raise InputError(
+            f"{folder} holds {count} sample(s) to calibrate with; at least {FEWEST} are needed, {ENOUGH} or "
+            "more are better. A range seen on a handful of images is not the range of the next one."
+        )
 
 
 def _warn_of_swapped(looks: tuple[Look, ...]) -> None:

@@ -18,7 +18,7 @@ CALIBRATION: dict[str, Callable[[Any], Any]] = {
         "part is taken).",
     ),
     "calib_images": click.option(
-        "--calib-images", type=click.IntRange(1), default=256, show_default=True, help="Samples taken from --calib."
+        "--calib-images", type=click.IntRange(8), default=256, show_default=True, help="Samples taken from --calib."
     ),
     "algorithm": click.option(
         "--algorithm",

@@ -57,9 +57,16 @@ class Builder:
         _refuse_idle(given, self.precision)
         _refuse_engine_options(targets)
         self.given, self.dataset, self.data = given, dataset, data or benchmark_root(given["calib"], dataset)
+        drop = given["max_map_drop"]
+        #: a fraction
+        self.max_map_drop: float | None = None if drop is None else drop / 100
+        if drop is not None and (self.data is None or not (targets or base == "fp16" or base is None)):
+            raise click.UsageError(
+                "--max-map-drop limits what fp16 or int8 loses on labelled images: give --data and --dataset too."
+            )
         self.options = [self._options(target, base, more) for target in dict.fromkeys(targets)]
         self.calibration = {name: given[name] for name in CALIBRATION}
-        self.quantizer(Path())  # a wrong folder, table or policy is told now
+        self.quantizer(Path()).require_samples()  # a wrong folder, table or policy is told now as well
 
     def quantizer(self, bundle: Path) -> Quantizer:
         """Calibration of a bundle."""
@@ -82,13 +89,12 @@ class Builder:
         engine = EngineOptions(**_engine_values({name: self.given[name] for name in ENGINE}))
         if base is not None and self.precision is not None:
             require_pair(target, self.precision, base)
-        drop = self.given["max_map_drop"]
         options = BuildOptions(
             target,
             self.precision,
             engine=replace(engine, library=target.replace("-", "_")) if target.startswith("tensorrt") else engine,
             force=self.given["force"],
-            max_map_drop=None if drop is None else drop / 100,
+            max_map_drop=self.max_map_drop,
             data=self.data,
             dataset=None if self.data is None else self.dataset,
             **more,

@@ -21,7 +21,7 @@ from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 )
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --calib or --data holds.")
 @click.option("--data", type=PATH, help="Root of --dataset: its query and gallery images are refused in --calib.")
-@click.option("--images", type=click.IntRange(1), default=256, show_default=True, help="Samples taken from --calib.")
+@click.option("--images", type=click.IntRange(8), default=256, show_default=True, help="Samples taken from --calib.")
 @click.option(
     "--algorithm",
     type=click.Choice(("auto", "minmax", "entropy", "percentile", "mse")),

@@ -72,6 +72,19 @@ class Quantizer:
             self.policy = None if policy is None else _policy(policy)
             self.given = None if scales is None else _table(scales)
 
+    def require_samples(self) -> None:
+        """Refuse calibration images that are too few, before anything long is begun.
+
+        Raises:
+            InputError: how many there are.
+        """
+        if self.calib is None:
+            return
+        with needs("calib"):
+            from ..calib.images import require_samples
+
+        require_samples(self.calib, self.dataset if self.whole or self.data else None)
+
     @cached_property
     def bundle(self) -> Bundle:
         """The bundle."""

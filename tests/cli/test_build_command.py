@@ -10,6 +10,8 @@ from mambapro.cli.main import run
 from mambapro.export.pipeline import export_bundle
 from mambapro.export.plan import ExportOptions
 from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,7 @@ def test_refused_builds(arguments: list[str], words: str, bundle: Path, capfd: p
     ("arguments", "words"),
     [
         (["--bf16"], "--bf16 needs --target"),
+        (["--fp16", "--max-map-drop", "0.1"], "--max-map-drop limits what fp16 or int8 loses on labelled images"),
         (["--int8"], "int8 needs calibration images"),
         (["--fp16", "--int8"], "exclude each other"),
         (["--fp16", "--target", "openvino"], "gains nothing"),
@@ -104,6 +107,29 @@ def test_refused_exports(
 
         assert code == 2 and words in error, error
         assert "exporting to ONNX" not in error and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dataset", [False, True])
+def test_too_few_calibration_images(
+    dataset: bool, tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Seven samples in a folder, six in a training split: told before the export, like a count below eight."""
+    calib, output = tmp_path / "calib", tmp_path / "x.mambapro"
+    if dataset:
+        draw_benchmark(calib, "rgbnt201", seed=0, identities=(2, 2), views=3)
+    else:
+        (calib / "rgb").mkdir(parents=True)
+        for i in range(7):
+            Image.new("RGB", (4, 4)).save(calib / "rgb" / f"{i}.png")
+    asked = ["export", "--ckpt", tiny_checkpoint, "--output", output, "--int8", "--calib", calib]
+    asked += ["--dataset", "rgbnt201"] if dataset else []
+
+    code, _, error = said(capfd, *asked)
+
+    assert code == 2 and f"holds {6 if dataset else 7} sample(s)" in error, error
+    assert "exporting to ONNX" not in error
+    code, _, error = said(capfd, *asked, "--calib-images", 7)
+    assert code == 2 and "7 is not in the range x>=8" in error
 
 
 def test_one_departure_for_the_artifact_alone(
