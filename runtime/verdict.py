@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import MambaProError
 from ..plugins.selective_scan import tensorrt_fronts
 from .backends.cuda_memory import gpu
-from .backends.tensorrt_generation import release, version_problem
+from .backends.tensorrt_generation import RTX_CAPABILITIES, release, rtx_capabilities, version_problem
 from .sidecar import ONNXRUNTIME, OPENVINO, TARGETS, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 
 FIT, REBUILD, REFUSE = "fit", "rebuild", "refuse"
@@ -41,6 +41,8 @@ class Machine:
         no_gpu: why there is none, where that is known.
         versions: of the library of each target, None where it is not installed.
         builder: whether engines can be built here: what that needs beside TensorRT itself.
+        rtx_builds: compute capabilities that its TensorRT-RTX can build for. It is asked only where the GPU is none
+            that every version builds for, else this is empty.
     """
 
     platform: str
@@ -49,6 +51,7 @@ class Machine:
     no_gpu: str | None = None
     versions: Mapping[str, str | None] = field(default_factory=dict)
     builder: bool = False
+    rtx_builds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,15 @@ def machine_of(device: int = 0) -> Machine:
         name, capability = found.name, found.capability
     except MambaProError as error:
         reason = str(error)
+    versions = {target: _version(target) for target in TARGETS}
     return Machine(
         platform=f"{sys.platform}-{platform.machine().lower()}",
         gpu=name,
         capability=capability,
         no_gpu=reason,
-        versions={target: _version(target) for target in TARGETS},
+        versions=versions,
         builder=importlib.util.find_spec("onnx") is not None,
+        rtx_builds=_rtx_builds(capability) if versions[TENSORRT_RTX] else (),
     )
 
 
@@ -179,7 +184,38 @@ def _cannot_build(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] |
         reasons.append(f"{sidecar.onnx}, which it was built from, is missing; export the bundle again.")
     if not machine.builder:
         reasons.append('It cannot be rebuilt here: the package onnx is not installed (pip install "mambapro[calib]").')
+    if sidecar.target == TENSORRT_RTX and sidecar.engine is not None:
+        reasons += _rtx_cannot_build(sidecar.engine, machine)
     return reasons
+
+
+def _rtx_cannot_build(needs: EngineNeeds, machine: Machine) -> list[str]:
+    """Why building anew would give an engine that this GPU does not take either."""
+    capability, name = machine.capability, f"TensorRT-RTX {machine.versions[TENSORRT_RTX]}"
+    if capability in RTX_CAPABILITIES or not machine.rtx_builds:
+        return []
+    if capability not in machine.rtx_builds:
+        return [
+            f"{name} builds for compute capability {', '.join(machine.rtx_builds)} alone, so building it again does not"
+            " help; take --target tensorrt, or another artifact of the bundle."
+        ]
+    if capability in needs.compute_capabilities:
+        return []
+    known = " whole models are known not to build for it, for lack of a float32 product there;" * (capability == "7.5")
+    return [
+        f"Built again as before it is for the same GPUs: {name} builds for {capability} only where it is told "
+        f"--compute-capability {capability};{known} else take --target tensorrt, or another artifact of the bundle."
+    ]
+
+
+def _rtx_builds(capability: str | None) -> tuple[str, ...]:
+    """What TensorRT-RTX says that it builds for, where there is a GPU that it may not build for."""
+    if capability is None or capability in RTX_CAPABILITIES:
+        return ()
+    try:
+        return rtx_capabilities(tensorrt_fronts.import_module(_LIBRARIES[TENSORRT_RTX][0]))
+    except (MambaProError, ImportError, OSError, AttributeError):
+        return ()
 
 
 def _version(target: str) -> str | None:

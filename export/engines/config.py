@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, SetupError
+from ...runtime.backends.tensorrt_generation import RTX_CAPABILITIES, rtx_capabilities
 from .job import Job
 from .network import set_weak_types
-from .options import RTX_CAPABILITIES
 from .plugin import ChosenPlugin
 from .versions import Generation
 
@@ -27,21 +27,14 @@ def capabilities_of(trt: Any, job: Job, generation: Generation) -> tuple[str, ..
         if job.hardware == "ampere+" and float(job.gpu[1]) < 8:
             raise SetupError(f"hardware ampere+ needs a GPU of 8.0 or later to build on; {job.gpu[0]} is {job.gpu[1]}.")
         return (job.gpu[1],)
-    known = {_dotted(name) for name in trt.ComputeCapability.__members__ if name.startswith("SM")}
+    known = rtx_capabilities(trt)
     wanted = job.compute_capabilities or tuple(name for name in RTX_CAPABILITIES if name in known)
     if refused := [name for name in wanted if name not in known]:
-        listed = ", ".join(sorted(known, key=float))
         raise InputError(
             f"TensorRT-RTX {trt.__version__} does not build for compute capability {', '.join(refused)}; it knows "
-            f"{listed}. For other GPUs take --target tensorrt on a machine that has one."
+            f"{', '.join(known)}. For other GPUs take --target tensorrt on a machine that has one."
         )
     return tuple(dict.fromkeys(wanted))
-
-
-def _dotted(name: str) -> str:
-    """SM86 -> 8.6"""
-    digits = name.removeprefix("SM")
-    return f"{digits[:-1]}.{digits[-1]}"
 
 
 def builder_config(trt: Any, builder: Any, network: Any, job: Job, generation: Generation, plugin: ChosenPlugin) -> Any:

@@ -14,8 +14,6 @@ from ...runtime.sidecar import Profile
 RTX = "tensorrt_rtx"
 PLUGINS = ("auto", "embed", "beside", "none")
 HARDWARE = ("same", "compute-capability", "ampere+")
-#: What TensorRT-RTX builds for unless told: all it knows but 7.5, for which it has no float32 product.
-RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ RANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     TENSORRT: ((10, 3), (12,)),
     TENSORRT_RTX: ((1, 7), (2,)),
 }
+#: What an engine of TensorRT-RTX is built for unless told: all it knows but 7.5, for which it has no float32 product.
+RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
 #: An address is handed over in any case.
 _SMALLEST_MEMORY = 256
 _NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
@@ -54,6 +56,12 @@ def release(version: str) -> tuple[int, ...]:
     """The numbers of a version: (10, 12, 0, 36) for "10.12.0.36"; anything behind them is left out."""
     found = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def rtx_capabilities(trt: Any) -> tuple[str, ...]:
+    """Compute capabilities that TensorRT-RTX can build for, such as "8.6", in their order."""
+    numbers = [name.removeprefix("SM") for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+    return tuple(f"{number[:-1]}.{number[-1]}" for number in sorted(numbers, key=int))
 
 
 def records_graphs_itself(trt: Any) -> bool:

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 import pytest
 from fake_cuda import FakeDriver
+from fake_trt import fake_tensorrt
 from mambapro.errors import SetupError
-from mambapro.plugins.selective_scan import cuda_driver
+from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
 from mambapro.runtime import verdict as module
 from mambapro.runtime.sidecar import Build, EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.verdict import FIT, REBUILD, REFUSE, Machine, machine_of, verdict
 
 VERSIONS = {"onnxruntime": "1.31.1", "openvino": "2026.4.1", "tensorrt": "10.12.0.36", "tensorrt-rtx": "1.7.1.116"}
+#: What TensorRT-RTX 1.7 builds for.
+BUILDS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 MACHINE = Machine("linux-x86_64", "RTX A4000", "8.6", None, VERSIONS, True)
 NEEDS = EngineNeeds("10.12.0.36", ("8.6",), "same", False, "linux-x86_64", Plugin("embedded"))
 BESIDE = Plugin("beside", "tensorrt-fp16.so", "2" * 64)
@@ -76,6 +79,35 @@ def on(**changes):
         (engine("tensorrt-rtx"), on(rtx="1.8.0"), REBUILD, "tensorrt-rtx 1.7.1.116"),
         (engine("tensorrt-rtx"), on(rtx="1.5.0"), REFUSE, "TensorRT-RTX 1.5.0 is installed; versions from 1.7"),
         (engine("tensorrt-rtx"), on(rtx=None), REFUSE, "mambapro[tensorrt-rtx]"),
+        (engine("tensorrt-rtx"), on(capability="8.9"), REBUILD, "8.6; RTX A4000 has 8.9."),
+        (
+            engine("tensorrt-rtx"),
+            on(capability="9.0", rtx_builds=BUILDS),
+            REFUSE,
+            "7.5, 8.0, 8.6, 8.9, 12.0, 12.1 alone",
+        ),
+        (engine("tensorrt-rtx"), on(capability="8.7", rtx_builds=BUILDS), REFUSE, "take --target tensorrt"),
+        (engine("tensorrt-rtx"), on(capability="10.0", rtx_builds=BUILDS), REFUSE, "building it again does not help"),
+        (
+            engine("tensorrt-rtx"),
+            on(capability="7.5", rtx_builds=BUILDS),
+            REFUSE,
+            "told --compute-capability 7.5; whole",
+        ),
+        (
+            engine("tensorrt-rtx"),
+            on(capability="10.3", rtx_builds=("10.3",)),
+            REFUSE,
+            "--compute-capability 10.3; else",
+        ),
+        (engine("tensorrt-rtx", compute_capabilities=("7.5",)), on(capability="7.5", rtx_builds=BUILDS), FIT, ""),
+        (
+            engine("tensorrt-rtx", compute_capabilities=("7.5",)),
+            on(capability="7.5", rtx_builds=BUILDS, rtx="1.8.0"),
+            REBUILD,
+            "installed is 1.8.0",
+        ),
+        (engine(), on(capability="9.0", rtx_builds=BUILDS), REBUILD, "RTX A4000 has 9.0."),
         (model("openvino"), on(gpu=None, capability=None), FIT, ""),
         (model("onnxruntime"), replace(MACHINE, versions={}), REFUSE, "mambapro[cpu]"),
     ],
@@ -136,6 +168,30 @@ class TestMachine:
         assert (found.gpu, found.capability, found.no_gpu) == ("Fake GPU 1", "12.0", None)
         assert found.versions["openvino"] and found.builder
         assert driver.leaks() == {}
+
+    @pytest.mark.parametrize(("capability", "asked"), [((9, 0), BUILDS), ((7, 5), BUILDS), ((8, 6), ())])
+    def test_what_tensorrt_rtx_builds_for_is_asked_where_it_matters(self, monkeypatch, capability, asked):
+        """Its library is loaded only on a GPU that it may not build for."""
+        rtx = fake_tensorrt("rtx", FakeDriver())
+        imported = []
+        monkeypatch.setattr(cuda_driver, "library", lambda: FakeDriver(capability=capability))
+        monkeypatch.setattr(module, "_version", VERSIONS.get)
+        monkeypatch.setattr(tensorrt_fronts, "import_module", lambda name: imported.append(name) or rtx)
+
+        assert machine_of().rtx_builds == asked
+        assert imported == ["tensorrt_rtx"] * bool(asked)
+
+    def test_tensorrt_rtx_that_cannot_be_loaded_is_not_asked(self, monkeypatch):
+        """No error: it is told when an engine is loaded."""
+
+        def broken(name):
+            raise SetupError("broken")
+
+        monkeypatch.setattr(cuda_driver, "library", lambda: FakeDriver(capability=(9, 0)))
+        monkeypatch.setattr(module, "_version", VERSIONS.get)
+        monkeypatch.setattr(tensorrt_fronts, "import_module", broken)
+
+        assert machine_of().rtx_builds == ()
 
     def test_without_driver_the_reason_is_kept(self, monkeypatch):
         """No GPU is a fact, not an error."""
