@@ -12,6 +12,7 @@ from ..errors import ParityError
 from ..runtime.check import cosine_departures
 from ..runtime.metrics import rank_gallery
 from ..runtime.progress import Track, silent
+from ..runtime.sidecar import AccuracyGate
 from .parity_images import ParityBatch
 from .trace import StageParity
 
@@ -41,7 +42,8 @@ class SubsetParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the gate saw. `limit` is the largest 1 - cosine allowed, in any sample of any set of sensors."""
+    """What the gate saw. `limit` is the largest 1 - cosine allowed, in any sample of any set of sensors; `accuracy` is
+    what a float16 file loses in mAP, None where there were no labelled images."""
 
     precision: str
     limit: float
@@ -50,6 +52,7 @@ class ParityReport:
     dim: int
     subsets: tuple[SubsetParity, ...]
     stages: tuple[StageParity, ...] = ()
+    accuracy: AccuracyGate | None = None
 
     @property
     def max_departure(self) -> float:
@@ -93,7 +96,8 @@ class ParityReport:
         ]
         verdict = "passed" if self.passed else "FAILED"
         title = f"parity {self.precision} on {self.images} ({self.provider}): limit {self.limit:.0e}, {verdict}"
-        return "\n".join([title, head, *rows, *(str(stage) for stage in self.stages)])
+        lost = [f"mAP {self.accuracy}"] if self.accuracy is not None else []
+        return "\n".join([title, head, *rows, *(str(stage) for stage in self.stages), *lost])
 
 
 def compare(

@@ -18,9 +18,12 @@ from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
 from ..runtime.files import json_text, require_free, staged_folder
+from ..runtime.limits import MAP_DROPS
 from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
 from ..runtime.progress import Track, silent
+from ..runtime.sidecar import AccuracyGate
 from ..train.models.mambapro import MambaPro
+from .accuracy import export_accuracy
 from .build_options import BuildReport
 from .describe import describe, stamp
 from .inference import inference_model
@@ -110,6 +113,7 @@ def export_bundle(
         ArtifactError: the checkpoint is corrupt or of another model.
         ExportError: torch could not export the model.
         ParityError: the exported file departs from PyTorch.
+        AccuracyError: a float16 file loses too much mAP on the labelled images of `options.data`.
     """
     require_free(options.bundle.absolute(), options.overwrite, is_bundle)
     model = options.load_model()
@@ -128,12 +132,29 @@ def export_bundle(
         metadata = _write_graph(model, options, stage / MODEL, check)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
-        (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
         (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
-        write_sums(stage)
+        _write_report(stage, report)
+        if options.precision == "fp16":
+            report = replace(report, accuracy=_accuracy(options, model, stage, track))
+            _write_report(stage, report)
         built = [replace(made, bundle=options.bundle) for made in finish(stage)] if finish is not None else []
     size = sum(file.stat().st_size for file in options.bundle.iterdir())
     return ExportReport(options.bundle, plan, report, size, tuple(built))
+
+
+def _write_report(stage: Path, report: ParityReport) -> None:
+    """parity.json, and the list of files, which makes a bundle of the folder."""
+    (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
+    write_sums(stage)
+
+
+def _accuracy(options: ExportOptions, model: MambaPro, stage: Path, track: Track) -> AccuracyGate | None:
+    """What float16 costs in mAP; None without labelled images, which is said."""
+    if options.data is None or options.dataset is None:
+        log.warning("the mAP of the float16 model is not gated: no labelled images (--data, --dataset)")
+        return None
+    limit = MAP_DROPS["fp16"] if options.max_map_drop is None else options.max_map_drop
+    return export_accuracy(model, stage, options.dataset, options.data, limit, track)
 
 
 def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: RangeCheck) -> BundleMetadata:

@@ -35,6 +35,7 @@ class ExportOptions:
         data: root folder of `dataset` for the parity run; None draws images.
         switches: what the authors' files do not hold, see load_checkpoint.
         limit: largest 1 - cosine allowed; None is LIMITS of the precision.
+        max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
         trace: compare stage by stage as well.
         overwrite: replace an existing output folder.
         label: what the default output is named after; None is the precision.
@@ -48,6 +49,7 @@ class ExportOptions:
     data: str | None = None
     switches: Mapping[str, Any] = field(default_factory=dict)
     limit: float | None = None
+    max_map_drop: float | None = None
     trace: bool = False
     overwrite: bool = False
     label: str | None = None
@@ -59,6 +61,8 @@ class ExportOptions:
             raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
         if self.limit is not None and not 0 < self.limit <= 2:
             raise InputError(f"--max-departure must be between 0 and 2 (1 - cosine), not {self.limit}.")
+        if self.max_map_drop is not None and not 0 < self.max_map_drop <= 1:
+            raise InputError(f"--max-map-drop must be above 0 and at most 100 points, not {100 * self.max_map_drop:g}.")
         if self.dataset is not None:
             benchmark_info(self.dataset)
 

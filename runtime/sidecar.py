@@ -114,6 +114,7 @@ class AccuracyGate:
     """mAP through the file against the model in float32, on the same queries; fractions, `drop` = reference - found.
 
     `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest drop allowed.
+    `queries` are those that count: without a match outside their own camera or scene they do not.
     """
 
     dataset: str

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ...errors import ArtifactError
 from ...runtime.bundle import PARITY, Bundle
+from ...runtime.sidecar import AccuracyGate
 from ...runtime.strict_json import decode, first_lines
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class StoredParity:
     max_departure: float
     passed: bool
     stages: tuple[StoredStage, ...] = ()
+    accuracy: AccuracyGate | None = None
 
 
 def read_parity(bundle: Bundle) -> StoredParity:

@@ -10,18 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from mambapro.errors import InputError, ParityError, SetupError
-from mambapro.export import pipeline
+from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
+from mambapro.export import accuracy, pipeline
 from mambapro.export.parity import ParityReport, SubsetParity, require_parity
 from mambapro.export.parity_images import batches_of_subsets, parity_images
 from mambapro.export.pipeline import export_bundle, plan_export
 from mambapro.export.plan import ExportOptions
+from mambapro.export.report.stored import read_parity
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
@@ -98,6 +100,47 @@ def test_parity_on_real_images(tiny_checkpoint: Path, tmp_path: Path) -> None:
 
     assert report.parity.passed
     assert report.parity.images == f"rgbnt201 in {tmp_path / 'data'}"
+
+
+@pytest.mark.usefixtures("exported_before")
+class TestAccuracy:
+    def options(self, checkpoint: Path, folder: Path, **more: Any) -> ExportOptions:
+        draw_benchmark(folder / "data", "rgbnt201", identities=(2, 8), views=4)
+        data = {"dataset": "rgbnt201", "data": str(folder / "data")}
+        return ExportOptions(checkpoint, "fp16", output=folder / "out", **data, **more)
+
+    def test_float16_keeps_the_map(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
+        """With labelled images the float16 file is evaluated beside PyTorch, and the bundle says what it found."""
+        report = export_bundle(self.options(tiny_checkpoint, tmp_path))
+
+        gate = report.parity.accuracy
+        assert gate is not None and (gate.dataset, gate.queries, gate.limit) == ("rgbnt201", 32, 0.005)
+        assert 0 < gate.reference < 1 and abs(gate.drop) < 0.005
+        assert read_parity(Bundle.open(tmp_path / "out")).accuracy == gate
+        assert "mAP " in str(report) and "points, limit 0.50" in str(report)
+
+    def test_lost(self, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """AccuracyError where it loses more than is allowed, and no bundle is left."""
+        evaluate, reports = accuracy.evaluate_benchmark, []
+
+        def worse(*given: Any, **more: Any) -> Any:
+            report = evaluate(*given, **more)
+            reports.append(report)
+            half = [value / 2 for value in report.per_query_ap]
+            return report if len(reports) == 1 else replace(report, map=report.map / 2, per_query_ap=half)
+
+        monkeypatch.setattr(accuracy, "evaluate_benchmark", worse)
+
+        with pytest.raises(AccuracyError, match=r"The exported model loses .* are allowed"):
+            export_bundle(self.options(tiny_checkpoint, tmp_path, max_map_drop=0.01))
+        assert not (tmp_path / "out").exists()
+
+    def test_not_gated(self, tiny_checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Without labelled images that is said."""
+        report = export_bundle(ExportOptions(tiny_checkpoint, "fp16", output=tmp_path / "out"))
+
+        assert report.parity.accuracy is None
+        assert "the mAP of the float16 model is not gated" in caplog.text
 
 
 def test_plan_writes_nothing(tiny_checkpoint: Path) -> None:
