@@ -1,14 +1,16 @@
 """Launches the CUDA kernels through the driver, on raw device addresses; no PyTorch, no TensorRT, no compiler.
 
-The caller has a CUDA context current on its thread, as PyTorch and TensorRT have; a stream is its handle as a number.
-Kernels are compiled by the driver from the package's PTX when they are first used in a context.
+Launches go to the CUDA context that is current on the caller's thread, or to the primary context of the GPU that the
+caller names; a stream is its handle as a number. Kernels are compiled by the driver from the package's PTX when they
+are first used in a context.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -23,7 +25,7 @@ from .cuda_kernels import (
 )
 from .schema import ScanShape
 
-__all__ = ["backward", "forward", "multiprocessors", "workspace_bytes"]
+__all__ = ["backward", "call", "forward", "library", "multiprocessors", "primary_context", "workspace_bytes"]
 #: The driver's library.
 LIBRARY = "libcuda.so.1"
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
@@ -52,8 +54,8 @@ def library() -> ctypes.CDLL:
 
 def _words(cuda: ctypes.CDLL, code: int) -> str:
     name = ctypes.c_char_p()
-    cuda.cuGetErrorString(code, ctypes.byref(name))
-    return f"{(name.value or b'unknown error').decode()} ({code})"
+    cuda.cuGetErrorString(ctypes.c_int(code), ctypes.byref(name))
+    return f"{(name.value or b'unknown error').decode(errors='replace')} ({code})"
 
 
 def check(code: int, what: str) -> None:
@@ -62,34 +64,95 @@ def check(code: int, what: str) -> None:
         raise SetupError(f"selective scan: {what} failed: {_words(library(), code)}.")
 
 
-def _context() -> int:
-    """Handle of the context current on this thread.
+def call(name: str, *arguments: Any, about: str = "") -> None:
+    """Call the driver.
 
     Raises:
-        SetupError: there is none.
+        SetupError: there is none, or what it answers is not success.
     """
-    current = ctypes.c_void_p()
-    check(library().cuCtxGetCurrent(ctypes.byref(current)), "cuCtxGetCurrent")
-    if not current.value:
-        raise SetupError("selective scan: no CUDA context on this thread; touch a CUDA tensor of the device first.")
-    return current.value
+    cuda = library()
+    code = getattr(cuda, name)(*arguments)
+    if code:
+        of = f" of {about}" if about else ""
+        raise SetupError(f"The NVIDIA driver refused {name}{of}: {_words(cuda, code)}.")
+
+
+_retaining = threading.Lock()
+
+
+def primary_context(ordinal: int) -> int:
+    """Handle of the context of GPU `ordinal`, from 0, that all CUDA libraries of this process share.
+
+    It is retained when it is first asked for, and never released: kernels and launches are remembered by the handle,
+    and the driver may give the same one to the context that comes after.
+
+    Raises:
+        SetupError: no driver, no such GPU, or the driver has no room for a context there.
+    """
+    with _retaining:
+        return _retained(library(), ordinal)
+
+
+@cache
+def _retained(cuda: ctypes.CDLL, ordinal: int) -> int:
+    context = ctypes.c_void_p()
+    call("cuDevicePrimaryCtxRetain", ctypes.byref(context), _device(ordinal))
+    assert context.value
+    return context.value
+
+
+def _device(ordinal: int) -> int:
+    device = ctypes.c_int()
+    call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(ordinal))
+    return device.value
+
+
+def _device_of_current() -> int:
+    device = ctypes.c_int()
+    call("cuCtxGetDevice", ctypes.byref(device))
+    return device.value
+
+
+@contextmanager
+def _context_on(ordinal: int | None) -> Iterator[int]:
+    """Handle of the context that is current on this thread inside the block: one of GPU `ordinal`.
+
+    None is the GPU of the context that is current, or the first one. A thread without a context, as PyTorch's backward
+    passes run on, keeps the one it gets; a context of another GPU is put aside for the block.
+    """
+    found = ctypes.c_void_p()
+    call("cuCtxGetCurrent", ctypes.byref(found))
+    current = found.value
+    if current and (ordinal is None or current == primary_context(ordinal) or _device_of_current() == _device(ordinal)):
+        yield current
+        return
+    wanted = primary_context(ordinal or 0)
+    if not current:
+        call("cuCtxSetCurrent", ctypes.c_void_p(wanted))
+        yield wanted
+        return
+    call("cuCtxPushCurrent_v2", ctypes.c_void_p(wanted))
+    try:
+        yield wanted
+    finally:
+        call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
 
 @cache
 def _multiprocessors(context: int) -> int:
-    device, count = ctypes.c_int(), ctypes.c_int()
-    check(library().cuCtxGetDevice(ctypes.byref(device)), "cuCtxGetDevice")
-    check(library().cuDeviceGetAttribute(ctypes.byref(count), _MULTIPROCESSORS, device), "cuDeviceGetAttribute")
+    count = ctypes.c_int()
+    call("cuDeviceGetAttribute", ctypes.byref(count), _MULTIPROCESSORS, _device_of_current())
     return count.value
 
 
 def multiprocessors() -> int:
-    """Multiprocessors of the GPU whose context is current.
+    """Multiprocessors of the GPU whose context is current, else of the first one.
 
     Raises:
-        SetupError: no driver or no context.
+        SetupError: no driver, or it refuses.
     """
-    return _multiprocessors(_context())
+    with _context_on(None) as context:
+        return _multiprocessors(context)
 
 
 _loading = threading.Lock()
@@ -155,7 +218,15 @@ def _remember(key: tuple[Any, ...], launches: Any) -> None:
     _thread.launches[key] = launches
 
 
-def forward(shape: ScanShape, kind: str, inputs: Sequence[int], y: int, lanes: int, stream: int) -> None:
+def forward(
+    shape: ScanShape,
+    kind: str,
+    inputs: Sequence[int],
+    y: int,
+    lanes: int,
+    stream: int,
+    device: int | None = None,
+) -> None:
     """Enqueue a forward pass.
 
     Args:
@@ -163,19 +234,21 @@ def forward(shape: ScanShape, kind: str, inputs: Sequence[int], y: int, lanes: i
         inputs: device addresses of u, delta, A, B, C, D, delta_bias; y: of the output. Contiguous arrays.
         lanes: threads that share a channel, 1, 4 or 16; 0 chooses.
         stream: handle of the stream, 0 for the default one.
+        device: number of the GPU that has the arrays; None: that of the context current on this thread, else the first.
 
     Raises:
         InputError: a type, state or number of lanes there is no kernel for.
-        SetupError: no driver, no context, or the launch failed.
+        SetupError: no driver, no such GPU, or the launch failed.
     """
     if 0 in shape[:3]:
         return
-    key = (_context(), shape, kind, lanes)
-    launch = _prepared(key)
-    if launch is None:
-        launch = _forward_launch(*key)
-        _remember(key, launch)
-    launch((*inputs, y), stream)
+    with _context_on(device) as context:
+        key = (context, shape, kind, lanes)
+        launch = _prepared(key)
+        if launch is None:
+            launch = _forward_launch(*key)
+            _remember(key, launch)
+        launch((*inputs, y), stream)
 
 
 def _forward_launch(context: int, shape: ScanShape, kind: str, lanes: int) -> _Prepared:
@@ -184,12 +257,19 @@ def _forward_launch(context: int, shape: ScanShape, kind: str, lanes: int) -> _P
 
 
 def backward(
-    shape: ScanShape, kind: str, dy: int, inputs: Sequence[int], gradients: Sequence[int], workspace: int, stream: int
+    shape: ScanShape,
+    kind: str,
+    dy: int,
+    inputs: Sequence[int],
+    gradients: Sequence[int],
+    workspace: int,
+    stream: int,
+    device: int | None = None,
 ) -> None:
     """Enqueue a backward pass; results are the same in every run.
 
     Args:
-        shape, kind, inputs, stream: as in `forward`; dy: address of the output's gradient.
+        shape, kind, inputs, stream, device: as in `forward`; dy: address of the output's gradient.
         gradients: addresses of du, ddelta, dA, dB, dC, dD, ddelta_bias, which are written whole.
         workspace: address of `workspace_bytes(shape)` bytes, aligned to 16.
 
@@ -198,16 +278,17 @@ def backward(
     """
     if shape.channels == 0 and 0 in (shape.batch, shape.length):
         return
-    key = (_context(), shape, kind)
-    launches = _prepared(key)
-    if launches is None:
-        launches = _backward_launches(*key)
-        _remember(key, launches)
-    walk, add = launches
-    du, ddelta, dA, dB, dC, dD, dbias = gradients
-    if walk:
-        walk((dy, *inputs, workspace, du, ddelta), stream)
-    add((workspace, dA, dB, dC, dD, dbias), stream)
+    with _context_on(device) as context:
+        key = (context, shape, kind)
+        launches = _prepared(key)
+        if launches is None:
+            launches = _backward_launches(*key)
+            _remember(key, launches)
+        walk, add = launches
+        du, ddelta, dA, dB, dC, dD, dbias = gradients
+        if walk:
+            walk((dy, *inputs, workspace, du, ddelta), stream)
+        add((workspace, dA, dB, dC, dD, dbias), stream)
 
 
 def _backward_launches(context: int, shape: ScanShape, kind: str) -> tuple[_Prepared | None, _Prepared]:

@@ -118,7 +118,9 @@ def _forward_cuda(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: 
     y = _empty(u)
     with torch.cuda.device(u.device):
         stream = torch.cuda.current_stream().cuda_stream
-        cuda_driver.forward(_size(u, B), _name(u), [x.data_ptr() for x in inputs], y.data_ptr(), 0, stream)
+        cuda_driver.forward(
+            _size(u, B), _name(u), [x.data_ptr() for x in inputs], y.data_ptr(), 0, stream, u.device.index
+        )
     return y
 
 
@@ -133,7 +135,8 @@ def _backward_cuda(
     with torch.cuda.device(u.device):
         workspace = torch.empty(cuda_driver.workspace_bytes(size), dtype=torch.uint8, device=u.device)
         stream = torch.cuda.current_stream().cuda_stream
-        cuda_driver.backward(size, _name(u), dy.data_ptr(), addresses, results, workspace.data_ptr(), stream)
+        places = (dy.data_ptr(), addresses, results, workspace.data_ptr())
+        cuda_driver.backward(size, _name(u), *places, stream, u.device.index)
     return gradients
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, SetupError
+from ...errors import InputError
 from ...plugins.selective_scan import cuda_driver
+from ...plugins.selective_scan.cuda_driver import call
 
 # CUdevice_attribute, CUstream_flags, CUstreamCaptureMode and the flags of cuMemHostAlloc, as cuda.h numbers them
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
@@ -50,6 +51,9 @@ def gpu(ordinal: int = 0) -> Gpu:
 class Device:
     """One GPU with its primary context, the one that CUDA libraries of this process share.
 
+    There is nothing to close: the process keeps the context, see cuda_driver.primary_context. What was made in it has
+    to be freed.
+
     Args:
         ordinal: number of the GPU, from 0, as the driver counts those that are visible.
 
@@ -60,8 +64,7 @@ class Device:
 
     def __init__(self, ordinal: int = 0) -> None:
         self.gpu = gpu(ordinal)
-        self._device = _device(ordinal)
-        self._context = _handle("cuDevicePrimaryCtxRetain", self._device)
+        self._context = cuda_driver.primary_context(ordinal)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -139,25 +142,6 @@ class Device:
 
     def destroy_graph(self, graph: int) -> None:
         call("cuGraphExecDestroy", _Handle(graph))
-
-    def close(self) -> None:
-        """Give the context back; everything made in it must have been freed."""
-        call("cuDevicePrimaryCtxRelease_v2", self._device)
-
-
-def call(name: str, *arguments: Any, about: str = "") -> None:
-    """Call the driver.
-
-    Raises:
-        SetupError: there is none, or what it answers is not success.
-    """
-    library = cuda_driver.library()
-    code = getattr(library, name)(*arguments)
-    if code:
-        words = ctypes.c_char_p()
-        library.cuGetErrorString(ctypes.c_int(code), ctypes.byref(words))
-        said = (words.value or b"unknown error").decode(errors="replace")
-        raise SetupError(f"The NVIDIA driver refused {name}{f' of {about}' if about else ''}: {said} ({code}).")
 
 
 def _device(ordinal: int) -> int:

@@ -42,7 +42,6 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute what, CUdevice whic
     return right(which == device && (*value == 8 || what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR));
 }
 CUresult cuDevicePrimaryCtxRetain(CUcontext *made, CUdevice which) { return *made = context, right(which == device); }
-CUresult cuDevicePrimaryCtxRelease(CUdevice which) { return right(which == device); }
 CUresult cuCtxPushCurrent(CUcontext given) { return ++current, right(given == context); }
 CUresult cuCtxPopCurrent(CUcontext *given) { return --current, *given = context, CUDA_SUCCESS; }
 CUresult cuMemAlloc(CUdeviceptr *address, size_t size) {

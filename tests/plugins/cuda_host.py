@@ -36,11 +36,11 @@ def library() -> ctypes.CDLL:
         compiler = compiling.cxx_compiler()
     except SetupError as error:
         pytest.skip(str(error))
-    content = b"".join(
-        path.read_bytes() for path in sorted(CSRC.glob("scan_*.*")) if path.suffix in (".cu", ".cuh", ".h")
-    )
+    here = Path(__file__).parent / "csrc"
+    parts = [path for path in sorted(CSRC.glob("scan_*.*")) if path.suffix in (".cu", ".cuh", ".h")]
+    content = b"".join(path.read_bytes() for path in (*parts, *sorted(here.glob("cuda_*.h"))))
     flags = [*FLAGS, f"-I{CSRC}", f"-DSCAN_SOURCES={hashlib.sha256(content).hexdigest()[:16]}"]
-    source = Path(__file__).parent / "csrc" / "scan_on_host.cpp"
+    source = here / "scan_on_host.cpp"
     loaded = ctypes.CDLL(str(compiling.shared_library("scan_on_host", [source], flags, compiler)))
     loaded.mambapro_scan_cuda_workspace_bytes.restype = ctypes.c_size_t
     for name in ("scan_softplus", "scan_softplus_slope", "scan_from_fp16", "scan_from_bf16"):
@@ -56,7 +56,7 @@ def library() -> ctypes.CDLL:
 
 def forget_driver() -> None:
     """cuda_driver opens its library again when it is next used."""
-    for name in ("library", "_multiprocessors", "_loaded"):
+    for name in ("library", "_retained", "_multiprocessors", "_loaded"):
         getattr(cuda_driver, name).cache_clear()
     cuda_driver._thread.__dict__.clear()
 

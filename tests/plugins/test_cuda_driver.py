@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import cuda_host
 import numpy as np
 import pytest
+import torch
 from mambapro.errors import InputError, SetupError
-from mambapro.plugins.selective_scan import cuda_driver
+from mambapro.plugins.selective_scan import cuda_driver, torch_op
 from mambapro.plugins.selective_scan.schema import INPUTS, ScanShape
 from scan_cases import (
     GRADIENT_LIMIT,
@@ -28,13 +32,13 @@ SIZE = ScanShape(2, 37, 20, 2, 5)
 
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """The emulated driver, with a context."""
+    """The emulated driver, with the first GPU's context on this thread."""
     library = cuda_host.library()
-    library.cuda_on_host_context(1)
+    library.cuda_on_host_context(0)
     monkeypatch.setattr(cuda_driver, "LIBRARY", library._name)
     cuda_host.forget_driver()
     yield library
-    library.cuda_on_host_context(1)
+    library.cuda_on_host_context(0)
     cuda_host.forget_driver()
 
 
@@ -47,6 +51,12 @@ def addresses(arrays: dict[str, np.ndarray]) -> list[int]:
     return [arrays[name].ctypes.data for name in INPUTS]
 
 
+def elsewhere(work: Callable[[], Any]) -> Any:
+    """What `work` returns on a thread of its own, which has no context."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(60)
+
+
 @pytest.mark.parametrize("lanes", [0, 1, 4, 16])
 def test_forward(arrays: dict[str, np.ndarray], lanes: int) -> None:
     """y agrees, also when the prepared launch is used again with other addresses."""
@@ -56,14 +66,11 @@ def test_forward(arrays: dict[str, np.ndarray], lanes: int) -> None:
         assert_close(y, wanted(CASE, "float32"), LIMITS["float32"])
 
 
-def test_forward_in_another_thread(arrays: dict[str, np.ndarray]) -> None:
-    """Each thread prepares launches of its own."""
+def test_each_thread_prepares_its_own_launches(arrays: dict[str, np.ndarray]) -> None:
+    """Their memory is written in place, so that no two threads may share one."""
     y = np.full_like(arrays["u"], np.nan)
-    thread = threading.Thread(
-        target=cuda_driver.forward, args=(SIZE, "float32", addresses(arrays), y.ctypes.data, 0, 0)
-    )
-    thread.start()
-    thread.join()
+
+    elsewhere(lambda: cuda_driver.forward(SIZE, "float32", addresses(arrays), y.ctypes.data, 0, 0))
 
     assert_close(y, wanted(CASE, "float32"), LIMITS["float32"])
     assert not cuda_driver._thread.__dict__
@@ -113,6 +120,100 @@ def test_more_launches_than_are_kept(arrays: dict[str, np.ndarray], monkeypatch:
     assert len(cuda_driver._thread.launches) <= 2
 
 
+@pytest.fixture
+def on_gpu(library, arrays: dict[str, np.ndarray]) -> Callable[..., int]:  # type: ignore[no-untyped-def]
+    """The GPU that a forward pass with this last argument ran on."""
+
+    def run(*device: int | None) -> int:
+        y = np.full_like(arrays["u"], np.nan)
+        cuda_driver.forward(SIZE, "float32", addresses(arrays), y.ctypes.data, 4, 0, *device)
+        assert_close(y, wanted(CASE, "float32"), LIMITS["float32"])
+        return int(library.cuda_on_host_launched_on())
+
+    return run
+
+
+class TestContexts:
+    """Which context a launch goes to. The emulated driver refuses a kernel that was loaded in another one."""
+
+    @pytest.mark.parametrize(("device", "expected"), [((), 0), ((None,), 0), ((0,), 0), ((1,), 1)])
+    def test_a_thread_without_context_gets_the_gpus(
+        self,
+        library,  # type: ignore[no-untyped-def]
+        on_gpu: Callable[..., int],
+        device: tuple[int | None, ...],
+        expected: int,
+    ) -> None:
+        """The primary context of the GPU that was named, or the first one's; it stays, and is retained once."""
+        before = [library.cuda_on_host_retained(gpu) for gpu in (0, 1)]
+
+        def twice() -> tuple[int, int, int, int]:
+            assert library.cuda_on_host_current() == -1
+            return on_gpu(*device), on_gpu(*device), library.cuda_on_host_current(), library.cuda_on_host_depth()
+
+        assert [elsewhere(twice) for _ in range(2)] == [(expected, expected, expected, 1)] * 2
+        now = [library.cuda_on_host_retained(gpu) for gpu in (0, 1)]
+        assert [after - first for first, after in zip(before, now, strict=True)] == [expected == 0, expected == 1]
+
+    def test_another_gpus_context_is_put_aside(self, library, on_gpu: Callable[..., int]) -> None:  # type: ignore[no-untyped-def]
+        """The launch goes to the arrays' GPU; then the caller's context is current as before, also after an error."""
+        assert [on_gpu(1), on_gpu(0), on_gpu(1), on_gpu()] == [1, 0, 1, 0]
+        with pytest.raises(InputError):
+            cuda_driver.forward(SIZE, "float64", [0] * 7, 0, 0, 0, 1)
+        assert (library.cuda_on_host_current(), library.cuda_on_host_depth()) == (0, 1)
+
+    def test_a_context_of_ones_own(self, library, on_gpu: Callable[..., int]) -> None:  # type: ignore[no-untyped-def]
+        """It is used where it is on the right GPU, with kernels loaded into it."""
+        first = on_gpu(0)
+        library.cuda_on_host_context(2)
+
+        assert (first, on_gpu(0), on_gpu(), on_gpu(1)) == (0, 0, 0, 1)
+        assert library.cuda_on_host_depth() == 1
+
+    def test_backward_without_a_context(self, library, arrays: dict[str, np.ndarray]) -> None:  # type: ignore[no-untyped-def]
+        """As PyTorch's backward passes come: on a thread that never touched CUDA."""
+        gradients = {name: np.full_like(x, np.nan) for name, x in arrays.items()}
+        dy = output_gradient(CASE).astype(np.float32)
+        work = np.zeros(cuda_driver.workspace_bytes(SIZE), np.uint8)
+        places = (dy.ctypes.data, addresses(arrays), addresses(gradients), work.ctypes.data)
+
+        elsewhere(lambda: cuda_driver.backward(SIZE, "float32", *places, 0, 1))
+
+        assert library.cuda_on_host_launched_on() == 1
+        for name, expected in wanted_gradients(CASE, "float32").items():
+            assert_close(gradients[name], expected, GRADIENT_LIMIT, name)
+
+    def test_multiprocessors_without_a_context(self) -> None:
+        """They are the first GPU's."""
+        assert elsewhere(cuda_driver.multiprocessors) == cuda_driver.multiprocessors() > 0
+
+
+class _OnSecondGpu(torch.Tensor):
+    """Memory of the host that says it is the second GPU's."""
+
+    device = torch.device("cuda", 1)  # type: ignore[assignment]
+
+
+def test_pytorchs_kernels_name_the_gpu(library, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    """What PyTorch calls for CUDA tensors, on a thread without context: both passes run on the tensors' GPU."""
+    real = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *sizes, device, **options: real(*sizes, **options))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: SimpleNamespace(cuda_stream=0))
+    inputs = [torch.from_numpy(stored(CASE, "float32")[name]).as_subclass(_OnSecondGpu) for name in INPUTS]
+    dy = torch.from_numpy(output_gradient(CASE).astype(np.float32))
+
+    y = elsewhere(lambda: torch_op._forward_cuda(*inputs))
+    forward_on = library.cuda_on_host_launched_on()
+    cuda_driver.forward(SIZE, "float32", [x.data_ptr() for x in inputs], y.data_ptr(), 0, 0, 0)
+    gradients = elsewhere(lambda: torch_op._backward_cuda(dy, *inputs))
+
+    assert (forward_on, library.cuda_on_host_launched_on()) == (1, 1)
+    assert_close(y.numpy(), wanted(CASE, "float32"), LIMITS["float32"])
+    for name, found in zip(INPUTS, gradients, strict=True):
+        assert_close(found.numpy(), wanted_gradients(CASE, "float32")[name], GRADIENT_LIMIT, name)
+
+
 class TestErrors:
     def test_no_driver(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """SetupError names the library that is missing."""
@@ -121,12 +222,10 @@ class TestErrors:
         with pytest.raises(SetupError, match=r"no NVIDIA driver.*libabsent"):
             cuda_driver.multiprocessors()
 
-    def test_no_context(self, library, arrays: dict[str, np.ndarray]) -> None:  # type: ignore[no-untyped-def]
-        """SetupError says what to do."""
-        library.cuda_on_host_context(0)
-
-        with pytest.raises(SetupError, match="touch a CUDA tensor"):
-            cuda_driver.forward(SIZE, "float32", addresses(arrays), 0, 0, 0)
+    def test_no_such_gpu(self, arrays: dict[str, np.ndarray]) -> None:
+        """SetupError in the driver's words."""
+        with pytest.raises(SetupError, match=r"refused cuDeviceGet: invalid device ordinal \(101\)"):
+            cuda_driver.forward(SIZE, "float32", addresses(arrays), 0, 0, 0, 2)
 
     @pytest.mark.parametrize(
         ("size", "kind", "lanes"),

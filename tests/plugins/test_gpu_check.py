@@ -38,7 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The driver's library is the emulation on the host."""
     library = cuda_host.library()
-    library.cuda_on_host_context(1)
+    library.cuda_on_host_context(0)
     monkeypatch.setattr(cuda_driver, "LIBRARY", library._name)
     cuda_host.forget_driver()
     yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from concurrent.futures import ThreadPoolExecutor
 from importlib import util
 from pathlib import Path
 
@@ -59,7 +60,6 @@ def test_every_call_arrives_whole(prototypes):
         device.destroy_stream(stream)
         device.free(there)
         device.free_host(here)
-    device.close()
 
     assert (prototypes.fake_launches(), prototypes.fake_current()) == (1, 0)
 
@@ -70,6 +70,36 @@ def test_errors_are_in_the_drivers_words(prototypes):
         Device(2).allocate(999)
     with pytest.raises(InputError, match="no GPU 3: the driver sees 3"):
         gpu(3)
+
+
+def test_a_gpu_keeps_its_context(monkeypatch):
+    """Retained once for each GPU, whoever asks, on whatever thread, however often; nothing gives it back."""
+    driver = fake_cuda.FakeDriver(gpus=2)
+    monkeypatch.setattr(cuda_driver, "library", lambda: driver)
+
+    def use(ordinal):
+        with Device(ordinal).current():
+            return driver.contexts[-1]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(use, [0, 1, 0, 0, 1, 0]))
+
+    assert [cuda_driver.primary_context(ordinal) for ordinal in (0, 1, 0, 0, 1, 0)] == found
+    assert len(set(found)) == 2
+    assert dict(driver.retained) == {0: 1, 1: 1}
+    assert [name for name in driver.calls if "Release" in name or "Reset" in name] == []
+
+
+def test_a_context_that_was_refused_is_asked_for_again(monkeypatch):
+    """SetupError in the driver's words; the next try may succeed."""
+    driver = fake_cuda.FakeDriver()
+    monkeypatch.setattr(cuda_driver, "library", lambda: driver)
+    driver.fail("cuDevicePrimaryCtxRetain")
+
+    with pytest.raises(SetupError, match=r"refused cuDevicePrimaryCtxRetain: out of memory \(2\)"):
+        Device(0)
+    with Device(0).current():
+        assert driver.retained[0] == 1
 
 
 def test_all_functions_of_the_fake_have_their_prototype(prototypes):
