@@ -22,11 +22,12 @@ from ...errors import ExportError, InputError, SetupError
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from ...runtime.backends.cuda_memory import Gpu
 from ...runtime.files import sha256_of, write_atomically
+from ...runtime.free_memory import free_memory
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Build, EngineNeeds, Plugin
 from .gpu import gpu_at_hand
 from .job import Built, Job
-from .memory import free_memory, require_memory, usual_need
+from .memory import require_memory, usual_need
 from .options import EngineOptions
 from .report import EngineReport
 

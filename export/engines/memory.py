@@ -5,28 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import SetupError
+from ...runtime.free_memory import free_memory
 
 #: Peak of TensorRT-RTX's builder over the size of the ONNX file, and beside it; `benchmarks/rtx_engines.py` tells.
 _TIMES, _BESIDE = 3.6, 400 << 20
 #: Below this share of what is usual a build cannot end well.
 _HOPELESS = 0.5
-_MEMINFO, _OWN = Path("/proc/meminfo"), Path("/proc/self/status")
-_LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+_OWN = Path("/proc/self/status")
 
 
 def usual_need(onnx_bytes: int) -> int:
     """Bytes that building an engine of an ONNX file usually takes."""
     return int(_TIMES * onnx_bytes) + _BESIDE
-
-
-def free_memory() -> int | None:
-    """Bytes that this process may still take, None where the system does not tell."""
-    found = []
-    if (available := _kibibytes(_MEMINFO, "MemAvailable")) is not None:
-        found.append(available)
-    if _LIMIT.is_file() and (limit := _LIMIT.read_text().strip()).isdigit():
-        found.append(int(limit) - int(_USED.read_text()))
-    return min(found) if found else None
 
 
 def peak_memory() -> int:

@@ -269,7 +269,7 @@ class TestRefused:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Said before the model is loaded."""
-        monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
+        monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
         monkeypatch.setattr(module, "load_model", lambda _: pytest.fail("the model was loaded"))
 
         with pytest.raises(SetupError, match=r"needs about .* GiB of memory; 0.0 GiB are available"):
@@ -289,18 +289,3 @@ class TestRefused:
         """Values that cannot be meant."""
         with pytest.raises(InputError, match=next(iter(wrong))):
             CalibrationOptions(**wrong)
-
-
-def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smaller of the machine's free memory and the container's rest counts; "max" is no limit."""
-    meminfo, limit, used = tmp_path / "meminfo", tmp_path / "max", tmp_path / "current"
-    meminfo.write_text("MemTotal: 900 kB\nMemAvailable: 500 kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", meminfo)
-    monkeypatch.setattr(memory, "_LIMITS", ((limit, used),))
-    assert memory.available_memory() == 500 * 1024
-
-    used.write_text("100000\n")
-    limit.write_text("max\n")
-    assert memory.available_memory() == 500 * 1024
-    limit.write_text("300000\n")
-    assert memory.available_memory() == 200_000

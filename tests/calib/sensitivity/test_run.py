@@ -124,7 +124,7 @@ def test_not_enough_memory(
     model_file: Path, table: ScaleTable, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that is too small says so before anything is measured."""
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
 
     with pytest.raises(SetupError, match="Sensitivity needs about"):
         analyse(model_file, table, material, tmp_path, KINDS, timer=timer)

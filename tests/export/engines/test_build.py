@@ -159,14 +159,8 @@ class TestSetup:
         with pytest.raises(SetupError, match=r"usually takes 0\.\d GB of memory; 0\.1 GB are free"):
             build_engine(files["fp32"], tmp_path / "x.engine", RTX)
 
-    def test_memory_of_a_container(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What a container may still take counts, where it is less than what the machine has."""
-        (tmp_path / "max").write_text("3000000\n")
-        (tmp_path / "used").write_text("1000000\n")
-        monkeypatch.setattr(memory, "_LIMIT", tmp_path / "max")
-        monkeypatch.setattr(memory, "_USED", tmp_path / "used")
-
-        assert memory.free_memory() == 2_000_000
+    def test_memory_that_was_held(self) -> None:
+        """The most that this process held: more than an empty one."""
         assert memory.peak_memory() > 10**7
 
     def test_no_file(self, tmp_path: Path) -> None:
