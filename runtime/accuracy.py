@@ -31,7 +31,7 @@ def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benc
     difference = next(item for item in paired_differences(first, second) if item.name == "mAP")
     return AccuracyGate(
         dataset=benchmark.name,
-        queries=len(benchmark.query),
+        queries=first.queries,
         gallery=len(benchmark.gallery),
         reference=first.map,
         found=second.map,
