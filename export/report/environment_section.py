@@ -43,6 +43,7 @@ def _sidecars(report: BundleReport) -> Html:
             ("made from", sidecar.onnx),
         ]
         pairs += [("hint", sidecar.hint)] if sidecar.hint else []
+        pairs += [("type", file.measured.other_type)] if file.measured.other_type else []
         pairs += [("scales", code(sidecar.calibration))] if sidecar.calibration else []
         pairs += [("kept in float32", ", ".join(sidecar.widened))] if sidecar.widened else []
         if sidecar.profile is not None:

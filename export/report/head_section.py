@@ -132,8 +132,10 @@ def _cosine_cell(file: FileReport) -> str:
 def _drop_cell(file: FileReport) -> str:
     gate, here, limit = file.sidecar.accuracy, file.measured.difference("mAP"), file.sidecar.max_map_drop
     if here is not None:
-        told = f", limit {100 * limit:.2f}" if limit > 0 else ""
-        return _with(points(-here.difference), f"{points(-here.high)} to {points(-here.low)}{told}, here")
+        told = [f"limit {100 * limit:.2f}"] if limit > 0 else []
+        if here.low is not None and here.high is not None:
+            told.insert(0, f"{points(-here.high)} to {points(-here.low)}")
+        return _with(points(-here.difference), ", ".join([*told, "here"]))
     if gate is not None:
         interval = f"{points(gate.low)} to {points(gate.high)}"
         return _with(points(gate.drop), f"{interval}, limit {100 * gate.limit:.2f}, when made")
@@ -142,7 +144,10 @@ def _drop_cell(file: FileReport) -> str:
 
 def _speed_cell(file: FileReport) -> str:
     speed = file.sidecar.speed
-    return "-" if speed is None else _with(f"{speed.ratio:.2f} times", f"as fast as {speed.other}, when made")
+    if speed is None:
+        return "-"
+    rounds = f", {speed.low:.2f} to {speed.high:.2f} in {len(speed.ratios)} rounds" if speed.ratios else ""
+    return _with(f"{speed.ratio:.2f} times", f"as fast as {speed.other}{rounds}, when made")
 
 
 def _with(value: str, note: str) -> Html:

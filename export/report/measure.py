@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArtifactError, ParityError, SetupError
-from ...runtime.bootstrap import PairedDifference, paired_differences
+from ...runtime.bootstrap import paired_differences
 from ...runtime.bundle import Bundle
-from ...runtime.check import open_extractor, replay
+from ...runtime.check import open_extractor, replay, why_other_type
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import feature_function
 from ...runtime.evaluation import EvaluationOptions, evaluate_model
@@ -30,6 +30,22 @@ ROUNDS = 3
 
 
 @dataclass(frozen=True)
+class Difference:
+    """One value of an artifact minus that of the exported model, on the same queries.
+
+    `low` and `high` end its interval, `not_better` is the share of resamples without a gain; None without resamples.
+    """
+
+    name: str
+    first: float
+    second: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    not_better: float | None = None
+
+
+@dataclass(frozen=True)
 class Measured:
     """One artifact on this machine.
 
@@ -37,21 +53,23 @@ class Measured:
         not_run: why it does not run here, which says nothing about the artifact; None if it ran.
         failure: what went wrong when it ran; None if nothing did.
         provider: where it ran.
+        other_type: why it did not compute in its own type; what was measured then says nothing of that. None if it did.
         cosine: agreement with PyTorch over the bundle's goldens.
         accuracy: retrieval on the benchmark that was given; None without one.
-        against_base: mAP and the like minus those of the exported model, paired by query; empty for itself.
+        against_base: mAP and the like against those of the exported model; empty for itself.
         latency: percentiles.
     """
 
     not_run: str | None = None
     failure: str | None = None
     provider: str | None = None
+    other_type: str | None = None
     cosine: CosineGate | None = None
     accuracy: EvaluationReport | None = None
-    against_base: tuple[PairedDifference, ...] = ()
+    against_base: tuple[Difference, ...] = ()
     latency: LatencyReport | None = None
 
-    def difference(self, name: str) -> PairedDifference | None:
+    def difference(self, name: str) -> Difference | None:
         """The paired difference of that name, such as "mAP"."""
         return next((found for found in self.against_base if found.name == name), None)
 
@@ -60,15 +78,21 @@ class Measured:
         timings = () if self.latency is None else self.latency.timings
         return next((timing.p50 for timing in timings if (timing.scope, timing.batch) == (scope, batch)), None)
 
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that were timed, in order."""
+        return () if self.latency is None else tuple(dict.fromkeys(timing.batch for timing in self.latency.timings))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "not_run": self.not_run,
             "failure": self.failure,
             "provider": self.provider,
+            "other_type": self.other_type,
             "cosine": None if self.cosine is None else asdict(self.cosine),
             "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
-            "against_base": [difference.to_json() for difference in self.against_base],
+            "against_base": [asdict(difference) for difference in self.against_base],
             "latency": None if self.latency is None else self.latency.to_json(),
         }
 
@@ -117,6 +141,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
             accuracy = _accuracy(extractor, sidecar, plan, track)
             return Measured(
                 provider=extractor.provider,
+                other_type=_other_type(extractor),
                 cosine=replace(gate, limit=sidecar.max_departure),
                 accuracy=accuracy,
                 against_base=_against(base, accuracy, plan.options),
@@ -165,12 +190,24 @@ def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track) 
     return evaluate_model(plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track)
 
 
+def _other_type(extractor: Extractor) -> str | None:
+    why = why_other_type(extractor)
+    if why is None:
+        return None
+    return f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {why}"
+
+
 def _against(
     base: EvaluationReport | None, found: EvaluationReport | None, options: EvaluationOptions
-) -> tuple[PairedDifference, ...]:
-    if base is None or found is None or not options.bootstrap:
+) -> tuple[Difference, ...]:
+    if base is None or found is None:
         return ()
-    return paired_differences(base.whole, found.whole, options.bootstrap, options.seed)
+    # the differences themselves need no resamples
+    paired = paired_differences(base.whole, found.whole, options.bootstrap or 1, options.seed)
+    differences = tuple(Difference(**asdict(one)) for one in paired)
+    if options.bootstrap:
+        return differences
+    return tuple(replace(one, low=None, high=None, not_better=None) for one in differences)
 
 
 def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) -> LatencyReport:

@@ -36,7 +36,7 @@ from .sections import accuracy_section, latency_section, parity_section
 from .sensitivity import read_sensitivity
 from .stored import StoredParity, read_parity
 from .style import STYLE
-from .verdict import judge, parity_gate
+from .verdict import Rival, judge, parity_gate
 
 _CONTENTS = (
     ("accuracy", "Accuracy"), ("latency", "Latency"), ("precision", "Precision"), ("parity", "Parity"),
@@ -113,7 +113,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
         bundle=bundle.folder.resolve().name,
         metadata=bundle.metadata,
         parity=parity,
-        files=_files(bundle, artifacts, measured, parity, options.batches[0]),
+        files=_files(bundle, artifacts, measured, parity),
         dataset=options.dataset,
         batches=options.batches,
         runs=options.runs,
@@ -165,29 +165,35 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
 
 
 def _files(
-    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity, batch: int
+    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity
 ) -> tuple[FileReport, ...]:
     files = []
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
         cosine = sidecar.cosine if i else parity_gate(parity)
-        verdict = judge(sidecar, cosine, found, _rival(sidecar, artifacts, measured, batch))
-        found_map = precision_map(bundle.file(sidecar.onnx), sidecar.hint)
+        verdict = judge(sidecar, cosine, found, _rival(sidecar, found, artifacts, measured))
+        # a hint that is not followed here changes nothing
+        found_map = precision_map(bundle.file(sidecar.onnx), None if found.other_type else sidecar.hint)
         files.append(FileReport(sidecar, cosine, verdict, found_map, found))
     return tuple(files)
 
 
 def _rival(
-    sidecar: Sidecar, artifacts: Sequence[Sidecar], measured: Sequence[Measured], batch: int
-) -> tuple[str, float] | None:
-    """The fastest here of a file's target in a higher precision than int8: name and milliseconds of the model alone."""
-    times = [
-        (time, other.stem)
-        for other, found in zip(artifacts, measured, strict=True)
-        if other.target == sidecar.target and other.precision != INT8
-        if (time := found.milliseconds(MODEL_ONLY, batch)) is not None
-    ]
-    time, name = min(times, default=(None, ""))
-    return None if time is None else (name, time)
+    sidecar: Sidecar, found: Measured, artifacts: Sequence[Sidecar], measured: Sequence[Measured]
+) -> Rival | None:
+    """The fastest here of a file's target in a higher precision than int8, at the first batch that both were timed at.
+
+    An engine that cannot take a batch is timed at another, and the two say nothing of each other.
+    """
+    for batch in found.batches:
+        rivals = [
+            Rival(time, other.stem, batch)
+            for other, one in zip(artifacts, measured, strict=True)
+            if other.target == sidecar.target and other.precision != INT8
+            if (time := one.milliseconds(MODEL_ONLY, batch)) is not None
+        ]
+        if rivals:
+            return min(rivals)
+    return None
 
 
 def _strips(folder: Path) -> list[StripPicture]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...runtime.bootstrap import PairedDifference
 from ...runtime.data.benchmarks import BENCHMARKS
 from ...runtime.evaluation_report import PART, EvaluationReport, EvaluationRow, percent
 from ...runtime.latency import Timing
 from .html import Column, Html, code, facts, missing, paragraph, points, section, table, track
-from .measure import ROUNDS
+from .measure import ROUNDS, Difference
 from .report import BundleReport, FileReport
 from .stored import StoredParity
 
@@ -91,10 +90,13 @@ def _paired(report: BundleReport) -> Html:
         return Html("")
     columns = [Column("file"), *(Column(difference.name) for difference in found[0][1])]
     rows = [[name, *(_difference(difference) for difference in differences)] for name, differences in found]
-    return table(f"Points more than {report.files[0].name}, with 95 % intervals, on the same queries", columns, rows)
+    intervals = "" if found[0][1][0].low is None else ", with 95 % intervals"
+    return table(f"Points more than {report.files[0].name}{intervals}, on the same queries", columns, rows)
 
 
-def _difference(found: PairedDifference) -> Html:
+def _difference(found: Difference) -> Html:
+    if found.low is None or found.high is None:
+        return Html(points(found.difference))
     return Html(f"{points(found.difference)}<small>{points(found.low)} to {points(found.high)}</small>")
 
 
@@ -137,10 +139,13 @@ def _latency_row(name: str, timing: Timing, longest: float) -> list[str]:
 
 def _providers(report: BundleReport) -> Html:
     """Where each file ran. Memory of now: a process's peak counts what its parent held when it was started."""
-    told = [(file.name, file.measured.latency) for file in report.files]
+    told = [
+        (file.name, file.measured.latency, f"; {other}" if (other := file.measured.other_type) else "")
+        for file in report.files
+    ]
     return facts(
-        (name, f"{found.provider}, threads {found.threads or 'by default'}, {_mebibytes(found.memory)} resident")
-        for name, found in told
+        (name, f"{found.provider}, threads {found.threads or 'by default'}, {_mebibytes(found.memory)} resident{note}")
+        for name, found, note in told
         if found is not None
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import VERIFIED
@@ -34,16 +34,22 @@ class Verdict:
         return {**vars(self), "reasons": list(self.reasons)}
 
 
-def judge(
-    sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: tuple[str, float] | None = None
-) -> Verdict:
+class Rival(NamedTuple):
+    """A file that int8 is compared with: milliseconds of the model alone, name, batch."""
+
+    milliseconds: float
+    name: str
+    batch: int
+
+
+def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: Rival | None = None) -> Verdict:
     """The verdict on one artifact.
 
     Args:
         sidecar: what is known of it.
         cosine: the gate that it passed when it was made.
         measured: what was found here.
-        rival: name and milliseconds, here, of the fastest of higher precision for its target.
+        rival: the fastest here of higher precision for its target.
     """
     failed: list[str] = []
     missing: list[str] = []
@@ -52,6 +58,8 @@ def judge(
     numbers = _numbers(cosine, measured, failed, missing)
     accuracy = _accuracy(sidecar, measured, failed, missing)
     speed = _speed(sidecar, measured, rival, missing)
+    if measured.other_type is not None:
+        missing.append(f"it is {measured.other_type}; what was measured says nothing of {sidecar.precision}")
     if sidecar.state != VERIFIED:
         missing.append("no machine has verified it yet: run mambapro check on its device")
     state = REFUSED if failed else OPEN if missing else READY
@@ -73,7 +81,9 @@ def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], m
     over = [f"1 - cosine to PyTorch {where}: {found:.1e}, limit {limit:.0e}" for where, found, limit in gates
             if not found <= limit]  # fmt: skip
     failed.extend(over)
-    if not gates:
+    # in another type it proves nothing, unless it is over the limit even so
+    proved = cosine is not None or (measured.cosine is not None and measured.other_type is None)
+    if not proved and not over:
         missing.append("its numbers were not compared with PyTorch's")
         return None
     return not over
@@ -86,7 +96,7 @@ def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: 
         (f"on {sidecar.accuracy.dataset} when it was made", sidecar.accuracy.drop, sidecar.accuracy.limit)
     ]  # fmt: skip
     here = measured.difference("mAP")
-    if here is not None and sidecar.max_map_drop > 0:
+    if here is not None and sidecar.max_map_drop > 0 and measured.other_type is None:
         gates.append(("on the images of this report", -here.difference, sidecar.max_map_drop))
     over = [f"mAP drop {where}: {100 * drop:.2f} points, limit {100 * limit:.2f}" for where, drop, limit in gates
             if not drop <= limit]  # fmt: skip
@@ -101,14 +111,13 @@ def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: 
     return not over
 
 
-def _speed(sidecar: Sidecar, measured: Measured, rival: tuple[str, float] | None, missing: list[str]) -> bool | None:
+def _speed(sidecar: Sidecar, measured: Measured, rival: Rival | None, missing: list[str]) -> bool | None:
     """int8 has to be worth it; where it is not, that is for its user to know, not a fault."""
     if sidecar.precision != INT8:
         return None
-    batch = 0 if measured.latency is None else measured.latency.timings[0].batch
-    here = measured.milliseconds(MODEL_ONLY, batch)
+    here = None if rival is None else measured.milliseconds(MODEL_ONLY, rival.batch)
     if here is not None and rival is not None:
-        faster, name, times = here < rival[1], rival[0], (here, rival[1])
+        faster, name, times = here < rival.milliseconds, rival.name, (here, rival.milliseconds)
     elif sidecar.speed is not None:
         gate = sidecar.speed
         faster, name, times = gate.ratio > 1, gate.other, (gate.milliseconds, gate.other_milliseconds)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mambapro.export.report import measure
 from mambapro.export.report.report import BundleReport
 from mambapro.export.report.run import ReportOptions, report_bundle
 from mambapro.export.report.verdict import OPEN, READY, REFUSED
-from mambapro.runtime.artifacts import artifacts_of
+from mambapro.runtime.artifacts import add_artifact, artifacts_of
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.evaluation import EvaluationOptions
 from mambapro.runtime.latency import END_TO_END, LatencyReport, Timing
@@ -173,6 +174,34 @@ def test_without_images_it_says_so(exports: dict[str, ExportReport], tmp_path: P
     assert report.state == OPEN and "Not yet: onnxruntime-fp16 has open questions" in reader.text
     for words in ("Labelled images are needed", "--data DATA --dataset", "--sensitivity takes its folder", "--trace"):
         assert words in reader.text
+
+
+def test_without_resamples_the_differences_remain(
+    rich_bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No intervals are wanted: the mAP is compared all the same, and nothing asks for images that were given."""
+    page = tmp_path / "report.html"
+    bf16_is_float32 = "computed in f32 here: this processor has no <bf16>"
+    monkeypatch.setattr(measure, "_timed_in_turns", lambda bundle, artifacts, found, *_: found)
+    monkeypatch.setattr(measure, "_other_type", lambda opened: bf16_is_float32 if opened.artifact.hint else None)
+    folder = tmp_path / "b.mambapro"
+    shutil.copytree(rich_bundle, folder)
+    made = artifacts_of(Bundle.open(folder))[2]
+    bf16 = replace(made, precision="bf16", hint="bf16", accuracy=None, max_departure=1e-2)
+    add_artifact(folder, bf16, {})
+
+    report = report_bundle(ReportOptions(folder, data, "rgbnt201", out=page, strips=1, bootstrap=0))
+
+    by_name = {file.name: file for file in report.files}
+    difference = by_name["onnxruntime-int8"].measured.difference("mAP")
+    assert difference is not None and difference.low is difference.not_better is None
+    assert by_name["onnxruntime-int8"].verdict.accuracy is not None
+    json.dumps(report.to_json(), allow_nan=False)
+    text = page.read_text(encoding="utf-8")
+    assert "with 95 % intervals" not in text and "bootstrap resamples" not in text
+    other = by_name["openvino-bf16"]
+    assert other.verdict.state == OPEN and other.map.hint is None and "bf16" not in other.map.shares()
+    assert text.count("computed in f32 here: this processor has no &lt;bf16&gt;") >= 2
 
 
 def test_a_file_that_fails_is_refused_and_the_others_go_on(

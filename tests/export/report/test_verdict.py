@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mambapro.export.report.measure import Measured
-from mambapro.export.report.verdict import OPEN, READY, REFUSED, judge
-from mambapro.runtime.bootstrap import PairedDifference
+from mambapro.export.report.measure import Difference, Measured
+from mambapro.export.report.run import _rival
+from mambapro.export.report.verdict import OPEN, READY, REFUSED, Rival, judge
 from mambapro.runtime.latency import END_TO_END, MODEL_ONLY, LatencyReport, Timing
 from mambapro.runtime.sidecar import CosineGate, Sidecar, SpeedGate
 
@@ -28,9 +28,9 @@ def gate(largest: float, limit: float = 1e-2) -> CosineGate:
     return CosineGate(largest, largest, limit, 14)
 
 
-def drop(points: float) -> tuple[PairedDifference, ...]:
+def drop(points: float) -> tuple[Difference, ...]:
     """A mAP that is so many points lower."""
-    return (PairedDifference("mAP", 0.8, 0.8 - points / 100, -points / 100, -0.02, 0.0, 0.5),)
+    return (Difference("mAP", 0.8, 0.8 - points / 100, -points / 100, -0.02, 0.0, 0.5),)
 
 
 def timed(milliseconds: float) -> LatencyReport:
@@ -41,7 +41,7 @@ def timed(milliseconds: float) -> LatencyReport:
 
 def test_ready(int8: Sidecar) -> None:
     """Verified, within its limits, faster: ready, with no reasons."""
-    found = judge(int8, int8.cosine, Measured(cosine=gate(1e-3), against_base=drop(0.9)), ("openvino-bf16", 9.0))
+    found = judge(int8, int8.cosine, Measured(cosine=gate(1e-3), against_base=drop(0.9)))
 
     assert (found.state, found.reasons) == (READY, ())
     assert found.numbers and found.accuracy and found.speed
@@ -96,10 +96,39 @@ def test_open(int8: Sidecar, changes: dict, cosine: float | None, reason: str) -
 
 def test_the_speed_here_counts(int8: Sidecar) -> None:
     """int8 that is slower here than a higher precision is not a clear yes, whatever was measured elsewhere."""
-    found = judge(int8, int8.cosine, Measured(latency=timed(8.0)), ("openvino-bf16", 7.0))
+    found = judge(int8, int8.cosine, Measured(latency=timed(8.0)), Rival(7.0, "openvino-bf16", 1))
 
     assert (found.state, found.speed) == (OPEN, False)
     assert found.reasons == ("it is not faster than openvino-bf16: 8.0 against 7.0 ms for the model alone",)
+
+
+def test_times_of_other_batches_are_not_compared(int8: Sidecar) -> None:
+    """An engine that was timed at its largest batch loses to nothing that was timed at another one."""
+    measured, bf16 = Measured(latency=timed(8.0)), replace(int8, precision="bf16")
+
+    def rival(batch: int) -> Rival | None:
+        report = timed(7.0)
+        timings = tuple(replace(timing, batch=batch) for timing in report.timings)
+        other = Measured(latency=replace(report, timings=timings))
+        return _rival(int8, measured, [int8, bf16], [measured, other])
+
+    assert rival(1) == Rival(7.0, "openvino-bf16", 1)
+    assert rival(4) is None
+    assert judge(int8, int8.cosine, measured, Rival(7.0, "openvino-bf16", 4)).state == READY
+
+
+def test_bf16_that_was_not_computed_is_open(int8: Sidecar) -> None:
+    """Numbers of float32 say nothing of bfloat16, good as they are; one that is over the limit even so is refused."""
+    bf16 = replace(int8, precision="bf16", accuracy=None, speed=None)
+    measured = Measured(cosine=gate(1e-9), against_base=drop(0.0), other_type="computed in f32 here: <no bf16>")
+
+    passed = replace(bf16, accuracy=int8.accuracy)
+    found, alone = judge(passed, passed.cosine, measured), judge(bf16, None, measured)
+
+    assert found.state == alone.state == OPEN and found.numbers and found.accuracy
+    assert found.reasons == ("it is computed in f32 here: <no bf16>; what was measured says nothing of bf16",)
+    assert alone.numbers is alone.accuracy is None
+    assert judge(bf16, None, replace(measured, cosine=gate(0.5))).state == REFUSED
 
 
 def test_float32_needs_no_accuracy_gate(int8: Sidecar) -> None:
