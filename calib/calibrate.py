@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata as packages
 from pathlib import Path
@@ -21,7 +21,7 @@ from ..errors import ArtifactError, InputError
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from ..runtime.strict_json import encode
-from .choose import choose, matrix_of, rows_of, rows_worth, window_of
+from .choose import Window, choose, matrix_of, rows_of, rows_worth, window_of
 from .coverage import coverage_of
 from .feeds import Feeds
 from .images import CalibrationImages
@@ -42,7 +42,7 @@ _SEED = 7
 #: Packages whose versions decide the numbers.
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow")
 #: Raised when scales are found in another way, so that no older table is taken from a cache.
-_METHOD = 2
+_METHOD = 3
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def calibrate(
     save = Save(None if cache is None else cache / f"statistics-{keys.statistics}.npz", options.save_seconds)
     activations, constant = _activations(model_file, metadata, images, options, save, track)
     count, algorithm = len(images.images), options.algorithm
-    table = ScaleTable(activations, count, keys.model, images.sha256, algorithm, keys.versions, constant)
+    space = metadata.feature_space.id
+    table = ScaleTable(activations, count, keys.model, images.sha256, algorithm, space, keys.versions, constant)
     if file is not None:
         table.save(file)
     return Calibration(table, coverage, False, time.monotonic() - started)
@@ -131,7 +132,8 @@ class _Keys:
             "versions": self.versions,
         }
         self.statistics = _hash(seen)
-        self.table = _hash({**seen, "method": _METHOD, "options": {**encode(options), "save_seconds": None}})
+        how = {"method": _METHOD, "options": {**encode(options), "save_seconds": None}}
+        self.table = _hash({**seen, **how, "feature_space": metadata.feature_space.id})
 
 
 def _hash(value: dict[str, Any]) -> str:
@@ -239,19 +241,34 @@ def _chosen(
     nodes = {node.name: node for node in model.graph.node}
     first = {tensor.name: readers[tensor.name][0] for tensor in group}
     windows = {name: window_of(nodes[point.node], weights[point.weight]) for name, point in first.items()}
+    counts = {name: -(-rows_worth(weights, found) // len(tested)) for name, found in readers.items()}
+    rows = _tested_rows(model, group, windows, counts, tested, track)
+    result = []
+    for tensor in track(group, "Measuring errors", len(group)):
+        every, matrix = rows.pop(tensor.name), matrix_of(weights, readers[tensor.name])
+        chosen = choose(statistics[tensor.name], every, matrix, options.algorithm, options.percentile, options.smooth)
+        result.append(chosen)
+    return result
+
+
+def _tested_rows(
+    model: onnx.ModelProto,
+    group: Sequence[Tensor],
+    windows: Mapping[str, Window | None],
+    counts: Mapping[str, int],
+    tested: Feeds,
+    track: Track,
+) -> dict[str, np.ndarray]:
+    """Rows (rows, inputs) of each tensor, `counts` of every batch, that errors are measured on."""
     rows: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in group}
-    generator = np.random.default_rng(_SEED)
+    # one for each tensor: memory decides which are in a group, and may not decide which rows are drawn
+    generators = {tensor.name: np.random.default_rng([_SEED, *tensor.name.encode()]) for tensor in group}
     with session_with(model, group) as backend:
         for batch in track(range(len(tested)), "Running held images", len(tested)):
             values = backend.run(tested[batch])
             for tensor in group:
-                share = -(-rows_worth(weights, readers[tensor.name]) // len(tested))
-                found = rows_of(values[tensor.name], windows[tensor.name], share, generator)
+                name = tensor.name
+                found = rows_of(values[name], windows[name], counts[name], generators[name])
                 require_finite(tensor, found)
-                rows[tensor.name].append(found)
-    result = []
-    for tensor in track(group, "Measuring errors", len(group)):
-        every, matrix = np.concatenate(rows.pop(tensor.name)), matrix_of(weights, readers[tensor.name])
-        chosen = choose(statistics[tensor.name], every, matrix, options.algorithm, options.percentile, options.smooth)
-        result.append(chosen)
-    return result
+                rows[name].append(found)
+    return {name: np.concatenate(found) for name, found in rows.items()}

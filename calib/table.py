@@ -15,7 +15,7 @@ from ..errors import ArtifactError, InputError
 from ..runtime.files import json_text, write_atomically
 from ..runtime.strict_json import decode, encode, first_lines
 
-SCHEMA = "mambapro.scales/1"
+SCHEMA = "mambapro.scales/2"
 
 #: Thresholds and factors that float32 holds, with a scale that is not too small for it either.
 _SMALLEST, _LARGEST = 2.0**-119, 2.0**127
@@ -115,6 +115,7 @@ class ScaleTable:
         model: SHA-256 of the ONNX file that it ran.
         data: SHA-256 of the list of images.
         algorithm: what was asked for: "auto" or one of the algorithms.
+        feature_space: id of the bundle's feature space, which all precisions of a checkpoint share.
         versions: packages that made it.
         constant: layers that have no scale because what goes into them never changed in calibration.
     """
@@ -124,13 +125,14 @@ class ScaleTable:
     model: str
     data: str
     algorithm: str
+    feature_space: str
     versions: dict[str, str] = field(default_factory=dict)
     constant: tuple[str, ...] = ()
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise InputError(f"schema must be {SCHEMA}, not {self.schema!r}: made by another version, calibrate again.")
+            raise InputError(_other_schema(self.schema))
         modules = [*self.modules, *self.constant]
         if not self.activations:
             raise InputError("activations is empty: calibration finds at least one layer.")
@@ -179,6 +181,8 @@ class ScaleTable:
         Raises:
             ArtifactError: fields that are unknown, missing or wrong; `where` is named.
         """
+        if isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA:
+            raise ArtifactError(f"{where}: {_other_schema(value['schema'])}")
         problems: list[str] = []
         table = decode(cls, value, "", problems)
         if table is None:
@@ -193,6 +197,10 @@ class ScaleTable:
             InputError, SetupError: see `write_atomically`.
         """
         write_atomically(path, lambda temporary: temporary.write_text(json_text(self.to_json()), encoding="utf-8"))
+
+
+def _other_schema(found: object) -> str:
+    return f"schema must be {SCHEMA}, not {found!r}: made by another version, calibrate again."
 
 
 def read_table(path: Path) -> ScaleTable:

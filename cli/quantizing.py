@@ -158,14 +158,16 @@ class Quantizer:
         from ..calib.model_file import graph_sha256
         from ..runtime.bundle import MODEL
 
-        # the float16 model of a checkpoint is another graph; its layers' names have to do
-        if self.bundle.metadata.precision.label == "fp32":
-            found = graph_sha256(self.bundle.file(MODEL))
-            if found != self.given.model:
-                raise ArtifactError(
-                    f"The table of scales is of another model ({self.given.model[:16]}) than {self.folder} "
-                    f"({found[:16]}). Calibrate this bundle: mambapro calibrate."
-                )
+        metadata = self.bundle.metadata
+        mine, its = metadata.feature_space.id, self.given.feature_space
+        # the float16 model of a checkpoint is another graph of the same feature space
+        if mine == its and metadata.precision.label == "fp32":
+            mine, its = graph_sha256(self.bundle.file(MODEL)), self.given.model
+        if mine != its:
+            raise ArtifactError(
+                f"The table of scales is of another model ({its[:16]}) than {self.folder} ({mine[:16]}). Calibrate "
+                "this checkpoint's float32 bundle: mambapro calibrate."
+            )
         return self.given
 
     def _quantize(self, model: Any, target: str) -> Quantization:

@@ -26,6 +26,7 @@ from mambapro.calib.statistics import TensorStatistics, tensors_of
 from mambapro.calib.table import ScaleTable
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.runtime.metadata import BundleMetadata
+from mambapro.runtime.progress import silent
 from onnx import numpy_helper
 
 #: Calibrates with what stands in the files it is given, and says each batch before it is run.
@@ -35,6 +36,7 @@ from pathlib import Path
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
 from mambapro.calib.images import calibration_images
 from mambapro.runtime.metadata import BundleMetadata
+from mambapro.runtime.progress import silent
 model, metadata, folder, cache = map(Path, sys.argv[1:])
 def track(items, description, total=None):
     for item in items:
@@ -107,6 +109,23 @@ class TestWhatItSees:
 
         for one, other in zip(table.activations, result.activations, strict=True):
             assert one.observed.absmax == pytest.approx(other.observed.absmax, rel=1e-4)
+
+    def test_rows_do_not_depend_on_memory(
+        self, graphs: dict[str, onnx.ModelProto], tiny_metadata: BundleMetadata, few_images: CalibrationImages
+    ) -> None:
+        """The rows that errors are measured on are those of a tensor, whichever tensors share its pass."""
+        model = graphs["fp32"]
+        found = points(model)
+        tensors = [t for t in tensors_of(model, found, (), None) if t.modules[0].startswith("backbone.layers")][:3]
+        feeds = Feeds(few_images.images[:2], tiny_metadata, 2)
+        windows, counts = {t.name: None for t in tensors}, {t.name: 6 for t in tensors}
+
+        together = module._tested_rows(model, tensors, windows, counts, feeds, silent)
+        alone = module._tested_rows(model, tensors[2:], windows, counts, feeds, silent)
+
+        name = tensors[2].name
+        assert alone[name].shape == (6, alone[name].shape[1])
+        np.testing.assert_allclose(alone[name], together[name], rtol=1e-4, atol=1e-5)
 
     def test_a_fixed_batch(
         self, model_file: Path, tiny_metadata: BundleMetadata, few_images: CalibrationImages

@@ -22,7 +22,7 @@ SHA = "0" * 64
 def table_of(threshold: float, *modules: str) -> ScaleTable:
     """One tensor's table."""
     entry = Activation(modules, "minmax", threshold, Observed(-threshold, threshold))
-    return ScaleTable((entry,), 8, SHA, SHA, "minmax")
+    return ScaleTable((entry,), 8, SHA, SHA, "minmax", SHA)
 
 
 class TestArithmetic:

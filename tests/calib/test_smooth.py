@@ -29,7 +29,7 @@ def smoothed_table(model: onnx.ModelProto, generator: np.random.Generator) -> Sc
             drawn = np.exp(generator.uniform(-3, 3, weights[norm.gamma].dims[0]))
             smoothing = Smoothing(norm.module, 0.5, tuple(map(float, drawn)))
         entries.append(Activation((point.module,), "minmax", 1.0, Observed(-1, 1), smoothing=smoothing))
-    return ScaleTable(tuple(entries), 8, SHA, SHA, "auto")
+    return ScaleTable(tuple(entries), 8, SHA, SHA, "auto", SHA)
 
 
 def with_values(model: onnx.ModelProto, changed: dict[str, np.ndarray]) -> onnx.ModelProto:
@@ -95,7 +95,7 @@ class TestFolding:
             folded(model, points(model), table, ["part.linear"])
 
         entry = Activation(("part.linear",), "minmax", 1.0, Observed(-1, 1), smoothing=Smoothing("n", 0.5, (1.0, 2.0)))
-        wrong = ScaleTable((entry,), 8, SHA, SHA, "auto")
+        wrong = ScaleTable((entry,), 8, SHA, SHA, "auto", SHA)
         with pytest.raises(ArtifactError, match=r"2 factors for part.norm, which has 16"):
             folded(normed(np.random.default_rng(0)), points(model), wrong, ["part.linear"])
 

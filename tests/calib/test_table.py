@@ -34,6 +34,8 @@ class TestFile:
         [
             (lambda c: c.update(extra=1), "extra is unknown"),
             (lambda c: c.pop("samples"), "samples is missing"),
+            (lambda c: c.pop("feature_space"), "feature_space is missing"),
+            (lambda c: (c.pop("feature_space"), c.update(schema="mambapro.scales/1")), "scales/1'.* another version"),
             (lambda c: c.update(schema="mambapro.scales/9"), "made by another version"),
             (
                 lambda c: c["activations"][0].update(threshold=0.0),

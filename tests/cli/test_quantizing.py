@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,6 +15,9 @@ from mambapro.calib.table import Activation, Observed, ScaleTable
 from mambapro.cli.quantizing import Quantizer
 from mambapro.errors import ArtifactError, InputError
 from onnx import TensorProto, helper, numpy_helper
+
+#: Fingerprint of the model.
+SPACE = "5" * 64
 
 Make = Callable[..., Quantizer]
 
@@ -36,7 +40,7 @@ def model() -> onnx.ModelProto:
 def quantizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes one with a policy file of some text, and a table in which `part.two` is constant."""
     one = Activation(("part.one",), "minmax", 2.0, Observed(-2.0, 2.0))
-    table = ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", constant=("part.two",))
+    table = ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", SPACE, constant=("part.two",))
 
     def make(text: str, calibrated: Callable[[], ScaleTable] = lambda: table) -> Quantizer:
         (tmp_path / "policy.yaml").write_text(text)
@@ -79,6 +83,22 @@ def test_no_layer_left(text: str, model: onnx.ModelProto, quantizer: Make) -> No
     """An artifact called int8 holds int8: a policy that leaves nothing, or nothing with a scale, is refused."""
     with pytest.raises(InputError, match="No layer of an artifact for openvino would compute in int8"):
         quantizer(text)._quantize(model, "openvino")
+
+
+@pytest.mark.parametrize("label", ["fp16", "fp32"])
+def test_table_of_another_checkpoint(label: str, tmp_path: Path) -> None:
+    """A table fits the float16 bundle of its own checkpoint, and no precision of another one."""
+    one = Activation(("part.one",), "minmax", 2.0, Observed(-2.0, 2.0))
+    ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", SPACE).save(tmp_path / "scales.json")
+    quantizer = Quantizer(tmp_path, None, None, None, 64, "auto", tmp_path / "scales.json", None, False)
+    other = SimpleNamespace(feature_space=SimpleNamespace(id="6" * 64), precision=SimpleNamespace(label=label))
+    quantizer.bundle = SimpleNamespace(metadata=other)
+
+    with pytest.raises(ArtifactError, match=f"is of another model \\({SPACE[:16]}\\) than .* \\({'6' * 16}\\)"):
+        quantizer.table()
+    other.feature_space.id = SPACE
+    if label == "fp16":
+        assert quantizer.table() == quantizer.given
 
 
 def test_wrong_policy_before_the_calibration(model: onnx.ModelProto, quantizer: Make) -> None:

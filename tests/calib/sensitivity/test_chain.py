@@ -88,7 +88,7 @@ def test_work_is_counted(graphs: dict[str, onnx.ModelProto], chain: Chain, input
 
 def test_a_table_of_another_model(graphs: dict[str, onnx.ModelProto], table: ScaleTable) -> None:
     """A layer without a scale is named."""
-    other = ScaleTable(table.activations[1:], 1, "m", "d", "auto")
+    other = ScaleTable(table.activations[1:], 1, "m", "d", "auto", "f")
 
     with pytest.raises(ArtifactError, match=table.activations[0].modules[0]):
         Chain(graphs["fp32"], other, "openvino")
