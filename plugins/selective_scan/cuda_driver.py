@@ -25,10 +25,11 @@ from .cuda_kernels import (
 )
 from .schema import ScanShape
 
-__all__ = ["backward", "call", "forward", "library", "multiprocessors", "primary_context", "workspace_bytes"]
+__all__ = ["backward", "call", "forward", "library", "multiprocessors", "prepare", "primary_context", "workspace_bytes"]
 #: The driver's library.
 LIBRARY = "libcuda.so.1"
 _MULTIPROCESSORS = 16  # CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT
+_CAPTURE_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
 #: Launches prepared for each thread; beyond it all are forgotten and prepared again.
 _PREPARED = 512
 
@@ -158,9 +159,21 @@ def multiprocessors() -> int:
 _loading = threading.Lock()
 
 
+@contextmanager
+def _allowed_while_capturing() -> Iterator[None]:
+    """While some stream records a graph the driver refuses to load kernels, unless the thread says that it means it."""
+    mode = ctypes.c_int(_CAPTURE_RELAXED)
+    call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+    try:
+        yield
+    finally:
+        # the first exchange left the mode before it here
+        call("cuThreadExchangeStreamCaptureMode", ctypes.byref(mode))
+
+
 def _function(context: int, kind: str, kernel: str) -> int:
     """Handle of a kernel in a context, which must be current."""
-    with _loading:
+    with _loading, _allowed_while_capturing():
         return _loaded(context, kind, kernel)
 
 
@@ -219,13 +232,7 @@ def _remember(key: tuple[Any, ...], launches: Any) -> None:
 
 
 def forward(
-    shape: ScanShape,
-    kind: str,
-    inputs: Sequence[int],
-    y: int,
-    lanes: int,
-    stream: int,
-    device: int | None = None,
+    shape: ScanShape, kind: str, inputs: Sequence[int], y: int, lanes: int, stream: int, device: int | None = None
 ) -> None:
     """Enqueue a forward pass.
 
@@ -243,29 +250,33 @@ def forward(
     if 0 in shape[:3]:
         return
     with _context_on(device) as context:
-        key = (context, shape, kind, lanes)
-        launch = _prepared(key)
-        if launch is None:
-            launch = _forward_launch(*key)
-            _remember(key, launch)
-        launch((*inputs, y), stream)
+        _forward_launch(context, shape, kind, lanes)((*inputs, y), stream)
+
+
+def prepare(shape: ScanShape, kind: str, lanes: int, device: int | None = None) -> None:
+    """Load the kernel of a forward pass, so that `forward` with the same arguments on this thread only launches.
+
+    Args, Raises: as in `forward`.
+    """
+    if 0 not in shape[:3]:
+        with _context_on(device) as context:
+            _forward_launch(context, shape, kind, lanes)
 
 
 def _forward_launch(context: int, shape: ScanShape, kind: str, lanes: int) -> _Prepared:
-    lanes = lanes or choose_lanes(shape, _multiprocessors(context))
-    return _Prepared(context, kind, forward_launch(shape, kind, lanes), "aaaaaaaiiiia", shape[1:])
+    key = (context, shape, kind, lanes)
+    launch: _Prepared | None = _prepared(key)
+    if launch is None:
+        chosen = lanes or choose_lanes(shape, _multiprocessors(context))
+        launch = _Prepared(context, kind, forward_launch(shape, kind, chosen), "aaaaaaaiiiia", shape[1:])
+        _remember(key, launch)
+    return launch
 
 
 def backward(
-    shape: ScanShape,
-    kind: str,
-    dy: int,
-    inputs: Sequence[int],
-    gradients: Sequence[int],
-    workspace: int,
-    stream: int,
+    shape: ScanShape, kind: str, dy: int, inputs: Sequence[int], gradients: Sequence[int], workspace: int, stream: int,
     device: int | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Enqueue a backward pass; results are the same in every run.
 
     Args:

@@ -67,6 +67,8 @@ class _Plugin:
         self.timing_cache_id = f"{NAMESPACE}.{NAME}.{PLUGIN_VERSION}"
         self.lanes = lanes
         self.state = MAX_STATE
+        # TensorRT reads the field by the array's address, after get_fields_to_serialize has returned
+        self.serialized = np.zeros(1, np.int32)
 
     def get_capability_interface(self, kind: Any) -> _Plugin:
         return self
@@ -106,11 +108,14 @@ class _Plugin:
         self.lanes = _checked_lanes(tactic)
 
     def get_fields_to_serialize(self) -> Any:
-        lanes = np.array([self.lanes], np.int32)
-        return self.trt.PluginFieldCollection([self.trt.PluginField(_FIELD, lanes, self.trt.PluginFieldType.INT32)])
+        self.serialized[0] = self.lanes
+        field = self.trt.PluginField(_FIELD, self.serialized, self.trt.PluginFieldType.INT32)
+        return self.trt.PluginFieldCollection([field])
 
     def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        check_known_shapes([_known(x.dims) for x in inputs])
+        shape = check_known_shapes([_known(x.dims) for x in inputs])
+        # here and not in enqueue, which may be recorded into a graph
+        cuda_driver.prepare(shape, type_name(inputs[0].type), self.lanes)
 
     def enqueue(
         self,

@@ -188,6 +188,49 @@ class TestContexts:
         assert elsewhere(cuda_driver.multiprocessors) == cuda_driver.multiprocessors() > 0
 
 
+class TestWhileCapturing:
+    """While a graph is recorded the emulated driver loads kernels for relaxed threads only, as real ones do."""
+
+    @pytest.fixture(autouse=True)
+    def capturing(self, library) -> Iterator[None]:  # type: ignore[no-untyped-def]
+        """Some stream is recorded all the time."""
+        library.cuda_on_host_capturing(1)
+        yield
+        library.cuda_on_host_capturing(0)
+
+    def test_kernels_are_loaded(self, library, on_gpu: Callable[..., int]) -> None:  # type: ignore[no-untyped-def]
+        """The first pass of its kind loads its kernel; the thread's mode is as before."""
+        assert on_gpu(0) == 0
+        assert library.cuda_on_host_capture_mode() == 0
+
+    def test_the_mode_comes_back_after_an_error(self, library, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+        """Also where the driver takes no such kernel."""
+        monkeypatch.setattr(cuda_driver, "kernel_ptx", lambda kind, kernel: "nothing")
+
+        with pytest.raises(SetupError, match="loading the PTX of selective_scan_forward_fp32_l4_s4 failed"):
+            cuda_driver.prepare(SIZE, "float32", 4)
+        assert library.cuda_on_host_capture_mode() == 0
+
+
+@pytest.mark.parametrize("lanes", [0, 4])
+def test_what_is_prepared_is_only_launched(  # type: ignore[no-untyped-def]
+    on_gpu: Callable[..., int], monkeypatch: pytest.MonkeyPatch, arrays: dict[str, np.ndarray], lanes: int
+) -> None:
+    """After `prepare` the pass asks for no kernel, on any thread; nothing to scan needs none."""
+    cuda_driver.prepare(SIZE, "float32", lanes)
+    monkeypatch.setattr(cuda_driver, "kernel_ptx", lambda kind, kernel: pytest.fail(f"{kernel} was loaded late"))
+    y = np.full_like(arrays["u"], np.nan)
+
+    def run() -> None:
+        cuda_driver.forward(SIZE, "float32", addresses(arrays), y.ctypes.data, lanes, 0)
+
+    for on in (lambda work: work(), elsewhere):
+        y[:] = np.nan
+        on(run)
+        assert_close(y, wanted(CASE, "float32"), LIMITS["float32"])
+    cuda_driver.prepare(SIZE._replace(batch=0), "float16", lanes)
+
+
 class _OnSecondGpu(torch.Tensor):
     """Memory of the host that says it is the second GPU's."""
 

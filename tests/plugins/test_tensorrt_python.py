@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +136,24 @@ class TestBuilding:
         again = plugin(trt, fields)
         assert (again.lanes, again.clone().lanes, again.attach_to_context(None).lanes) == (16, 16, 16)
 
+    def test_a_serialised_field_stays_where_it_is(self, trt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """TensorRT's fields are raw pointers: what they point to lives as long as the plugin, and says the latest."""
+        read: list[tuple[weakref.ref[np.ndarray], int]] = []
+
+        def by_address(name: str, data: np.ndarray, kind: str) -> str:
+            read.append((weakref.ref(data), data.ctypes.data))
+            return name
+
+        monkeypatch.setattr(trt, "PluginField", by_address)
+        scan = plugin(trt)
+        for lanes in (4, 16):
+            scan.set_tactic(lanes)
+            scan.get_fields_to_serialize()
+        gc.collect()
+
+        assert all(array() is not None for array, _ in read)
+        assert [ctypes.c_int32.from_address(address).value for _, address in read] == [16, 16]
+
     def test_attributes_of_the_node_are_passed_over(self, trt: Any) -> None:
         """plugin_namespace and plugin_version, should they arrive as fields, change nothing."""
         fields = [SimpleNamespace(name=name, data=value.encode()) for name, value in NODE_ATTRIBUTES.items()]
@@ -150,9 +171,10 @@ class TestBuilding:
 class TestRunning:
     @pytest.mark.parametrize(("kind", "ours"), [("FLOAT", "float32"), ("HALF", "float16"), ("BF16", "bfloat16")])
     def test_enqueue(self, trt: Any, monkeypatch: pytest.MonkeyPatch, kind: str, ours: str) -> None:
-        """The kernel is launched on TensorRT's addresses and stream, with the shapes of the call and the tactic."""
+        """The kernel is loaded when the shapes are told, and launched on TensorRT's addresses and stream."""
         calls: list[tuple[Any, ...]] = []
-        monkeypatch.setattr(cuda_driver, "forward", lambda *arguments: calls.append(arguments))
+        for name in ("prepare", "forward"):
+            monkeypatch.setattr(cuda_driver, name, lambda *arguments, name=name: calls.append((name, *arguments)))
         plain = [x.desc for x in descs(kind, SIZES)]
         scan = plugin(trt)
         scan.set_tactic(4)
@@ -160,7 +182,7 @@ class TestRunning:
         scan.on_shape_change(plain[:7], plain[7:])
         scan.enqueue(plain[:7], plain[7:], list(range(100, 107)), [200], 0, 300)
 
-        assert calls == [(SIZES, ours, list(range(100, 107)), 200, 4, 300)]
+        assert calls == [("prepare", SIZES, ours, 4), ("forward", SIZES, ours, list(range(100, 107)), 200, 4, 300)]
 
     def test_shapes_of_a_call_are_checked(self, trt: Any) -> None:
         """Shapes that do not go together never reach a kernel."""
