@@ -5,7 +5,8 @@
 Parts, each a script of benchmarks/gpu in a process of its own: check.cu (kernels), the package's PTX through the
 driver (driver), the TensorRT plugin library's enqueue through a host program (library), the PyTorch operator with
 mamba-ssm beside it (pytorch), engines of TensorRT and TensorRT-RTX (engines). What a part needs and does not find
-skips it, with the reason. Writes one JSON file named after the GPU and the day, and prints a table.
+skips it, with the reason; only a part that finds no GPU is wrong, for there is one. Writes one JSON file named after
+the GPU and the day, and prints a table.
 
 Exit codes: 0 nothing is wrong; 1 something is; 3 there is no GPU, and nothing was written.
 """
@@ -18,6 +19,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,8 @@ FOLDER = Path(__file__).parent / "gpu"
 PARTS = ("kernels", "driver", "library", "pytorch", "engines")
 PACKAGES = ("mambapro", "torch", "mamba-ssm", "tensorrt", "tensorrt-rtx", "numpy")
 WRONG, NO_GPU = 1, 3
+#: What a part says that finds no GPU (part.NoGpu).
+SEES_NO_GPU = "no gpu"
 #: A part that hangs a GPU should not hang the check.
 SECONDS = 900
 
@@ -50,17 +54,33 @@ def find_gpu() -> dict[str, Any]:
 
 
 def run_part(name: str) -> dict[str, Any]:
-    """One part in a process of its own; a crash is a failure."""
+    """One part in a process of its own; a crash is a failure, and so is one that does not see the GPU."""
     start = time.monotonic()
     command = [sys.executable, str(FOLDER / f"{name}.py")]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
-        found = json.loads(done.stdout.splitlines()[-1])
+        code, output, errors = run_to_the_end(command)
+        found = json.loads(output.splitlines()[-1])
     except subprocess.TimeoutExpired:
         found = {"status": "failed", "reason": f"took longer than {SECONDS} s"}
     except (ValueError, IndexError):
-        found = {"status": "failed", "reason": f"ended with {done.returncode}: {(done.stderr or done.stdout)[-800:]}"}
+        found = {"status": "failed", "reason": f"ended with {code}: {(errors or output)[-800:]}"}
+    if found["status"] == SEES_NO_GPU:
+        found |= {"status": "failed", "reason": f"finds no GPU, but the driver has one: {found['reason']}"}
     return {"part": name, **found, "seconds": round(time.monotonic() - start, 1)}
+
+
+def run_to_the_end(command: list[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command; when it takes too long it ends with all that it has started."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=SECONDS)
+        except BaseException:
+            # its own session gets no Ctrl-C either
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, output, errors
 
 
 def versions() -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,16 +22,33 @@ def make_current() -> None:
     """
     cuda = cuda_driver.library()
     device, context = ctypes.c_int(), ctypes.c_void_p()
-    check(cuda.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
+    check(cuda.cuDeviceGet(ctypes.byref(device), ctypes.c_int(0)), "cuDeviceGet")
     check(cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device), "cuDevicePrimaryCtxRetain")
     check(cuda.cuCtxSetCurrent(context), "cuCtxSetCurrent")
+
+
+@contextmanager
+def own_stream() -> Iterator[int]:
+    """Handle of a stream that waits for no other: what is on the default one is awaited with `synchronize`."""
+    stream = ctypes.c_void_p()
+    check(cuda_driver.library().cuStreamCreate(ctypes.byref(stream), ctypes.c_uint(1)), "cuStreamCreate")
+    assert stream.value is not None
+    try:
+        yield stream.value
+    finally:
+        check(cuda_driver.library().cuStreamDestroy_v2(stream), "cuStreamDestroy")
+
+
+def synchronize() -> None:
+    """Wait for all work on the device."""
+    check(cuda_driver.library().cuCtxSynchronize(), "cuCtxSynchronize")
 
 
 def describe() -> dict[str, Any]:
     """Name, compute capability, multiprocessors and driver version of the first GPU."""
     cuda = cuda_driver.library()
     device, version, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(256)
-    check(cuda.cuDeviceGet(ctypes.byref(device), 0), "cuDeviceGet")
+    check(cuda.cuDeviceGet(ctypes.byref(device), ctypes.c_int(0)), "cuDeviceGet")
     check(cuda.cuDeviceGetName(name, 256, device), "cuDeviceGetName")
     check(cuda.cuDriverGetVersion(ctypes.byref(version)), "cuDriverGetVersion")
     major, minor = (_attribute(device, number) for number in _VERSION_ATTRIBUTES)

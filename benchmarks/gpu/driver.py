@@ -11,7 +11,7 @@ from mambapro.errors import SetupError
 from mambapro.plugins.selective_scan import cuda_driver
 from mambapro.plugins.selective_scan.cuda_kernels import lanes_for
 from mambapro.plugins.selective_scan.schema import INPUTS, ScanShape
-from part import TYPES, Record, Skipped, finish
+from part import TYPES, NoGpu, Record, finish
 from scan_cases import (
     CASES,
     GRADIENT_CASES,
@@ -72,7 +72,7 @@ def run(record: Record, cases: Iterable[Case] = CASES, kinds: Iterable[str] = TY
     try:
         make_current()
     except SetupError as error:
-        raise Skipped(str(error)) from None
+        raise NoGpu(str(error)) from None
     for case in cases:
         for kind in kinds:
             forward(case, kind, record)

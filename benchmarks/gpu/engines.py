@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from device import Buffer, make_current
+from device import Buffer, make_current, own_stream, synchronize
 from driver import numbers
 from mambapro.errors import MambaProError, SetupError
 from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
 from mambapro.plugins.selective_scan.cuda_driver import check
-from part import BATCHES, FULL_SIZE, TYPES, Record, Skipped, finish
+from mambapro.runtime.backends.cuda_memory import gpu
+from mambapro.runtime.backends.tensorrt_generation import TENSORRT_RTX, create_context, rtx_capabilities
+from mambapro.runtime.backends.tensorrt_loading import log_of
+from part import BATCHES, FULL_SIZE, TYPES, NoGpu, Record, Skipped, finish
 from scan_cases import LIMITS, Case, error_of, stored, wanted
 
 #: No plugin: TensorRT builds the function's body.
@@ -31,28 +34,40 @@ RUNS = 31
 
 
 class Engine:
-    """A built engine and its context."""
+    """A built engine and its context, on a stream."""
 
-    def __init__(self, trt: Any, model: Path) -> None:
-        self.logger = trt.Logger(trt.Logger.WARNING)
-        builder = trt.Builder(self.logger)
+    def __init__(self, trt: Any, model: Path, stream: int) -> None:
+        self.log, self.stream = log_of(trt), stream
+        builder = trt.Builder(self.log)
         flags = 0
         if hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED"):
             flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = builder.create_network(flags)
-        parser = trt.OnnxParser(network, self.logger)
+        parser = trt.OnnxParser(network, self.log)
         if not parser.parse_from_file(str(model)):
             raise RuntimeError("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
         config = builder.create_builder_config()
         config.add_optimization_profile(_profile(builder, network))
+        # the function's products are held to float32's limit
+        config.clear_flag(trt.BuilderFlag.TF32)
         layers = (network.get_layer(i) for i in range(network.num_layers))
         self.plugins = sum(layer.type == trt.LayerType.PLUGIN_V3 for layer in layers)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
-            raise RuntimeError("the builder gave no engine; its log says why")
-        self.runtime = trt.Runtime(self.logger)
+            raise RuntimeError(f"the builder gave no engine: {self.log.words()}")
+        self.runtime = trt.Runtime(self.log)
         self.engine = self.runtime.deserialize_cuda_engine(plan)
-        self.context = self.engine.create_execution_context()
+        if self.engine is None:
+            raise RuntimeError(f"the engine cannot be loaded: {self.log.words()}")
+        self.context = self._context(trt)
+        if self.context is None:
+            raise RuntimeError(f"the engine gave no context: {self.log.words()}")
+
+    def _context(self, trt: Any) -> Any:
+        if trt.__name__ == TENSORRT_RTX:
+            # as the package runs it: on the kernels of the shape from the first run on
+            return create_context(trt, self.engine, cuda_graphs=False, memory=0)
+        return self.engine.create_execution_context()
 
     def bind(self, name: str, array: np.ndarray, address: int, is_input: bool) -> None:
         if is_input:
@@ -60,8 +75,8 @@ class Engine:
         self.context.set_tensor_address(name, address)
 
     def run(self) -> None:
-        if not self.context.execute_async_v3(0):
-            raise RuntimeError("the engine did not run; its log says why")
+        if not self.context.execute_async_v3(self.stream):
+            raise RuntimeError(f"the engine did not run: {self.log.words()}")
 
 
 def _profile(builder: Any, network: Any) -> Any:
@@ -76,16 +91,16 @@ def _profile(builder: Any, network: Any) -> Any:
 
 
 def milliseconds(engine: Engine) -> float:
-    """Median time of a run, between events on the default stream."""
-    cuda = cuda_driver.library()
+    """Median time of a run, between events on the engine's stream."""
+    cuda, stream = cuda_driver.library(), ctypes.c_void_p(engine.stream)
     events = [ctypes.c_void_p() for _ in range(2)]
     for event in events:
         check(cuda.cuEventCreate(ctypes.byref(event), 0), "cuEventCreate")
     times = []
     for _ in range(RUNS):
-        check(cuda.cuEventRecord(events[0], None), "cuEventRecord")
+        check(cuda.cuEventRecord(events[0], stream), "cuEventRecord")
         engine.run()
-        check(cuda.cuEventRecord(events[1], None), "cuEventRecord")
+        check(cuda.cuEventRecord(events[1], stream), "cuEventRecord")
         check(cuda.cuEventSynchronize(events[1]), "cuEventSynchronize")
         passed = ctypes.c_float()
         check(cuda.cuEventElapsedTime(ctypes.byref(passed), *events), "cuEventElapsedTime")
@@ -93,11 +108,19 @@ def milliseconds(engine: Engine) -> float:
     return statistics.median(times)
 
 
-def try_engine(trt: Any, front: str, kind: str, record: Record, folder: Path) -> None:
+def cannot_build_here(trt: Any) -> str | None:
+    """Why TensorRT-RTX builds nothing for this GPU, which it would only say by giving no engine."""
+    if trt.__name__ != TENSORRT_RTX or gpu().capability in rtx_capabilities(trt):
+        return None
+    known, here = ", ".join(rtx_capabilities(trt)), gpu()
+    return f"{trt.__name__} {trt.__version__} builds for compute capability {known}; {here.name} has {here.capability}"
+
+
+def try_engine(trt: Any, front: str, kind: str, record: Record, folder: Path, stream: int) -> None:
     """Build, run and time one engine; its errors against double precision into the record."""
     from tensorrt_models import scans
 
-    engine = Engine(trt, scans(folder / f"{kind}.onnx", kind, FULL_SIZE))
+    engine = Engine(trt, scans(folder / f"{kind}.onnx", kind, FULL_SIZE), stream)
     name = f"{trt.__name__} {front} {kind}"
     wanted_plugins = 0 if front == BODY else len(FULL_SIZE)
     record.hold(f"{name} has {engine.plugins} plugin layers", engine.plugins == wanted_plugins)
@@ -113,6 +136,8 @@ def try_engine(trt: Any, front: str, kind: str, record: Record, folder: Path) ->
                 y = stack.enter_context(Buffer(arrays["u"], fill=False))
                 engine.bind(f"y_{i}", arrays["u"], y.address, False)
                 outputs.append((case, y))
+            # the inputs come by the default stream
+            synchronize()
             engine.run()
             if batch == BATCHES[0]:
                 for case, y in outputs:
@@ -129,13 +154,15 @@ def one_front(module: str, front: str) -> None:
         trt = tensorrt_fronts.import_module(module)
         if not hasattr(trt, "Builder"):
             raise Skipped(f"{module} {trt.__version__} is the dispatch runtime or bindings alone")
+        if reason := cannot_build_here(trt):
+            raise Skipped(reason)
         if front != BODY:
             tensorrt_fronts.register(trt, front)
         make_current()
         record.notes.append(f"{module} {trt.__version__}")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, own_stream() as stream:
             for kind in TYPES:
-                try_engine(trt, front, kind, record, Path(folder))
+                try_engine(trt, front, kind, record, Path(folder), stream)
 
     finish(run)
 
@@ -165,7 +192,7 @@ def run(record: Record) -> None:
     try:
         make_current()
     except SetupError as error:
-        raise Skipped(str(error)) from None
+        raise NoGpu(str(error)) from None
     tried = False
     for module in tensorrt_fronts.MODULES:
         try:

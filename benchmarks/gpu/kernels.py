@@ -7,10 +7,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from part import Record, Skipped, finish
+from part import NoGpu, Record, Skipped, finish
 
 CSRC = Path(__file__).parents[2] / "plugins" / "selective_scan" / "csrc"
-NO_GPU = 3
+#: Exit codes of check.cu.
+NO_GPU, DRIVER_TOO_OLD = 3, 4
 _NUMBERS = ("batch", "length", "channels", "groups", "state")
 _SIZES = r"(?P<type>\w+) " + " ".join(rf"{name} (?P<{name}>\d+)" for name in _NUMBERS)
 _CHECK = re.compile(rf"check (?P<name>{_SIZES} .*) error (?P<error>\S+) limit (?P<limit>\S+) ")
@@ -58,8 +59,12 @@ def read(text: str, record: Record) -> None:
 def run(record: Record) -> None:
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([compile_check(Path(folder))], capture_output=True, text=True, check=False)
+    said = f"{done.stdout}{done.stderr}".strip()
     if done.returncode == NO_GPU:
-        raise Skipped(done.stdout.strip())
+        raise NoGpu(said)
+    if done.returncode == DRIVER_TOO_OLD:
+        record.hold(said, False)
+        return
     read(done.stdout, record)
     record.hold(f"check ended with {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}", done.returncode == 0)
 

@@ -25,6 +25,10 @@ class Skipped(Exception):
     """A part cannot run here; the text says what is missing."""
 
 
+class NoGpu(Skipped):
+    """A part finds no GPU. Where another part has found one, that is a failure: gpu_check.py makes it one."""
+
+
 @dataclass
 class Record:
     """Checks and times of one part."""
@@ -58,6 +62,8 @@ def finish(run: Callable[[Record], None]) -> None:
     record, status, reason = Record(), "passed", None
     try:
         run(record)
+    except NoGpu as missing:
+        status, reason = "no gpu", str(missing)
     except Skipped as missing:
         status, reason = "skipped", str(missing)
     if status == "passed" and (record.failures or not record.count):

@@ -10,7 +10,7 @@ import torch
 from mambapro.errors import SetupError
 from mambapro.plugins.selective_scan import torch_op
 from mambapro.plugins.selective_scan.schema import INPUTS
-from part import BATCHES, FULL_SIZE, TYPES, Record, Skipped, finish
+from part import BATCHES, FULL_SIZE, TYPES, NoGpu, Record, Skipped, finish
 from scan_cases import (
     CASES,
     GRADIENT_CASES,
@@ -147,8 +147,10 @@ def measure(record: Record, with_mamba_ssm: bool) -> None:
 
 
 def run(record: Record) -> None:
+    if not torch.backends.cuda.is_built():
+        raise Skipped(f"torch {torch.__version__} was built without CUDA")
     if not torch.cuda.is_available():
-        raise Skipped(f"torch {torch.__version__} sees no GPU")
+        raise NoGpu(f"torch {torch.__version__}, built for CUDA {torch.version.cuda}, sees no GPU")
     record.notes.append(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
     compare_all(record, "cuda")
     with_mamba_ssm = True

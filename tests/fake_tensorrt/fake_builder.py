@@ -312,7 +312,8 @@ class Builder(_Part):
             return "Precision flags cannot be set for a strongly typed network."
         if not network._strong and needed - config._flags:
             return f"The network holds types without their flags: {sorted(needed - config._flags)}."
-        if not config._profiles or any(set(p._shapes) != {x.name for x in network._inputs} for p in config._profiles):
+        dynamic = {x.name for x in network._inputs if -1 in x.shape}
+        if not config._profiles or any(not dynamic <= set(p._shapes) for p in config._profiles):
             return "Network has dynamic or shape inputs, but no optimization profile has been defined."
         return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +102,45 @@ class TestProgram:
         assert found["status"] == "failed"
         assert "all gone" in found["reason"]
 
+    def test_a_part_that_does_not_see_the_gpu_fails(
+        self, load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There is one, or the program had ended before; what only lacks a package is skipped."""
+        gpu_check = load("gpu_check")
+        monkeypatch.setattr(gpu_check, "FOLDER", tmp_path)
+        head = f"import sys; sys.path.insert(0, {str(BENCHMARKS / 'gpu')!r})\nfrom part import *\n"
+        for name, kind in (("kernels", "NoGpu"), ("library", "Skipped")):
+            (tmp_path / f"{name}.py").write_text(f"{head}def run(record): raise {kind}('the words')\nfinish(run)")
+
+        blind, skipped = gpu_check.run_part("kernels"), gpu_check.run_part("library")
+
+        assert (blind["status"], blind["reason"]) == ("failed", "finds no GPU, but the driver has one: the words")
+        assert (skipped["status"], skipped["reason"]) == ("skipped", "the words")
+
+    def test_a_part_that_takes_too_long_ends_with_its_children(
+        self, load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that the part started does not stay on the GPU: it holds a lock here, which is free afterwards."""
+        gpu_check = load("gpu_check")
+        monkeypatch.setattr(gpu_check, "FOLDER", tmp_path)
+        monkeypatch.setattr(gpu_check, "SECONDS", 2)
+        (tmp_path / "engines.py").write_text(
+            f"import fcntl, subprocess\nfile = open({str(tmp_path / 'lock')!r}, 'w')\n"
+            "fcntl.flock(file, fcntl.LOCK_EX)\nsubprocess.run(['sleep', '30'], pass_fds=[file.fileno()])\n"
+        )
+
+        found = gpu_check.run_part("engines")
+
+        assert (found["status"], found["reason"]) == ("failed", "took longer than 2 s")
+        with (tmp_path / "lock").open() as file:
+            # what was killed may take a moment to end
+            for _ in range(100):
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.05)
+        pytest.fail("the child still holds its lock")
+
 
 class TestRecord:
     @pytest.mark.parametrize(("error", "status"), [(0.5, "passed"), (2.0, "failed"), (float("nan"), "failed")])
@@ -170,6 +212,37 @@ class TestKernels:
         (row,) = record.times
         assert (row["type"], row["batch"], row["lanes"], row["chosen"]) == ("float16", 64, 4, True)
         assert (row["ms"], row["gb_per_s"], row["exponential_limit_percent"]) == (0.25, 900.5, 71.0)
+
+    @pytest.mark.parametrize(
+        ("code", "status", "reason"),
+        [
+            (3, "no gpu", "no GPU: no device"),
+            (4, "failed", "no GPU: no device"),
+            (1, "failed", "check ended with 1: no GPU: no device"),
+        ],
+    )
+    def test_its_exit_codes(
+        self,
+        load: Callable[[str], Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        code: int,
+        status: str,
+        reason: str,
+    ) -> None:
+        """No GPU is told as such; a driver that is too old is a failure in the program's words, as any other code."""
+        program = tmp_path / "check"
+        program.write_text(f"#!/bin/sh\necho 'no GPU: no device'\nexit {code}\n")
+        program.chmod(0o755)
+        kernels = load("kernels")
+        monkeypatch.setattr(kernels, "compile_check", lambda folder: program)
+
+        load("part").finish(kernels.run)
+
+        found = json.loads(capsys.readouterr().out)
+        assert found["status"] == status
+        assert found["reason"].strip() == reason
 
     @without_gpu
     def test_it_compiles_and_says_that_there_is_no_gpu(self, load: Callable[[str], Any], tmp_path: Path) -> None:
