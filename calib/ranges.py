@@ -21,7 +21,7 @@ import onnx
 
 from ..runtime.backends.base import Backend
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.files import write_atomically
+from ..runtime.files import held_folder, write_atomically
 from ..runtime.progress import Track, silent
 from .feeds import Feeds
 from .memory import require_memory
@@ -72,8 +72,9 @@ def groups_of(tensors: Sequence[Tensor], batch: int, model_bytes: int) -> tuple[
 def session_with(model: onnx.ModelProto, tensors: Sequence[Tensor]) -> Iterator[Backend]:
     """The model on the CPU with some of its inner tensors as outputs; the model itself is as before afterwards."""
     before = len(model.graph.output)
-    with tempfile.TemporaryDirectory(prefix="mambapro-calibrate-") as folder:
-        path = Path(folder) / "model.onnx"
+    # a killed run leaves the whole model: the next one removes it
+    with held_folder(Path(tempfile.gettempdir()), "mambapro-calibrate-", ".tmp") as folder:
+        path = folder / "model.onnx"
         inputs = {value.name for value in model.graph.input}
         for tensor in tensors:
             if tensor.name not in inputs:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ...runtime.backends.openvino import BF16, OpenVinoBackend
+from ...runtime.files import held_folder
 from ..qdq import ONNXRUNTIME, OPENVINO
 
 #: Median milliseconds of one batch.
@@ -41,8 +42,9 @@ def clock(target: str, feeds: Mapping[str, np.ndarray], batch: int = 1, seconds:
         raise InputError(f"A batch of {batch} was to be timed, of {min(lengths, default=0)} samples.")
 
     def milliseconds(model: onnx.ModelProto) -> float:
-        with TemporaryDirectory(prefix="mambapro-") as folder:
-            file = Path(folder) / "model.onnx"
+        # a killed run leaves the whole model: the next one removes it
+        with held_folder(Path(gettempdir()), "mambapro-clock-", ".tmp") as folder:
+            file = folder / "model.onnx"
             onnx.save_model(model, file)
             backend: Backend = OnnxRuntimeBackend(file, "cpu") if target == ONNXRUNTIME else OpenVinoBackend(file, BF16)
             try:

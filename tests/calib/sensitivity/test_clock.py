@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from mambapro.calib.ranges import session_with
 from mambapro.calib.sensitivity import clock as clocks
 from mambapro.calib.sensitivity.clock import LEAST_RUNS, WARMUP, clock
 from mambapro.errors import InputError
@@ -45,6 +48,22 @@ def test_openvino_gets_the_file(
     assert seen[:2] == [graphs["fp32"].ByteSize(), "bf16"]
     assert seen[2:-1] == [(("rgb", "camera"), 2)] * (WARMUP + LEAST_RUNS)
     assert seen[-1] == "closed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be held there")
+def test_models_of_killed_runs_go(
+    graphs: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed clock or calibration left in the temporary folder is removed by the next one; others' stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("mambapro-clock-abcdefgh.tmp", "mambapro-calibrate-abcdefgh.tmp", "mambapro-other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_bytes(b"left")
+
+    clock("onnxruntime", inputs, 1, seconds=0.0)(graphs["fp32"])
+    assert {path.name for path in tmp_path.iterdir()} == {"mambapro-calibrate-abcdefgh.tmp", "mambapro-other"}
+    with session_with(graphs["fp32"], ()):
+        assert [path.name for path in tmp_path.iterdir()] == ["mambapro-other"]
 
 
 def test_bad_input(inputs: dict[str, np.ndarray]) -> None:
