@@ -9,6 +9,7 @@ import google.protobuf.message
 import onnx
 
 from ..errors import ArtifactError
+from .points import SCOPES
 
 
 def load_model(file: Path) -> onnx.ModelProto:
@@ -24,9 +25,10 @@ def load_model(file: Path) -> onnx.ModelProto:
 
 
 def graph_sha256(file: Path) -> str:
-    """Hex SHA-256 over nodes, functions, weights, inputs and outputs; properties and documentation do not count.
+    """Hex SHA-256 over nodes and the modules they name, functions, weights, inputs and outputs.
 
-    So two exports of one checkpoint are equal, though each holds the time it was made.
+    Other properties and documentation do not count, so two exports of one checkpoint are equal, though each holds the
+    time it was made.
 
     Raises:
         ArtifactError: the file is no ONNX file.
@@ -37,6 +39,8 @@ def graph_sha256(file: Path) -> str:
         bare = onnx.NodeProto()
         bare.CopyFrom(node)
         del bare.metadata_props[:]
+        # scales are found by the names of modules
+        bare.metadata_props.extend(entry for entry in node.metadata_props if entry.key == SCOPES)
         bare.doc_string = ""
         digest.update(bare.SerializeToString(deterministic=True))
     for value in (*model.graph.input, *model.graph.output):

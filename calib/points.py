@@ -25,7 +25,8 @@ from ..errors import ArtifactError
 
 MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 
-_SCOPES = "pkg.torch.onnx.name_scopes"
+#: The property of a node that names its modules, outermost first.
+SCOPES = "pkg.torch.onnx.name_scopes"
 _KINDS = {"MatMul": MATMUL, "Gemm": GEMM, "Conv": CONV}
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
 #: Parts of a module's name that keep it out.
@@ -93,13 +94,13 @@ def module_of(node: onnx.NodeProto, weight: str = "") -> str:
     Raises:
         ArtifactError: the node does not say.
     """
-    text = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), None)
+    text = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), None)
     try:
         scopes = ast.literal_eval(text or "")
         name = scopes[-2]
     except (ValueError, SyntaxError, LookupError, TypeError) as error:
         raise ArtifactError(
-            f"The node {node.name} does not name the module that it belongs to ({_SCOPES}), so layers cannot be told "
+            f"The node {node.name} does not name the module that it belongs to ({SCOPES}), so layers cannot be told "
             "apart. The file was stripped, or another exporter made it: export the checkpoint again."
         ) from error
     return str(name) or weight or node.name

@@ -11,6 +11,7 @@ from ... import __version__
 from ...errors import InputError
 from ...runtime.backends.onnxruntime import import_onnxruntime
 from ...runtime.backends.openvino import import_openvino
+from ...runtime.environment import machine_name
 from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
 from ...runtime.progress import Track, silent
 from ...train.explain.extra import analysis
@@ -23,6 +24,7 @@ from .chain import Chain
 from .clock import TARGETS, Clock, clock
 from .groups import GROUPS, LAYER
 from .material import Material
+from .only import only_run
 from .pareto import Limits, Pareto, Search, find_choice
 from .pictures import pareto_picture, ranking_picture
 from .ranking import Ranking, judge_of, rank
@@ -118,13 +120,28 @@ def analyse(
         timer: instead of the target's own clock.
 
     Raises:
-        InputError: the folder holds other measurements, or cannot be one; fewer samples than the batch.
+        InputError: the folder holds other measurements, cannot be one, or another run works in it; fewer samples than
+            the batch.
         SetupError: the target's library or matplotlib is missing; not enough memory; no room or no permission.
         ArtifactError: the model and the table do not belong together, or NaN came out.
     """
     options = options or SensitivityOptions()
     make_folder(folder)
-    _clean(folder)
+    with only_run(folder) as held:
+        if held:
+            _clean(folder)
+        return _analyse(model, scales, material, folder, options, track, timer)
+
+
+def _analyse(
+    model: Path,
+    scales: ScaleTable,
+    material: Material,
+    folder: Path,
+    options: SensitivityOptions,
+    track: Track,
+    timer: Clock | None,
+) -> SensitivityReport:
     timer = timer or clock(options.target, material.feeds, options.batch)
     state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
     require_memory(_COPIES_OF_MODEL * model.stat().st_size, "Sensitivity")
@@ -195,6 +212,7 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
         "grouping": options.grouping,
         "target": options.target,
         "batch": options.batch,
+        "machine": machine_name(),
         "versions": versions,
     }
 

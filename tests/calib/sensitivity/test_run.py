@@ -16,7 +16,9 @@ from mambapro.calib import memory
 from mambapro.calib.points import points
 from mambapro.calib.policy import Policy, read_policy
 from mambapro.calib.qdq import int8_points
+from mambapro.calib.sensitivity import run
 from mambapro.calib.sensitivity.material import Material
+from mambapro.calib.sensitivity.only import only_run
 from mambapro.calib.sensitivity.pareto import EQUALLY_FAST, Limits
 from mambapro.calib.sensitivity.run import SensitivityOptions, SensitivityReport, analyse
 from mambapro.calib.table import ScaleTable
@@ -118,6 +120,33 @@ def test_another_model_in_the_folder(
         analyse(model_file, table, replace(material, sha256="z"), report.folder, KINDS, timer=timer)
     with pytest.raises(InputError, match="differ in: grouping"):
         analyse(model_file, table, material, report.folder, replace(KINDS, grouping="block"), timer=timer)
+
+
+def test_another_machine(
+    report: SensitivityReport, model_file: Path, table: ScaleTable, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milliseconds of one machine are not gone on with on another."""
+    monkeypatch.setattr(run, "machine_name", lambda: "a smaller one")
+
+    with pytest.raises(InputError, match="differ in: machine"):
+        analyse(model_file, table, material, report.folder, KINDS, timer=timer)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be held there")
+def test_two_at_a_time(model_file: Path, table: ScaleTable, material: Material, tmp_path: Path) -> None:
+    """A second run in the folder is refused, and what the first is writing stays; after its end it is left over."""
+    writing = tmp_path / ".state.abcdefgh.json"
+    writing.write_text("{")
+    wrong = replace(KINDS, batch=99)
+    with only_run(tmp_path) as held:
+        assert held
+        with pytest.raises(InputError, match="Another run is working in"):
+            analyse(model_file, table, material, tmp_path, KINDS, timer=timer)
+        assert writing.exists()
+
+    with pytest.raises(InputError, match="batch of 99"):
+        analyse(model_file, table, material, tmp_path, wrong)
+    assert not writing.exists()
 
 
 def test_not_enough_memory(
