@@ -63,8 +63,11 @@ def run_calibration(
         InputError, SetupError, ArtifactError: see `calibration_images` and `calibrate`; `out` exists.
     """
     opened = Bundle.open(bundle)
-    target = out or opened.folder.absolute().with_name(f"{opened.folder.absolute().stem}-scales.json")
-    listing = target.with_name(f"{target.stem}.images.json")
+    target = out or beside(opened.folder, "-scales.json")
+    listing = target.with_name(f"{target.name.removesuffix('.json')}.images.json")
+    if target.suffix != ".json":
+        raise InputError(f"A table of scales is a .json file, not {target}. Choose another --out.")
+    refuse_inside(target)
     for path in (target, listing):
         require_free(path, overwrite)
     options = CalibrationOptions(algorithm, percentile, not no_smooth)
@@ -85,6 +88,12 @@ def run_calibration(
     write_atomically(listing, lambda path: path.write_text(_listing(chosen), encoding="utf-8"))
     found.table.save(target)
     return CalibrationReport(str(target), str(listing), found)
+
+
+def beside(bundle: Path, ending: str) -> Path:
+    """A path beside a bundle, of its name without `.mambapro`; m.v1 and m.v2 are two names."""
+    folder = bundle.absolute()
+    return folder.with_name(folder.name.removesuffix(".mambapro") + ending)
 
 
 def _listing(images: CalibrationImages) -> str:

@@ -89,6 +89,7 @@ def sensitivity(
     with needs("calib"):
         from ..calib.calibrate import calibrate
         from ..calib.images import calibration_images
+        from ..calib.run import beside
         from ..calib.sensitivity.material import benchmark_material, folder_material
         from ..calib.sensitivity.pareto import Limits
         from ..calib.sensitivity.run import SensitivityOptions, analyse, require_pictures
@@ -101,7 +102,7 @@ def sensitivity(
     )
     opened = Bundle.open(bundle)
     metadata, model = opened.metadata, opened.file(MODEL)
-    folder = out or bundle.absolute().with_suffix(".sensitivity")
+    folder = out or beside(bundle, ".sensitivity")
     chosen = calibration_images(
         calib, metadata.preprocessing, dataset, count=calib_images, seed=seed, insist=insist, track=track
     )
