@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 from ...errors import SetupError
+from ...plugins.cuda_compiler import ARCHITECTURES
 
 #: Head of a container of device code: magic number, version 1, 16 bytes long.
 _CONTAINER = struct.pack("<IHH", 0xBA55ED50, 1, 16)
@@ -14,6 +15,8 @@ _PTX, _MACHINE_CODE = 1, 2
 #: An entry begins with its kind, a version, the length of its head and that of its content.
 _ENTRY = struct.Struct("<HHIQ")
 _ARCHITECTURE = 28
+#: The least compute capability that the library is built for, with PTX for all later ones that have no machine code.
+_LEAST = min(map(int, ARCHITECTURES))
 
 
 def library_gpus(library: Path) -> tuple[set[int], set[int]]:
@@ -55,7 +58,7 @@ def require_gpus(library: Path, capabilities: tuple[str, ...]) -> None:
         has = ", ".join(f"{x // 10}.{x % 10}" for x in sorted(code | ptx)) or "no GPU at all"
         raise SetupError(
             f"The plugin library {library} has code for compute capability {has}, not for {', '.join(missing)}. "
-            "Build it anew with a compiler that knows these GPUs: mambapro plugins build tensorrt."
+            f"Build it anew: mambapro plugins build tensorrt makes one for {_LEAST // 10}.{_LEAST % 10} and all later."
         )
 
 

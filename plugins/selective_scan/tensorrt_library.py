@@ -26,6 +26,8 @@ FOLDER = Path(__file__).parent / "csrc"
 _HEADER = "NvInferRuntime.h"
 #: TensorRT-RTX has the plugin interfaces of this major version of TensorRT; its own headers call themselves 1.
 _RTX_MAJORS = (1, 11)
+#: The compute capability whose PTX serves those after it that have no machine code here.
+_PORTABLE = 90
 
 
 def available(trt: Any) -> str | None:
@@ -143,13 +145,18 @@ def check_headers(trt: Any, version: tuple[int, int, int]) -> None:
 
 
 def _code_flags(nvcc: str, wanted: Sequence[int] | None) -> list[str]:
-    """Machine code for every architecture, and PTX of the newest for those that come after."""
+    """Machine code for every architecture, and PTX for those without: of the newest, and of 9.0 where it is among them.
+
+    Between 9.0 and the newest there are GPUs, 11.0 for one, that neither run another's machine code nor take the
+    newest one's PTX.
+    """
     said = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=False).stdout
     known = {int(number) for number in re.findall(r"compute_(\d+)", said)}
     ours = {int(number) for number in cuda_compiler.ARCHITECTURES}
-    chosen = sorted(known & ours if wanted is None else wanted)
+    chosen = sorted(known & ours if wanted is None else set(wanted))
     if not chosen or not known.issuperset(chosen):
         refused = sorted(set(chosen or ours) - known)
         raise InputError(f"{nvcc} compiles for compute capabilities {sorted(known)}, not for {refused}.")
     code = [f"-gencode=arch=compute_{number},code=sm_{number}" for number in chosen]
-    return [*code, f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}"]
+    portable = sorted({chosen[-1], *({_PORTABLE} & set(chosen))})
+    return code + [f"-gencode=arch=compute_{number},code=compute_{number}" for number in portable]

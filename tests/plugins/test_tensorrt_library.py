@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError, SetupError
+from mambapro.export.engines import library_gpus
 from mambapro.plugins import cuda_compiler
 from mambapro.plugins.compile import cxx_compiler
 from mambapro.plugins.selective_scan import tensorrt_library
@@ -25,6 +28,8 @@ HERE = Path(__file__).parent / "csrc"
 CSRC = tensorrt_library.FOLDER
 #: Exit codes of tensorrt_host.cpp.
 ALL_RIGHT, NO_GPU = 0, 3
+#: Compute capabilities, from the least that the kernels are for.
+EVERY_GPU = (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121)
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +139,57 @@ class TestWithoutTensorRT:
             tensorrt_library.build(headers, architectures=[1])
 
 
+class TestCode:
+    """What GPUs the library has code for, by the compiler's options."""
+
+    @pytest.mark.parametrize("newest", [90, 120, 121])
+    def test_every_gpu_from_turing_on(self, tmp_path: Path, newest: int) -> None:
+        """Whatever the compiler knows: machine code of the same major version or PTX that is not newer."""
+        known = [number for number in EVERY_GPU if number <= newest]
+        code, ptx = covered(tensorrt_library._code_flags(compiler_that_knows(known, tmp_path), None))
+
+        for gpu in EVERY_GPU:
+            assert any(x // 10 == gpu // 10 and x <= gpu for x in code) or any(x <= gpu for x in ptx), gpu
+        assert ptx == {90, max(code)}
+
+    @pytest.mark.parametrize(
+        ("wanted", "ptx"), [([86], {86}), ([120, 86, 86], {120}), ([90, 100], {90, 100}), ([90], {90})]
+    )
+    def test_only_what_was_asked_for(self, tmp_path: Path, wanted: list[int], ptx: set[int]) -> None:
+        """Machine code once for each, PTX of the newest, and of 9.0 if it is one of them."""
+        flags = tensorrt_library._code_flags(compiler_that_knows(EVERY_GPU, tmp_path), wanted)
+
+        assert covered(flags) == (set(wanted), ptx)
+        assert len(flags) == len(set(wanted)) + len(ptx)
+
+    def test_a_library_for_others_is_refused_with_what_helps(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Built anew as it is told, the library serves the GPU that this one does not."""
+        monkeypatch.setattr(library_gpus, "library_gpus", lambda library: ({86}, {120}))
+        with pytest.raises(SetupError, match=r"8\.6, 12\.0, not for 11\.0\..* for 7\.5 and all later"):
+            library_gpus.require_gpus(tmp_path, ("8.6", "11.0"))
+
+        anew = covered(tensorrt_library._code_flags(compiler_that_knows(EVERY_GPU, tmp_path), None))
+        monkeypatch.setattr(library_gpus, "library_gpus", lambda library: anew)
+        library_gpus.require_gpus(tmp_path, tuple(f"{gpu // 10}.{gpu % 10}" for gpu in EVERY_GPU))
+
+
+def compiler_that_knows(architectures: Iterable[int], folder: Path) -> str:
+    """An nvcc that says so, and does nothing else."""
+    path = folder / "nvcc"
+    path.write_text("#!/bin/sh\n" + "".join(f"echo compute_{number}\n" for number in architectures))
+    path.chmod(0o755)
+    return str(path)
+
+
+def covered(flags: Iterable[str]) -> tuple[set[int], set[int]]:
+    """Compute capabilities with machine code, and with PTX."""
+    found = re.findall(r"code=\[?(sm|compute)_(\d+)", " ".join(flags))
+    code, ptx = ({int(number) for kind, number in found if kind == wanted} for wanted in ("sm", "compute"))
+    return code, ptx
+
+
 class TestInTensorRTRTX:
     def test_each_scan_of_the_model_is_one_layer(self, rtx_library: Path, tiny_checkpoint: Path) -> None:
         """With the library loaded the model has a plugin layer for each scan, and builds."""
@@ -202,6 +258,20 @@ class TestCMake:
 
         assert done.returncode != 0
         assert "-DTENSORRT_INCLUDE_DIR=/path/to/TensorRT/include" in done.stderr
+
+    def test_code_is_that_of_the_other_build(self, tmp_path: Path) -> None:
+        """CMake is told the architectures that build() tells nvcc; headers do not matter for that."""
+        try:
+            nvcc = str(cuda_compiler.nvcc())
+        except SetupError as error:
+            pytest.skip(str(error))
+        (tmp_path / "NvInferRuntime.h").touch()
+        command = ["cmake", "-S", str(CSRC), "-B", str(tmp_path / "made"), f"-DTENSORRT_INCLUDE_DIR={tmp_path}"]
+        done = subprocess.run([*command, f"-DCMAKE_CUDA_COMPILER={nvcc}"], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        (flags,) = (tmp_path / "made").rglob("flags.make")
+        assert covered([flags.read_text()]) == covered(tensorrt_library._code_flags(nvcc, None))
 
     def test_it_configures(self, library: Path, headers: Path, tmp_path: Path) -> None:
         """With headers and a CUDA toolkit it makes the build of all sources."""
