@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     except SetupError as error:
         pytest.skip(str(error))
 
+    @cache
     def build(*flags: str) -> Path:
         program = tmp_path_factory.mktemp("check") / "check"
         includes = [f"-I{folder}" for folder in (cuda_host.CSRC, HERE, HERE / "cuda_for_check")]
@@ -201,6 +204,28 @@ class TestKernels:
         assert done.returncode == 1
         assert all(any(name.startswith(kind) for name in record.failures) for kind in cuda_host.TYPES)
         assert all(" y:" in name for name in record.failures)
+
+    @pytest.mark.parametrize(
+        ("machine", "code", "words"),
+        [
+            ({"CHECK_GPUS": "0"}, NO_GPU, "no GPU: the driver lists none"),
+            ({"CHECK_ERROR": "100", "CHECK_GPUS": "0"}, NO_GPU, "no GPU: the driver lists none"),
+            ({"CHECK_ERROR": "35", "CHECK_DRIVER": "0"}, NO_GPU, "no GPU: there is no NVIDIA driver"),
+            ({"CHECK_ERROR": "35", "CHECK_DRIVER": "12040"}, 4, "it is for CUDA 12.4, this program for CUDA 13.0"),
+            ({"CHECK_ERROR": "803"}, 1, "cudaGetDeviceCount: an error of the emulation"),
+        ],
+        ids=["none", "no device", "no driver", "old driver", "broken"],
+    )
+    def test_what_it_says_where_it_cannot_run(
+        self, compiled: Callable[..., Path], machine: dict[str, str], code: int, words: str
+    ) -> None:
+        """Only where there is no GPU that is what it says: a driver that is too old or broken is an error."""
+        done = subprocess.run(
+            [compiled(), "--no-times"], capture_output=True, text=True, check=False, env={**os.environ, **machine}
+        )
+
+        assert (done.returncode, words in done.stdout) == (code, True), done.stdout
+        assert "check " not in done.stdout
 
     def test_times_are_read(self, load: Callable[[str], Any]) -> None:
         """A line of check.cu as a record of its sizes, lanes, milliseconds and shares."""

@@ -4,7 +4,7 @@
  *   ./check [--no-times]
  *
  * Where there is no GPU to ask, -arch=sm_90 or another takes the place of native. Exit codes: 0 all results match;
- * 1 some do not; 3 there is no GPU. Lines that begin with "check" or "time" are read by benchmarks/gpu/kernels.py. */
+ * 1 some do not, or CUDA failed; 3 there is no GPU; 4 the driver is too old for this program. Lines that begin with "check" or "time" are read by benchmarks/gpu/kernels.py. */
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -164,14 +164,30 @@ static void measure(Shape s, int multiprocessors, double clocks_per_ms) {
     }
 }
 
+/* Ends the program unless there is a GPU that it can use. A broken driver is an error, not the lack of a GPU. */
+static void find_gpu() {
+    constexpr int NO_GPU = 3, DRIVER_TOO_OLD = 4;
+    int count = 0, driver = 0, runtime = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver) {
+        /* so the runtime calls a missing driver, too; its version is 0 then */
+        must(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
+        must(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
+        if (driver == 0) std::printf("no GPU: there is no NVIDIA driver\n"), std::exit(NO_GPU);
+        std::printf(
+            "the NVIDIA driver is too old: it is for CUDA %d.%d, this program for CUDA %d.%d; install a newer driver, or "
+            "compile with an older CUDA\n",
+            driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+        std::exit(DRIVER_TOO_OLD);
+    }
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+        std::printf("no GPU: the driver lists none\n"), std::exit(NO_GPU);
+    must(error, "cudaGetDeviceCount");
+}
+
 int main(int count_of_words, char **words) {
     const bool times = !(count_of_words > 1 && std::strcmp(words[1], "--no-times") == 0);
-    int count = 0;
-    const cudaError_t error = cudaGetDeviceCount(&count);
-    if (error != cudaSuccess || count == 0) {
-        std::printf("no GPU: %s\n", error ? cudaGetErrorString(error) : "the driver lists none");
-        return 3;
-    }
+    find_gpu();
     cudaDeviceProp gpu;
     must(cudaGetDeviceProperties(&gpu, 0), "cudaGetDeviceProperties");
     int kilohertz = 0;

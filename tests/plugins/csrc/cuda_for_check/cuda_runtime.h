@@ -1,4 +1,5 @@
-/* The part of CUDA's runtime that check.cu calls, over host memory. */
+/* The part of CUDA's runtime that check.cu calls, over host memory. The environment says what it finds there:
+ * CHECK_ERROR, the code that cudaGetDeviceCount answers; CHECK_GPUS and CHECK_DRIVER, how many and for which CUDA. */
 #pragma once
 
 #include <stdlib.h>
@@ -6,7 +7,12 @@
 
 #include <chrono>
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum cudaDeviceAttr { cudaDevAttrClockRate = 13 };
 
@@ -18,7 +24,12 @@ struct cudaDeviceProp {
 using cudaEvent_t = std::chrono::steady_clock::time_point *;
 
 inline const char *cudaGetErrorString(cudaError_t) { return "an error of the emulation"; }
-inline cudaError_t cudaGetDeviceCount(int *count) { return *count = 1, cudaSuccess; }
+inline int told(const char *name, int otherwise) { return getenv(name) ? atoi(getenv(name)) : otherwise; }
+inline cudaError_t cudaGetDeviceCount(int *count) {
+    return *count = told("CHECK_GPUS", 1), static_cast<cudaError_t>(told("CHECK_ERROR", 0));
+}
+inline cudaError_t cudaDriverGetVersion(int *version) { return *version = told("CHECK_DRIVER", 13000), cudaSuccess; }
+inline cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr, int) { return *value = 1000000, cudaSuccess; }
 inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *gpu, int) {
     strcpy(gpu->name, "emulation on the host");
