@@ -68,7 +68,7 @@ def speed_gate(
 def require_speed(gate: SpeedGate, what: str) -> str | None:
     """Raise AccuracyError where int8 is clearly not faster and that is not forced; where it is in doubt, say so.
 
-    One round in another's favour decides nothing: see SpeedGate.slower and SpeedGate.doubtful.
+    One round in its favour is doubt enough: what is kept though it may be slower is not taken before what it lost to.
     """
     if gate.slower and not gate.forced:
         raise AccuracyError(

@@ -164,8 +164,8 @@ class SpeedGate:
 
     @property
     def slower(self) -> bool:
-        """Clearly not faster: the median is not above 1, and neither is any round, but for one at most."""
-        return not self.ratio > 1 and self._not_above >= len(self._ratios) - 1
+        """Clearly not faster: no round was above 1."""
+        return self._not_above == len(self._ratios)
 
     @property
     def doubtful(self) -> bool:
@@ -255,12 +255,25 @@ class Sidecar:
         Raises:
             ArtifactError: fields that are unknown, missing or wrong; `where` is named.
         """
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if isinstance(schema, str) and schema != SCHEMA and schema.startswith(SCHEMA.split("/")[0] + "/"):
+            raise ArtifactError(
+                f"{where} has the schema {schema}; this mambapro reads {SCHEMA}. Update mambapro, or build the artifact "
+                "again with this version."
+            )
         problems: list[str] = []
         found = decode(cls, value, "", problems)
         if found is None:
             lines = "\n  ".join(first_lines(problems))
             raise ArtifactError(f"{where} does not follow the schema {SCHEMA}:\n  {lines}")
         return found
+
+
+#: What cannot be built, and why.
+NEVER_BUILT = {
+    (ONNXRUNTIME, "bf16"): "its CPU has no bfloat16 products",
+    (OPENVINO, "fp16"): "on CPUs it computes in bf16 or float32, and a float16 file gains nothing",
+}
 
 
 def stem(target: str, precision: str) -> str:
