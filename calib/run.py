@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..plugins.compile import cache_folder
-from ..runtime.bundle import MODEL, Bundle
+from ..runtime.bundle import MODEL, Bundle, refuse_inside
 from ..runtime.files import json_text, require_free, write_atomically
 from ..runtime.progress import Track, silent
 from .calibrate import Calibration, CalibrationOptions, calibrate

@@ -109,9 +109,8 @@ def evaluate(
     benchmark = read_benchmark(dataset, data)
     with Extractor(path, batch_size=batch, **running) as extractor:
         function, preprocessing = feature_function(extractor), extractor.preprocessing
-        report = evaluate_model(
-            benchmark, function, preprocessing, options, model=str(path), batch_size=batch, track=track
-        )
+        name = f"{path}, {extractor.artifact.stem}"
+        report = evaluate_model(benchmark, function, preprocessing, options, model=name, batch_size=batch, track=track)
     emit(report, as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from .options import (
     HELP,
     PATH,
     TARGETS,
+    check_options,
     data_option,
     dataset_option,
-    device_options,
     given_switches,
     json_option,
     overwrite_option,
@@ -34,7 +35,7 @@ from .quantizing import benchmark_root
 @click.option(
     "--target", "targets", type=click.Choice(TARGETS), multiple=True, help="Also build for this runtime; repeat it."
 )
-@click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-fp16.mambapro beside the checkpoint.")
+@click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-<precision>.mambapro beside it.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Benchmark the model is for: image size, parity images.")
 @click.option("--data", type=PATH, help="Root of --dataset: parity on real images; mAP of fp16 and int8 is gated.")
 @click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default 1e-8 (fp16: 1e-4).")
@@ -76,8 +77,12 @@ def export(
         **values,
     )
     finish = builder.build if builder.options else None
+    if dry_run:
+        builds = tuple(f"{option.target}-{option.precision}" for option in builder.options)
+        emit(replace(plan_export(options), builds=builds), as_json)
+        return
     check = builder.quantizer(options.bundle).range_check
-    emit(plan_export(options) if dry_run else export_bundle(options, track, finish, check), as_json)
+    emit(export_bundle(options, track, finish, check), as_json)
 
 
 @click.command()
@@ -85,7 +90,7 @@ def export(
 @click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts that were not gated.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
-@device_options
+@check_options
 @json_option
 def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, **values: Any) -> None:
     """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.

@@ -60,7 +60,14 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 def device_options(command: F) -> F:
     """Where a bundle runs, and which of its artifacts."""
-    for option in reversed(_DEVICE):
+    for option in reversed((*_DEVICE, *_ARTIFACT)):
+        command = option(command)
+    return command
+
+
+def check_options(command: F) -> F:
+    """Where a bundle is checked, and whether all of it."""
+    for option in reversed((*_DEVICE, *_ALL)):
         command = option(command)
     return command
 
@@ -74,9 +81,17 @@ _DEVICE: tuple[Callable[[Any], Any], ...] = (
         help="Where to run; auto is a GPU where an engine fits it or ONNX Runtime offers CUDA.",
     ),
     click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used."),
+    click.option("--load-plugins", is_flag=True, help="Load the code in the bundle: plugin libraries. Trust it first."),
+)
+
+_ARTIFACT: tuple[Callable[[Any], Any], ...] = (
     click.option("--target", type=click.Choice(TARGETS), help="Runtime; default: the fastest one that runs here."),
     click.option("--precision", type=click.Choice(PRECISIONS), help="Precision; default: the fastest in the bundle."),
-    click.option("--load-plugins", is_flag=True, help="Load the code in the bundle: plugin libraries. Trust it first."),
+)
+
+_ALL: tuple[Callable[[Any], Any], ...] = (
+    click.option("--target", type=click.Choice(TARGETS), help="Check what is for this runtime; default: everything."),
+    click.option("--precision", type=click.Choice(PRECISIONS), help="Check this precision; default: everything."),
 )
 
 

@@ -79,7 +79,12 @@ class BuildReport:
 def _gate_rows(made: Sidecar) -> list[tuple[str, str]]:
     if made.cosine is None:
         return [("state", "unverified: it cannot run here; run mambapro check on the machine it is for")]
-    rows = [("1 - cosine", f"at most {made.cosine.largest:.2e}, limit {made.cosine.limit:.0e}")]
+    rows = [
+        (
+            "1 - cosine",
+            f"at most {made.cosine.largest:.2e} in {made.cosine.samples} goldens, limit {made.cosine.limit:.0e}",
+        )
+    ]
     gate, speed = made.accuracy, made.speed
     if gate is None:
         rows.append(("mAP", "not gated: no labelled images were given (--data, --dataset)"))

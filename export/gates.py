@@ -48,7 +48,7 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track
     if reason is not None:
         if made.engine is None:
             raise SetupError(f"{made.stem} cannot run here: {reason}.")
-        log.warning("%s stays unverified: %s. Run mambapro check where it is used.", made.stem, reason)
+        log.warning("%s stays unverified: %s. Run mambapro check where it is used.", made.stem, reason.rstrip("."))
         return made
     with open_extractor(bundle, made, opening) as extractor:
         cosine, _ = replay(extractor, bundle.golden(), made.max_departure)

@@ -74,8 +74,9 @@ def plan_export(options: ExportOptions) -> ExportPlan:
     """What `export_bundle` would do; reads the checkpoint, writes nothing.
 
     Raises:
-        InputError, ArtifactError: the checkpoint or the options do not fit.
+        InputError, ArtifactError: the checkpoint or the options do not fit, or the output exists.
     """
+    require_free(options.bundle.absolute(), options.overwrite, is_bundle)
     return _plan(options, options.load_model())
 
 

@@ -90,7 +90,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """The plan of an export, as printed and as JSON."""
+    """The plan of an export, as printed and as JSON. `builds` are the artifacts that are built after it."""
 
     checkpoint: str
     bundle: str
@@ -100,6 +100,7 @@ class ExportPlan:
     exported_parameters: int
     limit: float
     images: str
+    builds: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
@@ -115,6 +116,7 @@ class ExportPlan:
             "exported_parameters": self.exported_parameters,
             "limit": self.limit,
             "parity_images": self.images,
+            "builds": list(self.builds),
         }
 
     def __str__(self) -> str:
@@ -134,6 +136,8 @@ class ExportPlan:
             "parity": f"largest 1 - cosine {self.limit:.0e}, on {self.images}",
             "bundle": self.bundle,
         }
+        if self.builds:
+            rows["builds"] = f"{', '.join(self.builds)}, each behind its gates"
         return "\n".join(f"{key:11} {value}" for key, value in rows.items())
 
 

@@ -17,7 +17,7 @@ from ..errors import ArtifactError, InputError, SetupError
 from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
 from .files import RANDOM, held_folder, json_text, sha256_of, write_atomically
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
-from .sidecar import TARGETS, Build, Sidecar, read_sidecar, stem
+from .sidecar import NEVER_BUILT, TARGETS, Build, Sidecar, read_sidecar, stem
 
 #: What a file of an artifact may end in.
 SUFFIXES = (".json", ".onnx", ".engine", ".so")
@@ -86,11 +86,17 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
     if not found:
         asked = " ".join(word for word in (target, precision) if word)
         raise InputError(
-            f"{bundle.folder} has nothing for {asked}, only {', '.join(a.stem for a in every)}. "
-            f"Build it: mambapro build {bundle.folder} --target {target or every[0].target}"
-            f"{f' --precision {precision}' if precision else ''}."
+            f"{bundle.folder} has nothing for {asked}, only {', '.join(a.stem for a in every)}."
+            + _how_to_build(bundle, target or every[0].target, precision)
         )
     return found
+
+
+def _how_to_build(bundle: Bundle, target: str, precision: str | None) -> str:
+    if (target, precision) in NEVER_BUILT:
+        return f" {target} has no {precision}: {NEVER_BUILT[target, precision or '']}."
+    asked = f" --precision {precision}" if precision else ""
+    return f" Build it: mambapro build {bundle.folder} --target {target}{asked}."
 
 
 @contextlib.contextmanager

@@ -76,6 +76,8 @@ class Bundle:
             raise InputError(f"{folder} {what}. A bundle is the folder that mambapro-export wrote.")
         missing = [name for name in REQUIRED if not os.path.lexists(folder / name)]
         if missing:
+            if len(missing) == len(REQUIRED):
+                raise ArtifactError(f"{folder} is not a bundle: it holds none of {', '.join(REQUIRED)}.")
             raise ArtifactError(f"{folder} is not a complete bundle: {', '.join(missing)} missing. Export it again.")
         sums = read_sums(folder)
         unlisted = [name for name in REQUIRED if name not in sums and name != SUMS]
@@ -133,6 +135,15 @@ class Bundle:
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
             raise ArtifactError(f"{path} must hold a positive number `limit`, not {limit!r}. Export the bundle again.")
         return float(limit)
+
+
+def refuse_inside(path: Path) -> None:
+    """Raise InputError where a result would be written into a bundle, over its files or beside them."""
+    folder = path.absolute().parent
+    if all(os.path.lexists(folder / name) for name in (METADATA, SUMS)):
+        raise InputError(
+            f"{path} lies in the bundle {folder}, which holds nothing but its own files. Write it elsewhere."
+        )
 
 
 def write_sums(folder: Path) -> Path:

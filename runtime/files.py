@@ -85,6 +85,11 @@ def require_free(target: Path, overwrite: bool, replaceable: Callable[[Path], bo
         if not overwrite:
             raise InputError(f"{target} exists already. Choose another name, or replace it with --overwrite.")
         if not target.is_dir() or target.is_symlink():
+            if replaceable is not None and target.is_file():
+                raise InputError(
+                    f"{target} is a file, and a folder is to be written; files are not replaced by folders. "
+                    "Choose another name, or remove it yourself."
+                )
             return
         foreign = any(target.iterdir()) and not (replaceable is not None and replaceable(target))
     if foreign or Path.cwd().is_relative_to(target):

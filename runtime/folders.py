@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .bundle import refuse_inside
 from .data.folders import shown
 from .extractor import Extractor
 from .files import write_atomically
 from .modalities import MODALITIES, NIR, RGB, TIR
 from .progress import Track, silent
+
+log = logging.getLogger("mambapro")
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
@@ -33,6 +37,7 @@ class ExtractionReport:
     dim: int
     missing: dict[str, int]
     fingerprint: str
+    artifact: str
     provider: str
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +48,7 @@ class ExtractionReport:
         missing = ", ".join(f"{modality} {count}" for modality, count in self.missing.items() if count)
         return (
             f"{self.out}: {self.samples} embeddings of {self.dim}, feature space {self.fingerprint[:16]}, "
-            f"by {self.provider}; missing images: {missing or 'none'}"
+            f"by {self.artifact} on {self.provider}; missing images: {missing or 'none'}"
         )
 
 
@@ -64,7 +69,8 @@ def extract_folders(
     Args:
         extractor: the opened bundle.
         folders: by modality; files in subfolders and files that are not images are left alone.
-        out: holds `names` (N,), `embeddings` float32 (N, dim) of length 1, `cameras` int64 (N,), `fingerprint`.
+        out: holds `names` (N,), `embeddings` float32 (N, dim) of length 1, `cameras` int64 (N,), `fingerprint`, and
+            `artifact`: what of the bundle made them.
         cameras_from: the camera number of a name, for example `camera_from_name("cam(\\d)")`; None = unknown.
         strict_cameras: refuse cameras that the model does not know.
         overwrite: replace an existing `out`.
@@ -75,6 +81,7 @@ def extract_folders(
         SetupError: no room or no permission.
     """
     out = Path(out)
+    refuse_inside(out)
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists already. Choose another --out, or replace it with --overwrite.")
     files = {modality: image_files(modality, given) for modality, given in folders.items()}
@@ -87,13 +94,31 @@ def extract_folders(
         )
     images = {modality: [files[modality].get(name) for name in names] for modality in files}
     cameras = np.array([-1 if cameras_from is None else cameras_from(name) for name in names], np.int64)
+    if cameras_from is not None:
+        _tell_unknown_cameras(cameras, extractor.metadata.cameras)
     embeddings = extractor(
         images.get(RGB), images.get(NIR), images.get(TIR), cameras, strict_cameras=strict_cameras, track=track
     )
+    artifact = extractor.artifact.stem
     content = {"names": np.array(names), "embeddings": embeddings, "cameras": cameras}
-    write_atomically(out, lambda path: _save(path, {**content, "fingerprint": np.array(extractor.fingerprint)}))
+    content |= {"fingerprint": np.array(extractor.fingerprint), "artifact": np.array(artifact)}
+    write_atomically(out, lambda path: _save(path, content))
     missing = {modality: len(names) - len(files.get(modality, ())) for modality in extractor.metadata.modalities}
-    return ExtractionReport(str(out), len(names), extractor.dim, missing, extractor.fingerprint, extractor.provider)
+    return ExtractionReport(
+        str(out), len(names), extractor.dim, missing, extractor.fingerprint, artifact, extractor.provider
+    )
+
+
+def _tell_unknown_cameras(cameras: np.ndarray, known: int) -> None:
+    outside = int(((cameras < 0) | (cameras >= known)).sum())
+    if known and outside:
+        log.warning(
+            "%d of %d camera numbers are none of the model's, which are 0 to %d; they count as unknown. If the names "
+            "count from 1, say --first-camera 1.",
+            outside,
+            len(cameras),
+            known - 1,
+        )
 
 
 def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:

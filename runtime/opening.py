@@ -114,12 +114,16 @@ def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
 
 def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
     """Why an artifact is not taken, None if it may be. A target that was asked for by name is not judged by device."""
+    unproven = None
     if sidecar.state != VERIFIED and not opening.unverified:
-        return f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
+        unproven = f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
     if sidecar.engine is not None:
         if opening.device == "cpu" and opening.target is None:
             return "an engine needs a GPU"
-        return _verdict(sidecar) or _untrusted(sidecar.engine, opening)
+        # where it cannot run it cannot be verified either
+        return _verdict(sidecar) or unproven or _untrusted(sidecar.engine, opening)
+    if unproven is not None:
+        return unproven
     if sidecar.target == OPENVINO and opening.device == "cuda":
         return "OpenVINO runs on the CPU, not on CUDA; leave the device out"
     # asked for by name, it says itself how it is installed

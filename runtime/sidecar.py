@@ -258,8 +258,8 @@ class Sidecar:
         schema = value.get("schema") if isinstance(value, dict) else None
         if isinstance(schema, str) and schema != SCHEMA and schema.startswith(SCHEMA.split("/")[0] + "/"):
             raise ArtifactError(
-                f"{where} has the schema {schema}; this mambapro reads {SCHEMA}. Update mambapro, or build the artifact "
-                "again with this version."
+                f"{where} has the schema {schema}; this mambapro reads {SCHEMA}. Update mambapro, or build the "
+                "artifact again with this version."
             )
         problems: list[str] = []
         found = decode(cls, value, "", problems)

@@ -144,3 +144,25 @@ def test_one_departure_for_the_artifact_alone(
     (artifact,) = json.loads(out)["artifacts"]
     assert artifact["max_departure"] == 0.5
     assert Bundle.open(output).parity_limit() == 1e-8
+
+
+def test_dry_run_tells_what_is_built(tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The artifacts are part of the plan, and a bundle that is in the way is told as by the real run."""
+    asked = [
+        "export",
+        "--ckpt",
+        tiny_checkpoint,
+        "--bf16",
+        "--target",
+        "openvino",
+        "--output",
+        tmp_path / "x",
+        "--dry-run",
+    ]
+
+    code, out, _ = said(capfd, *asked, "--json")
+
+    assert code == 0 and json.loads(out)["builds"] == ["openvino-bf16"]
+    (tmp_path / "x").mkdir()
+    code, _, error = said(capfd, *asked)
+    assert code == 2 and "exists already" in error

@@ -296,11 +296,16 @@ class TestChoose:
             choose(bundle, Opening(precision="int8"))
         assert choose(bundle, Opening(precision="int8", unverified=True)).precision == "int8"
 
-    @pytest.mark.parametrize(("target", "precision"), [("tensorrt", None), (None, "bf16"), ("openvino", "int8")])
+    @pytest.mark.parametrize(("target", "precision"), [("tensorrt", None), ("openvino", None), ("openvino", "int8")])
     def test_absent_ones(self, target: str | None, precision: str | None, with_int8: Path) -> None:
         """InputError says what the bundle has and how to build the other."""
         with pytest.raises(InputError, match=r"only onnxruntime-fp32, onnxruntime-int8\. Build it: mambapro build"):
             matching(Bundle.open(with_int8), target, precision)
+
+    def test_what_is_never_built(self, bundle: Path) -> None:
+        """No command is recommended that would be refused."""
+        with pytest.raises(InputError, match=r"openvino has no fp16: on CPUs it computes in bf16 or float32"):
+            matching(Bundle.open(bundle), "openvino", "fp16")
 
     def test_unknown_names(self, bundle: Path) -> None:
         """InputError lists the names that there are."""

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from mambapro.errors import InputError
 from mambapro.runtime import files
 from mambapro.runtime.exchange import exchange
 from mambapro.runtime.files import staged_folder
@@ -91,3 +92,15 @@ def test_what_is_missing_cannot_change_places(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         exchange(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_file_is_never_replaced_by_a_folder(tmp_path: Path) -> None:
+    """InputError before the work, even with overwrite: it may be the checkpoint that the folder is made of."""
+    (tmp_path / "best.pth").write_text("weights")
+
+    with (
+        pytest.raises(InputError, match="files are not replaced by folders"),
+        staged_folder(tmp_path / "best.pth", overwrite=True, replaceable=lambda folder: True),
+    ):
+        pytest.fail("it was begun")
+    assert (tmp_path / "best.pth").read_text() == "weights"

@@ -40,7 +40,8 @@ def test_images_pair_by_name_whatever_the_suffix(extractor, folders, tmp_path):
 
     with np.load(tmp_path / "f.npz", allow_pickle=False) as content:
         names, embeddings, cameras = content["names"], content["embeddings"], content["cameras"]
-        fingerprint = str(content["fingerprint"])
+        fingerprint, artifact = str(content["fingerprint"]), str(content["artifact"])
+    assert artifact == report.artifact == "onnxruntime-fp32"
     assert tuple(names) == NAMES
     assert cameras.tolist() == [0, 3, 1]
     assert fingerprint == extractor.metadata.feature_space.id
@@ -48,6 +49,27 @@ def test_images_pair_by_name_whatever_the_suffix(extractor, folders, tmp_path):
     np.testing.assert_array_equal(embeddings, extractor(*paths, [0, 3, 1]))
     assert report.missing == {"rgb": 0, "nir": 0, "tir": 0}
     assert json.loads(json.dumps(report.to_json()))["samples"] == 3
+
+
+def test_unknown_cameras_are_told(extractor, folders, tmp_path, caplog):
+    """Names that count from 1 are noticed; nothing is said where all are known, or none was asked for."""
+    extract_folders(extractor, folders, tmp_path / "a.npz", cameras_from=camera_from_name(r"cam(\d)", first=1))
+    extract_folders(extractor, folders, tmp_path / "b.npz")
+    assert "camera numbers" not in caplog.text
+
+    extract_folders(extractor, folders, tmp_path / "c.npz", cameras_from=camera_from_name(r"cam(\d)"))
+
+    assert "1 of 3 camera numbers are none of the model's, which are 0 to 3" in caplog.text
+
+
+def test_nothing_is_written_into_a_bundle(extractor, bundle, folders):
+    """InputError even with overwrite: its model would be gone."""
+    inside = bundle / "model.onnx"
+    before = inside.read_bytes()
+
+    with pytest.raises(InputError, match="lies in the bundle"):
+        extract_folders(extractor, folders, inside, overwrite=True)
+    assert inside.read_bytes() == before
 
 
 def test_missing_images_are_counted_and_masked(extractor, folders, tmp_path):

@@ -98,7 +98,7 @@ def test_report_tells_the_setting(extractor):
 )
 def test_impossible_numbers_are_refused(extractor, wrong):
     """InputError for numbers below the least."""
-    with pytest.raises(InputError, match="at least|between 0"):
+    with pytest.raises(InputError, match=r"at least|between 0"):
         measure_latency(extractor, **wrong)
 
 

@@ -58,6 +58,7 @@ def load_checkpoint(
         raise ArtifactError(f"{path} holds the same key with and without 'module.' in front. Save it again.")
     if file.header:
         config, names = _stored_config(file.header, image_size, path), {}
+        _warn_of_other_switches(config, switches, path)
     else:
         config = _config_from_shapes(tensors, image_size or default_image_size, path)
         names = dict(key_pairs(config))
@@ -109,6 +110,18 @@ def _check_image_size(size: Any) -> None:
         return
     if not isinstance(size, tuple | list) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
         raise InputError(f"image_size must be (height, width) in pixels, such as (256, 128), not {size!r}.")
+
+
+def _warn_of_other_switches(config: MambaProConfig, switches: Mapping[str, Any], path: Path) -> None:
+    """What a file of ours holds may be overruled, for experiments, but not by accident."""
+    other = {name: value for name, value in switches.items() if getattr(config, name) != value}
+    if other:
+        log.warning(
+            "%s was trained with %s; it is used with %s, as was asked, and returns other features.",
+            path,
+            ", ".join(f"{name}={getattr(config, name)}" for name in other),
+            ", ".join(f"{name}={value}" for name, value in other.items()),
+        )
 
 
 def _empty_model(config: MambaProConfig) -> MambaPro:

@@ -131,6 +131,18 @@ class TestAuthorsLayout:
         assert "sie_coe=1.0" in caplog.text
         assert "prompt=" not in caplog.text
 
+    def test_a_stored_setting_is_not_overruled_unnoticed(
+        self, model: torch.nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Our files hold the switches; another value is taken, for experiments, with a warning."""
+        save_checkpoint(model, tmp_path / "model.pth")
+        load_checkpoint(tmp_path / "model.pth", mamba=True)
+        assert "was trained with" not in caplog.text
+
+        load_checkpoint(tmp_path / "model.pth", mamba=False)
+
+        assert "was trained with mamba=True; it is used with mamba=False" in caplog.text
+
     def test_an_unknown_switch_is_refused(self, authors: Path) -> None:
         """InputError that lists the switches."""
         with pytest.raises(InputError, match=r"promt.*takes prompt"):
