@@ -167,9 +167,11 @@ def _tail(said: IO[bytes]) -> str:
 
 def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: Built, seconds: float) -> EngineReport:
     library = None if built.plugin_library is None else Path(built.plugin_library)
+    beside = library if built.plugin == "beside" else None
+    # of an embedded one the hash stays: it says that the engine brings code for the processor
     plugin = Plugin(
         built.plugin,
-        None if library is None else library.name,
+        None if beside is None else beside.name,
         None if library is None else sha256_of(library),
     )
     needs = EngineNeeds(
@@ -187,7 +189,7 @@ def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: Built, s
         needs=needs,
         profile=options.profile,
         plugin_front=built.front,
-        plugin_library=library,
+        plugin_library=beside,
         builder_seconds=built.seconds,
         peak_memory=built.peak_memory,
     )

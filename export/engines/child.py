@@ -22,7 +22,7 @@ from .config import builder_config, cache_folder_of, capabilities_of
 from .job import Built, Job, Tell
 from .memory import peak_memory
 from .network import parsed_network, plugin_layers
-from .plugin import ChosenPlugin, register_plugin
+from .plugin import register_plugin
 from .progress import Percent, monitor
 from .versions import Generation, generation_of
 
@@ -56,14 +56,10 @@ def build(trt: Any, job: Job, tell: Tell) -> Built:
         capabilities=capabilities,
         plugin=plugin.kind,
         front=plugin.front,
-        plugin_library=_beside(plugin),
+        plugin_library=None if plugin.library is None else str(plugin.library),
         seconds=seconds,
         peak_memory=peak_memory(),
     )
-
-
-def _beside(plugin: ChosenPlugin) -> str | None:
-    return str(plugin.library) if plugin.kind == "beside" and plugin.library is not None else None
 
 
 def _write_plan(

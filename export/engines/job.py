@@ -62,7 +62,7 @@ class Built:
         capabilities: compute capabilities it was built for.
         plugin: "embedded", "beside" or "none".
         front: of the plugin, None for "none".
-        plugin_library: path of the library that the engine needs beside it, None where there is none.
+        plugin_library: path of the library that is in the engine or has to be beside it, None where there is none.
         seconds: that the builder took, without its start.
         peak_memory: bytes of host memory.
     """

@@ -219,18 +219,23 @@ class TestPercent:
         assert told == [50, 100]
 
 
-def test_an_engine_tells_what_it_was_built_on(
-    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("front", "code"), [("aot", None), ("library", "a plugin library")])
+def test_an_engine_tells_what_it_needs(
+    front: str, code: str | None, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TensorRT's engines are for one kind of GPU, so its name is kept for the verdict elsewhere."""
+    """TensorRT's engines are for one kind of GPU, so its name is kept; a library inside is code, a kernel alone not."""
+    (tmp_path / "scan.so").write_bytes(b"library")
+    library = str(tmp_path / "scan.so") if front == "library" else None
 
     def run(job: Job, track: object) -> Built:
         Path(job.plan).write_bytes(b"plan")
-        return Built("10.12.0.36", 9, 4, ("8.7",), "embedded", "aot", None, 1.0, 10)
+        return Built("10.12.0.36", 9, 4, ("8.7",), "embedded", front, library, 1.0, 10)
 
     monkeypatch.setattr(build, "gpu_at_hand", lambda: Gpu("NVIDIA Orin", "8.7"))
     monkeypatch.setattr(build, "_run", run)
 
-    needs = build_engine(files["fp32"], tmp_path / "x.engine", EngineOptions()).needs
+    report = build_engine(files["fp32"], tmp_path / "x.engine", EngineOptions())
 
+    needs = report.needs
     assert (needs.gpu, needs.compute_capabilities, needs.hardware) == ("NVIDIA Orin", ("8.7",), "same")
+    assert (needs.code, needs.plugin.file, report.plugin_library) == (code, None, None)

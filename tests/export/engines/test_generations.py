@@ -269,7 +269,7 @@ class TestPlugin:
 
         assert plan["built"]["serialized"] == [str(path)] * serialized
         assert (done.plugin, done.front) == ("embedded" if serialized else "beside", "library")
-        assert done.plugin_library == (None if serialized else str(path))
+        assert done.plugin_library == str(path)
         assert done.plugin_layers == 4
 
     def test_library_of_another_tensorrt(self, files: dict, tmp_path: Path) -> None:
