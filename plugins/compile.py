@@ -6,6 +6,7 @@ What is compiled here needs headers of another package (OpenVINO, TensorRT, ONNX
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shlex
 import shutil
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SetupError
+
+logger = logging.getLogger("mambapro")
 
 
 def cache_folder() -> Path:
@@ -45,16 +48,24 @@ def shared_library(name: str, sources: Sequence[Path], flags: Sequence[str], com
     beside them. Headers elsewhere belong to installed packages: put their version into a flag.
 
     Raises:
-        SetupError: the compiler failed; its words are in the message.
+        SetupError: the compiler failed (its words are in the message), or the cache folder cannot be written.
     """
     folder = cache_folder() / f"{name}-{_fingerprint(sources, flags, compiler)}"
     library = folder / f"lib{name}.so"
-    if library.exists():
+    if os.path.exists(library):  # noqa: PTH110 - Path's raises where the folder may not be looked into
         return library
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise SetupError(
+            f"lib{name}.so is compiled once and kept in {folder}, which cannot be written ({error.strerror}). Let "
+            "$MAMBAPRO_CACHE name a folder that can, or compile it beforehand as a user who may."
+        ) from error
+    with lock:
         _wait_for(lock.fileno())
         if not library.exists():
+            logger.info("compiling lib%s.so, once; it is kept in %s", name, folder)
             _compile(library, sources, flags, compiler)
     return library
 

@@ -1,0 +1,36 @@
+"""The cache of compiled libraries: filled once, and clear about a folder that cannot be written."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from mambapro.errors import SetupError
+from mambapro.plugins.compile import cxx_compiler, shared_library
+
+
+def test_compiled_once_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first use compiles and says so, the second takes what is there."""
+    monkeypatch.setenv("MAMBAPRO_CACHE", str(tmp_path / "cache"))
+    source = tmp_path / "one.cpp"
+    source.write_text('extern "C" int one() { return 1; }\n')
+
+    with caplog.at_level(logging.INFO, "mambapro"):
+        paths = [shared_library("one", [source], ["-fPIC"], cxx_compiler()) for _ in range(2)]
+
+    assert paths[0] == paths[1] and paths[0].is_file()
+    assert caplog.text.count("compiling libone.so, once") == 1
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SetupError names the folder and the variable that moves it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MAMBAPRO_CACHE", str(tmp_path / "file" / "cache"))
+    source = tmp_path / "one.cpp"
+    source.write_text("int one;\n")
+
+    with pytest.raises(SetupError, match=r"which cannot be written \(Not a directory\)\. Let \$MAMBAPRO_CACHE"):
+        shared_library("one", [source], [], cxx_compiler())
