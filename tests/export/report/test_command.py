@@ -63,4 +63,4 @@ def test_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder that is no bundle is an artifact error, a missing one an input error."""
     assert call(tmp_path, "--out", tmp_path / "r.html") == 7
     assert call(tmp_path / "nothing", "--out", tmp_path / "r.html") == 2
-    assert "not a complete bundle" in capsys.readouterr().err
+    assert "is not a bundle: it holds none of" in capsys.readouterr().err
