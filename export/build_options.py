@@ -78,7 +78,7 @@ class BuildReport:
 
 def _gate_rows(made: Sidecar) -> list[tuple[str, str]]:
     if made.cosine is None:
-        return [("state", "unverified: it cannot run here; run mambapro check on the machine it is for")]
+        return [("state", "unverified: not proven on this machine; run mambapro check on the one it is for")]
     rows = [
         (
             "1 - cosine",

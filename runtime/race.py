@@ -66,10 +66,7 @@ def speed_gate(
 
 
 def require_speed(gate: SpeedGate, what: str) -> str | None:
-    """Raise AccuracyError where int8 is clearly not faster and that is not forced; where it is in doubt, say so.
-
-    One round in its favour is doubt enough: what is kept though it may be slower is not taken before what it lost to.
-    """
+    """Raise AccuracyError where int8 is not faster and that is not forced; where the rounds disagree, say so."""
     if gate.slower and not gate.forced:
         raise AccuracyError(
             f"{what} takes {gate.milliseconds:.1f} ms, {gate.other} {gate.other_milliseconds:.1f} ms; in "

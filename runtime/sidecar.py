@@ -164,13 +164,14 @@ class SpeedGate:
 
     @property
     def slower(self) -> bool:
-        """Clearly not faster: no round was above 1."""
-        return self._not_above == len(self._ratios)
+        """Not faster: the median is not above 1."""
+        # written so that NaN counts as well
+        return not self.ratio > 1
 
     @property
     def doubtful(self) -> bool:
-        """Neither clearly faster, which is above 1 in the median and in all rounds but one at most, nor slower."""
-        return not self.slower and not (self.ratio > 1 and self._not_above <= 1)
+        """Faster in the median, but not in all rounds but one."""
+        return not self.slower and sum(not ratio > 1 for ratio in self._ratios) > 1
 
     def __str__(self) -> str:
         rounds = f" ({self.low:.2f} to {self.high:.2f} in {len(self.ratios)} rounds)" if self.ratios else ""
@@ -180,11 +181,6 @@ class SpeedGate:
     @property
     def _ratios(self) -> tuple[float, ...]:
         return self.ratios or (self.other_milliseconds / self.milliseconds,)
-
-    @property
-    def _not_above(self) -> int:
-        # written so that NaN counts as well
-        return sum(not ratio > 1 for ratio in self._ratios)
 
 
 @dataclass(frozen=True)

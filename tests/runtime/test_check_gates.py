@@ -101,14 +101,14 @@ class TestSpeed:
         assert made.state == "verified" and made.speed is not None and made.speed.forced
 
     def test_in_doubt(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Faster in two rounds of five is no proof of being slower: it is verified, and the report says so."""
-        times = {"onnxruntime-int8": (1.0,) * 5, "onnxruntime-fp32": (0.7, 0.9, 1.6, 1.2, 0.8)}
+        """Faster in the median, but in three rounds of five alone: it is verified, and the report says so."""
+        times = {"onnxruntime-int8": (1.0,) * 5, "onnxruntime-fp32": (0.7, 1.1, 1.6, 1.2, 0.8)}
         monkeypatch.setattr(racing, "race", lambda *_, **__: times)
         change(with_int8, state="unverified")
 
         report = check_bundle(with_int8, "cpu")
 
-        assert "not clearly faster than onnxruntime-fp32: 0.90 times as fast, 0.70 to 1.60 in 5 rounds" in str(report)
+        assert "not clearly faster than onnxruntime-fp32: 1.10 times as fast, 0.70 to 1.60 in 5 rounds" in str(report)
         assert of(with_int8).state == "verified"
 
     def test_not_raced_again(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@
  *   ./check [--no-times]
  *
  * Where there is no GPU to ask, -arch=sm_90 or another takes the place of native. Exit codes: 0 all results match;
- * 1 some do not, or CUDA failed; 3 there is no GPU; 4 the driver is too old for this program. Lines that begin with "check" or "time" are read by benchmarks/gpu/kernels.py. */
+ * 1 some do not, or CUDA failed; 3 there is no GPU; 4 the driver is too old for this program. Lines that begin with
+ * "check" or "time" are read by benchmarks/gpu/kernels.py. */
 #include <cuda_runtime.h>
 
 #include <algorithm>
