@@ -76,9 +76,7 @@ def read_limited(
     return content
 
 
-def require_regular(
-    path: str | os.PathLike[str], what: str = "file", kind: type[MambaProError] = InputError
-) -> Path:
+def require_regular(path: str | os.PathLike[str], what: str = "file", kind: type[MambaProError] = InputError) -> Path:
     """`path` itself, for libraries that open files by name, after `open_regular` has opened and closed it.
 
     Raises:
