@@ -112,9 +112,7 @@ class Tree:
         library = self.copy / SCAN / "libmambapro_scan_cpu.so"
         library.unlink(missing_ok=True)
         command = [self.python, "setup.py", "--quiet", "build_ext", "--inplace", "--force"]
-        done = subprocess.run(
-            command, cwd=self.copy, env=self.environment, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=self.copy, env=self.environment, capture_output=True, text=True, check=False)
         if not library.exists():
             raise ListError(f"the kernel does not compile: {done.stderr[-2000:]}")
 

@@ -33,12 +33,12 @@ import sys
 import tempfile
 import threading
 import time
-import tomllib
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
+import tomllib
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -188,9 +188,7 @@ def main(words: tuple[str, ...], workers: int, json_file: Path | None, only_list
         slips = [slip for path in sorted((HERE / "slips").glob("*.toml")) for slip in read_list(path)]
     except (ListError, KeyError, tomllib.TOMLDecodeError) as error:
         raise SystemExit(f"error in a list: {error}") from error
-    slips = [
-        slip for slip in slips if not words or any(w in f"{slip.place} {slip.file} {slip.kind}" for w in words)
-    ]
+    slips = [slip for slip in slips if not words or any(w in f"{slip.place} {slip.file} {slip.kind}" for w in words)]
     wrong = errors_of(slips)
     if only_list:
         for slip in slips:

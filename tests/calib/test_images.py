@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mambapro.calib import images as choosing_images
 from mambapro.calib.balance import CalibrationImage, balanced
 from mambapro.calib.coverage import coverage_of
-from mambapro.calib.images import calibration_images
+from mambapro.calib.images import CalibrationImages, calibration_images
 from mambapro.errors import InputError
 from mambapro.runtime.data.benchmarks import read_benchmark
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.data.sample import ImageSource
 from mambapro.runtime.modalities import MODALITIES
 from mambapro.runtime.preprocess import Preprocessing
 from PIL import Image
@@ -135,7 +138,60 @@ class TestBenchmark:
         assert len(calibration_images(root, SMALL, "rgbnt201", insist=True).images) == 28
 
 
+class TestHash:
+    def test_the_box_counts(self, image_folder: Path) -> None:
+        """The same file in another box is another image; no box is another one again."""
+        path = next((image_folder / "rgb").iterdir())
+        listed = [
+            CalibrationImages(
+                (CalibrationImage("a", (ImageSource(path, box), None, None)),), (), (("hash", None, None),), 1, "x"
+            )
+            for box in (None, (0, 0, 8, 8), (0, 0, 8, 9))
+        ]
+
+        assert len({images.sha256 for images in listed}) == 3
+
+    def test_the_camera_counts_and_the_name_does_not(self) -> None:
+        """The model is run with the camera, so another one is another sample; the name is never seen by it."""
+
+        def listed(name: str, camera: int) -> str:
+            image = CalibrationImage(name, (None, None, None), camera=camera)
+            return CalibrationImages((image,), (), ((None, None, None),), 1, "x").sha256
+
+        assert listed("a", 1) == listed("b", 1) != listed("a", 2)
+
+
+def test_coverage_counts_known_identities(image_folder: Path) -> None:
+    """Samples of unknown identity are no identity: 0 of a folder, and 2 of (7, 7, unknown, 9)."""
+    assert coverage_of(calibration_images(image_folder, SMALL)).identities == 0
+
+    images = tuple(CalibrationImage(str(i), (None,) * 3, identity=number) for i, number in enumerate((7, 7, -1, 9)))
+    assert coverage_of(CalibrationImages(images, (), ((None,) * 3,) * 4, 4, "x")).identities == 2
+
+
 class TestBadInput:
+    def test_just_enough(self, copied: Path) -> None:
+        """Eight samples, and eight asked for, are enough."""
+        for path in sorted(copied.rglob("*.png")):
+            if int(path.name[:3]) >= 8:
+                path.unlink()
+
+        assert len(calibration_images(copied, SMALL, count=8).images) == 8
+
+    def test_a_gallery_image_that_is_no_query(self, benchmark: Path, copied: Path) -> None:
+        """The gallery is looked at as well as the queries."""
+        whole = read_benchmark("rgbnt201", benchmark)
+        shutil.copy(whole.gallery[0].sources[0].path, copied / "rgb" / "harmless.jpg")
+        fewer = replace(whole, query=whole.query[1:])
+        assert whole.gallery[0].sources not in [sample.sources for sample in fewer.query]
+
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(InputError, match="1 of the calibration images are query or gallery"),
+        ):
+            patch.setattr(choosing_images, "read_benchmark", lambda name, root: fewer)
+            calibration_images(copied, SMALL, "rgbnt201", benchmark)
+
     def test_too_few(self, copied: Path) -> None:
         """Seven samples are refused, whether that is all there are or all that were asked for."""
         for path in sorted(copied.rglob("*.png")):

@@ -51,6 +51,70 @@ class TestHistogram:
             width = histogram.limit / BINS
             assert histogram.quantile(share) == pytest.approx(np.quantile(values, share), abs=2 * width)
 
+    def test_where_a_quantile_lies(self) -> None:
+        """Bins are 1 wide, and one value lies in each of the first four: half of them lie below 2, the end of a bin."""
+        histogram = AbsHistogram(np.array([1, 1, 1, 1] + [0] * (BINS - 4)), float(BINS))
+
+        assert [histogram.quantile(share) for share in (0.25, 0.5, 0.51, 0.75, 1.0)] == [1.0, 2.0, 3.0, 3.0, 4.0]
+
+    def test_ends_and_middles_of_bins(self) -> None:
+        """The first bin of width 1 ends at 1 and has its middle at 0.5; the last one ends at the limit."""
+        histogram = AbsHistogram(None, float(BINS))
+
+        assert (histogram.edges[0], histogram.edges[-1]) == (1.0, BINS)
+        assert (histogram.centres[0], histogram.centres[-1]) == (0.5, BINS - 0.5)
+
+    def test_the_range_doubles_as_often_as_needed(self) -> None:
+        """From 1 to 100 it doubles seven times, so that the new value lies inside and in its own bin."""
+        histogram = histogram_of(np.array([1.0]), np.array([100.0]))
+
+        assert histogram.limit == 128.0
+        assert histogram.counts[100 * BINS // 128] == 1 and histogram.counts[BINS // 128 - 1] == 1
+
+
+def divergence(counts: list[float], bins: int, levels: int) -> float:
+    """Kullback-Leibler divergence of the first `bins` counts, the rest clipped into the last, from what `levels` equal
+    levels keep of them: level by level, its mass spread evenly over those of its bins that hold something."""
+    observed = counts[:bins]
+    observed[-1] += sum(counts[bins:])
+    kept = [0.0] * bins
+    for level in range(levels):
+        inside = range(level * bins // levels, (level + 1) * bins // levels)
+        filled = [i for i in inside if counts[i] > 0]
+        for i in filled:
+            kept[i] = sum(counts[j] for j in inside) / len(filled)
+    p, q = (np.array(values) / sum(values) for values in (observed, kept))
+    return float(sum(a * np.log(a / max(b, 1e-12)) for a, b in zip(p, q, strict=True) if a > 0))
+
+
+class TestEntropy:
+    @pytest.mark.parametrize("seed", [0, 2, 4])
+    def test_least_divergence_of_128_levels(self, seed: int) -> None:
+        """0 to 127 are 128 levels; the threshold is the end of that number of bins, in steps of 16 from 128 on and all
+        of them, whose levels diverge least."""
+        random = np.random.default_rng(seed)
+        values = random.laplace(size=30_000)
+        values[3] = 60.0
+        histogram = histogram_of(values)
+        counts = [float(count) for count in histogram.counts]
+        counts[0] = counts[1]
+
+        tried = [*range(128, BINS, 16), BINS]
+        best = min(tried, key=lambda bins: divergence(counts, bins, 128))
+
+        largest = float(np.abs(values).max())
+        assert threshold(histogram, largest, ENTROPY) == pytest.approx(best * histogram.limit / BINS)
+
+    def test_zeros_weigh_nothing(self) -> None:
+        """Zero is exact at any scale: a million of them beside the values changes nothing."""
+        values = np.random.default_rng(0).laplace(size=5000)
+
+        found, with_zeros = (
+            threshold(histogram_of(*parts), 100.0, ENTROPY) for parts in ([values], [values, np.zeros(1_000_000)])
+        )
+
+        assert found == with_zeros
+
 
 class TestThreshold:
     def test_minmax_clips_nothing(self, outlier: np.ndarray) -> None:

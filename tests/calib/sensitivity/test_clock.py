@@ -72,3 +72,17 @@ def test_bad_input(inputs: dict[str, np.ndarray]) -> None:
         clock("tensorrt", inputs)
     with pytest.raises(InputError, match="batch of 7 was to be timed, of 6"):
         clock("onnxruntime", inputs, 7)
+
+
+def test_the_median_in_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven runs of 2 ms but for one of a second: 2.0."""
+    now = [0.0]
+    durations = iter([0.001, 0.001, *[0.002] * 3, 1.0, *[0.002] * 3])
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
+
+    class Backend:
+        def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            now[0] += next(durations)
+            return {}
+
+    assert clocks._median(Backend(), {}, 0.0) == pytest.approx(2.0)  # type: ignore[arg-type]

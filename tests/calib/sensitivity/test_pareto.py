@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mambapro.calib.sensitivity.pareto import Limits, Pareto, by_cost_per_work, find_choice, steps
+from mambapro.calib.sensitivity.pareto import Limits, Pareto, Search, by_cost_per_work, find_choice, steps
 from mambapro.calib.sensitivity.ranking import Sensitivity
 from mambapro.calib.sensitivity.score import Loss
 from mambapro.errors import InputError
@@ -125,3 +125,62 @@ def test_the_table_names_the_choice() -> None:
 
     assert text.splitlines()[0] == "40 groups, onnxruntime, batch 1; limits: mAP drop 1.00, 1 - cosine 1e-02"
     assert sum("chosen" in line for line in text.splitlines()) == 1
+
+
+def test_the_limit_is_on_the_largest_and_reached() -> None:
+    """A choice whose mean is far below but whose worst sample is above the limit is not allowed; one at it is."""
+    limits = Limits(0.01, 0.01)
+
+    assert not limits.hold(Loss(1e-4, 1e-5, 0.0101, 0.0, 0.0))
+    assert limits.hold(Loss(1e-4, 1e-5, 0.01, 0.0, 0.01))
+    assert not limits.hold(Loss(1e-4, 1e-5, 0.001, 0.0, 0.0101))
+
+
+def test_the_front_holds_no_dominated_point() -> None:
+    """A point that another equals in one and beats in the other is not on the front; two equal points both are."""
+    found = choice(
+        Given(lambda n: 0.5 if n < 3 else 1e-3, lambda n, _: {0: 10.0, 1: 10.0, 2: 11.0}.get(n, 20.0 + n)), Limits()
+    )
+    counts = {len(point.floats): point.front for point in found.points}
+
+    # 0 and 1 are alike; 2 is as lossy and slower; 3 is the fastest of those that lose less; all that follow lose as
+    # much and are slower, but the last, which loses nothing
+    assert (counts[0], counts[1], counts[2], counts[3]) == (True, True, False, True)
+    assert [n for n, front in counts.items() if n > 3 and front] == [GROUPS]
+
+
+def test_equal_times_and_other_losses() -> None:
+    """Of two that are equally fast only the one that loses less is on the front."""
+    found = choice(Given(lambda n: 1e-3 / (n + 1), lambda n, _: 10.0), Limits())
+
+    assert [len(point.floats) for point in found.points if point.front] == [GROUPS]
+
+
+def test_the_search_begins_at_the_last_that_fails() -> None:
+    """Losses need not fall evenly: one that holds between failing ones is not where the search goes on."""
+    measured = steps(GROUPS)
+    hole, last = measured[2], measured[-3]
+    search = Given(lambda n: 0.1 if n <= last and n != hole else 0.001, lambda n, _: 10 + n)
+
+    choice(search, Limits(0.01, 0.01))
+
+    assert all(last < asked < measured[-2] for asked in search.asked[len(measured) :])
+    assert len(search.asked) > len(measured)
+
+
+class TestSearch:
+    """`Search` itself, on a model that is never looked at."""
+
+    @pytest.fixture
+    def search(self) -> Search:
+        entries = tuple(
+            Sensitivity(name, (name,), Loss(mean, mean, mean, 0.0, None), work)
+            for name, mean, work in (("a", 1.0, 10), ("b", 8.0, 20), ("c", 3.0, 70))
+        )
+        ranking = SimpleNamespace(entries=entries)
+        return Search(None, None, "openvino", None, (), ranking, None, None, None)  # type: ignore[arg-type]
+
+    def test_share_is_what_is_in_int8(self, search: Search) -> None:
+        """b costs most per multiplication, then a, then c: 80 %, then 70 % of the work is left in int8."""
+        assert search.order == ("b", "a", "c")
+        assert [search.share(count) for count in range(4)] == pytest.approx([1.0, 0.8, 0.7, 0.0])
