@@ -113,15 +113,29 @@ def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, *
 @data_option
 @dataset_option
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Timed runs of each.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds in which they take turns.")
 @switch_options
 @json_option
 def compare(
-    bundles: tuple[Path, ...], ckpt: Path, data: Path, dataset: str, runs: int, as_json: bool, **values: Any
+    bundles: tuple[Path, ...],
+    ckpt: Path,
+    data: Path,
+    dataset: str,
+    runs: int,
+    rounds: int,
+    as_json: bool,
+    **values: Any,
 ) -> None:
-    """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run."""
+    """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run.
+
+    Each model is timed in a process of its own, in rounds in which they take turns. Where the rounds of a ratio
+    disagree the machine was busy, and the rounds are told instead of the ratio.
+    """
     with needs("export"):
         from ..export.compare import compare_bundles
 
     switches, size = given_switches(values), values.pop("image_size")
-    report = compare_bundles(ckpt, bundles, data, dataset, image_size=size, switches=switches, runs=runs, track=track)
+    report = compare_bundles(
+        ckpt, bundles, data, dataset, image_size=size, switches=switches, runs=runs, rounds=rounds, track=track
+    )
     emit(report, as_json)

@@ -60,7 +60,10 @@ def extract(
 @click.command()
 @click.argument("bundle", type=PATH)
 @click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
-@click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=50, show_default=True, help="Timed runs of each, in all rounds."
+)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds in which they take turns.")
 @click.option("--warmup", type=click.IntRange(0), default=5, show_default=True, help="Runs before the timed ones.")
 @click.option("--seconds", type=float, default=0.0, help="Go on with the timed runs of each until so long has passed.")
 @click.option("--model-only", is_flag=True, help="Time the model alone, not end to end as well.")
@@ -71,6 +74,7 @@ def bench(
     bundle: Path,
     batches: tuple[int, ...],
     runs: int,
+    rounds: int,
     warmup: int,
     seconds: float,
     model_only: bool,
@@ -78,13 +82,16 @@ def bench(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory."""
+    """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory.
+
+    Batch sizes and scopes take turns in rounds; where the rounds disagree, the machine was busy, and a line says so.
+    """
     from ..runtime.extractor import Extractor
     from ..runtime.latency import END_TO_END, MODEL_ONLY, measure_latency
 
     scopes = (MODEL_ONLY,) if model_only else (END_TO_END, MODEL_ONLY)
     with Extractor(bundle, batch_size=max(batches), threads=threads, **taken(values)) as extractor:
-        report = measure_latency(extractor, batches, runs, warmup, track, seconds=seconds, scopes=scopes)
+        report = measure_latency(extractor, batches, runs, warmup, track, seconds=seconds, scopes=scopes, rounds=rounds)
     emit(report, as_json)
 
 

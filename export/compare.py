@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,35 +17,62 @@ from ..runtime.artifacts import artifacts_of
 from ..runtime.bundle import Bundle
 from ..runtime.check import cosine_departures
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
-from ..runtime.data.sample import Benchmark
-from ..runtime.evaluate import FeatureFunction, evaluate_benchmark, feature_function
+from ..runtime.evaluate import Retrieval, extract_features, feature_function, retrieval_of
 from ..runtime.extractor import Extractor
 from ..runtime.latency import usable_cpus
 from ..runtime.metrics import RetrievalReport
 from ..runtime.opening import Opening, why_not
-from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
+from ..runtime.rounds import ROUNDS, Spread, in_turns, ratios
+from ..runtime.strict_json import encode
 from ..train.evaluate import torch_feature_function
+from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
 from .describe import feature_space_of
 from .plan import preprocessing_of
+from .timed_process import TimedProcess
 
 log = logging.getLogger("mambapro")
 
-_WARMUP = 3
+#: Calls of each turn that do not count, and how many seconds those that do take together at least.
+_WARMUP, _SECONDS = 2, 0.5
+PYTORCH = "PyTorch fp32"
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One model. `map` and `rank_1` are fractions; `min_cosine` is to PyTorch's features, over query and gallery;
-    `milliseconds` is the median for one sample, images decoded and resized; `speedup` is against PyTorch."""
+    """One model.
+
+    Attributes:
+        model: its name.
+        map, rank_1: fractions.
+        min_cosine: to PyTorch's features, over query and gallery.
+        milliseconds: the median for one sample, images decoded and resized.
+        rounds: milliseconds of each round.
+        speedup: against PyTorch, the median over the rounds; None where they disagree.
+        speedups: of each round.
+    """
 
     model: str
     map: float
     rank_1: float
     min_cosine: float
     milliseconds: float
-    speedup: float
+    rounds: tuple[float, ...]
+    speedup: float | None
+    speedups: tuple[float, ...]
+
+    def cells(self) -> tuple[str, ...]:
+        """What the table shows of it."""
+        spread = Spread(self.rounds)
+        return (
+            self.model,
+            f"{self.map:.1%}",
+            f"{self.rank_1:.1%}",
+            f"{self.min_cosine:.10f}",
+            f"{self.milliseconds:.1f} ({spread.low:.1f} to {spread.high:.1f})",
+            "1x" if self.model == PYTORCH else Spread(self.speedups).times(),
+        )
 
 
 @dataclass(frozen=True)
@@ -59,19 +86,37 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
-        return asdict(self)
+        """Plain values."""
+        return dict(encode(self))
 
     def __str__(self) -> str:
-        width = max(len("model"), *(len(row.model) for row in self.rows))
-        head = f"{'model':{width}}     mAP  Rank-1    min cosine  ms, batch 1  against PyTorch"
+        head = ("model", "mAP", "Rank-1", "min cosine", "ms, batch 1 (rounds)", "against PyTorch")
+        cells = [head, *(row.cells() for row in self.rows)]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
         lines = [
-            f"{row.model:{width}}  {row.map:6.1%}  {row.rank_1:6.1%}  {row.min_cosine:12.10f}  "
-            f"{row.milliseconds:11.1f}  {row.speedup:14.2f}x"
-            for row in self.rows
-        ]
+            "  ".join([
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=False)),
+                row[-1],
+            ])
+            for row in cells
+        ]  # fmt: skip
         title = f"{self.dataset}: {self.queries} queries, gallery of {self.gallery}, {self.cpus} CPU cores"
-        return "\n".join([title, head, *lines])
+        return "\n".join([title, *lines])
+
+
+class _Candidate(NamedTuple):
+    """An artifact that runs here, and what it is called."""
+
+    name: str
+    bundle: Bundle
+    target: str
+    precision: str
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """What the process that times it is told."""
+        return {"bundle": str(self.bundle.folder), "target": self.target, "precision": self.precision}
 
 
 def compare_bundles(
@@ -83,22 +128,38 @@ def compare_bundles(
     image_size: tuple[int, int] | None = None,
     switches: Mapping[str, Any] | None = None,
     runs: int = 20,
+    rounds: int = ROUNDS,
     track: Track = silent,
 ) -> Comparison:
-    """Evaluate a checkpoint and its bundles on a benchmark and time them in turns, on the CPU.
+    """Evaluate a checkpoint and its bundles on a benchmark, and time them in turns, on the CPU.
 
-    Of a bundle everything that runs here is taken: the exported model, and the artifacts built from it.
+    Of a bundle everything that runs here is taken: the exported model, and the artifacts built from it. Each model is
+    timed in a process of its own, at least `runs` times in `rounds` rounds.
 
     Raises:
         InputError: a checkpoint, folder or benchmark that cannot be used, or a bundle of another checkpoint.
         ArtifactError: a corrupt checkpoint or bundle.
+        SetupError: a model could not be timed.
     """
     benchmark = read_benchmark(dataset, data)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(checkpoint, image_size, default_image_size=usual, **(switches or {}))
-    preprocessing = preprocessing_of(model.config)
-    functions: dict[str, FeatureFunction] = {"PyTorch fp32": torch_feature_function(model)}
-    space = feature_space_of(model).id
+    candidates = list(_candidates(model, checkpoint, bundles))
+    retrieval = retrieval_of(benchmark)
+    measured = _accuracies(model, candidates, retrieval, track)
+    config = model.config
+    # what a file of ours says itself may not be said again
+    given = {"checkpoint": str(checkpoint), "image_size": list(config.image_size), "switches": dict(switches or {})}
+    # its memory is not needed while the others are timed
+    del model
+    jobs = {PYTORCH: given} | {candidate.name: candidate.job for candidate in candidates}
+    return _comparison(retrieval, measured, _times(jobs, runs, rounds, track))
+
+
+def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
+    """The exported models under their bundles' names, each artifact that runs here under its own too."""
+    space, opening = feature_space_of(model).id, Opening(device="cpu")
+    names: set[str] = {PYTORCH}
     for path in bundles:
         bundle = Bundle.open(path)
         if bundle.metadata.feature_space.id != space:
@@ -106,79 +167,64 @@ def compare_bundles(
                 f"{path} is of another feature space than {checkpoint}: it was exported from "
                 f"{bundle.metadata.checkpoint.file}, with other weights or other switches."
             )
-        name = path.resolve().name
-        functions |= _functions(bundle, str(path) if name in functions else name)
-    measured = {name: _evaluate(benchmark, function, preprocessing, track) for name, function in functions.items()}
-    times = _time_in_turns(functions, preprocessing, runs)
-    return _comparison(benchmark, measured, times)
+        short = path.resolve().name
+        name, first = str(path) if short in names else short, True
+        names.add(name)
+        for sidecar in artifacts_of(bundle):
+            reason = why_not(bundle, sidecar, opening)
+            if reason is not None:
+                log.info("leaving out %s of %s: %s", sidecar.stem, name, reason)
+                continue
+            yield _Candidate(name if first else f"{name} {sidecar.stem}", bundle, sidecar.target, sidecar.precision)
+            first = False
 
 
-def _functions(bundle: Bundle, name: str) -> dict[str, FeatureFunction]:
-    """The exported model under the bundle's name, each artifact under its own too."""
-    opening = Opening(device="cpu")
-    found: dict[str, FeatureFunction] = {}
-    for sidecar in artifacts_of(bundle):
-        reason = why_not(bundle, sidecar, opening)
-        if reason is not None:
-            log.info("leaving out %s of %s: %s", sidecar.stem, name, reason)
-            continue
-        extractor = Extractor(bundle, "cpu", target=sidecar.target, precision=sidecar.precision)
-        found[f"{name} {sidecar.stem}" if found else name] = feature_function(extractor)
-    return found
+def _accuracies(
+    model: MambaPro, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
+) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
+    """Accuracy, and the features of every sample, by model; one of them is open at a time."""
+    pre = preprocessing_of(model.config)
+    found = {PYTORCH: extract_features(retrieval.samples, torch_feature_function(model), pre, track=track)}
+    for name, bundle, target, precision in candidates:
+        with Extractor(bundle, "cpu", target=target, precision=precision) as extractor:
+            found[name] = extract_features(retrieval.samples, feature_function(extractor), pre, track=track)
+    return {name: (retrieval.report(features), features) for name, features in found.items()}
 
 
-class _Recorder:
-    """A feature function that keeps what it returned."""
-
-    def __init__(self, function: FeatureFunction) -> None:
-        self.function = function
-        self.parts: list[np.ndarray] = []
-
-    def __call__(
-        self, rgb: list[np.ndarray], nir: list[np.ndarray], tir: list[np.ndarray], cameras: np.ndarray
-    ) -> np.ndarray:
-        self.parts.append(self.function(rgb, nir, tir, cameras))
-        return self.parts[-1]
-
-
-def _evaluate(
-    benchmark: Benchmark, function: FeatureFunction, preprocessing: Preprocessing, track: Track
-) -> tuple[RetrievalReport, np.ndarray]:
-    """Accuracy, and the features of every sample in a fixed order."""
-    recorder = _Recorder(function)
-    report = evaluate_benchmark(benchmark, recorder, preprocessing, track=track)
-    return report, np.concatenate(recorder.parts)
-
-
-def _time_in_turns(functions: dict[str, FeatureFunction], preprocessing: Preprocessing, runs: int) -> dict[str, float]:
-    """Median milliseconds for one sample. The models take turns, so that a busy machine is busy for all of them."""
-    rng = np.random.default_rng(0)
-    shape = (preprocessing.height, preprocessing.width, 3)
-    rgb, nir, tir = ([rng.integers(0, 256, shape, dtype=np.uint8)] for _ in range(3))
-    cameras = np.zeros(1, np.int64)
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(_WARMUP + runs):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function(rgb, nir, tir, cameras)
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: float(np.median(values[_WARMUP:])) for name, values in times.items()}
+def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Track) -> dict[str, tuple[float, ...]]:
+    """Milliseconds of one sample by model, one value a round."""
+    rounds = min(rounds, runs)
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(TimedProcess(name, job, -(-runs // rounds), _SECONDS, _WARMUP))
+            for name, job in jobs.items()
+        ]
+        # nobody is timed while another still loads
+        for process in processes:
+            process.wait()
+        return in_turns({process.name: process.milliseconds for process in processes}, rounds, track)
 
 
 def _comparison(
-    benchmark: Benchmark, measured: dict[str, tuple[RetrievalReport, np.ndarray]], times: dict[str, float]
+    retrieval: Retrieval,
+    measured: Mapping[str, tuple[RetrievalReport, np.ndarray]],
+    times: Mapping[str, tuple[float, ...]],
 ) -> Comparison:
-    reference = next(iter(measured))
-    expected = measured[reference][1]
-    rows = tuple(
-        ComparisonRow(
-            model=name,
-            map=report.map,
-            rank_1=report.rank(1),
-            min_cosine=1.0 - float(cosine_departures(expected, features).max()),
-            milliseconds=times[name],
-            speedup=times[reference] / times[name],
+    expected = measured[PYTORCH][1]
+    rows = []
+    for name, (report, features) in measured.items():
+        speedups = ratios(times[PYTORCH], times[name])
+        rows.append(
+            ComparisonRow(
+                model=name,
+                map=report.map,
+                rank_1=report.rank(1),
+                min_cosine=1.0 - float(cosine_departures(expected, features).max()),
+                milliseconds=Spread(times[name]).median,
+                rounds=times[name],
+                speedup=speedups.value,
+                speedups=speedups.values,
+            )
         )
-        for name, (report, features) in measured.items()
-    )
-    return Comparison(benchmark.name, len(benchmark.query), len(benchmark.gallery), usable_cpus(), rows)
+    benchmark = retrieval.benchmark
+    return Comparison(benchmark.name, len(benchmark.query), len(benchmark.gallery), usable_cpus(), tuple(rows))

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import AccuracyError, SetupError
 from .latency import MODEL_ONLY
 from .progress import Track, silent
+from .rounds import ROUNDS, Spread, in_turns, ratios
 from .sidecar import Sidecar, SpeedGate
 
-#: Rounds of turns; in each turn at least so many calls, and for so long.
-ROUNDS, RUNS, SECONDS = 5, 5, 1.0
+#: In each turn at least so many calls, and for so long.
+RUNS, SECONDS = 5, 1.0
+#: Where the rounds do not decide, others follow until there are so many.
+MOST_ROUNDS = 15
 # the median does not see a second slow call, and calls of a large model take long
 _WARMUP = 1
+
+#: Milliseconds by an artifact's name, one value a round.
+Times = Mapping[str, tuple[float, ...]]
 
 
 def speed_gate(
@@ -40,6 +46,8 @@ def speed_gate(
 ) -> SpeedGate:
     """Race an artifact against others; the gate is of it and the fastest of them, round by round.
 
+    Where the rounds do not decide, the race goes on, up to MOST_ROUNDS.
+
     Args:
         folder: the bundle, which lists all of them.
         made: the artifact.
@@ -50,19 +58,31 @@ def speed_gate(
     Raises:
         SetupError: an artifact did not run.
     """
-    times = race(
-        folder,
-        [made, *rivals],
-        batch,
-        track=track,
-        device=device,
-        allow_fallback=allow_fallback,
-        load_plugins=load_plugins,
-    )
-    medians = {name: statistics.median(rounds) for name, rounds in times.items()}
+
+    def more() -> Times:
+        return race(
+            folder,
+            [made, *rivals],
+            batch,
+            track=track,
+            device=device,
+            allow_fallback=allow_fallback,
+            load_plugins=load_plugins,
+        )
+
+    times = more()
+    gate = _gate(times, made, rivals, batch, forced)
+    while gate.undecided and len(gate.ratios) < MOST_ROUNDS:
+        times = {name: values + further for (name, values), further in zip(times.items(), more().values(), strict=True)}
+        gate = _gate(times, made, rivals, batch, forced)
+    return gate
+
+
+def _gate(times: Times, made: Sidecar, rivals: Sequence[Sidecar], batch: int, forced: bool) -> SpeedGate:
+    medians = {name: Spread(rounds).median for name, rounds in times.items()}
     best = min((rival.stem for rival in rivals), key=medians.__getitem__)
-    ratios = tuple(theirs / ours for ours, theirs in zip(times[made.stem], times[best], strict=True))
-    return SpeedGate(batch, medians[made.stem], best, medians[best], forced, ratios)
+    found = ratios(times[best], times[made.stem])
+    return SpeedGate(batch, medians[made.stem], best, medians[best], forced, found.values)
 
 
 def require_speed(gate: SpeedGate, what: str) -> str | None:
@@ -75,10 +95,7 @@ def require_speed(gate: SpeedGate, what: str) -> str | None:
         )
     if not gate.doubtful:
         return None
-    return (
-        f"not clearly faster than {gate.other}: {gate.ratio:.2f} times as fast, {gate.low:.2f} to {gate.high:.2f} in "
-        f"{len(gate.ratios)} rounds"
-    )
+    return f"not clearly faster than {gate.other}: {gate.told}"
 
 
 def race(
@@ -94,7 +111,7 @@ def race(
     device: str = "auto",
     allow_fallback: bool = False,
     load_plugins: bool = False,
-) -> dict[str, tuple[float, ...]]:
+) -> Times:
     """Median milliseconds of one batch through each artifact by its stem, one value a round.
 
     Every other round goes through them backwards, so that none always comes first. `device`, `allow_fallback` and
@@ -103,14 +120,11 @@ def race(
     Raises:
         SetupError: an artifact did not run; gives its last words.
     """
-    times: dict[str, list[float]] = {sidecar.stem: [] for sidecar in artifacts}
-    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--model-only"]
+    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--model-only", "--rounds", "1"]
     options += ["--runs", str(runs), "--seconds", str(seconds), "--warmup", str(_WARMUP)]
     options += ["--allow-fallback"] * allow_fallback + ["--load-plugins"] * load_plugins
-    turns = [sidecar for i in range(rounds) for sidecar in (artifacts[::-1] if i % 2 else artifacts)]
-    for sidecar in track(turns, "Timing", len(turns)):
-        times[sidecar.stem].append(_milliseconds(folder, sidecar, options))
-    return {name: tuple(values) for name, values in times.items()}
+    candidates = {sidecar.stem: partial(_milliseconds, folder, sidecar, options) for sidecar in artifacts}
+    return in_turns(candidates, rounds, track)
 
 
 def _milliseconds(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> float:

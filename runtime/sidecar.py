@@ -6,13 +6,13 @@ It says how the file was made, what it needs, and what was measured on it. A pla
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, InputError
 from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
+from .rounds import Spread, ratios
 from .strict_json import decode, encode, first_lines
 
 SCHEMA = "mambapro.artifact/1"
@@ -138,6 +138,7 @@ class SpeedGate:
     """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target.
 
     `ratios`: how many times as fast as the other it was in each round of turns; empty where the rounds are not known.
+    `listed`: of an artifact that was kept although it lost, how many times as fast as the others in the bundle it is.
     """
 
     batch: int
@@ -146,21 +147,27 @@ class SpeedGate:
     other_milliseconds: float
     forced: bool = False
     ratios: tuple[float, ...] = ()
+    listed: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def spread(self) -> Spread:
+        """The ratios by round; where the rounds are not known, that of the two medians."""
+        return Spread(self.ratios) if self.ratios else ratios((self.other_milliseconds,), (self.milliseconds,))
 
     @property
     def ratio(self) -> float:
         """How many times as fast as the other: the median over the rounds."""
-        return statistics.median(self._ratios)
+        return self.spread.median
 
     @property
     def low(self) -> float:
         """The smallest ratio of a round."""
-        return min(self._ratios)
+        return self.spread.low
 
     @property
     def high(self) -> float:
         """The largest ratio of a round."""
-        return max(self._ratios)
+        return self.spread.high
 
     @property
     def slower(self) -> bool:
@@ -170,17 +177,41 @@ class SpeedGate:
 
     @property
     def doubtful(self) -> bool:
-        """Faster in the median, but not in all rounds but one."""
-        return not self.slower and sum(not ratio > 1 for ratio in self._ratios) > 1
+        """Faster in the median, but not in all rounds but one of five."""
+        return not self.slower and self._not_faster > self._few
+
+    @property
+    def undecided(self) -> bool:
+        """More than one round of five says that it is faster, and as many that it is not."""
+        return min(self._not_faster, len(self.spread.values) - self._not_faster) > self._few
+
+    @property
+    def told(self) -> str:
+        """The comparison in words; where the rounds disagree without a number that stands for all of them."""
+        span = f"{self.low:.2f} to {self.high:.2f}"
+        rounds = self.spread.counted
+        if not self.spread.agree:
+            wins = len(self.spread.values) - self._not_faster
+            return f"faster in {wins} of {rounds}, {span} times as fast"
+        return f"{self.ratio:.2f} times as fast" + (f", {span} in {rounds}" if self.ratios else "")
 
     def __str__(self) -> str:
-        rounds = f" ({self.low:.2f} to {self.high:.2f} in {len(self.ratios)} rounds)" if self.ratios else ""
         doubt = ", not clearly faster" if self.doubtful else ""
+        span = f"{self.low:.2f} to {self.high:.2f}"
+        if not self.spread.agree:
+            return f"{self.milliseconds:.1f} ms, against {self.other}: {self.told}{doubt}"
+        rounds = f" ({span} in {self.spread.counted})" if self.ratios else ""
         return f"{self.milliseconds:.1f} ms, {self.ratio:.2f} times as fast as {self.other}{rounds}{doubt}"
 
     @property
-    def _ratios(self) -> tuple[float, ...]:
-        return self.ratios or (self.other_milliseconds / self.milliseconds,)
+    def _not_faster(self) -> int:
+        """Rounds in which it was not faster; NaN is none."""
+        return sum(not ratio > 1 for ratio in self.spread.values)
+
+    @property
+    def _few(self) -> int:
+        """Rounds that may say otherwise: one of five."""
+        return max(1, len(self.spread.values) // 5)
 
 
 @dataclass(frozen=True)

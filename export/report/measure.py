@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ from ...runtime.evaluate import feature_function
 from ...runtime.evaluation import EvaluationOptions, evaluate_model
 from ...runtime.evaluation_report import EvaluationReport
 from ...runtime.extractor import Extractor
-from ...runtime.latency import LatencyReport
+from ...runtime.latency import LatencyReport, Timing
 from ...runtime.opening import Opening, why_not
 from ...runtime.progress import Track, silent
 from ...runtime.race import bench_alone
+from ...runtime.rounds import in_turns
 from ...runtime.sidecar import CosineGate, Sidecar
 from ...runtime.strict_json import decode
 
 _WARMUP = 3
-#: Files are timed in so many turns: a machine that is busy for a while should be busy for all of them.
+#: Turns of each file.
 ROUNDS = 3
 
 
@@ -73,10 +75,15 @@ class Measured:
         """The paired difference of that name, such as "mAP"."""
         return next((found for found in self.against_base if found.name == name), None)
 
+    def timing(self, scope: str, batch: int) -> Timing | None:
+        """One case; None where it was not timed."""
+        timings = () if self.latency is None else self.latency.timings
+        return next((timing for timing in timings if (timing.scope, timing.batch) == (scope, batch)), None)
+
     def milliseconds(self, scope: str, batch: int) -> float | None:
         """Median of one case."""
-        timings = () if self.latency is None else self.latency.timings
-        return next((timing.p50 for timing in timings if (timing.scope, timing.batch) == (scope, batch)), None)
+        found = self.timing(scope, batch)
+        return None if found is None else found.p50
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -156,21 +163,39 @@ def _timed_in_turns(
     bundle: Bundle, artifacts: Sequence[Sidecar], found: Sequence[Measured], plan: Plan, track: Track
 ) -> list[Measured]:
     """Each file that ran with the percentiles of its middle round, by the median of its first case."""
-    rounds: list[list[LatencyReport]] = [[] for _ in artifacts]
     failures: dict[int, str] = {}
-    turns = [i for _ in range(ROUNDS) for i, one in enumerate(found) if one.cosine is not None]
-    for i in track(turns, "Timing", len(turns)):
+
+    def turn(i: int) -> LatencyReport | None:
         if i in failures:
-            continue
+            return None
         try:
-            rounds[i].append(_timed(bundle.folder, artifacts[i], _batches(artifacts[i], plan), plan.runs))
+            return _timed(bundle.folder, artifacts[i], _batches(artifacts[i], plan), plan.runs)
         except SetupError as error:
             failures[i] = str(error)
-    timed = [sorted(times, key=lambda report: report.timings[0].p50) for times in rounds]
+            return None
+
+    candidates: dict[int, Callable[[], LatencyReport | None]] = {
+        i: partial(turn, i) for i, one in enumerate(found) if one.cosine is not None
+    }
+    rounds = in_turns(candidates, ROUNDS, track)
     return [
-        replace(one, latency=times[len(times) // 2] if times else None, failure=failures.get(i, one.failure))
-        for i, (one, times) in enumerate(zip(found, timed, strict=True))
+        replace(one, latency=_joined(rounds.get(i, ())), failure=failures.get(i, one.failure))
+        for i, one in enumerate(found)
     ]
+
+
+def _joined(rounds: Sequence[LatencyReport | None]) -> LatencyReport | None:
+    """The middle one of the rounds, by the median of its first case, with the medians of all of them in each case."""
+    done = [report for report in rounds if report is not None]
+    if not done:
+        return None
+    middle = sorted(done, key=lambda report: report.timings[0].p50)[len(done) // 2]
+    timings = tuple(
+        replace(timing, rounds=tuple(report.timings[i].p50 for report in done))
+        for i, timing in enumerate(middle.timings)
+    )
+    warnings = tuple(text for timing in timings if (text := timing.warning()) is not None)
+    return replace(middle, timings=timings, warnings=warnings)
 
 
 def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
@@ -216,7 +241,8 @@ def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) ->
     Raises:
         SetupError: it ended without an answer; gives its last words.
     """
-    counts = ["--batch", ",".join(map(str, batches)), "--runs", str(runs), "--warmup", str(_WARMUP)]
+    counts = ["--batch", ",".join(map(str, batches)), "--runs", str(runs)]
+    counts += ["--rounds", "1", "--warmup", str(_WARMUP)]
     problems: list[str] = []
     found = decode(LatencyReport, bench_alone(folder, sidecar, counts), "", problems)
     if found is None:

@@ -108,7 +108,10 @@ class BundleReport:
         }
 
     def __str__(self) -> str:
-        rows = [("file", "verdict", "1 - cosine", "mAP", "ms, p50"), *(self._cells(file) for file in self.files)]
+        rows = [
+            ("file", "verdict", "1 - cosine", "mAP", "ms, p50 (rounds)"),
+            *(self._cells(file) for file in self.files),
+        ]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [
             "  ".join([*(row[i].ljust(widths[i]) for i in (0, 1)), *(row[i].rjust(widths[i]) for i in (2, 3, 4))])
@@ -116,17 +119,23 @@ class BundleReport:
         ]
         reasons = [f"{file.name}: {reason}" for file in self.files for reason in file.verdict.reasons]
         problems = [f"{file.name} did not run here: {why}" for file in self.files if (why := file.measured.not_run)]
+        busy = [
+            f"{file.name}: {text}"
+            for file in self.files
+            if file.measured.latency is not None
+            for text in file.measured.latency.warnings
+        ]
         wrote = f"wrote {self.page} ({self.page_bytes / 1e6:.1f} MB)"
-        return "\n".join([*lines, *reasons, *problems, wrote])
+        return "\n".join([*lines, *reasons, *problems, *busy, wrote])
 
     def _cells(self, file: FileReport) -> tuple[str, str, str, str, str]:
         measured = file.measured
         cosine = measured.cosine or file.cosine
-        time = measured.milliseconds(END_TO_END, self.batches[0])
+        time = measured.timing(END_TO_END, self.batches[0])
         return (
             file.name,
             file.verdict.state,
             "-" if cosine is None else f"{cosine.largest:.1e}",
             "-" if measured.accuracy is None else f"{measured.accuracy.map:.1%}",
-            "-" if time is None else f"{time:.1f}",
+            "-" if time is None else f"{time.p50:.1f} ({time.spread.low:.1f} to {time.spread.high:.1f})",
         )

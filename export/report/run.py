@@ -186,10 +186,10 @@ def _rival(
     """
     for batch in found.batches:
         rivals = [
-            Rival(time, other.stem, batch)
+            Rival(time.p50, other.stem, batch, time.rounds)
             for other, one in zip(artifacts, measured, strict=True)
             if other.target == sidecar.target and other.precision != INT8
-            if (time := one.milliseconds(MODEL_ONLY, batch)) is not None
+            if (time := one.timing(MODEL_ONLY, batch)) is not None
         ]
         if rivals:
             return min(rivals)

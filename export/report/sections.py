@@ -110,7 +110,7 @@ def latency_section(report: BundleReport) -> Html:
     longest = max(timing.p99 for _, timing in found)
     columns = [
         Column("file"), Column("scope", "text"), Column("batch"), Column(f"p50 to p99, 0 to {longest:.0f} ms", "track"),
-        Column("p50"), Column("p90"), Column("p99"), Column("samples/s"),
+        Column("p50"), Column("p50 by round"), Column("p90"), Column("p99"), Column("samples/s"),
     ]  # fmt: skip
     rows, before = [], None
     for file, timing in found:
@@ -125,15 +125,21 @@ def latency_section(report: BundleReport) -> Html:
         f"decoded images of {source} to the embedding of length 1; model only: from {size}. Reading and decoding files "
         "is not in it."
     )
-    return section(
-        "latency", "Latency", paragraph(text), table("Milliseconds of one call", columns, rows), _providers(report)
-    )
+    busy = [
+        paragraph(f"{file.name}: {text}")
+        for file in report.files
+        if file.measured.latency is not None
+        for text in file.measured.latency.warnings
+    ]
+    times = table("Milliseconds of one call", columns, rows)
+    return section("latency", "Latency", paragraph(text), times, *busy, _providers(report))
 
 
 def _latency_row(name: str, timing: Timing, longest: float) -> list[str]:
     return [
         name, timing.scope, str(timing.batch), track(timing.p50 / longest, timing.p99 / longest, timing.p50 / longest),
-        f"{timing.p50:.2f}", f"{timing.p90:.2f}", f"{timing.p99:.2f}", f"{timing.samples_per_second:.1f}",
+        f"{timing.p50:.2f}", f"{timing.spread.low:.2f} to {timing.spread.high:.2f}",
+        f"{timing.p90:.2f}", f"{timing.p99:.2f}", f"{timing.samples_per_second:.1f}",
     ]  # fmt: skip
 
 

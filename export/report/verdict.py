@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import VERIFIED
-from ...runtime.sidecar import CosineGate, Sidecar
+from ...runtime.rounds import ratios
+from ...runtime.sidecar import CosineGate, Sidecar, SpeedGate
 from .measure import Measured
 from .precision_map import INT8
 from .stored import StoredParity
@@ -35,11 +36,12 @@ class Verdict:
 
 
 class Rival(NamedTuple):
-    """A file that int8 is compared with: milliseconds of the model alone, name, batch."""
+    """A file that int8 is compared with: milliseconds of the model alone, name, batch, milliseconds of each round."""
 
     milliseconds: float
     name: str
     batch: int
+    rounds: tuple[float, ...] = ()
 
 
 def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: Rival | None = None) -> Verdict:
@@ -115,15 +117,19 @@ def _speed(sidecar: Sidecar, measured: Measured, rival: Rival | None, missing: l
     """int8 has to be worth it; where it is not, that is for its user to know, not a fault."""
     if sidecar.precision != INT8:
         return None
-    here = None if rival is None else measured.milliseconds(MODEL_ONLY, rival.batch)
+    here = None if rival is None else measured.timing(MODEL_ONLY, rival.batch)
+    gate = sidecar.speed
     if here is not None and rival is not None:
-        faster, name, times = here < rival.milliseconds, rival.name, (here, rival.milliseconds)
-    elif sidecar.speed is not None:
-        gate = sidecar.speed
-        faster, name, times = gate.ratio > 1, gate.other, (gate.milliseconds, gate.other_milliseconds)
-    else:
+        # a file that failed in a round has none of it
+        even = rival.rounds if len(rival.rounds) == len(here.rounds) else ()
+        found = ratios(even, here.rounds).values if even else ()
+        gate = SpeedGate(rival.batch, here.p50, rival.name, rival.milliseconds, ratios=found)
+    if gate is None:
         missing.append("its speed was not compared with a higher precision")
         return None
-    if not faster:
-        missing.append(f"it is not faster than {name}: {times[0]:.1f} against {times[1]:.1f} ms for the model alone")
-    return faster
+    times = f"{gate.milliseconds:.1f} against {gate.other_milliseconds:.1f} ms for the model alone"
+    if gate.slower:
+        missing.append(f"it is not faster than {gate.other}: {times}")
+    elif gate.doubtful or (not gate.spread.agree and gate.spread.low <= 1):
+        missing.append(f"it is not clearly faster than {gate.other}: {gate.told}")
+    return not gate.slower

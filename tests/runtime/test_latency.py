@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mambapro.errors import InputError
+from mambapro.runtime import latency as module
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.latency import measure_latency, peak_memory, resident_memory
 
@@ -59,13 +60,14 @@ def test_end_to_end_holds_the_resize(extractor):
 
 
 def test_warmup_calls_are_not_counted(extractor):
-    """A slow first call, as of a lazy kernel, leaves no mark on the times."""
+    """A slow first call, as of a lazy kernel, leaves no mark on the times, nor does the first call of any turn."""
     run, calls = extractor.backend.run, []
 
     def slow_at_first(feeds):
         calls.append(1)
-        if len(calls) in (1, 14):
-            time.sleep(0.2)
+        # three calls before the first turn of each case, one before the others: of ten turns, two calls each
+        if len(calls) in (1, 6, 11, 14, 17, 20, 23, 26, 29, 32):
+            time.sleep(0.05)
         return run(feeds)
 
     extractor._backend = SimpleNamespace(
@@ -73,8 +75,8 @@ def test_warmup_calls_are_not_counted(extractor):
     )
     report = measure_latency(extractor, runs=10, warmup=3)
 
-    assert len(calls) == 26
-    assert max(t.p99 for t in report.timings) < 150
+    assert len(calls) == 2 * (3 + 4 + 10)
+    assert max(t.p99 for t in report.timings) < 45
 
 
 def test_report_tells_the_setting(extractor):
@@ -88,13 +90,48 @@ def test_report_tells_the_setting(extractor):
     assert content["timings"][0]["scope"] == "end to end"
     lines = str(report).splitlines()
     assert "threads 1" in lines[0] and "32 x 16" in lines[1]
-    assert lines[2].split() == ["batch", "p50", "ms", "p90", "ms", "p99", "ms", "mean", "ms", "samples/s"]
+    assert " ".join(lines[2].split()) == "batch p50 ms p90 ms p99 ms mean ms samples/s p50 by round"
     assert len({len(line) for line in lines[2:5]}) == 1
     assert "MiB" in lines[-1]
 
 
+def test_scopes_that_were_not_timed_are_not_explained(extractor):
+    """Of the model alone nothing is said about end to end, and the other way round."""
+    alone = measure_latency(extractor, runs=1, warmup=0, scopes=("model only",))
+    whole = measure_latency(extractor, runs=1, warmup=0, scopes=("end to end",))
+
+    assert str(alone).splitlines()[1] == "model only: from 16 x 8"
+    assert str(whole).splitlines()[1] == "end to end: from decoded images of 32 x 16 to the normalised embedding"
+
+
+def test_a_busy_machine_is_told(extractor, monkeypatch):
+    """A load during two rounds of five makes the p50 of these rounds other ones: told by case, in text and JSON."""
+    clock = SimpleNamespace(now=0.0, turn=0)
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock.now)
+
+    def call_of(extractor, batch, scope):
+        def call():
+            busy = 8 <= clock.turn < 14
+            clock.turn += 1
+            clock.now += batch * (0.004 if busy and scope == "model only" else 0.001)
+
+        return call
+
+    monkeypatch.setattr(module, "_call", call_of)
+    report = measure_latency(extractor, batches=(1, 2), runs=5, warmup=0)
+
+    found = {(t.scope, t.batch): t.rounds for t in report.timings}
+    assert found["end to end", 1] == pytest.approx((1, 1, 1, 1, 1))
+    assert found["model only", 1] == pytest.approx((1, 1, 4, 1, 1))
+    assert len(report.warnings) == 2
+    assert report.warnings[0].startswith("model only, batch 1: the rounds disagree, p50 between 1.00 and 4.00 ms in 5")
+    assert report.warnings[0] in str(report) and report.to_json()["warnings"] == list(report.warnings)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"batches": ()}, {"batches": (0,)}, {"runs": 0}, {"warmup": -1}, {"seconds": -1}], ids=str
+    "wrong",
+    [{"batches": ()}, {"batches": (0,)}, {"runs": 0}, {"warmup": -1}, {"seconds": -1}, {"rounds": 0}],
+    ids=str,
 )
 def test_impossible_numbers_are_refused(extractor, wrong):
     """InputError for numbers below the least."""

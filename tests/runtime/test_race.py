@@ -63,7 +63,7 @@ def test_turns(candidates: list[Sidecar], tmp_path: Path, monkeypatch: pytest.Mo
 
     there, back = ["int8", "fp32", "bf16"], ["bf16", "fp32", "int8"]
     assert [precision for precision, _ in asked] == [*there, *back, *there, *back, *there]
-    assert all("--model-only --runs 5 --seconds 1.0" in options for _, options in asked)
+    assert all("--model-only --rounds 1 --runs 5 --seconds 1.0" in options for _, options in asked)
     assert found == dict.fromkeys((INT8, OTHER, BEST), (1.0,) * 5)
 
 
@@ -82,25 +82,28 @@ def test_gate_is_against_the_fastest_round_by_round(
 
 
 @pytest.mark.parametrize(
-    ("ratios", "slower", "doubtful"),
+    ("ratios", "slower", "doubtful", "undecided"),
     [
-        ((1.1, 1.2, 1.3, 1.2, 1.1), False, False),
-        ((0.9, 1.2, 1.3, 1.2, 1.1), False, False),
-        ((0.9, 1.2, 1.3, 1.2, 0.8), False, True),
-        ((0.72, 0.94, 1.55, 1.25, 0.83), True, False),
-        ((0.9, 0.9, 0.9, 0.9, 1.4), True, False),
-        ((0.9, 0.8, 0.9, 0.7, 0.99), True, False),
-        ((1.0, 1.0, 1.0, 1.0, 1.0), True, False),
-        ((float("nan"),) * 5, True, False),
-        ((1.1,), False, False),
-        ((0.9,), True, False),
+        ((1.1, 1.2, 1.3, 1.2, 1.1), False, False, False),
+        ((0.9, 1.2, 1.3, 1.2, 1.1), False, False, False),
+        ((0.9, 1.2, 1.3, 1.2, 0.8), False, True, True),
+        ((0.72, 0.94, 1.55, 1.25, 0.83), True, False, True),
+        ((0.9, 0.9, 0.9, 0.9, 1.4), True, False, False),
+        ((0.9, 0.8, 0.9, 0.7, 0.99), True, False, False),
+        ((1.0, 1.0, 1.0, 1.0, 1.0), True, False, False),
+        ((float("nan"),) * 5, True, False, False),
+        ((1.2,) * 4 + (float("nan"),), True, False, False),
+        ((1.1,) * 12 + (0.9,) * 3, False, False, False),
+        ((1.1,) * 11 + (0.9,) * 4, False, True, True),
+        ((1.1,), False, False, False),
+        ((0.9,), True, False, False),
     ],
 )
-def test_rule(ratios: tuple[float, ...], slower: bool, doubtful: bool) -> None:
-    """The median decides; clearly faster is what was so in all rounds but one. NaN is never faster."""
+def test_rule(ratios: tuple[float, ...], slower: bool, doubtful: bool, undecided: bool) -> None:
+    """The median decides; clearly faster is what was so in four rounds of five. NaN is never faster."""
     found = gate(*ratios)
 
-    assert (found.slower, found.doubtful) == (slower, doubtful)
+    assert (found.slower, found.doubtful, found.undecided) == (slower, doubtful, undecided)
     assert ("not clearly faster" in str(found)) == doubtful
 
 
@@ -114,6 +117,56 @@ def test_what_is_not_faster_is_refused() -> None:
         require_speed(gate(0.8, 1.1, 0.8, 1.1, 0.9), INT8)
     doubt = require_speed(gate(0.8, 1.1, 0.8, 1.1, 1.05), INT8)
     assert doubt == "not clearly faster than openvino-bf16: 1.05 times as fast, 0.80 to 1.10 in 5 rounds"
+
+
+def test_rounds_that_disagree_give_no_ratio() -> None:
+    """Where the largest round is over one and a half times the smallest, no number stands for all of them."""
+    assert str(gate(1.1, 1.2, 1.1, 1.2, 1.1)) == (
+        "10.0 ms, 1.10 times as fast as openvino-bf16 (1.10 to 1.20 in 5 rounds)"
+    )
+    assert str(gate(0.8, 1.78, 1.1, 1.2, 1.1)) == (
+        "10.0 ms, against openvino-bf16: faster in 4 of 5 rounds, 0.80 to 1.78 times as fast"
+    )
+
+
+@pytest.mark.parametrize(
+    ("later", "rounds", "slower", "doubtful"),
+    [((1.2,) * 5, 15, False, False), ((0.8,) * 5, 10, True, False), ((0.9, 1.2, 1.1, 1.2, 0.8), 15, False, True)],
+)
+def test_a_race_that_decides_nothing_goes_on(
+    later: tuple[float, ...],
+    rounds: int,
+    slower: bool,
+    doubtful: bool,
+    candidates: list[Sidecar],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Five rounds that contradict each other are followed by others, fifteen at most; all of them count."""
+    parts = iter([(0.72, 0.94, 1.55, 1.25, 0.83), later, later])
+    monkeypatch.setattr(
+        module,
+        "race",
+        lambda *_, **__: {INT8: (10.0,) * 5, BEST: tuple(10 * x for x in next(parts)), OTHER: (99.0,) * 5},
+    )
+
+    found = speed_gate(tmp_path, candidates[0], candidates[1:])
+
+    assert len(found.ratios) == rounds
+    assert (found.slower, found.doubtful) == (slower, doubtful)
+
+
+def test_a_race_that_decides_is_not_prolonged(
+    candidates: list[Sidecar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five rounds are enough where one of them at most says otherwise."""
+    times = {INT8: (10.0,) * 5, BEST: (9.0, 9.0, 9.0, 9.0, 14.0), OTHER: (99.0,) * 5}
+    asked: list[int] = []
+    monkeypatch.setattr(module, "race", lambda *_, **__: asked.append(1) or times)
+
+    found = speed_gate(tmp_path, candidates[0], candidates[1:])
+
+    assert len(asked) == 1 and found.slower
 
 
 def test_gates_of_old_sidecars_are_read() -> None:

@@ -241,6 +241,9 @@ def test_timings_come_in_turns_and_one_that_fails_is_told(rich_bundle: Path, mon
 
     assert [stem for stem, _ in asked] == ["onnxruntime-fp32", "onnxruntime-int8", *["onnxruntime-fp32"] * 2]
     assert found[0].milliseconds(END_TO_END, 1) == 7.0 and found[0].failure is None
+    (timing,) = found[0].latency.timings
+    assert timing.rounds == (7.0, 30.0, 5.0)
+    assert found[0].latency.warnings == (timing.warning(),) and "p50 between 5.00 and 30.00 ms" in timing.warning()
     assert found[1].latency is None and found[1].failure == "no memory"
 
 

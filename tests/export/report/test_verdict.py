@@ -102,6 +102,35 @@ def test_the_speed_here_counts(int8: Sidecar) -> None:
     assert found.reasons == ("it is not faster than openvino-bf16: 8.0 against 7.0 ms for the model alone",)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "state", "speed", "reason"),
+    [
+        ((5.0, 5.1, 5.2), (7.0, 7.1, 7.2), READY, True, None),
+        (
+            (5.0, 5.1, 15.2),
+            (7.0, 7.1, 7.2),
+            OPEN,
+            True,
+            "not clearly faster than openvino-bf16: faster in 2 of 3 rounds",
+        ),
+        ((5.0, 15.1, 15.2), (7.0, 7.1, 7.2), OPEN, False, "not faster than openvino-bf16"),
+        ((5.0, 20.0, 5.2), (7.0, 28.0, 7.2), READY, True, None),
+    ],
+)
+def test_rounds_that_disagree_are_no_clear_yes(
+    ours: tuple[float, ...], theirs: tuple[float, ...], state: str, speed: bool, reason: str | None, int8: Sidecar
+) -> None:
+    """Round by round: a machine that was busy for both says as much as a quiet one, busy for one of them says less."""
+    report = timed(sorted(ours)[1])
+    timings = tuple(replace(timing, rounds=ours) for timing in report.timings)
+    measured = Measured(latency=replace(report, timings=timings))
+
+    found = judge(int8, int8.cosine, measured, Rival(sorted(theirs)[1], "openvino-bf16", 1, theirs))
+
+    assert (found.state, found.speed) == (state, speed)
+    assert found.reasons == () if reason is None else reason in found.reasons[0]
+
+
 def test_times_of_other_batches_are_not_compared(int8: Sidecar) -> None:
     """An engine that was timed at its largest batch loses to nothing that was timed at another one."""
     measured, bf16 = Measured(latency=timed(8.0)), replace(int8, precision="bf16")
