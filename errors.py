@@ -9,11 +9,15 @@
 | 5 | ParityError | the exported model does not return PyTorch's numbers |
 | 6 | AccuracyError | an artifact loses more retrieval accuracy than allowed |
 | 7 | ArtifactError | a checkpoint or bundle is corrupt, or made for something else |
+| 70 | any other | a fault of mambapro itself: an error that nobody foresaw |
 
 A message says what was given, what is allowed and what to do.
 """
 
 from __future__ import annotations
+
+#: Exit code of an error that nobody foresaw, a fault of mambapro itself (EX_SOFTWARE of sysexits.h).
+FAULT = 70
 
 
 class MambaProError(Exception):

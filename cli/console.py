@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-import click
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import SetupError
+from ..runtime.foreign_text import shown_message
+from .outlet import OutputLost
+from .printed import printed_json, printed_text
 
 T = TypeVar("T")
 
-#: Standard error; a terminal gets colours and moving bars, a file gets plain lines.
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _StandardError(Console):
+    """A console that ends nothing by itself."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass the error on, in place of rich's exit with code 1."""
+        raise
+
+
+#: Standard error; a terminal gets colours and moving bars, a file gets plain lines. `say` is the way to print on it.
+stderr = _StandardError(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class Report(Protocol):
@@ -27,36 +38,57 @@ class Report(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
+def say(message: object) -> None:
+    """Print on standard error, the only way there: foreign text in the message is escaped, and cut where it is long.
+
+    Raises:
+        OutputLost: whoever read standard error has gone. That it is full is no reason to end the work.
+    """
+    try:
+        stderr.print(shown_message(message))
+    except BrokenPipeError as error:
+        raise OutputLost(error) from error
+    except OSError:
+        pass
+
+
 def set_up_logging(verbose: bool) -> None:
-    """Send the project's log to standard error, and nobody else's."""
+    """Send the project's log and Python's warnings to standard error, and nobody else's."""
     logger = logging.getLogger("mambapro")
     logger.handlers.clear()
-    handler: logging.Handler
-    if stderr.is_terminal:
-        handler = RichHandler(console=stderr, show_path=False, show_level=False, show_time=False, markup=False)
-    else:
-        handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
+    logger.addHandler(_Said())
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
+    warnings.showwarning = _show_warning
+
+
+class _Said(logging.Handler):
+    """A handler of log records that says them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Take the place of `warnings.showwarning`, which prints what it is given as it is."""
+    say(f"{category.__name__}: {message}")
 
 
 def emit(report: Report, as_json: bool) -> None:
     """Print a command's result, the only thing that goes to standard output."""
-    click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else str(report))
+    sys.stdout.write(f"{printed_json(report.to_json()) if as_json else printed_text(report)}\n")
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
     """A Track: a moving bar on a terminal, one line at the start elsewhere."""
     if not stderr.is_terminal:
         count = f" ({total})" if total is not None else ""
-        stderr.print(f"{description}{count}")
+        say(f"{description}{count}")
         yield from items
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
-        yield from progress.track(items, total=total, description=description)
+        yield from progress.track(items, total=total, description=shown_message(description))
 
 
 @contextmanager

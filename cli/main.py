@@ -10,32 +10,38 @@
 | 5 | the exported model does not return PyTorch's numbers |
 | 6 | an artifact loses more retrieval accuracy than allowed |
 | 7 | a checkpoint or bundle is corrupt, or made for something else |
-| 128 + n | ended by signal n: 130 is Ctrl-C, 143 SIGTERM |
+| 70 | a fault of mambapro itself: an error nobody foresaw; please report it |
+| 128 + n | ended by signal n: 130 is Ctrl-C, 143 SIGTERM, 141 a reader of the output that has gone |
 """
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import signal
 import sys
-import threading
+import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
 from .. import __version__
-from ..errors import InputError, MambaProError, SetupError
+from ..errors import FAULT, InputError, SetupError
+from . import signals
 from .ablate_command import ablate
 from .build_command import build
 from .calibrate_command import calibrate
-from .console import set_up_logging, stderr
+from .console import say, set_up_logging
 from .data_commands import synth
 from .eval_command import evaluate
 from .explain_command import explain
 from .export_commands import check, compare, export
+from .failures import explained
 from .info_command import info
 from .options import HELP
+from .outlet import OutputLost, give_up, safe_output
 from .plugin_commands import plugins
 from .report_command import report
 from .runtime_commands import bench, environment, extract
@@ -50,7 +56,8 @@ def cli(verbose: bool) -> None:
     """MambaPro: tri-modal re-identification from training to the edge.
 
     Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 training stopped, 2 usage,
-    3 environment, 4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible, 128 + n ended by signal n.
+    3 environment, 4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible, 70 fault of mambapro,
+    128 + n ended by signal n.
     """
     set_up_logging(verbose)
 
@@ -77,102 +84,74 @@ for _command in (
     cli.add_command(_command)
 
 
-def main() -> NoReturn:
-    """Entry point of `mambapro`."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def export_main() -> NoReturn:
-    """Entry point of `mambapro-export`, which is `mambapro export`."""
-    sys.exit(run(sys.argv[1:], export, "mambapro-export"))
-
-
 def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mambapro") -> int:
     """Run a command line and return its exit code; errors are printed, never raised."""
-    _catch_signals()
-    set_up_logging(verbose=False)
+    with signals.caught(), safe_output():
+        set_up_logging(verbose=False)
+        try:
+            return signals.call(lambda: _invoke(command, name, list(arguments)))
+        except BaseException as error:
+            return _exit_code(error)
+
+
+def _invoke(command: click.Command, name: str, arguments: list[str]) -> int:
+    """Parse the arguments and call the command, as `command.main` does, whose handling of errors is not wanted."""
+    variable = f"_{name.replace('-', '_')}_COMPLETE".upper()
+    if os.environ.get(variable):
+        return shell_complete(command, {}, name, variable, os.environ[variable])
     try:
-        return int(command.main(list(arguments), name, standalone_mode=False) or 0)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return InputError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return _interrupted()
-    except MambaProError as error:
-        if _signals:
-            # a library that was being imported swallowed the interrupt and failed over its own pieces
-            return _interrupted() if _signals[0] == signal.SIGINT else 128 + _signals[0]
-        _say(str(error))
-        return error.exit_code
-    except MemoryError:
-        _say("out of memory. Close other programs, or take a machine with more.")
-        return SetupError.exit_code
-    except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            _say(str(error))
-            return SetupError.exit_code
-        # whoever read our output has gone, which is their right
-        sys.stderr.close()
-        return 128 + signal.SIGPIPE
+        with command.make_context(name, arguments) as context:
+            command.invoke(context)
     finally:
-        _arm(0)
+        sys.stdout.flush()
+    return 0
 
 
-#: Interrupts that arrived.
-_signals: list[int] = []
-#: Seconds until a swallowed interrupt comes again.
-_SOON = 0.2
+def _exit_code(error: BaseException) -> int:
+    """Print an error; returns the exit code that stands for it."""
+    try:
+        return _told(error)
+    except OutputLost:
+        # standard error has gone too, so nobody can be told
+        give_up(sys.stderr)
+        return 128 + signal.SIGPIPE
 
 
-def _catch_signals() -> None:
-    """End on signals like on exceptions, so that temporary files are removed."""
-    _signals.clear()
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # whoever ignores a signal (nohup) goes on ignoring it
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _interrupt)
-    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-        signal.signal(signal.SIGALRM, _again)
+def _told(error: BaseException) -> int:
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if signals.arrived or isinstance(error, KeyboardInterrupt | click.Abort):
+        # also where a library that was being imported swallowed the signal and failed over its own pieces
+        number = signals.arrived[0] if signals.arrived else signal.SIGINT
+        if number == signal.SIGINT:
+            say(signals.INTERRUPTED)
+        return 128 + number
+    if isinstance(error, OutputLost):
+        give_up(sys.stdout)
+        return _output_lost(error)
+    if isinstance(error, click.ClickException):
+        shown = _Kept()
+        error.show(shown)
+        say(shown.getvalue().rstrip("\n"))
+        return InputError.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    text, code = explained(error)
+    say(f"error: {text}")
+    if code == FAULT and logging.getLogger("mambapro").isEnabledFor(logging.DEBUG):
+        say("".join(traceback.format_exception(error)).rstrip())
+    return code
 
 
-def _arm(seconds: float) -> None:
-    """Look every so many seconds whether the interrupt was swallowed; 0 stops that."""
-    if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is _again:
-        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+class _Kept(io.StringIO):
+    """What click prints, with the escape sequences that it drops from what is no terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
-def _again(number: int, frame: FrameType | None) -> None:
-    """Libraries lose exceptions, in finalisers, callbacks and bare excepts: raise it again unless it is on its way."""
-    handled = sys.exc_info()[1]
-    while handled is not None and not isinstance(handled, KeyboardInterrupt | SystemExit):
-        handled = handled.__context__
-    if _signals and handled is None:
-        _raise(_signals[0])
-
-
-def _raise(number: int) -> NoReturn:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    _signals.append(number)
-    _arm(_SOON)
-    _raise(number)
-
-
-def _interrupted() -> int:
-    _say("interrupted; nothing half-written was left behind.")
-    return 128 + signal.SIGINT
-
-
-def _say(message: str) -> None:
-    stderr.print(f"error: {message}", markup=False)
+def _output_lost(error: OutputLost) -> int:
+    if error.reader_gone:
+        return 128 + signal.SIGPIPE
+    say(f"error: standard output cannot be written: {error.reason}. What the command writes into files is there.")
+    return SetupError.exit_code

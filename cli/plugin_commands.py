@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import click
 
 from ..errors import SetupError
@@ -25,7 +28,8 @@ def list_command(as_json: bool) -> None:
 
 @plugins.command()
 @click.argument("name", metavar="[onnxruntime|openvino|tensorrt]")
-def build(name: str) -> None:
+@json_option
+def build(name: str, as_json: bool) -> None:
     """Compile a library ahead of its first use, and print its path.
 
     openvino: against the headers inside the installed package. onnxruntime: against the C headers whose folder
@@ -34,7 +38,21 @@ def build(name: str) -> None:
     """
     from ..plugins.selective_scan.faces import build as build_face
 
-    click.echo(str(build_face(name)))
+    emit(_Library(name, build_face(name)), as_json)
+
+
+@dataclass(frozen=True)
+class _Library:
+    """A library of the scan that was built."""
+
+    runtime: str
+    path: Path
+
+    def to_json(self) -> dict[str, str]:
+        return {"runtime": self.runtime, "path": str(self.path)}
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @plugins.command()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 #: Characters of foreign text that are shown at most; the rest is counted.
 LIMIT = 200
+#: Letters of a word and characters of a whole message that are printed at most.
+LONGEST_WORD, LONGEST_MESSAGE = 500, 20_000
+_LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 
 
 def shown_text(value: object, limit: int = LIMIT) -> str:
@@ -23,3 +28,15 @@ def escaped(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shown_message(message: object, longest: int = LONGEST_MESSAGE) -> str:
+    """A whole message as it may be printed: its line breaks stay, what acts on a terminal is escaped.
+
+    The second line of defence, for messages whose foreign parts did not pass `shown_text`, such as those of
+    libraries: words beyond 500 letters and messages beyond `longest` characters are cut, and what is cut is counted.
+    """
+    text = escaped(str(message)[: 2 * longest], keep="\n\t")
+    text = _LONG_WORD.sub(lambda found: shown_text(found[0], LONGEST_WORD), text)
+    rest = max(len(text), len(str(message))) - longest
+    return text if rest <= 0 else f"{text[:longest]}... ({rest} more characters)"

@@ -51,8 +51,8 @@ def test_wheel_has_both_commands_and_the_licence(wheel: zipfile.ZipFile) -> None
     names = {name.split("/", 1)[1]: name for name in wheel.namelist() if ".dist-info/" in name}
     entries = wheel.read(names["entry_points.txt"]).decode()
 
-    assert "mambapro = mambapro.cli.main:main" in entries
-    assert "mambapro-export = mambapro.cli.main:export_main" in entries
+    assert "mambapro = mambapro.cli.entry:main" in entries
+    assert "mambapro-export = mambapro.cli.entry:export_main" in entries
     assert any("LICENSE" in name for name in names)
 
 
