@@ -131,10 +131,12 @@ def _resume(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
 
 
 def _bundle(made: Materials, seed: Path, file: Path, folder: Path) -> str:
-    """A copy of the bundle in which `seed` is `file`; SHA256SUMS agrees, as an attacker would see to, unless it is it."""
+    """A copy of the bundle in which `seed` is `file`; SHA256SUMS agrees, as an attacker would see to."""
     _linked(made.bundle, folder / "b.mambapro")
     os.replace(file, folder / "b.mambapro" / seed.name)
     if seed.name != "SHA256SUMS":
+        # it is a link to the good bundle's, and would be written into
+        (folder / "b.mambapro" / "SHA256SUMS").unlink()
         relist(folder / "b.mambapro")
     return "b.mambapro"
 

@@ -129,7 +129,7 @@ def _checkpoints(made: Materials) -> None:
     # the format before torch 1.6: one pickle after the other, and no archive
     authors = torch.load(folder / "authors.pth", weights_only=True)
     torch.save(authors, folder / "old.pth", _use_new_zipfile_serialization=False)
-    small = {key: value for key, value in list(authors.items())[:3]}
+    small = dict(list(authors.items())[:3])
     torch.save({"state_dict": small, "epoch": 3}, folder / "wrapped.pth")
 
 
