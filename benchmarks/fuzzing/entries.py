@@ -185,6 +185,28 @@ def _policy(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
     return [*_build(made, folder), "--scales", str(made.table), "--policy", str(file)]
 
 
+def _report_analysis(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
+    _linked(made.analysis, folder / "analysis")
+    os.replace(file, folder / "analysis" / seed.name)
+    return ["report", str(made.bundle), "--runs", "2", "--sensitivity", "analysis"]
+
+
+def _sensitivity(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
+    shutil.copytree(made.analysis, folder / "analysis")
+    os.replace(file, folder / "analysis" / seed.name)
+    few = ["--images", "8", "--calib-images", "8", "--group", "kind"]
+    on = ["--calib", str(made.data), "--dataset", "rgbnt201"]
+    return ["sensitivity", str(made.bundle), *on, *few, "--out", "analysis"]
+
+
+def _ablate(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
+    shutil.copytree(made.ablation, folder / "out")
+    os.replace(file, folder / "out" / seed.relative_to(made.ablation))
+    tower = ["--rows", "C", "--config", str(made.folder / "recipes" / "recipe.toml")]
+    tower += ["--backbone", str(made.checkpoint)]
+    return ["ablate", "3", *tower, *_data(made), "--out", "out"]
+
+
 ENTRIES = (
     Entry("extract, image", "images", _extract, weight=60),
     Entry("calibrate, image", "images", _calibrate_images, weight=8),
@@ -206,5 +228,8 @@ ENTRIES = (
     Entry("report, bundle", "bundle", _report, weight=2, starts=True),
     Entry("build, bundle", "bundle", _build_bundle, weight=4, starts=True),
     Entry("build, table", "tables", _table, weight=4, starts=True),
+    Entry("report, analysis", "analysis", _report_analysis, weight=2, starts=True),
+    Entry("sensitivity, analysis", "analysis", _sensitivity, weight=4, starts=True),
+    Entry("ablate, result", "ablation", _ablate, weight=4, trains=True),
     Entry("build, policy", "policies", _policy, weight=4, starts=True),
 )

@@ -14,6 +14,7 @@ from PIL import Image
 
 #: Pixels of the model's input.
 _SIZE = (32, 16)
+FOLDERS = {"bundle": "tiny.mambapro", "analysis": "analysis"}
 _IMAGES = {"jpg": "JPEG", "png": "PNG", "tif": "TIFF", "bmp": "BMP", "webp": "WEBP", "pgm": "PPM"}
 
 
@@ -48,10 +49,22 @@ class Materials:
         """A training that was killed and may be resumed."""
         return self.folder / "run"
 
+    @property
+    def analysis(self) -> Path:
+        """What a sensitivity analysis of the bundle wrote."""
+        return self.folder / "analysis"
+
+    @property
+    def ablation(self) -> Path:
+        """Results of one row of a table."""
+        return self.folder / "ablation"
+
     def seeds(self, kind: str) -> list[Path]:
-        """The good files of a kind: images, checkpoints, recipes, policies, tables, bundle, states."""
-        if kind == "bundle":
-            return sorted(path for path in self.bundle.iterdir() if path.is_file())
+        """The good files of a kind, such as "images"; see the entries."""
+        if kind in ("bundle", "analysis"):
+            return sorted(path for path in (self.folder / FOLDERS[kind]).iterdir() if path.is_file())
+        if kind == "ablation":
+            return sorted(self.ablation.rglob("*.json"))
         if kind == "states":
             return [self.run / "state.pth"]
         return sorted((self.folder / kind).iterdir())
@@ -72,10 +85,14 @@ def make(folder: Path) -> Materials:
     data, bundle = str(made.data), str(made.bundle)
     counts = ["--train-identities", "4", "--test-identities", "4", "--images", "4"]
     on = ["--data", data, "--dataset", "rgbnt201"]
+    few = ["--images", "8", "--calib-images", "8", "--group", "kind"]
+    tower = ["--rows", "C", "--config", str(recipe), "--backbone", str(made.checkpoint)]
     for command in (
         ["synth", "--out", data, "--dataset", "rgbnt201", *counts],
         ["export", "--ckpt", str(made.checkpoint), "--output", bundle, "--dataset", "rgbnt201"],
         ["calibrate", bundle, "--calib", data, "--dataset", "rgbnt201", "--images", "8", "--out", str(made.table)],
+        ["sensitivity", bundle, "--calib", data, "--dataset", "rgbnt201", *few, "--out", str(made.analysis)],
+        ["ablate", "3", *tower, *on, "--out", str(made.ablation)],
     ):
         if code := run(command):
             raise SystemExit(f"the materials cannot be made: mambapro {' '.join(command)} ended with {code}")
