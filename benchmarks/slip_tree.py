@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shutil
@@ -12,10 +13,14 @@ import sys
 import time
 import venv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 PASSED, FAILED, INTERRUPTED, NOTHING_COLLECTED = 0, 1, 2, 5
 SCAN = Path("plugins/selective_scan")
+#: As in setup.py.
+KERNEL_SOURCES = ("scan_cpu.cpp", "scan_cpu.h", "scan_cpu_kernel.inc", "scan_cpu_backward.inc")
+KERNEL_FLAGS = ("-std=c++17", "-O3", "-pthread", "-Wno-psabi", "-fPIC", "-shared")
 #: Longest a selection of tests may take without a slip.
 LIMIT = 900.0
 
@@ -51,7 +56,8 @@ class Tree:
             "TMPDIR": str(folder / "tmp"),
         }
         (folder / "tmp").mkdir()
-        self.writes = 0
+        self.writes, self.stopped = 0, False
+        self.running: subprocess.Popen[str] | None = None
         code = "import mambapro; print(mambapro.__file__)"
         said = subprocess.run(
             [self.python, "-c", code], cwd="/", env=self.environment, capture_output=True, text=True, check=False
@@ -111,9 +117,12 @@ class Tree:
         """The kernel is part of an installation: its library is made anew from the slipped sources."""
         library = self.copy / SCAN / "libmambapro_scan_cpu.so"
         library.unlink(missing_ok=True)
-        command = [self.python, "setup.py", "--quiet", "build_ext", "--inplace", "--force"]
-        done = subprocess.run(command, cwd=self.copy, env=self.environment, capture_output=True, text=True, check=False)
-        if not library.exists():
+        sources = [self.copy / SCAN / "csrc" / name for name in KERNEL_SOURCES]
+        fingerprint = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+        command = [os.environ.get("CXX", "c++"), *KERNEL_FLAGS, f'-DMAMBAPRO_SOURCE="{fingerprint}"',
+                   str(sources[0]), "-o", str(library)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
             raise ListError(f"the kernel does not compile: {done.stderr[-2000:]}")
 
     def _pytest(self, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
@@ -125,6 +134,7 @@ class Tree:
             command, cwd=self.copy, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
+        self.running = process
         try:
             output, _ = process.communicate(timeout=limit)
             code: int | None = process.returncode
@@ -132,10 +142,18 @@ class Tree:
             code, output = None, ""
         finally:
             # whatever the tests left running belongs to their session and goes with them
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            self._end(process)
             process.wait()
             shutil.rmtree(temporary, ignore_errors=True)
         return code, output
+
+    def stop(self) -> None:
+        """End the run in progress, from another thread."""
+        self.stopped = True
+        if self.running is not None:
+            self._end(self.running)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -115,6 +116,7 @@ class Trials:
         for tests, members in sorted(groups.items(), key=lambda item: -len(item[1])):
             self.waiting.put((tests, members))
         self.folder, self.total = folder, len(slips)
+        self.trees: list[Tree] = []
         self.results: list[Result] = []
         self.errors: list[str] = []
         self.lock = threading.Lock()
@@ -123,7 +125,8 @@ class Trials:
     def work(self, number: int) -> None:
         """One worker: takes groups until none is left."""
         tree = Tree(ROOT, self.folder / f"worker-{number}")
-        while True:
+        self.trees.append(tree)
+        while not tree.stopped:
             try:
                 tests, slips = self.waiting.get_nowait()
             except queue.Empty:
@@ -134,7 +137,13 @@ class Trials:
                 self.tell_error(f"{slips[0].place}: {error}", len(slips))
                 continue
             for slip in slips:
-                self.try_one(tree, slip, 4 * unslipped + 60)
+                if not tree.stopped:
+                    self.try_one(tree, slip, 4 * unslipped + 60)
+
+    def stop(self) -> None:
+        """End all workers and what they run."""
+        for tree in self.trees:
+            tree.stop()
 
     def try_one(self, tree: Tree, slip: Slip, limit: float) -> None:
         began = time.monotonic()
@@ -196,13 +205,21 @@ def main(words: tuple[str, ...], workers: int, json_file: Path | None, only_list
     if wrong or only_list:
         click.echo("\n".join([*wrong, f"{len(slips)} slips, {len(wrong)} errors"]), err=True)
         sys.exit(2 if wrong else 0)
+    # one that was started in the background hears no interrupt, and its children must not outlive it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="mambapro-slips-") as folder:
         trials = Trials(slips, Path(folder))
         threads = [threading.Thread(target=trials.work, args=[number]) for number in range(workers)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            trials.stop()
+            for thread in threads:
+                thread.join()
+            raise
     results = sorted(trials.results, key=lambda result: (result.slip.file, result.slip.place))
     click.echo(table_of(results))
     if json_file:

@@ -102,6 +102,58 @@ class TestNumbers:
             assert_close(numbers(found[name], kind), expected[name], limit, f"gradient of {name}")
 
 
+@pytest.mark.parametrize("instructions", SETS)
+class TestEdges:
+    @pytest.mark.parametrize("length", [5, 6, 7, 9])
+    def test_padding_invents_no_nan(self, instructions: str, length: int) -> None:
+        """Tokens that fill up the last chunk are steps of zero: a state near the largest float is not driven beyond
+        it, where it would come back as infinity times zero."""
+        cpu_op.use_instruction_set(instructions)
+        case = Case(1, length, 19, 1, 4, "near-the-largest")
+
+        found, expected = backward(case, "float32"), wanted_gradients(case, "float32")
+
+        for name in INPUTS:
+            assert_close(found[name].astype(np.float64), expected[name], GRADIENT_LIMIT, f"gradient of {name}")
+
+    @pytest.mark.parametrize(("kind", "bits", "one"), [("bfloat16", 7, 0x3F80), ("float16", 10, 0x3C00)])
+    def test_ties_go_to_even(self, instructions: str, kind: str, bits: int, one: int) -> None:
+        """Half way between two neighbours the one with an even last bit is stored, whatever the sign.
+
+        With u = 1 and no state y is D, which is float32: 1 + (k + 1/2) units of the last place of `kind`.
+        """
+        cpu_op.use_instruction_set(instructions)
+        case = Case(1, 1, 38, 1, 1)
+        arrays = {name: np.zeros_like(array) for name, array in contiguous(case, kind).items()}
+        arrays["u"][:] = np.uint16(one) if kind == "bfloat16" else 1
+        halves = 1 + (2 * np.arange(19) + 1) * 2.0 ** (-bits - 1)
+        arrays["D"][:] = np.concatenate([halves, -halves])
+        y = np.full_like(arrays["u"], 7)
+
+        cpu_op.forward(size_of(case), kind, 1, addresses(arrays), y.ctypes.data)
+
+        stored_bits = y.view(np.uint16).ravel().astype(int) - one
+        even = [k + k % 2 for k in range(19)]
+        assert stored_bits.tolist() == [*even, *(0x8000 + k for k in even)]
+
+    @pytest.mark.parametrize("kind", LIMITS)
+    def test_nothing_beyond_the_arrays_is_written(self, instructions: str, kind: str) -> None:
+        """Channels of a group that fill no vector: what lies behind y and the gradients stays as it was."""
+        cpu_op.use_instruction_set(instructions)
+        for case in (Case(1, 3, 17, 1, 3), Case(2, 6, 10, 2, 5)):
+            arrays = contiguous(case, kind)
+            y = np.full(arrays["u"].size + 64, 7, arrays["u"].dtype)
+            gradients = {name: np.full(array.size + 64, 7, array.dtype) for name, array in arrays.items()}
+            places = [gradients[name].ctypes.data for name in INPUTS]
+
+            cpu_op.forward(size_of(case), kind, 1, addresses(arrays), y.ctypes.data)
+            cpu_op.backward(size_of(case), kind, 1, arrays["u"].ctypes.data, addresses(arrays), places)
+
+            assert (y[arrays["u"].size :] == 7).all()
+            for name, found in gradients.items():
+                assert (found[arrays[name].size :] == 7).all(), name
+
+
 class TestThreads:
     @pytest.mark.parametrize("case", [Case(1, 384, 1024), Case(3, 128, 192, 3), Case(2, 100, 40)], ids=str)
     def test_results_do_not_depend_on_their_number(self, case: Case) -> None:
@@ -203,6 +255,8 @@ class TestErrors:
             cpu_op.forward(ScanShape(1, 1, 4, 3, 1), "float32", 1, [0] * 7, 0)
         with pytest.raises(SetupError, match="sizes outside"):
             cpu_op.forward(ScanShape(1, 1, 4, 1, 65), "float32", 1, [0] * 7, 0)
+        with pytest.raises(SetupError, match="sizes outside"):
+            cpu_op.backward(ScanShape(1, 1, 4, 1, 65), "float32", 1, 0, [0] * 7, [0] * 7)
 
     def test_an_unknown_instruction_set(self) -> None:
         """The names that can be used are told."""

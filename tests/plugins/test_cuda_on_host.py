@@ -74,6 +74,22 @@ class TestForward:
         assert library().mambapro_scan_cuda_forward(shape, *pointers, y.ctypes.data_as(ctypes.c_void_p), 16, None) == 0
         assert (cuda_host.floats(y, kind) == wanted.ravel()).all()
 
+    @pytest.mark.parametrize("lanes", [1, 4, 16])
+    def test_every_element_is_written_once(self, lanes: int) -> None:
+        """Groups that fill no block, tokens that fill no tile: each element of y is written by its own thread alone."""
+        case = Case(2, 37, 42, 2, 16)
+        arrays = scan_cases.stored(case, "bfloat16")
+        y, counts = np.zeros_like(arrays["u"]), np.zeros(arrays["u"].shape, np.int32)
+        pointers = [np.ascontiguousarray(arrays[name]) for name in INPUTS]
+        addresses = [ctypes.c_void_p(array.ctypes.data) for array in (*pointers, y)]
+
+        code = library().scan_counted_forward(
+            ctypes.byref(shape_of(case, "bfloat16")), *addresses, lanes, ctypes.c_void_p(counts.ctypes.data)
+        )
+
+        assert code == 0 and (counts == 1).all()
+        np.testing.assert_array_equal(cuda_host.floats(y, "bfloat16"), cuda_host.forward(case, "bfloat16", lanes))
+
 
 class TestBackward:
     @pytest.mark.parametrize("case", GRADIENT_CASES, ids=str)
@@ -101,6 +117,18 @@ class TestBackward:
         found = cuda_host.backward(Case(batch, length, channels, 2, 4), kind)
 
         assert {name: np.abs(found[name]).sum() for name in INPUTS} == dict.fromkeys(INPUTS, 0)
+
+    @pytest.mark.parametrize("state", [4, 33])
+    def test_padding_invents_no_nan(self, state: int) -> None:
+        """Tokens that fill up the last tile are steps of zero: a state near the largest float is not driven beyond it,
+        where it would come back as infinity times zero."""
+        case = Case(1, 17, 9, 1, state, "near-the-largest")
+
+        found = cuda_host.backward(case, "float32")
+
+        expected = scan_cases.wanted_gradients(case, "float32")
+        for name in INPUTS:
+            scan_cases.assert_close(found[name], expected[name], GRADIENT_LIMIT, f"d{name}")
 
 
 class TestInterface:
@@ -187,6 +215,11 @@ class TestNumbers:
         """Infinities and NaN go through; far below it is 0."""
         np.testing.assert_equal(library().scan_softplus(x), y)
 
+    @pytest.mark.parametrize(("x", "y"), [(np.inf, 1), (-np.inf, 0), (np.nan, np.nan), (-200, 0), (1e30, 1)])
+    def test_slope_at_the_ends(self, x: float, y: float) -> None:
+        """NaN goes through; far above it is 1, far below 0."""
+        np.testing.assert_equal(library().scan_softplus_slope(x), y)
+
     def test_16_bits_are_read_exactly(self) -> None:
         """All 65536 patterns of fp16 and bf16 mean what NumPy says."""
         bits = np.arange(65536, dtype=np.uint16)
@@ -222,3 +255,17 @@ class TestNumbers:
 
         np.testing.assert_array_equal([pair[0] for pair in found], half)
         np.testing.assert_array_equal([pair[1] for pair in found], scan_cases.to_bfloat16(x))
+
+    def test_ties_go_to_even(self) -> None:
+        """Half way between two neighbours the one with an even last bit is taken, in both types and signs.
+
+        bf16 has 7 bits behind the point and fp16 has 10: from 1 the neighbours are 2 ** -7 and 2 ** -10 apart.
+        """
+        for name, bits, step in (("bf16", 7, 0x3F80), ("fp16", 10, 0x3C00)):
+            to = getattr(library(), f"scan_to_{name}")
+            halves = [1 + (2 * k + 1) * 2.0 ** (-bits - 1) for k in range(6)]
+
+            # 1.5 -> 2, 2.5 -> 2, 3.5 -> 4 in units of the last place
+            assert [to(x) - step for x in halves] == [0, 2, 2, 4, 4, 6]
+            assert [to(-x) - step - 0x8000 for x in halves] == [0, 2, 2, 4, 4, 6]
+            assert [to(float(np.nextafter(np.float32(x), np.float32(2)))) - step for x in halves] == [1, 2, 3, 4, 5, 6]

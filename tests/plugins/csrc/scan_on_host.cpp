@@ -14,6 +14,7 @@
 #undef LAUNCH
 #include "scan_launch_backward.cu"
 
+#include "counted_writes_on_host.h"
 #include "cuda_driver_on_host.h"
 
 /* In which order the threads of a block run: 0, 1 or 2 (cuda_on_host::Order). */
