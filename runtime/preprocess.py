@@ -11,34 +11,45 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import IO, TYPE_CHECKING, Union
 
 import numpy as np
 
 from ..errors import InputError
 from .data.sample import ImageSource
+from .image_files import (
+    FORMATS,
+    EncodedImage,
+    decoding,
+    image_name,
+    open_image,
+    pillow_limit_lifted,
+    require_size,
+    tell_orientation,
+)
+from .image_settings import ImageSettings, image_settings
+from .range_watch import RangeWatch
+from .sixteen_bit import FULL_RANGE, Range, Ranges, as_range, canonical, eight_bit, ranges_by_sensor
+from .strict_json import NOT_STORED, STORED_IF_SET
 
 if TYPE_CHECKING:
     from PIL import Image
 
 #: What `image_array` takes.
-ImageLike = Union[str, "os.PathLike[str]", np.ndarray, "Image.Image", ImageSource]
+ImageLike = Union[
+    str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], np.ndarray, "Image.Image", ImageSource
+]
 
 FILTERS = ("bilinear", "bicubic")
 
-_FULL_RANGE = (0, 65535)
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _EIGHT_BIT_MODES = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-
-# What Pillow's decoders were seen to raise on damaged files of the common formats.
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error)
+#: A range wider than this leaves at most 17 of 256 greys of values from 0 to 255.
+_WIDE = 16 * 255
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Preprocessing:
         antialias: always true: Pillow widens the filter when it makes an image smaller.
         sixteen_bit_range: (low, high); 16-bit values are scaled linearly so that low becomes 0 and high 255.
         normalized_in_graph: always true: the model takes uint8.
+        sensor_ranges: (low, high) of the sensors that differ from `sixteen_bit_range`; see `with_ranges`.
+        settings: limits of decoding; None = those of the process. Not part of what a bundle says.
 
     Raises:
         InputError: a value that cannot be meant.
@@ -63,8 +76,10 @@ class Preprocessing:
     std: tuple[float, float, float]
     resize: str = "bilinear"
     antialias: bool = True
-    sixteen_bit_range: tuple[int, int] = _FULL_RANGE
+    sixteen_bit_range: tuple[int, int] = FULL_RANGE
     normalized_in_graph: bool = True
+    sensor_ranges: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False, metadata=STORED_IF_SET)
+    settings: ImageSettings | None = field(default=None, compare=False, metadata=NOT_STORED)
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -74,61 +89,88 @@ class Preprocessing:
         _check_filter(self.resize)
         if not (self.antialias and self.normalized_in_graph):
             raise InputError("antialias and normalized_in_graph must be true: this version knows nothing else.")
-        check_sixteen_bit_range(self.sixteen_bit_range)
+        # one way to write a range, so that equal ones are equal
+        object.__setattr__(self, "sixteen_bit_range", as_range(self.sixteen_bit_range))
+        ranges = {name: as_range(value) for name, value in sorted(self.sensor_ranges.items())}
+        object.__setattr__(self, "sensor_ranges", ranges)
+
+    def range_of(self, sensor: str | None) -> Range:
+        """(low, high) of a sensor's 16-bit images; None is a sensor that is not known."""
+        return self.sixteen_bit_range if sensor is None else self.sensor_ranges.get(sensor, self.sixteen_bit_range)
+
+    def with_ranges(self, given: Ranges | None, sensors: Sequence[str]) -> Preprocessing:
+        """The same with ranges of 16-bit images that a caller gave; equal to this one where they say nothing new.
+
+        Args:
+            given: (low, high) of all sensors, or by sensor; None = the ranges of the process (`image_settings`).
+            sensors: of the model, in order.
+
+        Raises:
+            InputError: a range that cannot be meant, or an unknown sensor.
+        """
+        if given is None:
+            given = {name: value for name, value in image_settings().sixteen_bit_range.items() if name in sensors}
+        asked = ranges_by_sensor(given, sensors)
+        before = {name: self.range_of(name) for name in sensors}
+        if asked == {} or {**before, **asked} == before:
+            return self
+        common, differing = canonical({**before, **asked})
+        return replace(self, sixteen_bit_range=common, sensor_ranges=differing)
 
 
-def check_sixteen_bit_range(limits: tuple[int, int]) -> None:
-    """Raise InputError unless `limits` are (low, high) with 0 <= low < high <= 65535."""
-    low, high = limits
-    if not 0 <= low < high <= 65535:
-        raise InputError(f"sixteen_bit_range must be 0 <= low < high <= 65535, not {low}, {high}.")
-
-
-def image_array(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+def image_array(
+    image: ImageLike, preprocessing: Preprocessing, sensor: str | None = None, watch: RangeWatch | None = None
+) -> np.ndarray:
     """Any image as uint8 (height, width, 3), as `preprocessing` wants it.
 
-    `image` is a path, a PIL image, an ImageSource, or an array: uint8 (H, W, 3) in the order R, G, B; uint8 (H, W) or
-    (H, W, 1) grey; uint16 (H, W) or (H, W, 1), for example thermal. Grey is repeated on the three channels.
+    `image` is a path, the bytes of an image file, an open binary file, a PIL image, an ImageSource, or an array: uint8
+    (H, W, 3) in the order R, G, B; uint8 (H, W) or (H, W, 1) grey; uint16 (H, W) or (H, W, 1) of any byte order, for
+    example thermal. Grey is repeated on the three channels.
 
     16-bit values, of arrays and of files, become `rint((value - low) * 255 / (high - low))` with (low, high) =
-    `preprocessing.sixteen_bit_range`, before the resize. Nothing is clipped.
+    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` notices ranges that are too wide.
 
     Raises:
-        InputError: the file cannot be read, the array has another type or shape, a 16-bit value is outside the range,
-            or the image is not opaque.
+        InputError: the file cannot be read or has too many pixels, the array has another type or shape, a 16-bit value
+            is outside the range, a 16-bit image is of one grey, or the image is not opaque.
     """
+    to_rgb = _ToRgb(preprocessing.range_of(sensor), preprocessing.settings or image_settings(), sensor, watch)
     if isinstance(image, np.ndarray):
-        loaded = _from_array(image, preprocessing.sixteen_bit_range)
+        loaded = to_rgb.array(image)
     elif isinstance(image, ImageSource):
-        loaded = load_source(image, preprocessing.sixteen_bit_range)
+        loaded = to_rgb.source(image)
     elif isinstance(image, str | os.PathLike):
-        loaded = load_source(ImageSource(Path(image)), preprocessing.sixteen_bit_range)
+        loaded = to_rgb.source(ImageSource(Path(image)))
+    elif is_encoded(image):
+        loaded = to_rgb.pixels(open_image(image, to_rgb.settings), image_name(image))
     else:
-        loaded = _from_pil(image, preprocessing.sixteen_bit_range)
+        loaded = to_rgb.pil(image)
     return np.array(resize(loaded, (preprocessing.height, preprocessing.width), preprocessing.resize))
 
 
-def load_source(source: ImageSource, sixteen_bit_range: tuple[int, int] = _FULL_RANGE) -> Image.Image:
+def load_source(
+    source: ImageSource,
+    sixteen_bit_range: tuple[int, int] | None = None,
+    sensor: str | None = None,
+    settings: ImageSettings | None = None,
+) -> Image.Image:
     """Decode a file, completely, and crop its box; the result is a PIL image in RGB mode.
+
+    `sixteen_bit_range` None is that of the sensor in `settings`, else the full one; `settings` None is the process's.
 
     Raises:
         InputError: missing, unreadable, truncated or empty file; a box that leaves the image; see `image_array`.
     """
-    from PIL import Image
+    settings = settings or image_settings()
+    limits = sixteen_bit_range or settings.sixteen_bit_range.get(sensor or "", FULL_RANGE)
+    return _ToRgb(as_range(limits), settings, sensor, None).source(source)
 
-    with _decoding(str(source.path)), Image.open(source.path) as file:
-        # Pillow decodes lazily: without this a truncated file would fail later, and nameless.
-        file.load()
-    image: Image.Image = file
-    if source.box is not None:
-        left, top, right, bottom = source.box
-        if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
-            raise InputError(
-                f"{source.path} is {image.width} x {image.height} pixels, which does not hold the box {source.box} "
-                "(left, top, right, bottom). Is the file of the data set that was named?"
-            )
-        image = image.crop(source.box)
-    return _to_rgb(image, str(source.path), sixteen_bit_range)
+
+def is_encoded(image: object) -> bool:
+    """Whether an image is the bytes of a file, or an open file."""
+    return isinstance(image, bytes | bytearray | memoryview) or (
+        callable(getattr(image, "read", None)) and not isinstance(image, str | os.PathLike)
+    )
 
 
 def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image.Image:
@@ -146,89 +188,106 @@ def _check_filter(name: str) -> None:
         raise InputError(f"The resize filter must be one of {', '.join(FILTERS)}, not {name!r}.")
 
 
-@contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turn what Pillow raises on a bad file into an InputError that names it."""
-    from PIL import Image, UnidentifiedImageError
+@dataclass(frozen=True)
+class _ToRgb:
+    """Images of any kind as PIL images in RGB mode, not resized yet."""
 
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image {name}. Check the path.") from error
-    except UnidentifiedImageError as error:
-        empty = Path(name).is_file() and Path(name).stat().st_size == 0
-        what = "is an empty file (0 bytes)" if empty else "is not an image of a format that Pillow reads"
-        raise InputError(f"{name} {what}. Replace it, or leave the sensor out.") from error
-    except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
-        raise InputError(f"{name} cannot be decoded: {error}. It is damaged, cut short or not readable.") from error
+    limits: Range
+    settings: ImageSettings
+    sensor: str | None
+    watch: RangeWatch | None
 
+    def source(self, source: ImageSource) -> Image.Image:
+        image, name = open_image(source.path, self.settings), image_name(source.path)
+        if source.box is not None:
+            left, top, right, bottom = source.box
+            if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+                raise InputError(
+                    f"{name} is {image.width} x {image.height} pixels, which does not hold the box {source.box} "
+                    "(left, top, right, bottom). Is the file of the data set that was named?"
+                )
+            with pillow_limit_lifted(image.size):
+                image = image.crop(source.box)
+        return self.pixels(image, name)
 
-def _from_pil(image: object, limits: tuple[int, int]) -> Image.Image:
-    from PIL import Image
+    def pil(self, image: object) -> Image.Image:
+        from PIL import Image, ImageFile
 
-    if not isinstance(image, Image.Image):
-        raise InputError(
-            f"An image must be a path, a NumPy array, a PIL image or an ImageSource, not {type(image).__name__}."
-        )
-    name = str(getattr(image, "filename", "") or "the PIL image")
-    with _decoding(name):
-        image.load()
-    return _to_rgb(image, name, limits)
+        if not isinstance(image, Image.Image):
+            raise InputError(
+                "An image must be a path, bytes or an open file, a NumPy array, a PIL image or an ImageSource, not "
+                f"{type(image).__name__}."
+            )
+        name = image_name(image) if getattr(image, "filename", "") else "the PIL image"
+        lazy = isinstance(image, ImageFile.ImageFile) and bool(image.tile)
+        if image.width and image.height:
+            require_size(image.size, name, self.settings)
+        if (lazy and image.format not in (*FORMATS, "MPO")) or isinstance(image, ImageFile.StubImageFile):
+            raise InputError(
+                f"{name} was opened as {image.format} and is not decoded yet. Formats that are decoded here are "
+                f"{', '.join(FORMATS)}; of another one call image.load() first."
+            )
+        with decoding(name), pillow_limit_lifted(image.size):
+            image.load()
+        tell_orientation(image, name)
+        return self.pixels(image, name)
 
+    def pixels(self, image: Image.Image, name: str) -> Image.Image:
+        from PIL import Image
 
-def _to_rgb(image: Image.Image, name: str, limits: tuple[int, int]) -> Image.Image:
-    from PIL import Image
+        if image.width == 0 or image.height == 0:
+            raise InputError(f"{name} has no pixels ({image.width} x {image.height}).")
+        with decoding(name):
+            if image.mode in _SIXTEEN_BIT_MODES:
+                return Image.fromarray(self._grey(np.asarray(image), name, image.mode)).convert("RGB")
+            if image.mode in _ALPHA_MODES or "transparency" in image.info:
+                return _opaque(image, name)
+            if image.mode not in _EIGHT_BIT_MODES:
+                raise InputError(
+                    f"{name} has pixels of mode {image.mode!r}. Convert it to 8-bit colour, 8-bit grey or 16-bit grey "
+                    "first."
+                )
+            return image.convert("RGB")
 
-    if image.width == 0 or image.height == 0:
-        raise InputError(f"{name} has no pixels ({image.width} x {image.height}).")
-    if image.mode in _SIXTEEN_BIT_MODES:
-        return Image.fromarray(_scale_sixteen_bit(np.asarray(image), name, limits)).convert("RGB")
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        return _opaque(image, name)
-    if image.mode not in _EIGHT_BIT_MODES:
-        raise InputError(
-            f"{name} has pixels of mode {image.mode!r}. Convert it to 8-bit colour, 8-bit grey or 16-bit grey first."
-        )
-    return image.convert("RGB")
+    def array(self, array: np.ndarray) -> Image.Image:
+        from PIL import Image
+
+        if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+            raise InputError(
+                f"An image array must be uint8 (0 to 255) or uint16 grey, not {array.dtype}. Convert it, for example "
+                "np.rint(image * 255).astype(np.uint8) for floats from 0 to 1."
+            )
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[:, :, 0]
+        grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
+        wide = array.dtype.itemsize == 2
+        if array.size == 0 or not (grey or (colour and not wide)):
+            raise InputError(
+                f"An image array must be uint8 (H, W, 3), uint8 (H, W) or uint16 (H, W), all at least 1, not "
+                f"{array.dtype} {array.shape}. Drop an alpha channel with image[..., :3]; channels come last."
+            )
+        if wide:
+            array = self._grey(array, "the array", "I;16")
+        return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+    def _grey(self, values: np.ndarray, name: str, mode: str) -> np.ndarray:
+        if mode == "I" and 0 < int(values.max()) <= 255 and self.limits[1] - self.limits[0] > _WIDE:
+            raise InputError(
+                f"{name} has 32 bits a pixel but values from {values.min()} to {values.max()}, as an 8-bit image has: "
+                f"scaled from {self.limits[0]} to {self.limits[1]} it would be black. Save it with 8 bits a pixel, or "
+                "give the range 0:255 (--sixteen-bit-range; in Python sixteen_bit_range=(0, 255))."
+            )
+        scaled, (least, most) = eight_bit(values, name, self.sensor, self.limits)
+        if self.watch is not None:
+            self.watch.add(self.sensor, least, most, self.limits)
+        return scaled
 
 
 def _opaque(image: Image.Image, name: str) -> Image.Image:
-    if image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+    with_alpha = image.convert("RGBA")
+    if with_alpha.getchannel("A").getextrema() != (255, 255):
         raise InputError(
             f"{name} has transparent pixels, and what is behind them is not known. Paste it on a background first."
         )
-    return image.convert("RGB")
-
-
-def _from_array(array: np.ndarray, limits: tuple[int, int]) -> Image.Image:
-    from PIL import Image
-
-    if array.dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            f"An image array must be uint8 (0 to 255) or uint16 grey, not {array.dtype}. Convert it, for example "
-            "np.rint(image * 255).astype(np.uint8) for floats from 0 to 1."
-        )
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
-    if array.size == 0 or not (grey or (colour and array.dtype == np.uint8)):
-        raise InputError(
-            f"An image array must be uint8 (H, W, 3), uint8 (H, W) or uint16 (H, W), all at least 1, not {array.dtype} "
-            f"{array.shape}. Drop an alpha channel with image[..., :3]; channels come last."
-        )
-    if array.dtype == np.uint16:
-        array = _scale_sixteen_bit(array, "the array", limits)
-    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
-
-
-def _scale_sixteen_bit(values: np.ndarray, name: str, limits: tuple[int, int]) -> np.ndarray:
-    low, high = limits
-    least, most = int(values.min()), int(values.max())
-    if least < low or most > high:
-        raise InputError(
-            f"{name} has 16-bit values from {least} to {most}, outside sixteen_bit_range ({low}, {high}). "
-            "Values are never clipped: give a range that holds all your images, sixteen_bit_range=(low, high)."
-        )
-    return np.rint((values.astype(np.float64) - low) * 255.0 / (high - low)).astype(np.uint8)
+    # straight from a palette with transparency Pillow would warn
+    return (with_alpha if image.mode == "P" else image).convert("RGB")

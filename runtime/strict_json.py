@@ -10,6 +10,11 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+#: Metadata of a field that is no part of the JSON value.
+NOT_STORED: dict[str, object] = {"stored": "never"}
+#: Metadata of a field that came later: it is written where it is not empty, so that older values stay what they were.
+STORED_IF_SET: dict[str, object] = {"stored": "if set"}
+
 _JSON_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 #: Of whole numbers; the largest that 64 bits hold.
 _LARGEST = 2**63 - 1
@@ -25,7 +30,7 @@ def decode(cls: type[T], value: object, path: str, problems: list[str]) -> T | N
         problems.append(f"{path or 'the file'} must be an object, not {_show(value)}")
         return None
     before = len(problems)
-    known = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(cls) if f.metadata.get("stored") != "never"}  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     problems.extend(f"{_join(path, name)} is unknown" for name in value if name not in known)
     arguments = {}
@@ -46,7 +51,8 @@ def decode(cls: type[T], value: object, path: str, problems: list[str]) -> T | N
 def encode(value: Any) -> Any:
     """The plain JSON value (dicts, lists, scalars) of a dataclass, tuple, list or dict."""
     if is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value)}
+        pairs = ((field.metadata.get("stored"), field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: encode(item) for when, name, item in pairs if when is None or (when == "if set" and item)}
     if isinstance(value, dict):
         return {name: encode(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
