@@ -19,6 +19,7 @@ from ..runtime.folders import camera_from_name, image_files
 from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
+from ..runtime.range_watch import RangeWatch
 from ..runtime.samples import UNKNOWN_CAMERA
 from .balance import CalibrationImage, balanced
 from .looks import Look, look_at, swapped
@@ -124,7 +125,9 @@ def calibration_images(
     _require_enough(len(offered), folder)
     pool = balanced(offered, [None] * len(offered), min(count * _POOL, len(offered)), seed)
     candidates = [offered[i] for i in pool]
-    looks = [look_at(image, preprocessing) for image in track(candidates, "Looking at images", len(candidates))]
+    watch = RangeWatch()
+    looks = [look_at(image, preprocessing, watch) for image in track(candidates, "Looking at images", len(candidates))]
+    watch.tell()
     chosen = balanced(candidates, [look.dark for look in looks], min(count, len(candidates)), seed)
     images = tuple(candidates[i] for i in chosen)
     hashes = tuple(_hashes(image) for image in track(images, "Hashing images", len(images)))

@@ -64,6 +64,7 @@ def run_calibration(
         InputError, SetupError, ArtifactError: see `calibration_images` and `calibrate`; `out` exists.
     """
     opened = Bundle.open(bundle)
+    metadata = opened.metadata.ranged()
     target = out or beside(opened.folder, "-scales.json")
     listing = target.with_name(f"{target.name.removesuffix('.json')}.images.json")
     if target.suffix != ".json":
@@ -74,7 +75,7 @@ def run_calibration(
     options = CalibrationOptions(algorithm, percentile, not no_smooth)
     chosen = calibration_images(
         calib,
-        opened.metadata.preprocessing,
+        metadata.preprocessing,
         dataset,
         data,
         count=images,
@@ -85,7 +86,7 @@ def run_calibration(
         track=track,
     )
     kept = cache or cache_folder() / "calibration"
-    found = calibrate(opened.file(MODEL), opened.metadata, chosen, options, kept, track)
+    found = calibrate(opened.file(MODEL), metadata, chosen, options, kept, track)
     write_atomically(listing, lambda path: path.write_text(_listing(chosen), encoding="utf-8"))
     found.table.save(target)
     return CalibrationReport(str(target), str(listing), found)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import DATASETS, PATH, Numbers, data_option, json_option, overwrite_option
 
 
@@ -30,6 +31,7 @@ from .options import DATASETS, PATH, Numbers, data_option, json_option, overwrit
 @click.option("--vit", help="ImageNet weights for the ViT rows of table 9: a timm name, or a file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @overwrite_option
+@image_options
 @json_option
 def ablate(rows: str, as_json: bool, **values: Any) -> None:
     """Train the rows of a TABLE of the paper and print them beside its numbers.

@@ -10,6 +10,7 @@ import click
 from .build_options import build_options
 from .builder import Builder
 from .console import emit
+from .image_options import image_options
 from .options import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
 
 
@@ -22,6 +23,7 @@ from .options import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite
 @click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default by precision.")
 @build_options
 @overwrite_option
+@image_options
 @json_option
 def build(
     bundle: Path,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 
 
@@ -42,6 +43,7 @@ from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 @click.option("--out", type=PATH, help="The table of scales; default: <bundle>-scales.json beside the bundle.")
 @seed_option
 @overwrite_option
+@image_options
 @json_option
 def calibrate(bundle: Path, out: Path | None, cache: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
     """Find the int8 scales of the float32 BUNDLE on calibration images and write them as one table.

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import (
     PATH,
     data_option,
@@ -63,6 +64,7 @@ _MEASURES = (
 @run_options
 @switch_options
 @overwrite_option
+@image_options
 @json_option
 def evaluate(
     model: Path | None,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import (
     PATH,
     data_option,
@@ -35,6 +36,7 @@ PICTURES = ("gradcam", "tsne", "similarity")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @switch_options
 @overwrite_option
+@image_options
 @json_option
 def explain(
     checkpoints: tuple[Path, ...],

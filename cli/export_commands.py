@@ -11,6 +11,7 @@ import click
 from .build_options import asked_precision, build_options, wanted_targets
 from .builder import Builder
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import (
     DATASETS,
     HELP,
@@ -44,6 +45,7 @@ from .quantizing import benchmark_root
 @build_options
 @switch_options
 @overwrite_option
+@image_options
 @json_option
 def export(
     ckpt: Path, max_departure: float | None, targets: tuple[str, ...], dry_run: bool, as_json: bool, **values: Any
@@ -58,6 +60,7 @@ def export(
     with needs("export"):
         from ..export.pipeline import export_bundle, plan_export
         from ..export.plan import ExportOptions
+    from ..runtime.image_settings import image_settings
 
     precision = asked_precision(values)
     base = "fp16" if precision == "fp16" else "fp32"
@@ -74,6 +77,7 @@ def export(
         switches=switches,
         data=None if data is None else str(data),
         max_map_drop=builder.max_map_drop,
+        sixteen_bit_range=image_settings().sixteen_bit_range or None,
         **values,
     )
     finish = builder.build if builder.options else None
@@ -91,6 +95,7 @@ def export(
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
 @check_options
+@image_options
 @json_option
 def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, **values: Any) -> None:
     """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.
@@ -115,6 +120,7 @@ def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, *
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Timed runs of each.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds in which they take turns.")
 @switch_options
+@image_options
 @json_option
 def compare(
     bundles: tuple[Path, ...],

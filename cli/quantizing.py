@@ -120,7 +120,7 @@ class Quantizer:
         assert self.calib is not None
         return calibration_images(
             self.calib,
-            metadata.preprocessing,
+            metadata.ranged().preprocessing,
             self.dataset if self.whole or self.data else None,
             self.data,
             count=self.count,
@@ -138,7 +138,7 @@ class Quantizer:
 
         found = calibrate(
             self.bundle.file(MODEL),
-            self.bundle.metadata,
+            self.bundle.metadata.ranged(),
             self.images,
             CalibrationOptions(self.algorithm),
             cache_folder() / "calibration",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import DATASETS, PATH, Numbers, json_option, overwrite_option, seed_option
 
 
@@ -28,6 +29,7 @@ from .options import DATASETS, PATH, Numbers, json_option, overwrite_option, see
 )
 @seed_option
 @overwrite_option
+@image_options
 @json_option
 def report(
     bundle: Path,

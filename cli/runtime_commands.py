@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .console import emit, track
+from .image_options import image_options
 from .options import PATH, Numbers, json_option, overwrite_option, run_options, taken
 
 
@@ -23,6 +24,7 @@ from .options import PATH, Numbers, json_option, overwrite_option, run_options, 
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
 @run_options
 @overwrite_option
+@image_options
 @json_option
 def extract(
     bundle: Path,

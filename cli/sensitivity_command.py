@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import DATASETS, HELP, PATH, json_option, overwrite_option, seed_option
 
 
@@ -63,6 +64,7 @@ from .options import DATASETS, HELP, PATH, json_option, overwrite_option, seed_o
 @click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same.")
 @seed_option
 @overwrite_option
+@image_options
 @json_option
 def sensitivity(
     bundle: Path,
@@ -101,7 +103,7 @@ def sensitivity(
         group, target, batch, rank_images, Limits(max_map_drop / 100, max_departure), overwrite
     )
     opened = Bundle.open(bundle)
-    metadata, model = opened.metadata, opened.file(MODEL)
+    metadata, model = opened.metadata.ranged(), opened.file(MODEL)
     folder = out or beside(bundle, ".sensitivity")
     chosen = calibration_images(
         calib, metadata.preprocessing, dataset, count=calib_images, seed=seed, insist=insist, track=track

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .console import emit, needs, track
+from .image_options import image_options
 from .options import DATASETS, PATH, data_option, json_option, overwrite_option
 
 
@@ -27,6 +28,7 @@ from .options import DATASETS, PATH, data_option, json_option, overwrite_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training in --out stopped, bit for bit.")
 @overwrite_option
+@image_options
 @json_option
 def train(
     recipe: str,

@@ -22,6 +22,7 @@ from ..runtime.extractor import Extractor
 from ..runtime.latency import usable_cpus
 from ..runtime.metrics import RetrievalReport
 from ..runtime.opening import Opening, why_not
+from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from ..runtime.rounds import ROUNDS, Spread, in_turns, ratios
 from ..runtime.strict_json import encode
@@ -158,11 +159,11 @@ def compare_bundles(
 
 def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
     """The exported models under their bundles' names, each artifact that runs here under its own too."""
-    space, opening = feature_space_of(model).id, Opening(device="cpu")
+    opening = Opening(device="cpu")
     names: set[str] = {PYTORCH}
     for path in bundles:
         bundle = Bundle.open(path)
-        if bundle.metadata.feature_space.id != space:
+        if bundle.metadata.feature_space.id != feature_space_of(model, bundle.metadata.preprocessing).id:
             raise InputError(
                 f"{path} is of another feature space than {checkpoint}: it was exported from "
                 f"{bundle.metadata.checkpoint.file}, with other weights or other switches."
@@ -183,12 +184,28 @@ def _accuracies(
     model: MambaPro, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
 ) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
     """Accuracy, and the features of every sample, by model; one of them is open at a time."""
-    pre = preprocessing_of(model.config)
+    pre = _preprocessing(model, [bundle for _, bundle, *_ in candidates])
     found = {PYTORCH: extract_features(retrieval.samples, torch_feature_function(model), pre, track=track)}
     for name, bundle, target, precision in candidates:
         with Extractor(bundle, "cpu", target=target, precision=precision) as extractor:
             found[name] = extract_features(retrieval.samples, feature_function(extractor), pre, track=track)
     return {name: (retrieval.report(features), features) for name, features in found.items()}
+
+
+def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:
+    """How images are prepared for all of them.
+
+    Raises:
+        InputError: bundles of different ranges of 16-bit images, and none given for all.
+    """
+    first = bundles[0].metadata.ranged().preprocessing if bundles else preprocessing_of(model.config)
+    for bundle in bundles:
+        if bundle.metadata.ranged().preprocessing != first:
+            raise InputError(
+                f"{bundle.folder} scales 16-bit images otherwise than {bundles[0].folder}. Compare bundles of one "
+                "range, or give one for all (--sixteen-bit-range)."
+            )
+    return first
 
 
 def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Track) -> dict[str, tuple[float, ...]]:

@@ -34,6 +34,7 @@ from ..runtime.metadata import (
     fingerprint,
 )
 from ..runtime.modalities import MODALITIES
+from ..runtime.preprocess import Preprocessing
 from ..train.models.config import VARIANT_FIELDS, MambaProConfig
 from ..train.models.mambapro import MambaPro
 from .onnx_graph import OPSET
@@ -50,7 +51,7 @@ _LATER = (*VARIANT_FIELDS, "lora_rank")
 def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
     """Everything `metadata.json` says about an export whose parity has been proven."""
     config = model.config
-    preprocessing = preprocessing_of(config)
+    preprocessing = options.preprocessing(config)
     dataset = options.dataset or model.trained_on.get("dataset")
     return BundleMetadata(
         name=options.checkpoint.stem,
@@ -63,7 +64,7 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
         cameras=config.cameras if config.sie_camera else 0,
         precision=Precision(options.precision, precision_map(options.precision)),
         artifacts=(Artifact(MODEL, ONNXRUNTIME, {"opset": OPSET, "custom_operators": "optional"}, VERIFIED),),
-        feature_space=feature_space_of(model),
+        feature_space=feature_space_of(model, preprocessing),
         versions=_versions(),
         checkpoint=Checkpoint(options.checkpoint.name, sha256_of(options.checkpoint)),
         git_commit=_git_commit(),
@@ -72,12 +73,12 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
     )
 
 
-def feature_space_of(model: MambaPro) -> FeatureSpace:
-    """What the model's features may be compared with."""
+def feature_space_of(model: MambaPro, preprocessing: Preprocessing | None = None) -> FeatureSpace:
+    """What the model's features may be compared with; `preprocessing` None is the usual one."""
     left_out = (*_TRAINING_ONLY, *_LATER)
     settings = {key: value for key, value in model.config.to_json().items() if key not in left_out}
     settings |= model.config.variants
-    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing_of(model.config), settings))
+    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing or preprocessing_of(model.config), settings))
 
 
 def weights_sha256(model: MambaPro) -> str:

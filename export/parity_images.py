@@ -11,7 +11,7 @@ from ..runtime.data.benchmarks import BENCHMARKS, read_benchmark
 from ..runtime.data.drawn.samples import draw_samples
 from ..runtime.data.sample import Sample
 from ..runtime.modalities import MODALITIES, SUBSETS, subset_name
-from ..runtime.preprocess import Preprocessing, image_array
+from ..runtime.preprocess import Preprocessing, sensor_arrays
 
 #: Samples with all sensors, and samples for each other set of sensors.
 COMPLETE, INCOMPLETE = 32, 8
@@ -90,13 +90,13 @@ def _benchmark_like(preprocessing: Preprocessing) -> str:
 
 def _drawn(preprocessing: Preprocessing, name: str) -> tuple[np.ndarray, np.ndarray]:
     drawn = draw_samples(name, COMPLETE, _SEED)
-    images = [[image_array(image, preprocessing) for image in sample] for sample, _ in drawn]
+    images = [sensor_arrays(sample, preprocessing) for sample, _ in drawn]
     return np.array(images), np.array([camera for _, camera in drawn], np.int64)
 
 
 def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[np.ndarray, np.ndarray]:
     samples = _spread(read_benchmark(dataset, root).gallery, COMPLETE)
-    images = [[image_array(source, preprocessing) for source in sample.sources] for sample in samples]
+    images = [sensor_arrays(sample.sources, preprocessing) for sample in samples]
     return np.array(images), np.array([sample.camera for sample in samples], np.int64)
 
 

@@ -31,7 +31,7 @@ from .onnx_file import save_onnx
 from .onnx_graph import check_graph, input_names, onnx_from_model
 from .parity import ParityReport, compare, require_parity
 from .parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
-from .plan import ExportOptions, ExportPlan, preprocessing_of
+from .plan import ExportOptions, ExportPlan
 from .precision import precision_map
 from .range_check import RangeCheck, modules_to_keep
 from .reference import TorchReference
@@ -121,7 +121,7 @@ def export_bundle(
     plan = _plan(options, model)
     log.info("%s", plan)
     _require_room(options.bundle, plan)
-    preprocessing = preprocessing_of(model.config)
+    preprocessing = options.preprocessing(model.config)
     # read before the long part, so that a wrong folder is told at once
     cameras = model.config.cameras if model.config.sie_camera else 0
     images = parity_images(preprocessing, cameras, options.data, options.dataset)

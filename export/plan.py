@@ -11,7 +11,9 @@ from typing import Any
 from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info
 from ..runtime.limits import LIMITS
+from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
+from ..runtime.sixteen_bit import Ranges
 from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
@@ -38,6 +40,7 @@ class ExportOptions:
         max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
         trace: compare stage by stage as well.
         overwrite: replace an existing output folder.
+        sixteen_bit_range: (low, high) of 16-bit images, or by sensor; written into the bundle.
         label: what the default output is named after; None is the precision.
     """
 
@@ -52,6 +55,7 @@ class ExportOptions:
     max_map_drop: float | None = None
     trace: bool = False
     overwrite: bool = False
+    sixteen_bit_range: Ranges | None = None
     label: str | None = None
 
     def __post_init__(self) -> None:
@@ -72,6 +76,10 @@ class ExportOptions:
         return self.output or self.checkpoint.with_name(
             f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
         )
+
+    def preprocessing(self, config: MambaProConfig) -> Preprocessing:
+        """Of a model's images, with the ranges that were asked for."""
+        return preprocessing_of(config, self.sixteen_bit_range)
 
     @property
     def max_departure(self) -> float:
@@ -141,7 +149,11 @@ class ExportPlan:
         return "\n".join(f"{key:11} {value}" for key, value in rows.items())
 
 
-def preprocessing_of(config: MambaProConfig) -> Preprocessing:
-    """Resize and normalisation as the model was evaluated: PIL's bilinear filter."""
+def preprocessing_of(config: MambaProConfig, ranges: Ranges | None = None) -> Preprocessing:
+    """Resize and normalisation as the model was evaluated: PIL's bilinear filter.
+
+    `ranges` are those of 16-bit images, for all sensors or by sensor; None = those of the process, else the full one.
+    """
     height, width = config.image_size
-    return Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
+    plain = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
+    return plain.with_ranges(ranges, MODALITIES)

@@ -15,6 +15,7 @@ from .metrics import RetrievalReport, evaluate_retrieval
 from .modalities import MODALITIES, SUBSETS
 from .preprocess import Preprocessing, image_array
 from .progress import Track, silent
+from .range_watch import RangeWatch
 
 #: Three lists (rgb, nir, tir) of uint8 (H, W, 3) images of the model's size and int64 (N,) cameras -> (N, dim).
 FeatureFunction = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], np.ndarray]
@@ -138,10 +139,15 @@ def _decoded(
         raise InputError("There are no samples to extract features from.")
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+    watch = RangeWatch()
     starts = range(0, len(samples), batch_size)
     for start in track(starts, "Extracting features", len(starts)):
         batch = samples[start : start + batch_size]
-        images = [[image_array(sample.sources[i], preprocessing) for sample in batch] for i in range(len(MODALITIES))]
+        images = [
+            [image_array(sample.sources[i], preprocessing, name, watch) for sample in batch]
+            for i, name in enumerate(MODALITIES)
+        ]
+        watch.tell()
         yield batch, images, np.array([sample.camera for sample in batch], np.int64)
 
 

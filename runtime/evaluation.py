@@ -147,4 +147,4 @@ def _strips(
     )
     size = preprocessing.height, preprocessing.width
     title = retrieval.benchmark.name if distances is None else f"{retrieval.benchmark.name}, {RERANKED}"
-    return write_strips(options.strips, strips, title, size, options.overwrite, track)
+    return write_strips(options.strips, strips, title, size, options.overwrite, track, preprocessing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +16,16 @@ from ..errors import ArtifactError, InputError
 from .backends.base import Backend
 from .bundle import Bundle
 from .data.folders import shown
+from .image_settings import image_settings
 from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
 from .modalities import MODALITIES, NIR, RGB, TIR
 from .opening import LATENCY, Opening, choose, open_backend
 from .preprocess import Preprocessing
 from .progress import Track, silent
+from .range_watch import RangeWatch
 from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
 from .sidecar import Sidecar
+from .sixteen_bit import Ranges
 
 DEFAULT_BATCH = 32
 
@@ -46,7 +50,10 @@ class Extractor:
         verify: compare the hashes of the files that are loaded.
         load_plugins: load the shared libraries that the bundle holds, if any, and engines with code for the processor
             inside. Only where you trust it.
-        sixteen_bit_range: (low, high) of 16-bit images, if other than the bundle's. It changes `fingerprint`.
+        sixteen_bit_range: (low, high) of 16-bit images, or a dict of these by sensor, such as {"tir": (7000, 9000)},
+            where other than the bundle's. It changes `fingerprint`.
+        max_image_pixels: images of more pixels are refused; None = 67,108,864 (8192 x 8192).
+        accept_truncated: take what can be decoded of damaged or cut files, the rest black; None = no.
 
     Attributes:
         metadata: what the bundle says of itself.
@@ -54,6 +61,7 @@ class Extractor:
         preprocessing: what happens to an image before the model.
         dim: numbers per embedding.
         fingerprint: embeddings of equal fingerprints may be compared.
+        watch: the 16-bit values that were seen.
         batch_size: samples per run.
 
     Raises:
@@ -77,18 +85,20 @@ class Extractor:
         cache: Path | None = None,
         verify: bool = True,
         load_plugins: bool = False,
-        sixteen_bit_range: tuple[int, int] | None = None,
+        sixteen_bit_range: Ranges | None = None,
+        max_image_pixels: int | None = None,
+        accept_truncated: bool | None = None,
     ) -> None:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, verify=verify)
         self.metadata: BundleMetadata = opened.metadata
         self.dim: int = opened.metadata.dim
         self.batch_size: int = _batch_size(opened.metadata, batch_size)
-        self.preprocessing: Preprocessing = opened.metadata.preprocessing
-        self.fingerprint: str = opened.metadata.feature_space.id
-        if sixteen_bit_range is not None and sixteen_bit_range != self.preprocessing.sixteen_bit_range:
-            self.preprocessing = replace(self.preprocessing, sixteen_bit_range=sixteen_bit_range)
-            self.fingerprint = hashlib.sha256(f"{self.fingerprint} {sixteen_bit_range}".encode()).hexdigest()
         _check_modalities(opened.metadata)
+        stored = opened.metadata.preprocessing
+        preprocessing = stored.with_ranges(sixteen_bit_range, opened.metadata.modalities)
+        self.fingerprint: str = _fingerprint(opened.metadata.feature_space.id, stored, preprocessing)
+        self.preprocessing: Preprocessing = _with_settings(preprocessing, max_image_pixels, accept_truncated)
+        self.watch = RangeWatch()
         opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified, cache)
         self.artifact: Sidecar = choose(opened, opening)
         if self.artifact.profile is not None:
@@ -119,9 +129,9 @@ class Extractor:
         """Embed N samples; the result is 2-D for a single one too.
 
         Args:
-            rgb, nir, tir: one image or many. An image is a path, an array, a PIL image or an ImageSource, see
-                `preprocess.image_array`; many are a list, or an array (N, H, W, 3) or (N, H, W, 1). None = this sensor
-                is missing, for all samples or, inside a list, for one.
+            rgb, nir, tir: one image or many. An image is a path, the bytes of a file, an open file, an array, a PIL
+                image or an ImageSource, see `preprocess.image_array`; many are a list, or an array (N, H, W, 3) or
+                (N, H, W, 1). None = this sensor is missing, for all samples or, inside a list, for one.
             cameras: zero-based camera numbers, one for all or one per sample; None, -1 and every number that the model
                 does not know stand for an unknown camera, which gets the mean of the known ones. Without effect where
                 the model has no camera embedding.
@@ -142,7 +152,7 @@ class Extractor:
         starts = range(0, samples.count, self.batch_size)
         for start in track(starts, "Extracting", len(starts)):
             stop = min(start + self.batch_size, samples.count)
-            images, mask = samples.load(start, stop, self.preprocessing)
+            images, mask = samples.load(start, stop, self.preprocessing, self.watch)
             result[start:stop] = self._embed(images, mask, numbers[start:stop], start)
         return unit_rows(result) if normalize else result
 
@@ -212,6 +222,25 @@ class Extractor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _fingerprint(bundle: str, stored: Preprocessing, taken: Preprocessing) -> str:
+    """The bundle's own, or one of the ranges of 16-bit images that were taken in place of the bundle's."""
+    if taken == stored:
+        return bundle
+    ranges = f"{taken.sixteen_bit_range}"
+    if taken.sensor_ranges:
+        ranges += " " + json.dumps(taken.sensor_ranges, sort_keys=True)
+    return hashlib.sha256(f"{bundle} {ranges}".encode()).hexdigest()
+
+
+def _with_settings(preprocessing: Preprocessing, pixels: int | None, truncated: bool | None) -> Preprocessing:
+    if pixels is None and truncated is None:
+        return preprocessing
+    settings = image_settings()
+    settings = settings if pixels is None else replace(settings, max_pixels=pixels)
+    settings = settings if truncated is None else replace(settings, accept_truncated=truncated)
+    return replace(preprocessing, settings=settings)
 
 
 def unit_rows(embeddings: np.ndarray) -> np.ndarray:

@@ -112,7 +112,9 @@ def decoding(name: str) -> Iterator[None]:
         raise InputError(f"{name} cannot be decoded: it needs more memory than there is.") from error
     except Exception as error:
         why = shown_text(error) or type(error).__name__
-        raise InputError(f"{name} cannot be decoded: {why.rstrip('.')}. It is damaged, cut short or not readable.") from error
+        raise InputError(
+            f"{name} cannot be decoded: {why.rstrip('.')}. It is damaged, cut short or not readable."
+        ) from error
 
 
 @contextmanager
@@ -124,8 +126,8 @@ def _opened(source: EncodedImage, settings: ImageSettings) -> Iterator[IO[bytes]
         yield io.BytesIO(source)
     else:
         with decoding(image_name(source)):
-            file = _rewound(source, settings)
-        yield file
+            rewound = _rewound(source, settings)
+        yield rewound
 
 
 def _rewound(file: IO[bytes], settings: ImageSettings) -> IO[bytes]:
@@ -150,7 +152,8 @@ def _read_header(file: IO[bytes], name: str, settings: ImageSettings) -> ImageFi
     kind = _format_of(start)
     if kind is None:
         raise InputError(
-            f"{name} is not an image of a format that is read: {_NAMES}. Convert or replace it, or leave the sensor out."
+            f"{name} is not an image of a format that is read: {_NAMES}. Convert it, replace it, or leave the sensor "
+            "out."
         )
     if kind == "WEBP":
         _require_webp(file, start, name, settings)
@@ -259,7 +262,7 @@ def pillow_limit_lifted(size: tuple[int, int]) -> Iterator[None]:
 
 def tell_orientation(image: Image.Image, name: str) -> None:
     """Say once in a process that a rotation noted in EXIF is not applied."""
-    global _told_orientation  # noqa: PLW0603
+    global _told_orientation
     if _told_orientation or "exif" not in image.info:
         return
     with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Limits and habits of decoding: pixels, cut files, ranges of 16-bit images; the command line sets them for its process."""
+"""Settings of decoding: pixels, cut files, ranges of 16-bit images; the command line sets those of its process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def image_settings() -> ImageSettings:
 
 def set_image_settings(settings: ImageSettings) -> None:
     """Replace the settings of this process; worker processes that are forked later inherit them."""
-    global _current  # noqa: PLW0603
+    global _current
     _current = settings
 
 

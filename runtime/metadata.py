@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -202,6 +202,11 @@ class BundleMetadata:
         outputs = [tensor for tensor in self.outputs if tensor.role == EMBEDDING]
         if self.embedding is None or len(outputs) != 1 or outputs[0].shape[1:] != (self.embedding.dim,):
             raise InputError("re-identification needs one embedding output of shape (batch, embedding.dim).")
+
+    def ranged(self) -> BundleMetadata:
+        """The same with the ranges of 16-bit images that this process was told (`image_settings`), if any."""
+        preprocessing = self.preprocessing.with_ranges(None, self.modalities)
+        return self if preprocessing is self.preprocessing else replace(self, preprocessing=preprocessing)
 
     def names(self, role: str) -> tuple[str, ...]:
         """Names of the inputs and outputs that have this role, in order."""

@@ -37,9 +37,11 @@ def open_regular(
             ever, and some devices act when they are opened.
     """
     try:
-        _require_regular(os.stat(path).st_mode, path, what, kind)
+        _require_regular(os.stat(path).st_mode, path, what, kind)  # noqa: PTH116
         # another file may have taken the name meanwhile: it must not block either, and is judged again
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except kind:
+        raise
     except FileNotFoundError as error:
         raise kind(f"There is no {what} {shown_text(path)}. Check the path.") from error
     except (OSError, ValueError) as error:

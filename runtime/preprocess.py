@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Union
+from typing import IO, TYPE_CHECKING, TypeGuard, Union
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from ..errors import InputError
 from .data.sample import ImageSource
 from .image_files import (
     FORMATS,
-    EncodedImage,
     decoding,
     image_name,
     open_image,
@@ -31,6 +30,7 @@ from .image_files import (
     tell_orientation,
 )
 from .image_settings import ImageSettings, image_settings
+from .modalities import MODALITIES
 from .range_watch import RangeWatch
 from .sixteen_bit import FULL_RANGE, Range, Ranges, as_range, canonical, eight_bit, ranges_by_sensor
 from .strict_json import NOT_STORED, STORED_IF_SET
@@ -148,6 +148,11 @@ def image_array(
     return np.array(resize(loaded, (preprocessing.height, preprocessing.width), preprocessing.resize))
 
 
+def sensor_arrays(images: Sequence[ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
+    """`image_array` of one sample's images, which are in the order of MODALITIES."""
+    return [image_array(image, preprocessing, name) for name, image in zip(MODALITIES, images, strict=True)]
+
+
 def load_source(
     source: ImageSource,
     sixteen_bit_range: tuple[int, int] | None = None,
@@ -166,7 +171,7 @@ def load_source(
     return _ToRgb(as_range(limits), settings, sensor, None).source(source)
 
 
-def is_encoded(image: object) -> bool:
+def is_encoded(image: object) -> TypeGuard[bytes | bytearray | memoryview | IO[bytes]]:
     """Whether an image is the bytes of a file, or an open file."""
     return isinstance(image, bytes | bytearray | memoryview) or (
         callable(getattr(image, "read", None)) and not isinstance(image, str | os.PathLike)

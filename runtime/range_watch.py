@@ -50,8 +50,8 @@ class RangeWatch:
             fitting = proposed((least, most))
             advice = f"--sixteen-bit-range {fitting[0]}:{fitting[1]}"
             log.warning(
-                "The 16-bit values of the %s images are %d to %d, 1/%.0f of the range %d to %d: the model sees %d of 256 "
-                "greys, and all images look alike to it. Give the range of the camera, for example %s (in Python "
+                "The 16-bit values of the %s images are %d to %d, 1/%.0f of the range %d to %d: the model sees %d of "
+                "256 greys, and all images look alike to it. Give the range of the camera, for example %s (in Python "
                 "sixteen_bit_range=%s).",
                 sensor or "16-bit",
                 least,

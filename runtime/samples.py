@@ -10,15 +10,19 @@ import numpy as np
 
 from ..errors import InputError
 from .data.folders import shown
-from .preprocess import ImageLike, Preprocessing, image_array
+from .preprocess import ImageLike, Preprocessing, image_array, is_encoded
+from .range_watch import RangeWatch
 
 #: Images of one sensor: one image, a sequence of images (None = missing for that sample), a 4-D array, or None.
 Images = ImageLike | Sequence[ImageLike | None] | None
 
-#: Camera numbers: one for all samples, one per sample, or None = unknown.
-Cameras = int | Sequence[int] | np.ndarray | None
+#: Camera numbers: one for all samples, or one per sample; None = unknown.
+Cameras = int | Sequence[int | None] | np.ndarray | None
 
 UNKNOWN_CAMERA = -1
+
+#: Images of a batch that a message names.
+MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -28,33 +32,77 @@ class Samples:
     images: dict[str, Sequence[ImageLike | None]]
     count: int
 
-    def load(self, start: int, stop: int, preprocessing: Preprocessing) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def load(
+        self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Decode samples start..stop.
 
         Returns:
             uint8 (n, height, width, 3) by modality, zeros where missing, and the float32 mask (n, modalities).
 
         Raises:
-            InputError: an image that cannot be used; names the sample and the sensor.
+            InputError: images that cannot be used; names those of the batch, by sample and sensor.
+        """
+        arrays, mask, bad = self.load_good(start, stop, preprocessing, watch)
+        if bad:
+            raise InputError(told_bad(bad)) from bad[0].error
+        return arrays, mask
+
+    def load_good(
+        self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[BadImage]]:
+        """As `load`, and what cannot be used, one entry for each image; its place in the arrays is black, its mask 0.
+
+        `watch` is told of the 16-bit values, and tells.
         """
         shape = (stop - start, preprocessing.height, preprocessing.width, 3)
         arrays = {modality: np.zeros(shape, np.uint8) for modality in self.images}
         mask = np.zeros((stop - start, len(self.images)), np.float32)
+        bad: list[BadImage] = []
         for column, (modality, images) in enumerate(self.images.items()):
             for row in range(stop - start):
                 image = images[start + row]
                 if image is None:
                     continue
                 try:
-                    arrays[modality][row] = image_array(image, preprocessing)
+                    arrays[modality][row] = image_array(image, preprocessing, modality, watch)
                 except InputError as error:
-                    raise InputError(f"Sample {start + row}, {modality}: {error}") from error
-                mask[row, column] = 1.0
-        return arrays, mask
+                    bad.append(BadImage(start + row, modality, error))
+                else:
+                    mask[row, column] = 1.0
+        if watch is not None:
+            watch.tell()
+        return arrays, mask, bad
 
 
-def gather(given: Mapping[str, Images]) -> Samples:
+@dataclass(frozen=True)
+class BadImage:
+    """An image that cannot be used: the number of its sample, its sensor, and why."""
+
+    sample: int
+    sensor: str
+    error: InputError
+
+    def __str__(self) -> str:
+        return f"Sample {self.sample}, {self.sensor}: {self.error}"
+
+
+def told_bad(bad: Sequence[BadImage]) -> str:
+    """Images of one batch that cannot be used, in words."""
+    if len(bad) == 1:
+        return str(bad[0])
+    lines = [str(image) for image in bad[:MOST_TOLD]]
+    if len(bad) > MOST_TOLD:
+        lines.append(f"... and {len(bad) - MOST_TOLD} more")
+    return f"{len(bad)} images of one batch cannot be used:\n  " + "\n  ".join(lines)
+
+
+def gather(given: Mapping[str, Images], empty: list[int] | None = None) -> Samples:
     """Count the samples and check that the sensors agree.
+
+    Args:
+        given: images by modality.
+        empty: takes the numbers of samples that no sensor saw, which are errors without it.
 
     Raises:
         InputError: different counts (all of them named), no image at all, or a sample that no sensor saw.
@@ -71,9 +119,12 @@ def gather(given: Mapping[str, Images]) -> Samples:
         )
     count = next(iter(counts.values()))
     full = {modality: [None] * count if images is None else images for modality, images in lists.items()}
-    empty = [str(i) for i in range(count) if all(images[i] is None for images in full.values())]
-    if empty:
-        raise InputError(f"No sensor has an image of sample {shown(empty)}. A sample needs at least one image.")
+    unseen = [i for i in range(count) if all(images[i] is None for images in full.values())]
+    if empty is not None:
+        empty += unseen
+    elif unseen:
+        numbers = shown([str(i) for i in unseen])
+        raise InputError(f"No sensor has an image of sample {numbers}. A sample needs at least one image.")
     return Samples(full, count)
 
 
@@ -82,14 +133,16 @@ def _as_sequence(modality: str, images: Images) -> Sequence[ImageLike | None] | 
         return None
     if isinstance(images, np.ndarray):
         return _array_as_sequence(modality, images)
-    if isinstance(images, str | os.PathLike):
+    if isinstance(images, str | os.PathLike) or is_encoded(images):
         return [images]
-    if isinstance(images, bytes | bytearray):
-        raise InputError(f"{modality} is {type(images).__name__}. Decode it first, or give the path of the file.")
-    if isinstance(images, Sequence):
+    if isinstance(images, Sequence) and not isinstance(images, bytes | bytearray | memoryview):
         return images
     if hasattr(images, "__next__"):
-        raise InputError(f"{modality} is an iterator, whose length is not known. Give a list.")
+        kind = type(images).__name__
+        raise InputError(
+            f"{modality} is an iterator ({kind}), whose length is not known. Give a list: list(images); one encoded "
+            "image is its bytes or an open file."
+        )
     # An ImageSource, a PIL image, or something that image_array will refuse by name.
     return [images]
 
@@ -115,6 +168,10 @@ def camera_numbers(given: Cameras, count: int, cameras: int, strict: bool) -> np
     """
     if given is None:
         given = UNKNOWN_CAMERA
+    if isinstance(given, np.ndarray) and given.dtype == object:
+        given = given.tolist()
+    if isinstance(given, list | tuple):
+        given = [UNKNOWN_CAMERA if number is None else number for number in given]
     try:
         numbers = np.asarray(given)
         if count == 0 and numbers.size == 0:

@@ -45,7 +45,7 @@ def _items(value: object) -> list[Any]:
 
 def _whole(number: object) -> int | None:
     real = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
-    return int(number) if real and np.isfinite(number) and number == int(number) else None  # type: ignore[call-overload,arg-type]
+    return int(number) if real and np.isfinite(number) and number == int(number) else None  # type: ignore[call-overload]
 
 
 def ranges_by_sensor(given: Ranges, sensors: Sequence[str]) -> dict[str, Range]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .files import json_text, require_free, staged_folder
+from .preprocess import Preprocessing
 from .progress import Track, silent
 from .strip_picture import draw_strip
 from .strips import Strip
@@ -26,10 +27,12 @@ def write_strips(
     image_size: tuple[int, int],
     overwrite: bool = False,
     track: Track = silent,
+    preprocessing: Preprocessing | None = None,
 ) -> tuple[Path, ...]:
     """One PNG for each strip, and LISTING, into the new folder `folder`; returns the pictures' paths.
 
-    `title` stands above each picture; `image_size` (height, width) gives the proportions of the images.
+    `title` stands above each picture; `image_size` (height, width) gives the proportions of the images;
+    `preprocessing` is that of `draw_strip`.
 
     Raises:
         InputError: `folder` exists and may not be replaced, or an image cannot be read.
@@ -38,7 +41,7 @@ def write_strips(
     names = [f"{number:03d}_{strip.query.name}.png" for number, strip in enumerate(strips, 1)]
     with staged_folder(folder, overwrite=overwrite, replaceable=_is_ours) as stage:
         for name, strip in track(list(zip(names, strips, strict=True)), "Drawing strips", len(strips)):
-            draw_strip(strip, title, image_size).save(stage / name)
+            draw_strip(strip, title, image_size, preprocessing).save(stage / name)
         listing = [{"file": name, **strip.to_json()} for name, strip in zip(names, strips, strict=True)]
         (stage / LISTING).write_text(json_text({"title": title, "strips": listing}), encoding="utf-8")
     return tuple(folder / name for name in names)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .data.sample import Sample
+from .data.sample import ImageSource, Sample
 from .modalities import MODALITIES
-from .preprocess import load_source, resize
+from .preprocess import Preprocessing, load_source, resize
 from .strips import Strip
 
 # Pixels.
@@ -24,19 +24,24 @@ _PAPER, _INK, _NEUTRAL = (255, 255, 255), (25, 25, 25), (110, 110, 110)
 _RIGHT, _WRONG = (0, 135, 60), (205, 20, 40)
 
 
-def draw_strip(strip: Strip, title: str, image_size: tuple[int, int]) -> Image.Image:
+def draw_strip(
+    strip: Strip, title: str, image_size: tuple[int, int], preprocessing: Preprocessing | None = None
+) -> Image.Image:
     """The picture of one query, RGB. `image_size` (height, width) are the proportions of an image.
+
+    `preprocessing` says the ranges of 16-bit images and the limits of decoding; None = those of the process.
 
     Raises:
         InputError: an image that cannot be read.
     """
-    return _Sheet(image_size, len(strip.retrieved) + 1).draw(strip, title)
+    return _Sheet(image_size, len(strip.retrieved) + 1, preprocessing).draw(strip, title)
 
 
 class _Sheet:
     """A picture of a number of columns and its measures."""
 
-    def __init__(self, image_size: tuple[int, int], columns: int) -> None:
+    def __init__(self, image_size: tuple[int, int], columns: int, preprocessing: Preprocessing | None) -> None:
+        self.preprocessing = preprocessing
         scale = _LONG_SIDE / max(image_size)
         self.height, self.width = (max(1, round(side * scale)) for side in image_size)
         self.column = max(self.width, _NARROWEST) + 2 * _FRAME
@@ -71,13 +76,19 @@ class _Sheet:
         self._text(left, top + 14, f"id {sample.identity} {place_seen}")
         top += _HEAD
         x = left + (self.column - self.width) // 2
-        for row, source in enumerate(sample.sources):
-            image = resize(load_source(source), (self.height, self.width), "bilinear")
+        for row, (modality, source) in enumerate(zip(MODALITIES, sample.sources, strict=True)):
+            image = resize(self._load(source, modality), (self.height, self.width), "bilinear")
             self.sheet.paste(image, (x, top + _FRAME + row * (self.height + _FRAME)))
         box = (x - _FRAME, top, x + self.width + _FRAME, top + self.stack)
         self._frame(box, right)
         if right is not None:
             self._mark(left + self.column - _MARK, top - _HEAD, right)
+
+    def _load(self, source: ImageSource, modality: str) -> Image.Image:
+        pre = self.preprocessing
+        if pre is None:
+            return load_source(source, sensor=modality)
+        return load_source(source, pre.range_of(modality), modality, pre.settings)
 
     def _frame(self, box: tuple[int, int, int, int], right: bool | None) -> None:
         left, top, after, below = box

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import InputError
 from ..runtime.data.sample import Benchmark, Sample
+from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import load_source, resize
 from ..runtime.progress import Track, silent
 from .config import TrainConfig
@@ -74,8 +75,11 @@ class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
         return tensor, self.labels[index], self.samples[index].camera
 
     def _read(self, index: int) -> np.ndarray:
-        sources = self.samples[index].sources
-        return np.stack([np.asarray(resize(load_source(source), self.image_size, "bicubic")) for source in sources])
+        images = (
+            load_source(source, sensor=modality)
+            for modality, source in zip(MODALITIES, self.samples[index].sources, strict=True)
+        )
+        return np.stack([np.asarray(resize(image, self.image_size, "bicubic")) for image in images])
 
     def _read_all(self, track: Track) -> np.ndarray:
         images = np.empty((len(self.samples), 3, *self.image_size, 3), dtype=np.uint8)

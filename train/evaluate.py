@@ -14,6 +14,7 @@ from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.evaluate import SensorImages, SubsetFunction
 from ..runtime.evaluation import EvaluationOptions, evaluate_model
 from ..runtime.evaluation_report import EvaluationReport
+from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from .device import resolve_device
@@ -101,7 +102,8 @@ def evaluate_checkpoint(
     model = load_checkpoint(path, image_size, default_image_size=usual, **(switches or {})).to(resolve_device(device))
     config = model.config
     height, width = config.image_size
-    preprocessing = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
+    plain = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
+    preprocessing = plain.with_ranges(None, MODALITIES)
     function = torch_feature_function(model, batch_size)
     return evaluate_model(
         benchmark, function, preprocessing, options, model=str(path), batch_size=batch_size, track=track

@@ -13,6 +13,7 @@ import torch
 from ..errors import InputError, TrainingError
 from ..runtime.data.sample import Benchmark
 from ..runtime.evaluate import evaluate_benchmark
+from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track
 from .config import TrainConfig
@@ -177,7 +178,8 @@ class Trainer:
     def _validate(self) -> float:
         assert self.validation is not None
         model = self.model.config
-        preprocessing = Preprocessing(*model.image_size, mean=model.pixel_mean, std=model.pixel_std)
+        plain = Preprocessing(*model.image_size, mean=model.pixel_mean, std=model.pixel_std)
+        preprocessing = plain.with_ranges(None, MODALITIES)
         return evaluate_benchmark(self.validation, torch_feature_function(self.model), preprocessing).map
 
     def _write(self, record: EpochRecord) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ...errors import ArtifactError, InputError
+from ...runtime.image_files import image_size, open_image
 from ...runtime.strict_json import encode
 from .stored import json_of, strictly
 
@@ -138,12 +136,14 @@ def _picture(path: Path) -> bytes:
     """A PNG that decodes."""
     content = _content(path)
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ArtifactError(f"{path} has {image.width} x {image.height} pixels, too many for a page. {_ADVICE}")
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ArtifactError(f"{path} is not a PNG picture: {error}. {_ADVICE}") from error
+        width, height = image_size(content)
+        if width * height > _MOST_PIXELS:
+            raise ArtifactError(f"{path} has {width} x {height} pixels, too many for a page. {_ADVICE}")
+        kind = open_image(content).format
+    except InputError as error:
+        raise ArtifactError(f"{path} is not a PNG picture: {error} {_ADVICE}") from error
+    if kind != "PNG":
+        raise ArtifactError(f"{path} is not a PNG picture but {kind}. {_ADVICE}")
     return content
 
 

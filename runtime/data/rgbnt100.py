@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ...errors import InputError
+from ..image_files import image_size
 from .folders import find_dataset, image_names, parse_names, require_samples
 from .sample import Benchmark, ImageSource, Sample
 
@@ -64,13 +65,7 @@ def _strip(path: Path) -> tuple[ImageSource, ImageSource, ImageSource]:
 
 
 def _check_strip(path: Path) -> None:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as strip:
-            size = strip.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{path} is not a readable image: {error}. Replace or remove it.") from error
+    size = image_size(path)
     if size != STRIP_SIZE:
         raise InputError(
             f"{path} is {size[0]}x{size[1]} pixels. RGBNT100 strips are {STRIP_SIZE[0]}x{STRIP_SIZE[1]}: "

@@ -187,7 +187,7 @@ class TestCameras:
             extractor(**images, strict_cameras=True)
 
     @pytest.mark.parametrize(
-        "cameras", [[0, 1], 1.5, "x", [None] * 5, [0.0] * 5, 2**70, [[0] * 5], [[0], [1, 2]], True]
+        "cameras", [[0, 1], 1.5, "x", [[None] * 5], [0.0] * 5, 2**70, [[0] * 5], [[0], [1, 2]], True]
     )
     def test_cameras_that_are_not_one_number_per_sample_are_refused(self, extractor, images, cameras):
         """InputError for other counts, floats, text, and numbers beyond 64 bits."""

@@ -98,7 +98,7 @@ class TestArrays:
         with pytest.raises(InputError, match=f"An image array must be uint8.*{array.dtype}"):
             image_array(array, PRE)
 
-    @pytest.mark.parametrize("thing", [None, 3, b"bytes", [[0]]])
+    @pytest.mark.parametrize("thing", [None, 3, [[0]]])
     def test_what_is_no_image_is_refused(self, thing):
         """InputError names the type."""
         with pytest.raises(InputError, match=f"not {type(thing).__name__}"):
@@ -214,7 +214,8 @@ class TestFiles:
             image_array(path, PRE)
 
     @pytest.mark.parametrize(
-        ("content", "message"), [(b"", "is an empty file"), (b"hello", "is not an image of a format that Pillow reads")]
+        ("content", "message"),
+        [(b"", "is an empty file"), (b"hello", "is not an image of a format that is read: JPEG")],
     )
     def test_file_that_is_no_image_is_refused_by_name(self, tmp_path, content, message):
         """InputError tells an empty file from a foreign one."""
@@ -228,7 +229,7 @@ class TestFiles:
         """InputError for a path that holds no file."""
         with pytest.raises(InputError, match=r"no image .*gone\.jpg"):
             image_array(tmp_path / "gone.jpg", PRE)
-        with pytest.raises(InputError, match="cannot be decoded"):
+        with pytest.raises(InputError, match="is a folder, not a regular file"):
             image_array(tmp_path, PRE)
 
     def test_lazy_pil_image_of_a_truncated_file_is_refused(self, tmp_path):
@@ -245,7 +246,7 @@ class TestFiles:
         """Of 300 spoilt files each one either decodes or is an InputError."""
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
         rng = np.random.default_rng(0)
-        originals = [encoded(noise(24, 16, 3), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM")]
+        originals = [encoded(noise(24, 16, 3), kind) for kind in ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")]
         path = tmp_path / "x"
         refused = 0
         for i in range(300):
@@ -267,7 +268,7 @@ class TestFiles:
         path = tmp_path / "bomb.bmp"
         path.write_bytes(content)
 
-        with pytest.raises(InputError, match=r"bomb\.bmp cannot be decoded.*exceeds limit"):
+        with pytest.raises(InputError, match=r"bomb\.bmp has 60000 x 60000 pixels, .* at most 67,108,864"):
             image_array(path, PRE)
 
 

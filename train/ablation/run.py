@@ -15,6 +15,7 @@ from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import evaluate_benchmark
 from ...runtime.files import json_text, make_folder, write_atomically
 from ...runtime.metrics import RetrievalReport
+from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import Track, silent
 from ..device import resolve_device
@@ -181,5 +182,6 @@ def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:
 
 def _measure(model: MambaPro, benchmark: Benchmark, track: Track) -> RetrievalReport:
     config = model.config
-    preprocessing = Preprocessing(*config.image_size, mean=config.pixel_mean, std=config.pixel_std)
+    plain = Preprocessing(*config.image_size, mean=config.pixel_mean, std=config.pixel_std)
+    preprocessing = plain.with_ranges(None, MODALITIES)
     return evaluate_benchmark(benchmark, torch_feature_function(model), preprocessing, track=track)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ...errors import InputError
+from ...runtime.image_files import image_size, open_image
 
 #: A page is never larger, so that it can be sent by mail.
 MOST_BYTES = 5_000_000
@@ -132,16 +133,14 @@ def image_tag(png: bytes, alt: str, photo: bool, quality: int | None, scale: flo
 
 def _encoded(png: bytes, photo: bool, quality: int | None, scale: float) -> tuple[str, bytes, tuple[int, int]]:
     """(kind, bytes, width and height in CSS pixels)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as image:
-        size = (round(image.width * scale), round(image.height * scale))
-        if quality is None or not photo:
-            return "png", png, size
-        file = io.BytesIO()
-        # without `optimize`: for it Pillow's encoder needs a buffer that noise overflows
-        image.convert("RGB").save(file, "JPEG", quality=quality, subsampling=0)
-        return "jpeg", file.getvalue(), size
+    width, height = image_size(png)
+    size = (round(width * scale), round(height * scale))
+    if quality is None or not photo:
+        return "png", png, size
+    file = io.BytesIO()
+    # without `optimize`: for it Pillow's encoder needs a buffer that noise overflows
+    open_image(png).convert("RGB").save(file, "JPEG", quality=quality, subsampling=0)
+    return "jpeg", file.getvalue(), size
 
 
 def _table(table: Table) -> str:

@@ -45,7 +45,8 @@ def shown_images(sample: Sample, size: tuple[int, int]) -> np.ndarray:
     Raises:
         InputError: an image that cannot be read.
     """
-    return np.stack([np.asarray(resize(load_source(source), size, "bicubic")) for source in sample.sources])
+    images = (load_source(source, sensor=name) for name, source in zip(MODALITIES, sample.sources, strict=True))
+    return np.stack([np.asarray(resize(image, size, "bicubic")) for image in images])
 
 
 def scaled_map(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:

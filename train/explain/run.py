@@ -16,7 +16,7 @@ from ...errors import ArtifactError, InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
 from ...runtime.files import json_text, require_free, staged_folder
-from ...runtime.preprocess import image_array
+from ...runtime.preprocess import sensor_arrays
 from ...runtime.progress import Track, silent
 from ..device import resolve_device
 from ..evaluate import normalised
@@ -156,7 +156,7 @@ def _gradcam_rows(
     targets = identity_directions(features.final.reshape(len(selection.samples), -1), selection.labels, rows)
     samples = [selection.samples[row] for row in rows]
     preprocessing = preprocessing_of(model)
-    images = np.stack([[image_array(source, preprocessing) for source in sample.sources] for sample in samples])
+    images = np.stack([sensor_arrays(sample.sources, preprocessing) for sample in samples])
     cameras = torch.tensor([sample.camera for sample in samples], device=device)
     found = token_gradients(model, normalised(model, images), cameras, torch.from_numpy(targets).to(device))
     maps, parts = found.maps(model.config.grid).cpu().numpy(), found.parts.cpu().tolist()

@@ -11,6 +11,7 @@ import torch
 from ...runtime.data.sample import Sample
 from ...runtime.evaluate import extract_features
 from ...runtime.metrics import normalised as unit_rows
+from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import Track, silent
 from ..evaluate import normalised
@@ -39,7 +40,8 @@ class Features:
 def preprocessing_of(model: MambaPro) -> Preprocessing:
     """How images become the input of `model`."""
     height, width = model.config.image_size
-    return Preprocessing(height=height, width=width, mean=model.config.pixel_mean, std=model.config.pixel_std)
+    plain = Preprocessing(height=height, width=width, mean=model.config.pixel_mean, std=model.config.pixel_std)
+    return plain.with_ranges(None, MODALITIES)
 
 
 def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = silent) -> Features:

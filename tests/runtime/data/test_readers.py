@@ -259,7 +259,7 @@ class TestLayout:
         folder = make_rgbnt100(tmp_path)
         (folder / "query" / "0502_c0001_000.jpg").write_bytes(b"")
 
-        with pytest.raises(InputError, match=r"0502_c0001_000\.jpg is not a readable image"):
+        with pytest.raises(InputError, match=r"0502_c0001_000\.jpg is an empty file"):
             read_benchmark("rgbnt100", tmp_path)
 
 
