@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -14,24 +13,9 @@ import pytest
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.npz_files import read_npz
 from mambapro.runtime.size_limits import VARIABLE
+from odd_zips import archive, npy
 
-
-def array_file(header: str, data: bytes = b"", version: tuple[int, int] = (1, 0)) -> bytes:
-    """An .npy file with a header of one's own."""
-    text = header.encode() + b"\n"
-    length = struct.pack("<H" if version[0] == 1 else "<I", len(text))
-    return b"\x93NUMPY" + bytes(version) + length + text + data
-
-
-FINE = array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}", b"ab")
-
-
-def archive(path: Path, entries: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    """A zip file with these entries."""
-    with zipfile.ZipFile(path, "w", compression) as file:
-        for name, content in entries.items():
-            file.writestr(name, content)
-    return path
+FINE = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}", b"ab")
 
 
 class TestReadNpz:
@@ -56,7 +40,7 @@ class TestReadNpz:
 
     def test_a_bomb_is_refused_unread(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Sizes in the zip directory decide, whatever the file's own size; the option allows more."""
-        content = array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (50000000,)}", bytes(50_000_000))
+        content = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (50000000,)}", bytes(50_000_000))
         path = archive(tmp_path / "bomb.npz", {"a.npy": content}, zipfile.ZIP_DEFLATED)
         del content
         tracemalloc.start()
@@ -81,21 +65,21 @@ class TestReadNpz:
     @pytest.mark.parametrize(
         "content",
         [
-            array_file("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"\x80\x04N."),
-            array_file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)),
-            array_file("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", bytes(8)),
-            array_file("{'descr': '|V4', 'fortran_order': False, 'shape': (1,)}", bytes(4)),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,)}", bytes(8)),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -8)}", bytes(8)),
-            array_file("{'descr': '|U0', 'fortran_order': False, 'shape': (1099511627776,)}"),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (0, 1099511627776)}", bytes(8)),
-            array_file("(" * 4000 + ")" * 4000),
-            array_file("-" * 9000 + "1"),
-            array_file("{'descr': " + "[" * 3000),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",)}"),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}" + " " * 20_000, b"x", (2, 0)),
-            array_file("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", b"x", (3, 0)),
-            array_file("{'descr': 'nonsense', 'fortran_order': 3, 'shape': 'x'}", b"x"),
+            npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"\x80\x04N."),
+            npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)),
+            npy("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", bytes(8)),
+            npy("{'descr': '|V4', 'fortran_order': False, 'shape': (1,)}", bytes(4)),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,)}", bytes(8)),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -8)}", bytes(8)),
+            npy("{'descr': '|U0', 'fortran_order': False, 'shape': (1099511627776,)}"),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (0, 1099511627776)}", bytes(8)),
+            npy("(" * 4000 + ")" * 4000),
+            npy("-" * 9000 + "1"),
+            npy("{'descr': " + "[" * 3000),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",)}"),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}" + " " * 20_000, b"x", (2, 0)),
+            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", b"x", (3, 0)),
+            npy("{'descr': 'nonsense', 'fortran_order': 3, 'shape': 'x'}", b"x"),
             b"\x93NUMPY\x01\x00\xff\xff{",
             b"not an array",
             b"",

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import errno
 import json
-import pickle
+import os
 import re
-import warnings
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError
 from ...runtime.files import write_atomically
+from ...runtime.foreign_text import shown_text
+from ...runtime.json_files import parse_json
+from ...runtime.open_files import open_regular
+from .plain_pickle import OddTensor
+from .safetensors_files import read_safetensors
+from .torch_files import read_torch_file
 
 #: Marks our own files, in the header of .safetensors and beside the state dict of .pth.
 MARK = "mambapro"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What stands in a file: a state dict, or dictionaries around one; `header` as in TensorFile."""
+
+    tree: Any
+    header: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,82 +47,71 @@ class TensorFile:
 def read_tensors(path: Path) -> TensorFile:
     """Tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file, on the CPU.
 
-    Pickles are read with weights only: one that would run code is refused.
-
     Raises:
-        InputError: no such file.
+        InputError: no such file, or none that can be read.
         ArtifactError: truncated, malicious, or not a file of tensors.
     """
+    content = read_content(path)
+    return TensorFile(only_tensors(content.tree, path), content.header)
+
+
+def read_content(path: Path) -> Content:
+    """All that a file of tensors holds, wrapped in whatever dictionaries its writer put around them.
+
+    Nothing in the file is called or built.
+
+    Raises:
+        InputError: no such file, or none that can be read.
+        ArtifactError: truncated or malicious.
+    """
+    if not os.path.lexists(path):
+        raise InputError(f"No checkpoint at {shown_text(path)}. Give the path of a .pth or .safetensors file.")
+    with open_regular(path, "checkpoint") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise ArtifactError(f"{shown_text(path)} is empty (0 bytes). Copy or download it again.")
+    if path.suffix == ".safetensors":
+        tensors, beside = read_safetensors(path)
+        return Content(tensors, _header(beside.get(MARK), path))
+    tree = read_torch_file(path)
+    if isinstance(tree, dict) and isinstance(tree.get(MARK), dict) and isinstance(tree.get("state_dict"), dict):
+        return Content(tree["state_dict"], tree[MARK])
+    return Content(tree)
+
+
+def _header(text: str | None, path: Path) -> dict[str, Any]:
+    if text is None:
+        return {}
     try:
-        size = path.stat().st_size if path.is_file() else None
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
-    if size is None:
-        raise InputError(f"No checkpoint at {path}. Give the path of a .pth or .safetensors file.")
-    if size == 0:
-        raise ArtifactError(f"{path} is empty (0 bytes). Copy or download it again.")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        header = parse_json(text)
+    except ValueError as error:
+        raise ArtifactError(f"{shown_text(path)}: its {MARK} header is not JSON: {shown_text(error)}.") from error
+    if not isinstance(header, dict):
+        raise ArtifactError(f"{shown_text(path)} is no readable checkpoint: its {MARK} header is no object.")
+    return header
 
 
-def _read_safetensors(path: Path) -> TensorFile:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(MARK, "{}"))
-            if not isinstance(header, dict):
-                raise ValueError(f"its {MARK} header is no object")
-            return TensorFile({key: file.get_tensor(key) for key in file.keys()}, header)  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError, RecursionError) as error:
-        raise ArtifactError(f"{path} is no readable .safetensors file: {error}. Copy or download it again.") from error
+def only_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """`content` itself if it is a state dict, which is a dict of tensors by name.
 
-
-def _read_pickle(path: Path) -> TensorFile:
-    try:
-        with warnings.catch_warnings():
-            # torch warns of pickle protocols it refuses a moment later
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if zipfile.is_zipfile(path) or "GLOBAL" in str(error) or _is_plain_pickle(path):
-            # torch's own text goes on to advise reading it all the same
-            found = re.search(r"GLOBAL:? ([\w.]+)", str(error))
-            what = f" It names {found[1]}." if found else ""
-            raise ArtifactError(
-                f"{path} holds more than tensors and was refused, because reading it could run code.{what} "
-                "Save the state dict alone: torch.save(model.state_dict(), path)."
-            ) from error
-        raise ArtifactError(f"{path} is truncated or no PyTorch file. Copy or download it again.") from error
-    except Exception as error:  # a damaged archive fails in many ways, none of which is the caller's to tell apart
-        raise ArtifactError(f"{path} is truncated or no PyTorch file: {_first_line(error)}. Copy it again.") from error
-    if (
-        isinstance(content, dict)
-        and isinstance(content.get(MARK), dict)
-        and isinstance(content.get("state_dict"), dict)
-    ):
-        return TensorFile(_only_tensors(content["state_dict"], path), content[MARK])
-    return TensorFile(_only_tensors(content, path))
-
-
-def _is_plain_pickle(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(1) == b"\x80"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _only_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    Raises:
+        ArtifactError: it is something else; what is told.
+    """
+    shown = shown_text(path)
     if not isinstance(content, dict):
-        raise ArtifactError(f"{path} holds a {type(content).__name__}, not a state dict of named tensors.")
+        raise ArtifactError(f"{shown} holds a {type(content).__name__}, not a state dict of named tensors.")
     if not content:
-        raise ArtifactError(f"{path} holds an empty state dict.")
+        raise ArtifactError(f"{shown} holds an empty state dict.")
     for key, value in content.items():
         if not isinstance(key, str):
-            raise ArtifactError(f"{path} is no state dict: its key {key!r} is a {type(key).__name__}, not a name.")
+            raise ArtifactError(f"{shown} is no state dict: its key {shown_text(key)} is no name.")
+        if isinstance(value, OddTensor):
+            raise ArtifactError(
+                f"{shown}: {shown_text(key)} is {value.kind}; dense tensors of float or whole numbers are read. "
+                "Convert it before saving, for example with to_dense() or dequantize()."
+            )
         if not isinstance(value, Tensor):
             raise ArtifactError(
-                f"{path} is no plain state dict: entry {key!r} is a {type(value).__name__}, not a tensor. "
-                "Save the state dict alone: torch.save(model.state_dict(), path)."
+                f"{shown} is no plain state dict: entry {shown_text(key)} is a {type(value).__name__}, not a tensor."
             )
     return content
 
@@ -140,6 +141,10 @@ def _plain(header: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if header is None else json.loads(json.dumps(header, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise InputError(f"What is stored beside the weights must be plain JSON: {error}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def save_pickle(content: Any, file: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError
+from ...runtime.foreign_text import shown_text
 from .config import HEAD_WIDTH, MambaProConfig
 from .mambapro import MambaPro
 from .names import key_pairs
@@ -157,7 +158,7 @@ def _config_from_shapes(
     tensors: Mapping[str, Tensor], image_size: tuple[int, int] | None, path: Path
 ) -> MambaProConfig:
     if not any(key.startswith("BACKBONE.") for key in tensors):
-        shown = ", ".join(list(tensors)[:3])
+        shown = ", ".join(shown_text(key, 60) for key in list(tensors)[:3])
         raise ArtifactError(
             f"{path} is no MambaPro checkpoint: no key starts with 'BACKBONE.' (it holds {shown}, ...). "
             "CLIP's own weights are read by mambapro.train.models.clip.load_clip."
@@ -237,7 +238,7 @@ def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path
 def _check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
     """Every key and shape as expected, or one error that names them."""
     problems = [f"missing: {key} {tuple(expected[key].shape)}" for key in expected if key not in tensors]
-    problems += [f"surplus: {key} {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
+    problems += [f"surplus: {shown_text(key)} {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
     for key in expected:
         if key in tensors and tensors[key].shape != expected[key].shape:
             problems.append(f"shape of {key}: {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}")
