@@ -15,8 +15,9 @@ from ..runtime.data.benchmarks import read_benchmark
 from ..runtime.data.folders import shown
 from ..runtime.data.sample import Benchmark, ImageSource, Sample
 from ..runtime.files import sha256_of
-from ..runtime.folders import camera_from_name, image_files
+from ..runtime.folders import camera_from_name
 from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
+from ..runtime.pairing import paired_files
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from ..runtime.range_watch import RangeWatch
@@ -90,6 +91,7 @@ def calibration_images(
     camera_pattern: str | None = None,
     first_camera: int = 0,
     insist: bool = False,
+    unpaired: bool = False,
     track: Track = silent,
 ) -> CalibrationImages:
     """Choose `count` samples for calibration: from a folder, or from a benchmark's training split.
@@ -104,6 +106,7 @@ def calibration_images(
         seed: of the choice.
         camera_pattern, first_camera: camera numbers in the file names of a folder, see `camera_from_name`.
         insist: take query and gallery images too, with a warning.
+        unpaired: take sensors' folders whose names have nothing in common, see `paired_files`.
         track: shows the hashing.
 
     Raises:
@@ -118,7 +121,7 @@ def calibration_images(
         offered = _of_training(read_benchmark(dataset, folder), insist)
         source = f"training split of {dataset}"
     else:
-        offered = _of_folder(folder, camera_pattern, first_camera)
+        offered = _of_folder(folder, camera_pattern, first_camera, unpaired)
         source = "folder"
         if dataset is not None and data is not None:
             _refuse_tested(offered, read_benchmark(dataset, data), insist)
@@ -200,7 +203,7 @@ def _is_plain(folder: Path) -> bool:
     return any((folder / modality).is_dir() for modality in MODALITIES)
 
 
-def _of_folder(folder: Path, pattern: str | None, first: int) -> list[CalibrationImage]:
+def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = False) -> list[CalibrationImage]:
     present = [modality for modality in MODALITIES if (folder / modality).is_dir()]
     if not present:
         raise InputError(
@@ -208,16 +211,16 @@ def _of_folder(folder: Path, pattern: str | None, first: int) -> list[Calibratio
             "reads rgb/, nir/ and tir/ with the same file name for the same sample, or a benchmark that is named "
             "(--dataset)."
         )
-    files = {modality: image_files(modality, folder / modality) for modality in present}
+    paired = paired_files({modality: folder / modality for modality in present}, unpaired)
     camera = None if pattern is None else camera_from_name(pattern, first)
-    names = sorted(set().union(*files.values()))
+    nothing = (None,) * len(paired.names)
     return [
         CalibrationImage(
             name,
-            tuple(_source(files.get(modality, {}).get(name)) for modality in MODALITIES),
+            tuple(_source(paired.files.get(modality, nothing)[i]) for modality in MODALITIES),
             camera=UNKNOWN_CAMERA if camera is None else camera(name),
         )
-        for name in names
+        for i, name in enumerate(paired.names)
     ]
 
 

@@ -50,6 +50,7 @@ def run_calibration(
     camera_pattern: str | None = None,
     first_camera: int = 0,
     insist: bool = False,
+    unpaired: bool = False,
     seed: int = 0,
     cache: Path | None = None,
     overwrite: bool = False,
@@ -83,6 +84,7 @@ def run_calibration(
         camera_pattern=camera_pattern,
         first_camera=first_camera,
         insist=insist,
+        unpaired=unpaired,
         track=track,
     )
     kept = cache or cache_folder() / "calibration"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
-from .image_options import image_options
+from .image_options import image_options, unpaired_option
 from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 
 
@@ -34,6 +34,7 @@ from .options import DATASETS, PATH, json_option, overwrite_option, seed_option
 @click.option("--no-smooth", is_flag=True, help="Leave LayerNorms as they are.")
 @click.option("--camera-pattern", help=r"Camera number in the file names of a folder, such as 'cam(\d+)'.")
 @click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
+@unpaired_option
 @click.option("--insist", is_flag=True, help="Calibrate on query and gallery images all the same.")
 @click.option(
     "--cache",

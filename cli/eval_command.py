@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .console import emit, needs, track
-from .image_options import image_options
+from .image_options import image_options, skip_bad_option
 from .options import (
     PATH,
     data_option,
@@ -61,6 +61,7 @@ _MEASURES = (
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
 @measure_options
 @seed_option
+@skip_bad_option
 @run_options
 @switch_options
 @overwrite_option

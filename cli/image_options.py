@@ -36,6 +36,16 @@ class SixteenBitRange(click.ParamType):
         return dict.fromkeys(SENSORS if match[1] is None else (match[1],), (int(match[2]), int(match[3])))
 
 
+unpaired_option = click.option(
+    "--unpaired",
+    is_flag=True,
+    help="Take sensors whose file names have nothing in common; each image is a sample of its own.",
+)
+skip_bad_option = click.option(
+    "--skip-bad", is_flag=True, help="Leave out samples with an image that cannot be used, and list them."
+)
+
+
 def image_options(command: F) -> F:
     """How images are decoded in this process, see `runtime.image_settings`; set back when the command is over."""
     for option in reversed(_OPTIONS):

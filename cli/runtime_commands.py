@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .console import emit, track
-from .image_options import image_options
+from .image_options import image_options, skip_bad_option, unpaired_option
 from .options import PATH, Numbers, json_option, overwrite_option, run_options, taken
 
 
@@ -22,6 +22,8 @@ from .options import PATH, Numbers, json_option, overwrite_option, run_options, 
 @click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
 @click.option("--strict-cameras", is_flag=True, help="Refuse cameras the model does not know.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@skip_bad_option
+@unpaired_option
 @run_options
 @overwrite_option
 @image_options
@@ -34,6 +36,8 @@ def extract(
     strict_cameras: bool,
     batch: int,
     overwrite: bool,
+    skip_bad: bool,
+    unpaired: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -55,6 +59,8 @@ def extract(
             strict_cameras,
             overwrite,
             track,
+            skip_bad,
+            unpaired,
         )
     emit(report, as_json)
 

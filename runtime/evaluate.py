@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from ..errors import ArtifactError, InputError
 from .data.folders import shown
 from .data.sample import Benchmark, Sample
 from .extractor import Extractor
+from .foreign_text import shown_text
 from .metrics import RetrievalReport, evaluate_retrieval
 from .modalities import MODALITIES, SUBSETS
 from .preprocess import Preprocessing, image_array
 from .progress import Track, silent
 from .range_watch import RangeWatch
+from .samples import UnusableImageError
 
 #: Three lists (rgb, nir, tir) of uint8 (H, W, 3) images of the model's size and int64 (N,) cameras -> (N, dim).
 FeatureFunction = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], np.ndarray]
@@ -62,13 +65,20 @@ def extract_subsets(
     subsets: Sequence[tuple[str, ...]] = SUBSETS,
     batch_size: int = 32,
     track: Track = silent,
+    bad: dict[Sample, InputError] | None = None,
 ) -> dict[tuple[str, ...], np.ndarray]:
-    """As `extract_features`, once for each set of present sensors; each image is decoded once."""
+    """As `extract_features`, once for each set of present sensors; each image is decoded once.
+
+    `bad` takes the samples with an image that cannot be used, which are errors without it; the features are those of
+    the others.
+    """
     features: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
-    for batch, images, cameras in _decoded(samples, preprocessing, batch_size, track):
+    for batch, images, cameras in _decoded(samples, preprocessing, batch_size, track, bad):
         for subset, parts in features.items():
             rgb, nir, tir = (images[i] if name in subset else None for i, name in enumerate(MODALITIES))
             parts.append(_checked(extract(rgb, nir, tir, cameras), batch))
+    if bad is not None and len(bad) == len(set(samples)):
+        raise InputError(f"None of the {len(bad)} samples can be read. The first: {next(iter(bad.values()))}")
     return {subset: np.concatenate(parts) for subset, parts in features.items()}
 
 
@@ -131,8 +141,20 @@ def retrieval_of(benchmark: Benchmark) -> Retrieval:
     return Retrieval(benchmark, list(rows), query, gallery, (query_ids, gallery_ids, query_groups, gallery_groups))
 
 
+def without(benchmark: Benchmark, left_out: Collection[Sample]) -> Benchmark:
+    """A benchmark whose query and gallery lack some samples."""
+    query, gallery = (
+        tuple(sample for sample in part if sample not in left_out) for part in (benchmark.query, benchmark.gallery)
+    )
+    return replace(benchmark, query=query, gallery=gallery)
+
+
 def _decoded(
-    samples: Sequence[Sample], preprocessing: Preprocessing, batch_size: int, track: Track
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    track: Track,
+    bad: dict[Sample, InputError] | None = None,
 ) -> Iterator[tuple[Sequence[Sample], list[list[np.ndarray]], np.ndarray]]:
     """Batches: samples, their images by sensor, their cameras."""
     if not samples:
@@ -142,13 +164,39 @@ def _decoded(
     watch = RangeWatch()
     starts = range(0, len(samples), batch_size)
     for start in track(starts, "Extracting features", len(starts)):
-        batch = samples[start : start + batch_size]
-        images = [
-            [image_array(sample.sources[i], preprocessing, name, watch) for sample in batch]
-            for i, name in enumerate(MODALITIES)
-        ]
+        batch, images = _decode_batch(samples[start : start + batch_size], preprocessing, watch, bad)
         watch.tell()
-        yield batch, images, np.array([sample.camera for sample in batch], np.int64)
+        if batch:
+            yield batch, images, np.array([sample.camera for sample in batch], np.int64)
+
+
+def _decode_batch(
+    batch: Sequence[Sample], preprocessing: Preprocessing, watch: RangeWatch, bad: dict[Sample, InputError] | None
+) -> tuple[list[Sample], list[list[np.ndarray]]]:
+    """The samples whose images can be used, and these by sensor."""
+    good: list[Sample] = []
+    images: list[list[np.ndarray]] = [[] for _ in MODALITIES]
+    problems: dict[Sample, InputError] = {}
+    for sample in batch:
+        try:
+            arrays = [
+                image_array(source, preprocessing, name, watch)
+                for name, source in zip(MODALITIES, sample.sources, strict=True)
+            ]
+        except InputError as error:
+            problems[sample] = error
+            continue
+        good.append(sample)
+        for sensor, array in zip(images, arrays, strict=True):
+            sensor.append(array)
+    if bad is not None:
+        bad |= problems
+    elif problems:
+        first, *others = problems.values()
+        more = f" {len(others)} more of the same batch cannot be used: " if others else ""
+        names = shown([shown_text(sample.name) for sample in list(problems)[1:]])
+        raise UnusableImageError(f"{first}{more}{names}") from first
+    return good, images
 
 
 def _checked(features: np.ndarray, batch: Sequence[Sample]) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import InputError
 from .bootstrap import DEFAULT_RESAMPLES, bootstrap_intervals
-from .data.sample import Benchmark
-from .evaluate import Retrieval, SubsetFunction, extract_subsets, retrieval_of
+from .data.sample import Benchmark, Sample
+from .evaluate import Retrieval, SubsetFunction, extract_subsets, retrieval_of, without
 from .evaluation_report import PART, RERANKED, SUBSET, WHOLE, EvaluationReport, EvaluationRow
 from .metrics import RetrievalReport, evaluate_distances, squared_distances
 from .modalities import MODALITIES, SUBSETS, subset_name
@@ -34,6 +34,7 @@ class EvaluationOptions:
         strips: folder to write pictures of ranked retrievals to.
         strips_count: number of queries to draw.
         overwrite: replace `strips`, if it holds strips.
+        skip_bad: leave out samples with an image that cannot be used; the report names them.
 
     Raises:
         InputError: a number that cannot be meant.
@@ -47,6 +48,7 @@ class EvaluationOptions:
     strips: Path | None = None
     strips_count: int = 10
     overwrite: bool = False
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if self.bootstrap < 0 or self.seed < 0 or self.strips_count < 1:
@@ -81,7 +83,11 @@ def evaluate_model(
         check_strips_folder(options.strips, options.overwrite)
     retrieval = retrieval_of(benchmark)
     subsets = SUBSETS if options.subsets else SUBSETS[:1]
-    features = extract_subsets(retrieval.samples, extract, preprocessing, subsets, batch_size, track)
+    bad: dict[Sample, InputError] | None = {} if options.skip_bad else None
+    features = extract_subsets(retrieval.samples, extract, preprocessing, subsets, batch_size, track, bad)
+    if bad:
+        benchmark = without(benchmark, bad)
+        retrieval = retrieval_of(benchmark)
     whole = features[SUBSETS[0]]
     found = [(WHOLE, SUBSETS[0], retrieval.report(whole))]
     distances = None
@@ -102,6 +108,7 @@ def evaluate_model(
         gallery=len(benchmark.gallery),
         rows=tuple(_row(kind, subset, report, options) for kind, subset, report in found),
         strips=tuple(str(path) for path in strips),
+        left_out=tuple((sample.name, str(error)) for sample, error in (bad or {}).items()),
     )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .bootstrap import Intervals
+from .data.folders import shown
+from .foreign_text import shown_text
 from .metrics import RetrievalReport
 
 WHOLE, RERANKED, SUBSET, PART = "whole", "re-ranked", "subset", "part"
@@ -52,7 +54,7 @@ class EvaluationReport:
     """The retrieval accuracy of one model on one benchmark; the first row is the whole feature, all sensors present.
 
     `junk` is the field ("camera" or "scene") of the benchmark's junk rule; `gallery` counts its samples; `strips` are
-    the pictures that were written.
+    the pictures that were written; `left_out` are the samples (name, why) with an image that cannot be used.
     """
 
     dataset: str
@@ -61,6 +63,7 @@ class EvaluationReport:
     gallery: int
     rows: tuple[EvaluationRow, ...]
     strips: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @property
     def whole(self) -> RetrievalReport:
@@ -82,12 +85,14 @@ class EvaluationReport:
             **self.whole.to_json(),
             "rows": [row.to_json() for row in self.rows],
             "strips": list(self.strips),
+            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }
 
     def __str__(self) -> str:
         counts = f"{self.whole.queries} queries, gallery of {self.gallery}"
         lines = [
             f"{self.dataset}: {counts}; junk: same identity and {self.junk}",
+            *self._left_out(),
             *self._skipped(),
             *self._table(),
             *self._interval_note(),
@@ -95,6 +100,12 @@ class EvaluationReport:
         if self.strips:
             lines.append(f"{len(self.strips)} strips in {Path(self.strips[0]).parent}")
         return "\n".join(lines)
+
+    def _left_out(self) -> list[str]:
+        if not self.left_out:
+            return []
+        names = shown([shown_text(name) for name, _ in self.left_out])
+        return [f"{len(self.left_out)} samples left out, an image of theirs cannot be used: {names}"]
 
     def _skipped(self) -> list[str]:
         skipped, absent = self.whole.skipped_queries, self.whole.absent_queries

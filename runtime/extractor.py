@@ -146,7 +146,7 @@ class Extractor:
             InputError: an image or number that cannot be used, sensors that differ in number, a sample without image.
             ArtifactError: the model returned NaN, infinity or zeros; names the samples.
         """
-        samples = gather(_of_the_model({RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities))
+        samples = gather(of_the_model({RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities))
         numbers = camera_numbers(cameras, samples.count, self.metadata.cameras, strict_cameras)
         result = np.empty((samples.count, self.dim), np.float32)
         starts = range(0, samples.count, self.batch_size)
@@ -292,7 +292,8 @@ def _check_graph(bundle: Bundle, backend: Backend) -> None:
         )
 
 
-def _of_the_model(given: dict[str, Images], modalities: tuple[str, ...]) -> dict[str, Images]:
+def of_the_model(given: dict[str, Images], modalities: tuple[str, ...]) -> dict[str, Images]:
+    """The images of the sensors that a model takes; InputError for others."""
     surplus = [name for name, images in given.items() if images is not None and name not in modalities]
     if surplus:
         raise InputError(f"The model takes {', '.join(modalities)}, not {', '.join(surplus)}. Leave them out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,24 @@ import numpy as np
 
 from ..errors import InputError
 from .bundle import refuse_inside
-from .data.folders import shown
 from .extractor import Extractor
 from .files import write_atomically
-from .modalities import MODALITIES, NIR, RGB, TIR
+from .foreign_text import shown_text
+from .image_files import SUFFIXES
+from .modalities import NIR, RGB, TIR
+from .pairing import ImageFiles, PairedFiles, paired_files
+from .partial import PartialEmbeddings, embed_readable
 from .progress import Track, silent
+from .samples import UnusableImageError
+from .skipped import Skipped, list_beside, require_free_list, told_skipped, write_skipped
 
 log = logging.getLogger("mambapro")
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
-
-#: A folder, or a list of files.
-ImageFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What was written. `missing` counts, by sensor, the samples without its image."""
+    """What was written. `missing` counts, by sensor, the samples without its image; `skipped` are the samples that were
+    left out, listed in the file `skipped_list` (None where nothing might be left out)."""
 
     out: str
     samples: int
@@ -39,6 +40,8 @@ class ExtractionReport:
     fingerprint: str
     artifact: str
     provider: str
+    skipped: tuple[Skipped, ...] = ()
+    skipped_list: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -46,9 +49,13 @@ class ExtractionReport:
 
     def __str__(self) -> str:
         missing = ", ".join(f"{modality} {count}" for modality, count in self.missing.items() if count)
+        skipped = ""
+        if self.skipped_list is not None:
+            count = self.samples + len(self.skipped)
+            skipped = f"; {told_skipped(count, self.skipped)}; listed in {shown_text(self.skipped_list)}"
         return (
-            f"{self.out}: {self.samples} embeddings of {self.dim}, feature space {self.fingerprint[:16]}, "
-            f"by {self.artifact} on {self.provider}; missing images: {missing or 'none'}"
+            f"{shown_text(self.out)}: {self.samples} embeddings of {self.dim}, feature space {self.fingerprint[:16]}, "
+            f"by {self.artifact} on {self.provider}; missing images: {missing or 'none'}{skipped}"
         )
 
 
@@ -60,6 +67,8 @@ def extract_folders(
     strict_cameras: bool = False,
     overwrite: bool = False,
     track: Track = silent,
+    skip_bad: bool = False,
+    unpaired: bool = False,
 ) -> ExtractionReport:
     """Embed the images of up to three folders and write `out`, an .npz file.
 
@@ -75,38 +84,97 @@ def extract_folders(
         strict_cameras: refuse cameras that the model does not know.
         overwrite: replace an existing `out`.
         track: shows progress.
+        skip_bad: leave out samples with an image that cannot be used, and list them in `list_beside(out)`.
+        unpaired: take sensors whose names have nothing in common, each image as a sample of its own.
 
     Raises:
-        InputError: no images, two images of one name in a folder, an unreadable image, `out` exists.
+        InputError: no images, two images of one name in a folder, an unreadable image (with `skip_bad`: no sample
+            without one), sensors without a common name, `out` exists.
         SetupError: no room or no permission.
     """
     out = Path(out)
     refuse_inside(out)
     if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already. Choose another --out, or replace it with --overwrite.")
-    files = {modality: image_files(modality, given) for modality, given in folders.items()}
-    names = sorted(set().union(*files.values()))
-    if not names:
-        looked = "; ".join(f"{modality} {given}" for modality, given in folders.items()) or "nothing was given"
-        raise InputError(
-            f"There are no images to extract ({looked}). Give folders that hold image files "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))}) directly, with the same name for the same sample."
-        )
-    images = {modality: [files[modality].get(name) for name in names] for modality in files}
-    cameras = np.array([-1 if cameras_from is None else cameras_from(name) for name in names], np.int64)
+        raise InputError(f"{shown_text(out)} exists already. Choose another --out, or replace it with --overwrite.")
+    listing = list_beside(out) if skip_bad else None
+    if listing is not None:
+        require_free_list(listing, out, overwrite)
+    paired = paired_files(folders, unpaired, odd=skip_bad)
+    _require_images(paired, folders)
+    numbers = [-1 if cameras_from is None else cameras_from(name) for name in paired.names]
+    cameras = np.array(numbers, np.int64)
     if cameras_from is not None:
         _tell_unknown_cameras(cameras, extractor.metadata.cameras)
-    embeddings = extractor(
-        images.get(RGB), images.get(NIR), images.get(TIR), cameras, strict_cameras=strict_cameras, track=track
-    )
+    found = _embed(extractor, paired, cameras, strict_cameras, skip_bad, track)
+    skipped = _skipped(found, paired)
     artifact = extractor.artifact.stem
-    content = {"names": np.array(names), "embeddings": embeddings, "cameras": cameras}
-    content |= {"fingerprint": np.array(extractor.fingerprint), "artifact": np.array(artifact)}
+    content = {"names": np.array(paired.names)[found.kept], "embeddings": found.embeddings}
+    content |= {"cameras": cameras[found.kept], "fingerprint": np.array(extractor.fingerprint)}
+    content |= {"artifact": np.array(artifact)}
+    if listing is not None:
+        # before the result, which is complete only with it
+        write_skipped(listing, len(paired.names), skipped)
     write_atomically(out, lambda path: _save(path, content))
-    missing = {modality: len(names) - len(files.get(modality, ())) for modality in extractor.metadata.modalities}
-    return ExtractionReport(
-        str(out), len(names), extractor.dim, missing, extractor.fingerprint, artifact, extractor.provider
+    missing = {modality: _missing(paired, modality, found.kept) for modality in extractor.metadata.modalities}
+    report = ExtractionReport(
+        str(out),
+        len(found.kept),
+        extractor.dim,
+        missing,
+        extractor.fingerprint,
+        artifact,
+        extractor.provider,
+        skipped,
+        None if listing is None else str(listing),
     )
+    if skipped:
+        log.warning("%s", told_skipped(len(paired.names), skipped))
+    return report
+
+
+def _embed(
+    extractor: Extractor, paired: PairedFiles, cameras: np.ndarray, strict: bool, skip_bad: bool, track: Track
+) -> PartialEmbeddings:
+    images = (paired.files.get(RGB), paired.files.get(NIR), paired.files.get(TIR))
+    if skip_bad:
+        found = embed_readable(extractor, *images, cameras, strict_cameras=strict, track=track)
+        if not len(found.kept):
+            raise InputError(
+                f"None of the {len(paired.names)} samples can be read. The first: {found.skipped[0].reason}"
+            )
+        return found
+    try:
+        embeddings = extractor(*images, cameras, strict_cameras=strict, track=track)
+    except UnusableImageError as error:
+        raise InputError(f"{error}\nNothing was written. --skip-bad leaves such samples out and lists them.") from error
+    return PartialEmbeddings(embeddings, np.arange(len(cameras)), ())
+
+
+def _require_images(paired: PairedFiles, folders: Mapping[str, ImageFiles]) -> None:
+    if paired.names:
+        return
+    looked = "; ".join(f"{modality} {given}" for modality, given in folders.items()) or "nothing was given"
+    raise InputError(
+        f"There are no images to extract ({shown_text(looked)}). Give folders that hold image files "
+        f"({', '.join(sorted(SUFFIXES))}) directly, with the same name for the same sample."
+    )
+
+
+def _skipped(found: PartialEmbeddings, paired: PairedFiles) -> tuple[Skipped, ...]:
+    return tuple(
+        Skipped(
+            paired.names[one.sample],
+            one.sensor,
+            str(paired.files[one.sensor][one.sample] if one.sensor else ""),
+            one.reason,
+        )
+        for one in found.skipped
+    )
+
+
+def _missing(paired: PairedFiles, modality: str, kept: np.ndarray) -> int:
+    files = paired.files.get(modality)
+    return len(kept) if files is None else sum(files[i] is None for i in kept)
 
 
 def _tell_unknown_cameras(cameras: np.ndarray, known: int) -> None:
@@ -145,34 +213,6 @@ def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:
         return int(match[1]) - first
 
     return camera
-
-
-def image_files(modality: str, given: ImageFiles) -> dict[str, Path]:
-    """The image files of a folder, or of a list, by name without suffix.
-
-    Raises:
-        InputError: no such sensor or folder, or two images of one name.
-    """
-    if modality not in MODALITIES:
-        raise InputError(f"A sensor must be one of {', '.join(MODALITIES)}, not {modality!r}.")
-    if isinstance(given, str | os.PathLike):
-        folder = Path(given)
-        if not folder.is_dir():
-            raise InputError(
-                f"The {modality} folder {folder} {'is not a folder' if folder.exists() else 'does not exist'}."
-            )
-        visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-        paths = sorted(path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    else:
-        paths = [Path(path) for path in given]
-    by_name: dict[str, Path] = {}
-    twice = []
-    for path in paths:
-        if by_name.setdefault(path.stem, path) is not path:
-            twice.append(path.stem)
-    if twice:
-        raise InputError(f"{modality} has more than one image of the name {shown(twice)}. Keep one of each.")
-    return by_name
 
 
 def _save(path: Path, content: dict[str, np.ndarray]) -> None:

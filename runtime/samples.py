@@ -45,7 +45,7 @@ class Samples:
         """
         arrays, mask, bad = self.load_good(start, stop, preprocessing, watch)
         if bad:
-            raise InputError(told_bad(bad)) from bad[0].error
+            raise UnusableImageError(told_bad(bad)) from bad[0].error
         return arrays, mask
 
     def load_good(
@@ -73,6 +73,10 @@ class Samples:
         if watch is not None:
             watch.tell()
         return arrays, mask, bad
+
+
+class UnusableImageError(InputError):
+    """Images that cannot be used, in a batch of otherwise good samples."""
 
 
 @dataclass(frozen=True)

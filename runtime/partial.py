@@ -1,0 +1,73 @@
+"""Embeddings of what can be read: samples with an image that cannot be used are left out and told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .extractor import Extractor, of_the_model, unit_rows
+from .modalities import NIR, RGB, TIR
+from .progress import Track, silent
+from .samples import Cameras, Images, camera_numbers, gather
+
+
+@dataclass(frozen=True)
+class SkippedSample:
+    """A sample that was left out: its number among those given, the sensor whose image is at fault ("" = none has an
+    image), and why."""
+
+    sample: int
+    sensor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartialEmbeddings:
+    """`embeddings` float32 (M, dim) of the M samples whose numbers are in `kept`, int64 (M,), ascending; `skipped` are
+    the others."""
+
+    embeddings: np.ndarray
+    kept: np.ndarray
+    skipped: tuple[SkippedSample, ...]
+
+
+def embed_readable(
+    extractor: Extractor,
+    rgb: Images = None,
+    nir: Images = None,
+    tir: Images = None,
+    cameras: Cameras = None,
+    normalize: bool = True,
+    strict_cameras: bool = False,
+    track: Track = silent,
+) -> PartialEmbeddings:
+    """Embed the samples whose images can all be used, instead of raising for the first that cannot.
+
+    A sample with one unusable image is left out altogether: without that sensor its embedding would be another.
+    Arguments are those of an Extractor's call; samples without any image are left out too.
+
+    Raises:
+        InputError: different numbers of images, cameras that cannot be used.
+        ArtifactError: the model returned NaN, infinity or zeros.
+    """
+    empty: list[int] = []
+    given = of_the_model({RGB: rgb, NIR: nir, TIR: tir}, extractor.metadata.modalities)
+    samples = gather(given, empty)
+    numbers = camera_numbers(cameras, samples.count, extractor.metadata.cameras, strict_cameras)
+    skipped = {i: SkippedSample(i, "", "no sensor has an image") for i in empty}
+    parts, kept = [np.empty((0, extractor.dim), np.float32)], [np.empty(0, np.int64)]
+    starts = range(0, samples.count, extractor.batch_size)
+    for start in track(starts, "Extracting", len(starts)):
+        stop = min(start + extractor.batch_size, samples.count)
+        images, mask, bad = samples.load_good(start, stop, extractor.preprocessing, extractor.watch)
+        for image in bad:
+            skipped.setdefault(image.sample, SkippedSample(image.sample, image.sensor, str(image.error)))
+        good = np.array([i for i in range(start, stop) if i not in skipped], np.int64)
+        if len(good):
+            chosen = {name: pixels[good - start] for name, pixels in images.items()}
+            parts.append(extractor.embed(chosen, mask[good - start], numbers[good]))
+            kept.append(good)
+    embeddings = np.concatenate(parts)
+    left_out = tuple(skipped[i] for i in sorted(skipped))
+    return PartialEmbeddings(unit_rows(embeddings) if normalize else embeddings, np.concatenate(kept), left_out)
