@@ -133,6 +133,29 @@ class TestByHand:
         """Equal distances are ranked in gallery order."""
         assert rank_gallery(on_circle([0]), on_circle([5, 5, 0, 5])).tolist() == [[2, 0, 1, 3]]
 
+    def test_many_ties_keep_the_gallery_order(self):
+        """Of fifty equal distances, more than a sort puts in order by accident, the order is the gallery's: a match in
+        place 30 has rank 31, and all ranks before it belong to others."""
+        distances = np.zeros((3, 50))
+        ids = np.full(50, 9)
+        ids[[30, 44]] = 7
+
+        report = evaluate_distances(distances, [7] * 3, ids, [0] * 3, [1] * 50)
+
+        assert report.per_query_first == (31, 31, 31)
+        assert report.per_query_ap == pytest.approx(((1 / 31 + 2 / 45) / 2,) * 3)
+        assert rank_gallery(on_circle([0]), on_circle([5] * 50)).tolist() == [list(range(50))]
+
+    def test_rows_are_those_of_all_queries(self):
+        """Queries that are skipped leave gaps in the rows, and none in the values."""
+        report = evaluate_retrieval(
+            on_circle([0, 40, 80]), on_circle([1, 41, 81]), [1, 2, 3], [1, 2, 3], [0, 0, 0], [0, 1, 1]
+        )
+
+        assert report.query_rows == (1, 2)
+        assert (report.queries, report.skipped_queries, report.absent_queries) == (2, 1, 0)
+        assert len(report.per_query_ap) == len(report.per_query_first) == 2
+
     def test_top(self):
         """`top` cuts the ranking."""
         assert rank_gallery(on_circle([0, 9]), on_circle([8, 1, 4]), top=1).tolist() == [[1], [0]]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from mambapro.errors import InputError
 from mambapro.runtime import reranking
+from mambapro.runtime.distances import normalised
 from mambapro.runtime.metrics import evaluate_distances, evaluate_retrieval, squared_distances
+from mambapro.runtime.progress import silent
 from mambapro.runtime.reranking import Reranking, reranked_distances
 
 
@@ -127,6 +129,36 @@ class TestProperties:
 
         assert np.isfinite(distances).all()
         assert (distances >= 0).all() and (distances <= 1).all()
+
+    def test_an_image_is_first_of_its_equals(self):
+        """Where several images have one feature, each is nearest to itself, in its own place of the list."""
+        features = normalised(np.repeat([[1.0, 0.0], [0.0, 1.0]], 5, axis=0))
+
+        found = reranking._neighbours(features, 3, 4, silent)
+
+        assert found.nearest[:, 0].tolist() == list(range(10))
+        # the others of equal distance in the order of their rows
+        assert found.nearest[3].tolist() == [3, 0, 1, 2] and found.nearest[8].tolist() == [8, 5, 6, 7]
+
+    @pytest.mark.parametrize("blocks", [2, 256])
+    def test_farthest_is_of_each_row(self, blocks, monkeypatch):
+        """Rows are divided by their own largest distance: 0, 90 and 100 degrees are not equally far from everything."""
+        monkeypatch.setattr(reranking, "_ROWS_AT_ONCE", blocks)
+        angles = np.radians([0.0, 90.0, 100.0])
+        features = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+        found = reranking._neighbours(features, 1, 2, silent)
+
+        expected = 2 - 2 * np.cos([angles[2], angles[1], angles[2]])
+        np.testing.assert_allclose(found.farthest, expected)
+
+    def test_few_images(self, clusters):
+        """With fewer images than k2 the encodings are averaged over those that there are."""
+        query, gallery, _, _ = clusters
+
+        found = reranked_distances(query[:2], gallery[:3], Reranking(20, 15, 0.3))
+
+        np.testing.assert_allclose(found, plainly(query[:2], gallery[:3], 20, 15, 0.3), atol=1e-12)
 
     def test_image_that_is_query_and_gallery(self, clusters):
         """A query that stands in the gallery too finds itself first."""
