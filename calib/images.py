@@ -20,7 +20,7 @@ from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.pairing import paired_files
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
-from ..runtime.range_watch import RangeWatch
+from ..runtime.range_survey import survey, tell_ranges
 from ..runtime.samples import UNKNOWN_CAMERA
 from .balance import CalibrationImage, balanced
 from .looks import Look, look_at, swapped
@@ -124,13 +124,13 @@ def calibration_images(
         offered = _of_folder(folder, camera_pattern, first_camera, unpaired)
         source = "folder"
         if dataset is not None and data is not None:
-            _refuse_tested(offered, read_benchmark(dataset, data), insist)
+            _refuse_tested(offered, read_benchmark(dataset, data, test_only=True), insist)
     _require_enough(len(offered), folder)
     pool = balanced(offered, [None] * len(offered), min(count * _POOL, len(offered)), seed)
     candidates = [offered[i] for i in pool]
-    watch = RangeWatch()
-    looks = [look_at(image, preprocessing, watch) for image in track(candidates, "Looking at images", len(candidates))]
-    watch.tell()
+    # before they are looked at: a range that does not fit makes images unusable one by one
+    tell_ranges({modality: survey(_paths(candidates, modality)) for modality in MODALITIES}, preprocessing)
+    looks = [look_at(image, preprocessing) for image in track(candidates, "Looking at images", len(candidates))]
     chosen = balanced(candidates, [look.dark for look in looks], min(count, len(candidates)), seed)
     images = tuple(candidates[i] for i in chosen)
     hashes = tuple(_hashes(image) for image in track(images, "Hashing images", len(images)))
@@ -222,6 +222,11 @@ def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = F
         )
         for i, name in enumerate(paired.names)
     ]
+
+
+def _paths(images: Sequence[CalibrationImage], modality: str) -> list[Path | None]:
+    sources = (image.source(modality) for image in images)
+    return [None if source is None else source.path for source in sources]
 
 
 def _source(path: Path | None) -> ImageSource | None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..runtime.modalities import MODALITIES, RGB
 from ..runtime.preprocess import Preprocessing, image_array
-from ..runtime.range_watch import RangeWatch
 
 if TYPE_CHECKING:
     from .balance import CalibrationImage
@@ -38,8 +37,8 @@ class Look:
         return None if self.brightness is None else self.brightness < DARK
 
 
-def look_at(image: CalibrationImage, preprocessing: Preprocessing, watch: RangeWatch | None = None) -> Look:
-    """Look at the images of one sample; `watch` is told of 16-bit values.
+def look_at(image: CalibrationImage, preprocessing: Preprocessing) -> Look:
+    """Look at the images of one sample.
 
     Raises:
         InputError: an image that cannot be read.
@@ -50,7 +49,7 @@ def look_at(image: CalibrationImage, preprocessing: Preprocessing, watch: RangeW
         source = image.source(modality)
         if source is None:
             continue
-        pixels = image_array(source, small, modality, watch).astype(np.float32)
+        pixels = image_array(source, small, modality).astype(np.float32)
         colour[modality] = float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
         if modality == RGB:
             brightness = float(pixels.mean())

@@ -109,7 +109,7 @@ def evaluate(
     from ..runtime.evaluate import feature_function
     from ..runtime.extractor import Extractor
 
-    benchmark = read_benchmark(dataset, data)
+    benchmark = read_benchmark(dataset, data, test_only=True)
     with Extractor(path, batch_size=batch, **running) as extractor:
         function, preprocessing = feature_function(extractor), extractor.preprocessing
         name = f"{path}, {extractor.artifact.stem}"

@@ -93,22 +93,34 @@ def export(
 @click.argument("bundle", type=PATH)
 @click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts that were not gated.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
+@click.option(
+    "--images",
+    type=PATH,
+    help="Folder with rgb/, nir/ and tir/: say whether 16-bit values fit the bundle's range.",
+)
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
 @check_options
 @image_options
 @json_option
-def check(bundle: Path, data: Path | None, dataset: str | None, as_json: bool, **values: Any) -> None:
+def check(
+    bundle: Path, data: Path | None, dataset: str | None, images: Path | None, as_json: bool, **values: Any
+) -> None:
     """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.
 
     Artifacts that were built where they could not run are marked verified where they pass; int8 only where it is
     faster than the other precisions of its target (exit code 6).
     """
+    from ..runtime.bundle import Bundle
     from ..runtime.check import check_bundle
     from ..runtime.data.benchmarks import read_benchmark
+    from ..runtime.range_survey import survey_folder, tell_ranges
 
     if (data is None) != (dataset is None):
         raise click.UsageError("--data and --dataset belong together: give both, or none.")
-    benchmark = None if data is None or dataset is None else read_benchmark(dataset, data)
+    benchmark = None if data is None or dataset is None else read_benchmark(dataset, data, test_only=True)
+    if images is not None:
+        metadata = Bundle.open(bundle).metadata.ranged()
+        tell_ranges(survey_folder(images, metadata.modalities), metadata.preprocessing)
     emit(check_bundle(bundle, track=track, benchmark=benchmark, **values), as_json)
 
 

@@ -31,7 +31,7 @@ def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limi
         InputError: images that cannot be read, or no query with a match.
         AccuracyError: the file loses more.
     """
-    benchmark = read_benchmark(dataset, data)
+    benchmark = read_benchmark(dataset, data, test_only=True)
     log.info("mAP of PyTorch and of the file, on the test part of %s", dataset)
     with Extractor(bundle, "cpu") as extractor:
         pre = extractor.preprocessing

@@ -142,7 +142,7 @@ def compare_bundles(
         ArtifactError: a corrupt checkpoint or bundle.
         SetupError: a model could not be timed.
     """
-    benchmark = read_benchmark(dataset, data)
+    benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(checkpoint, image_size, default_image_size=usual, **(switches or {}))
     candidates = list(_candidates(model, checkpoint, bundles))

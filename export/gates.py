@@ -54,7 +54,7 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track
         cosine, _ = replay(extractor, bundle.golden(), made.max_departure)
         accuracy = None
         if options.data is not None and options.dataset is not None:
-            benchmark = read_benchmark(options.dataset, options.data)
+            benchmark = read_benchmark(options.dataset, options.data, test_only=True)
             with open_extractor(bundle, base_artifact(bundle), Opening(allow_fallback=True)) as reference:
                 accuracy = accuracy_gate(reference, extractor, benchmark, made.max_map_drop, track)
             require_accuracy(accuracy, made.stem)

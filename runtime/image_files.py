@@ -75,6 +75,14 @@ def image_size(source: EncodedImage, settings: ImageSettings | None = None) -> t
         return width, height
 
 
+def has_wide_pixels(source: EncodedImage, settings: ImageSettings | None = None) -> bool:
+    """Whether an image has more than 8 bits a pixel and channel, by its header; errors as `image_size`."""
+    settings = settings or image_settings()
+    name = image_name(source)
+    with _opened(source, settings) as file, decoding(name):
+        return _read_header(file, name, settings).mode.startswith("I")
+
+
 def image_name(source: object) -> str:
     """How an image is called in messages."""
     if isinstance(source, str | os.PathLike):

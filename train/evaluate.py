@@ -97,7 +97,7 @@ def evaluate_checkpoint(
         SetupError: `device` is not there, or no room for the strips.
         ArtifactError: a corrupt checkpoint, or features that are not finite.
     """
-    benchmark = read_benchmark(dataset, data)
+    benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(path, image_size, default_image_size=usual, **(switches or {})).to(resolve_device(device))
     config = model.config

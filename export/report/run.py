@@ -103,7 +103,9 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     verify_files(bundle, track)
     sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
     parity, artifacts = read_parity(bundle), artifacts_of(bundle)
-    benchmark = read_benchmark(options.dataset, options.data) if options.dataset and options.data else None
+    benchmark = (
+        read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
+    )
     with tempfile.TemporaryDirectory() as folder:
         strips = Path(folder) / "strips"
         plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)

@@ -27,7 +27,7 @@ class BenchmarkInfo:
     cameras: int
     identities: int
     junk: str
-    reader: Callable[[str | os.PathLike[str]], Benchmark]
+    reader: Callable[[str | os.PathLike[str], bool], Benchmark]
 
     def to_json(self) -> dict[str, Any]:
         """The facts as plain values, without the reader."""
@@ -64,10 +64,12 @@ def benchmark_info(name: str) -> BenchmarkInfo:
     raise InputError(f"There is no benchmark {name!r}. Known: {', '.join(BENCHMARKS)}.{hint}")
 
 
-def read_benchmark(name: str, root: str | os.PathLike[str]) -> Benchmark:
+def read_benchmark(name: str, root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read the benchmark `name` from the folder `root`, in a fixed order.
+
+    `test_only` leaves the training part empty: a device that evaluates need not have it.
 
     Raises:
         InputError: unknown name, or the folder does not hold that benchmark; says what was expected.
     """
-    return benchmark_info(name).reader(root)
+    return benchmark_info(name).reader(root, test_only)

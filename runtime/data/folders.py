@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InputError
+from ..foreign_text import shown_text
 from ..modalities import MODALITIES
 from .sample import ImageSource
 
@@ -17,39 +19,68 @@ Sources = tuple[ImageSource, ImageSource, ImageSource]
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 SHOWN = 10
 
+#: What the tools of file servers and archives leave in folders.
+_FOREIGN = ("@", "#", "$", ".", "__MACOSX", "lost+found", "System Volume Information")
+
 
 def shown(names: Sequence[str]) -> str:
     """At most ten names in one line, then how many more there are."""
     rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(shown_text(name) for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def find_dataset(root: str | os.PathLike[str], title: str, nesting: Sequence[str], splits: Sequence[str]) -> Path:
-    """The folder that holds the split folders.
+def find_dataset(
+    root: str | os.PathLike[str],
+    title: str,
+    nesting: Sequence[str],
+    splits: Sequence[str],
+    needed: Sequence[str] | None = None,
+) -> dict[str, Path]:
+    """The split folders that are needed, by name.
 
-    `nesting` is the path from the root to it, e.g. ("RGBNT100", "rgbir"). A root that is itself a folder of that path
-    is accepted as long as only one reading of it is possible.
+    `nesting` is the path from the root to them, e.g. ("RGBNT100", "rgbir"). A root that is itself a folder of that path
+    is accepted as long as only one reading of it is possible, and so is the first folder inside one of its own name, as
+    archives unpack. Upper and lower case of folders' names do not matter. `needed` None is all splits.
 
     Raises:
         InputError: the root is missing, empty, laid out otherwise, or can be read in two ways.
     """
     root = Path(root)
+    needed = splits if needed is None else needed
     inner = "/".join(nesting)
     expected = f"{title} is expected as {inner}/{{{','.join(splits)}}} below the data folder"
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise InputError(f"The data folder {root} {what}. {expected}. Give the folder that holds {nesting[0]}/.")
-    candidates = [root.joinpath(*nesting[skip:]) for skip in range(len(nesting) + 1)]
-    found = [folder for folder in candidates if any((folder / split).is_dir() for split in splits)]
+    ways = [nesting[skip:] for skip in range(len(nesting) + 1)] + [(nesting[0], *nesting)]
+    candidates = [descend(root, *way) for way in ways]
+    found = [folder for folder in candidates if any(descend(folder, split).is_dir() for split in splits)]
     if not found:
         raise InputError(f"{expected}, but {root} {_contents(root)}. Give the folder that holds {nesting[0]}/.")
     if len(found) > 1:
         both = " and ".join(str(folder) for folder in found)
         raise InputError(f"{root} can be read in two ways, since {both} both hold {title} folders. Name one of them.")
-    missing = [split for split in splits if not (found[0] / split).is_dir()]
+    folders = {split: descend(found[0], split) for split in needed}
+    missing = [split for split, folder in folders.items() if not folder.is_dir()]
     if missing:
         raise InputError(f"{expected}, but {found[0]} has no {shown(missing)}; it {_contents(found[0])}.")
-    return found[0]
+    return folders
+
+
+def descend(folder: Path, *names: str) -> Path:
+    """A path below `folder`; where a name is not there, the only entry that is spelled so but for its case."""
+    for name in names:
+        exact, alike = folder / name, []
+        if not exact.exists():
+            with suppress(OSError):
+                alike = [entry for entry in folder.iterdir() if entry.name.casefold() == name.casefold()]
+        folder = alike[0] if len(alike) == 1 else exact
+    return folder
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a folder's name is one of the tools of file servers and archives, such as @eaDir and __MACOSX."""
+    return name.startswith(_FOREIGN)
 
 
 def _contents(folder: Path) -> str:
@@ -61,12 +92,19 @@ def image_names(folder: Path) -> list[str]:
     """Sorted names of the images in a folder; hidden files and files of other kinds are ignored.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or an image's name that belongs to something else than a file.
     """
     if not folder.is_dir():
         raise InputError(f"The folder {folder} is missing. A sample needs its image in each of the three modalities.")
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if is_image_name(e.name) and e.is_file())
+        images = sorted((entry.name, entry.is_file()) for entry in entries if is_image_name(entry.name))
+    odd = [str(folder / name) for name, regular in images if not regular]
+    if odd:
+        raise InputError(
+            f"{shown(odd)}: has an image's name and is no regular file. Remove it: folders, FIFOs, sockets, devices "
+            "and links to nothing are not read."
+        )
+    return [name for name, _ in images]
 
 
 def is_image_name(name: str) -> bool:

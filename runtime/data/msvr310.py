@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from .folders import find_dataset, paired_images, parse_names, require_samples
+from .folders import descend, find_dataset, is_foreign, paired_images, parse_names, require_samples
 from .sample import Benchmark, Sample
 
 IMAGE_SIZE = (128, 256)
@@ -19,16 +19,16 @@ _NAME = re.compile(r"(\d{4})_.(\d{3})_.([0-7])(?!\d)")
 _RULE = "identity, scene and view 0..7, like 0002_s002_v0_000.jpg"
 
 
-def read_msvr310(root: str | os.PathLike[str]) -> Benchmark:
+def read_msvr310(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read `root`/msvr310/{bounding_box_train,query3,bounding_box_test}/{id}/{vis,ni,th}; `root` may be msvr310 itself.
 
-    The view, 0..7 as written, stands for the camera.
+    The view, 0..7 as written, stands for the camera. `test_only` leaves the training part out, which need not be there.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, a missing modality file, an empty folder.
     """
-    folder = find_dataset(root, "MSVR310", NESTING, SPLITS)
-    train, query, gallery = (_read_split(folder / split) for split in SPLITS)
+    folders = find_dataset(root, "MSVR310", NESTING, SPLITS, SPLITS[1:] if test_only else SPLITS)
+    train, query, gallery = (_read_split(folders[split]) if split in folders else () for split in SPLITS)
     return Benchmark("msvr310", train=train, query=query, gallery=gallery, junk="scene", image_size=IMAGE_SIZE)
 
 
@@ -40,7 +40,7 @@ def parse_name(name: str) -> tuple[int, int, int] | None:
 
 def _read_split(folder: Path) -> tuple[Sample, ...]:
     samples: list[Sample] = []
-    for identity in sorted(e for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")):
+    for identity in sorted(e for e in folder.iterdir() if e.is_dir() and not is_foreign(e.name)):
         samples += _read_identity(identity)
     return require_samples(
         samples, folder, "a folder per identity with vis/, ni/ and th/, like 0002/vis/0002_s002_v0_000.jpg"
@@ -48,7 +48,7 @@ def _read_split(folder: Path) -> tuple[Sample, ...]:
 
 
 def _read_identity(folder: Path) -> list[Sample]:
-    pairs = paired_images([folder / modality for modality in MODALITY_FOLDERS])
+    pairs = paired_images([descend(folder, modality) for modality in MODALITY_FOLDERS])
     labels = parse_names((name for name, _ in pairs), parse_name, folder, _RULE)
     return [
         Sample(Path(name).stem, sources, identity, view, scene)

@@ -23,16 +23,17 @@ _NAME = re.compile(r"(\d+)_c(\d+)")
 _RULE = f"an identity 1..{MAX_IDENTITY} and a camera 1..{MAX_CAMERA}, like 0502_c0001_000.jpg"
 
 
-def read_rgbnt100(root: str | os.PathLike[str]) -> Benchmark:
+def read_rgbnt100(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read `root`/RGBNT100/rgbir/{bounding_box_train,query,bounding_box_test}; `root` may also be one of those two.
 
-    Each sample's sources are boxes of one strip. The size of the first strip of each folder is checked.
+    Each sample's sources are boxes of one strip. The size of the first strip of each folder is checked. `test_only`
+    leaves the training part out, which need not be there.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, an empty folder, strips of another size.
     """
-    folder = find_dataset(root, "RGBNT100", NESTING, SPLITS)
-    train, query, gallery = (_read_split(folder / split) for split in SPLITS)
+    folders = find_dataset(root, "RGBNT100", NESTING, SPLITS, SPLITS[1:] if test_only else SPLITS)
+    train, query, gallery = (_read_split(folders[split]) if split in folders else () for split in SPLITS)
     return Benchmark("rgbnt100", train=train, query=query, gallery=gallery, junk="camera", image_size=IMAGE_SIZE)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from .folders import find_dataset, paired_images, parse_names, require_samples
+from .folders import descend, find_dataset, paired_images, parse_names, require_samples
 from .sample import Benchmark, Sample
 
 IMAGE_SIZE = (256, 128)
@@ -19,14 +19,16 @@ _NAME = re.compile(r"(\d{6})_[^_]{3}([1-9])(?!\d)")
 _RULE = "six digits of identity and a camera counted from 1, like 000258_cam1_0_00.jpg"
 
 
-def read_rgbnt201(root: str | os.PathLike[str]) -> Benchmark:
+def read_rgbnt201(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read `root`/RGBNT201/{train_171,test}/{RGB,NI,TI}; `root` may be the RGBNT201 folder itself.
+
+    `test_only` leaves the training part out, which need not be there.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, a missing modality file, an empty folder.
     """
-    folder = find_dataset(root, "RGBNT201", NESTING, SPLITS)
-    train, test = (_read_split(folder / split) for split in SPLITS)
+    folders = find_dataset(root, "RGBNT201", NESTING, SPLITS, SPLITS[1:] if test_only else SPLITS)
+    train, test = (_read_split(folders[split]) if split in folders else () for split in SPLITS)
     return Benchmark("rgbnt201", train=train, query=test, gallery=test, junk="camera", image_size=IMAGE_SIZE)
 
 
@@ -37,7 +39,7 @@ def parse_name(name: str) -> tuple[int, int] | None:
 
 
 def _read_split(folder: Path) -> tuple[Sample, ...]:
-    pairs = paired_images([folder / modality for modality in MODALITY_FOLDERS])
+    pairs = paired_images([descend(folder, modality) for modality in MODALITY_FOLDERS])
     labels = parse_names((name for name, _ in pairs), parse_name, folder, _RULE)
     samples = [
         Sample(Path(name).stem, sources, identity, camera)

@@ -189,7 +189,7 @@ class TestBadInput:
             pytest.MonkeyPatch.context() as patch,
             pytest.raises(InputError, match="1 of the calibration images are query or gallery"),
         ):
-            patch.setattr(choosing_images, "read_benchmark", lambda name, root: fewer)
+            patch.setattr(choosing_images, "read_benchmark", lambda name, root, test_only=False: fewer)
             calibration_images(copied, SMALL, "rgbnt201", benchmark)
 
     def test_too_few(self, copied: Path) -> None:

@@ -90,7 +90,7 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
     if missing := [str(path) for path in options.checkpoints if not path.is_file()]:
         raise InputError(f"There is no checkpoint {', '.join(missing)}. Check the path.")
     device = resolve_device(options.device)
-    benchmark = read_benchmark(options.dataset, options.data)
+    benchmark = read_benchmark(options.dataset, options.data, test_only=True)
     selection = select_samples(benchmark, options.identities, options.samples, options.seed)
     findings = []
     for name, path in zip(names_of(options.checkpoints), options.checkpoints, strict=True):
