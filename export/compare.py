@@ -16,10 +16,10 @@ from ..errors import InputError
 from ..runtime.artifacts import artifacts_of
 from ..runtime.bundle import Bundle
 from ..runtime.check import cosine_departures
+from ..runtime.cpus import usable_cpus
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.evaluate import Retrieval, extract_features, feature_function, retrieval_of
 from ..runtime.extractor import Extractor
-from ..runtime.latency import usable_cpus
 from ..runtime.metrics import RetrievalReport
 from ..runtime.opening import Opening, why_not
 from ..runtime.preprocess import Preprocessing

@@ -1,6 +1,7 @@
 """Compiles a shared library on first use, into a cache that several processes may share.
 
-What is compiled here needs headers of another package (OpenVINO, TensorRT, ONNX Runtime) and cannot travel in a wheel.
+A library is code: one that another user may have put there is never loaded, see `private_folder.py`. What is compiled
+here needs headers of another package (OpenVINO, TensorRT, ONNX Runtime) and cannot travel in a wheel.
 """
 
 from __future__ import annotations
@@ -16,16 +17,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import SetupError
+from .private_folder import held_lock, why_untrusted
 
 logger = logging.getLogger("mambapro")
 
 
 def cache_folder() -> Path:
-    """`$MAMBAPRO_CACHE`, or `mambapro` in the user's cache folder."""
+    """`$MAMBAPRO_CACHE`, or `mambapro` in the user's cache folder.
+
+    Raises:
+        SetupError: the user has no home directory.
+    """
     given = os.environ.get("MAMBAPRO_CACHE")
     if given:
         return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mambapro"
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        parent = Path(told) if os.path.isabs(told) else Path.home() / ".cache"  # noqa: PTH117
+    except RuntimeError:
+        parent = Path()
+    if not parent.is_absolute():
+        raise SetupError(
+            "There is no place for the cache: this user has no home directory. Let $MAMBAPRO_CACHE name a folder that "
+            "can be written, or one that was prepared."
+        )
+    return parent / "mambapro"
 
 
 def cxx_compiler() -> str:
@@ -45,29 +61,74 @@ def shared_library(name: str, sources: Sequence[Path], flags: Sequence[str], com
     """Path of `name` compiled from `sources`; compiled now unless the cache holds it.
 
     The cache's key is the compiler with its version, the flags, and the content of the sources and of all headers
-    beside them. Headers elsewhere belong to installed packages: put their version into a flag.
+    beside them. Headers elsewhere belong to installed packages: put their version into a flag. A cache that root has
+    prepared serves every user; where it belongs to somebody else each user has a folder of his own in it.
 
     Raises:
-        SetupError: the compiler failed (its words are in the message), or the cache folder cannot be written.
+        SetupError: the compiler failed (its words are in the message), the cache folder cannot be written, or others
+            may write into it.
     """
-    folder = cache_folder() / f"{name}-{_fingerprint(sources, flags, compiler)}"
-    library = folder / f"lib{name}.so"
-    if os.path.exists(library):  # noqa: PTH110 - Path's raises where the folder may not be looked into
-        return library
+    root, key = cache_folder(), f"{name}-{_fingerprint(sources, flags, compiler)}"
+    own = _own_folder(root) / key
+    for folder in dict.fromkeys((root / key, own)):
+        library = folder / f"lib{name}.so"
+        # lexists: one that may not be looked into, or a dangling link, is not there or not trusted
+        if os.path.lexists(library):
+            reason = why_untrusted(folder) or why_untrusted(library)
+            if reason is None:
+                return library
+            if folder == own:
+                raise _refusal(name, reason)
+            logger.warning("%s is not loaded: %s.", library, reason)
+    _make_private(own, name)
+    library = own / f"lib{name}.so"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
+        with held_lock(own / "lock"):
+            if not os.path.lexists(library):
+                logger.info("compiling lib%s.so, once; it is kept in %s", name, own)
+                _compile(library, sources, flags, compiler)
     except OSError as error:
-        raise SetupError(
-            f"lib{name}.so is compiled once and kept in {folder}, which cannot be written ({error.strerror}). Let "
-            "$MAMBAPRO_CACHE name a folder that can, or compile it beforehand as a user who may."
-        ) from error
-    with lock:
-        _wait_for(lock.fileno())
-        if not library.exists():
-            logger.info("compiling lib%s.so, once; it is kept in %s", name, folder)
-            _compile(library, sources, flags, compiler)
+        raise _unwritable(name, own, error) from error
     return library
+
+
+def _own_folder(root: Path) -> Path:
+    """Folder below the cache's that this user alone fills: the cache itself where it is his, or will be."""
+    if not hasattr(os, "geteuid"):
+        return root
+    try:
+        mine = root.stat().st_uid == os.geteuid()
+    except OSError:
+        mine = True
+    return root if mine else root / f"user-{os.geteuid()}"
+
+
+def _make_private(folder: Path, name: str) -> None:
+    """Make the folder for one library. In the user's own cache folder nobody else may look, elsewhere everybody may."""
+    try:
+        missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+        for path in reversed(missing):
+            path.mkdir(0o755 if os.environ.get("MAMBAPRO_CACHE") else 0o700, exist_ok=True)
+            path.chmod(path.stat().st_mode & ~0o022)
+    except OSError as error:
+        raise _unwritable(name, folder, error) from error
+    if reason := why_untrusted(folder):
+        raise _refusal(name, reason)
+
+
+def _unwritable(name: str, folder: Path, error: OSError) -> SetupError:
+    return SetupError(
+        f"lib{name}.so is compiled once and kept in {folder}, which cannot be written ({error.strerror}). Let "
+        "$MAMBAPRO_CACHE name a folder that can, or compile it beforehand as a user who may."
+    )
+
+
+def _refusal(name: str, reason: str) -> SetupError:
+    return SetupError(
+        f"lib{name}.so is neither loaded from the cache nor put there: {reason}. Code is loaded only from where this "
+        "user and root alone may write: remove what lies there, take the rights of others away (chmod go-w), or let "
+        "$MAMBAPRO_CACHE name another folder."
+    )
 
 
 def _fingerprint(sources: Sequence[Path], flags: Sequence[str], compiler: str) -> str:
@@ -81,13 +142,6 @@ def _fingerprint(sources: Sequence[Path], flags: Sequence[str], compiler: str) -
     return digest.hexdigest()[:16]
 
 
-def _wait_for(descriptor: int) -> None:
-    """Hold a lock until the file is closed, so that only one process compiles."""
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
 def _compile(library: Path, sources: Sequence[Path], flags: Sequence[str], compiler: str) -> None:
     # a compiler that is killed leaves a file of another name behind, never half a library
     handle, temporary = tempfile.mkstemp(dir=library.parent, suffix=".so")
@@ -97,6 +151,8 @@ def _compile(library: Path, sources: Sequence[Path], flags: Sequence[str], compi
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SetupError(f"compiling {library.name} failed:\n$ {shlex.join(command)}\n{done.stderr.strip()}")
+        # the linker makes the file anew, by the umask
+        Path(temporary).chmod(Path(temporary).stat().st_mode & ~0o022 | 0o400)
         os.replace(temporary, library)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from ..errors import ArtifactError, InputError, SetupError
 from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
 from .files import RANDOM, held_folder, json_text, sha256_of, write_atomically
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
-from .sidecar import NEVER_BUILT, TARGETS, Build, Sidecar, read_sidecar, stem
+from .sidecar import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, read_sidecar, stem
 
 #: What a file of an artifact may end in.
 SUFFIXES = (".json", ".onnx", ".engine", ".so")
@@ -52,23 +52,40 @@ def base_artifact(bundle: Bundle) -> Sidecar:
 
 
 def artifacts_of(bundle: Bundle) -> tuple[Sidecar, ...]:
-    """The exported model, then every artifact built from it, by name.
+    """The exported model, then every artifact built from it that can be used, by name."""
+    return read_artifacts(bundle)[0]
+
+
+def read_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
+    """The exported model and the artifacts, and by name why others cannot be used: one that is damaged hides none."""
+    built, broken = [], {}
+    for name in sorted(_STEMS):
+        if f"{name}.json" not in bundle.sums:
+            continue
+        try:
+            built.append(_read_artifact(bundle, name))
+        except ArtifactError as error:
+            broken[name] = error
+    return (base_artifact(bundle), *built), broken
+
+
+def _read_artifact(bundle: Bundle, name: str) -> Sidecar:
+    """An artifact from its sidecar.
 
     Raises:
-        ArtifactError: a sidecar that cannot be read, or that names a file the bundle does not list.
+        ArtifactError: the sidecar cannot be read, or is not of the files that the bundle lists.
     """
-    built = [read_sidecar(bundle.file(f"{name}.json")) for name in sorted(_STEMS) if f"{name}.json" in bundle.sums]
-    for sidecar in built:
-        for file in (sidecar.file, sidecar.onnx):
-            if file not in bundle.sums:
-                raise ArtifactError(
-                    f"{bundle.folder / sidecar.stem}.json names {file}, which {SUMS} does not list. Build it again."
-                )
-        if bundle.sums[sidecar.file] != sidecar.sha256:
-            raise ArtifactError(
-                f"{bundle.folder / sidecar.stem}.json is of another {sidecar.file} than the bundle's. Build it again."
-            )
-    return (base_artifact(bundle), *built)
+    sidecar, where = read_sidecar(bundle.file(f"{name}.json")), bundle.folder / f"{name}.json"
+    if sidecar.stem != name:
+        raise ArtifactError(f"{where} is the sidecar of {sidecar.stem}. Build it again.")
+    for file in (sidecar.file, sidecar.onnx):
+        if file not in bundle.sums:
+            raise ArtifactError(f"{where} names {file}, which {SUMS} does not list. Build it again.")
+    if bundle.sums[sidecar.file] != sidecar.sha256:
+        raise ArtifactError(f"{where} is of another {sidecar.file} than the bundle's. Build it again.")
+    if sidecar.target in (TENSORRT, TENSORRT_RTX) and sidecar.engine is None:
+        raise ArtifactError(f"{where} does not say what its engine needs. Build it again.")
+    return sidecar
 
 
 def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple[Sidecar, ...]:
@@ -76,13 +93,17 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
 
     Raises:
         InputError: an unknown name, or the bundle has none; says which it has.
+        ArtifactError: those that it has are damaged.
     """
     if target is not None:
         one_of("target", target, TARGETS)
     if precision is not None:
         one_of("precision", precision, PRECISIONS)
-    every = artifacts_of(bundle)
+    every, broken = read_artifacts(bundle)
     found = tuple(a for a in every if target in (None, a.target) and precision in (None, a.precision))
+    named = [error for name, error in broken.items() if name in stems(target, precision)]
+    if not found and named:
+        raise named[0]
     if not found:
         asked = " ".join(word for word in (target, precision) if word)
         raise InputError(
@@ -90,6 +111,12 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
             + _how_to_build(bundle, target or every[0].target, precision)
         )
     return found
+
+
+def stems(target: str | None, precision: str | None) -> set[str]:
+    """Names of artifacts of a target and a precision, None = any."""
+    targets = TARGETS if target is None else (target,)
+    return {stem(one, other) for one in targets for other in (PRECISIONS if precision is None else (precision,))}
 
 
 def _how_to_build(bundle: Bundle, target: str, precision: str | None) -> str:

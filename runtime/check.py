@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AccuracyError, ArtifactError, ParityError
+from ..errors import AccuracyError, ArtifactError, MambaProError, ParityError, SetupError
 from .accuracy import accuracy_gate, require_accuracy
-from .artifacts import artifacts_of, base_artifact, is_artifact_file, matching, update_sidecar
+from .artifacts import (
+    artifacts_of,
+    base_artifact,
+    is_artifact_file,
+    matching,
+    read_artifacts,
+    stems,
+    update_sidecar,
+)
 from .bundle import GOLDEN, SUMS, Bundle, Golden, files_below
 from .data.sample import Benchmark
 from .environment import machine_name
@@ -95,6 +103,8 @@ def check_bundle(
 ) -> CheckReport:
     """Hash every file of a bundle, then replay its goldens through every artifact that runs here.
 
+    What fails does not keep the others from being checked: the error holds all that was found, the first failure first.
+
     An artifact that no machine has verified yet is marked verified where it passes: its departure, for int8 its speed
     against the other precisions of its target, and with a `benchmark` also what it loses in mAP. That is made up for
     where it is missing in an artifact that was verified without.
@@ -115,19 +125,27 @@ def check_bundle(
         AccuracyError: an artifact loses more mAP than it may, or an int8 one is not faster than the others.
     """
     bundle = Bundle.open(path)
-    verify_files(bundle, track)
-    golden, gates = bundle.golden(), _Gates(benchmark, force, track)
+    failures: list[MambaProError] = []
+    try:
+        verify_files(bundle, track)
+    except ArtifactError as error:
+        failures.append(error)
+    try:
+        golden, chosen = bundle.golden(), _chosen(bundle, target, precision, failures)
+    except ArtifactError as error:
+        raise failures[0] if failures else error from None
+    gates = _Gates(benchmark, force, track)
     opening = Opening(target, precision, device, allow_fallback, load_plugins=load_plugins, unverified=True)
-    checks = []
-    for sidecar in matching(bundle, target, precision):
-        reason = why_not(bundle, sidecar, opening)
-        if reason is not None and (target or precision):
-            raise ArtifactError(f"{sidecar.stem} of {path} cannot run here: {reason}.")
-        if reason is not None:
-            checks.append(ArtifactCheck(sidecar.stem, sidecar.max_departure, not_run=reason))
-        else:
-            # opened anew: what an earlier turn wrote down changed the list of files
-            checks.append(_check(Bundle.open(path), sidecar, golden, opening, gates))
+    checks: list[ArtifactCheck] = []
+    for sidecar in chosen:
+        try:
+            checks.append(_one(path, sidecar, golden, opening, gates))
+        except (ArtifactError, ParityError, AccuracyError, SetupError) as error:
+            failures.append(error)
+    if not failures and all(item.largest_departure is None for item in checks):
+        failures.append(SetupError(f"Nothing of {path} can run here."))
+    if failures:
+        raise _with_the_rest(failures, checks)
     return CheckReport(
         bundle=str(path),
         name=bundle.metadata.name,
@@ -136,6 +154,47 @@ def check_bundle(
         samples=golden.samples,
         artifacts=tuple(checks),
     )
+
+
+def _chosen(
+    bundle: Bundle, target: str | None, precision: str | None, failures: list[MambaProError]
+) -> tuple[Sidecar, ...]:
+    """The artifacts to check; why others cannot even be read goes to `failures`."""
+    found = matching(bundle, target, precision)
+    failures += [error for name, error in read_artifacts(bundle)[1].items() if name in stems(target, precision)]
+    return found
+
+
+def _one(
+    path: str | os.PathLike[str], sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates
+) -> ArtifactCheck:
+    """Check one artifact, or tell why it cannot run here; where it was asked for that is an error."""
+    # opened anew: what an earlier turn wrote down changed the list of files
+    bundle = Bundle.open(path)
+    insisted = opening.target or opening.precision
+    reason = why_not(bundle, sidecar, opening)
+    if reason is not None and insisted:
+        raise ArtifactError(f"{sidecar.stem} of {path} cannot run here: {reason}.")
+    if reason is None:
+        try:
+            extractor = open_extractor(bundle, sidecar, opening)
+        except SetupError as error:
+            if insisted or opening.device == "cuda":
+                raise
+            reason = str(error)
+    if reason is not None:
+        return ArtifactCheck(sidecar.stem, sidecar.max_departure, not_run=reason)
+    with extractor:
+        return _check(bundle, sidecar, golden, opening, gates, extractor)
+
+
+def _with_the_rest(failures: list[MambaProError], checks: list[ArtifactCheck]) -> MambaProError:
+    """The first failure with everything else that was found: a bad artifact hides no good one."""
+    texts = list(map(str, failures))
+    # a changed file is told once, though it fails as a file and as an artifact
+    said = [text for i, text in enumerate(texts) if not any(text in earlier for earlier in texts[:i])]
+    lines = [*said, *(f"{item.artifact}: {item}" for item in checks)]
+    return type(failures[0])("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -153,32 +212,37 @@ def why_other_type(extractor: Extractor) -> str | None:
     return why if extractor.artifact.precision == "bf16" else None
 
 
-def _check(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
+def _check(
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates, extractor: Extractor
+) -> ArtifactCheck:
     """As `_passed`; what fails here is not taken here any more, whoever verified it."""
     try:
-        return _passed(bundle, sidecar, golden, opening, gates)
+        return _passed(bundle, sidecar, golden, opening, gates, extractor)
     except (ParityError, AccuracyError):
         if sidecar != base_artifact(bundle) and sidecar.state == VERIFIED:
             update_sidecar(bundle.folder, replace(sidecar, state=UNVERIFIED))
         raise
 
 
-def _passed(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
+def _passed(
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates, extractor: Extractor
+) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
     base = sidecar == base_artifact(bundle)
     passed, notes = sidecar, []
-    with open_extractor(bundle, sidecar, opening) as extractor:
-        gate, difference = replay(extractor, golden, sidecar.max_departure)
-        provider = extractor.provider
-        other_type = why_other_type(extractor)
-        if other_type is not None:
-            notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
-        if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
-            plain = Opening(device=opening.device, allow_fallback=opening.allow_fallback)
-            with open_extractor(bundle, base_artifact(bundle), plain) as reference:
-                accuracy = accuracy_gate(reference, extractor, gates.benchmark, sidecar.max_map_drop, gates.track)
-            require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
-            passed = replace(passed, accuracy=accuracy)
+    gate, difference = replay(extractor, golden, sidecar.max_departure)
+    provider = extractor.provider
+    other_type = why_other_type(extractor)
+    if other_type is not None:
+        notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
+    if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
+        plain = Opening(device=opening.device, allow_fallback=opening.allow_fallback)
+        with open_extractor(bundle, base_artifact(bundle), plain) as reference:
+            accuracy = accuracy_gate(reference, extractor, gates.benchmark, sidecar.max_map_drop, gates.track)
+        require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
+        passed = replace(passed, accuracy=accuracy)
+    # the speed gate times it in processes of their own
+    extractor.close()
     new = sidecar.state == UNVERIFIED and not base and other_type is None
     if new:
         machine = f"{provider}, {machine_name()}"

@@ -15,7 +15,7 @@ import numpy as np
 from .. import __version__
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
-from .latency import usable_cpus
+from .cpus import usable_cpus
 
 #: Distributions whose versions are told, installed or not. Only their metadata is read, nothing is imported.
 PACKAGES = (

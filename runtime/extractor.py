@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArtifactError, InputError
 from .backends.base import Backend
+from .backends.process import refuse_fork, watch
 from .bundle import Bundle
+from .cpus import whole_number
 from .data.folders import shown
+from .foreign_text import shown_text
 from .image_settings import image_settings
 from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
 from .modalities import MODALITIES, NIR, RGB, TIR
-from .opening import LATENCY, Opening, choose, open_backend
+from .opening import LATENCY, Opening, open_backend, open_fastest
 from .preprocess import Preprocessing
 from .progress import Track, silent
 from .range_watch import RangeWatch
@@ -27,13 +33,16 @@ from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
 from .sidecar import Sidecar
 from .sixteen_bit import Ranges
 
+log = logging.getLogger("mambapro")
+
 DEFAULT_BATCH = 32
 
 
 class Extractor:
     """Embeddings of tri-modal samples, from a bundle: `Extractor("best.mambapro")(rgb, nir, tir, cameras)`.
 
-    May be called by several threads at once. As a context manager it frees the model at the end.
+    May be called by several threads at once. As a context manager it frees the model at the end. A child of fork()
+    opens the model anew when it first uses it (on a GPU that is refused); unpickled it opens its bundle again.
 
     Args:
         bundle: folder of the bundle, or an opened Bundle.
@@ -41,8 +50,9 @@ class Extractor:
         allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
         batch_size: samples decoded and run at a time (default 32); a model of fixed batch dictates its own, and an
             engine its largest.
-        threads: threads of one operator; None leaves it to the library.
-        target: "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx"; None = the fastest verified one that runs here.
+        threads: threads of one operator, at most one for each CPU; None leaves it to the library.
+        target: "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx"; None = the fastest verified one that runs here;
+            what cannot be loaded is told in a warning, and the next one is taken.
         precision: "fp32", "fp16", "bf16" or "int8"; None = the fastest that the bundle holds for the target.
         mode: "latency", or "throughput" = OpenVINO divides a batch among its streams.
         unverified: take an artifact that no machine has verified yet; `mambapro check` verifies it.
@@ -82,7 +92,7 @@ class Extractor:
         precision: str | None = None,
         mode: str = LATENCY,
         unverified: bool = False,
-        cache: Path | None = None,
+        cache: str | os.PathLike[str] | None = None,
         verify: bool = True,
         load_plugins: bool = False,
         sixteen_bit_range: Ranges | None = None,
@@ -99,22 +109,75 @@ class Extractor:
         self.fingerprint: str = _fingerprint(opened.metadata.feature_space.id, stored, preprocessing)
         self.preprocessing: Preprocessing = _with_settings(preprocessing, max_image_pixels, accept_truncated)
         self.watch = RangeWatch()
-        opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified, cache)
-        self.artifact: Sidecar = choose(opened, opening)
+        kept = None if cache is None else _folder(cache)
+        opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified, kept)
+        self.artifact: Sidecar
+        self._backend: Backend
+        self.artifact, self._backend = open_fastest(opened, opening)
         if self.artifact.profile is not None:
             self.batch_size = min(self.batch_size, self.artifact.profile.largest)
-        self._backend: Backend = open_backend(opened, self.artifact, opening)
-        _check_graph(opened, self._backend)
+        self._bundle, self._opening = opened, opening
+        self._given: dict[str, Any] = {
+            "batch_size": batch_size,
+            "sixteen_bit_range": sixteen_bit_range,
+            "max_image_pixels": max_image_pixels,
+            "accept_truncated": accept_truncated,
+        }
+        self._closed = self._forked = False
+        self._lock = threading.Lock()
+        watch(self)
 
     @property
     def backend(self) -> Backend:
-        """The loaded model itself."""
+        """The loaded model itself; in a child of fork() it is opened anew when it is first asked for.
+
+        Raises:
+            InputError: in a child of fork(), where the model is on a GPU that the parent uses.
+        """
+        if self._forked and not self._closed:
+            with self._lock:
+                self._open_again()
         return self._backend
 
     @property
     def provider(self) -> str:
         """Where the model really runs, for example "CPUExecutionProvider"."""
         return self._backend.provider
+
+    def after_fork(self) -> None:
+        """Remember, in a child of fork(), that what is loaded is the parent's."""
+        self._forked, self._lock, self.watch = True, threading.Lock(), RangeWatch()
+
+    def _open_again(self) -> None:
+        """The same artifact in this process: after fork() no thread of the parent's runtime is here."""
+        if not self._forked:
+            return
+        if self.artifact.engine is not None or "CUDA" in self.provider:
+            refuse_fork(f"{self.artifact.stem}, on {self.provider},", os.getppid())
+        log.info(
+            "%s of %s is opened again in the forked process %d", self.artifact.stem, self._bundle.folder, os.getpid()
+        )
+        self._backend = open_backend(self._bundle, self.artifact, self._opening)
+        self._forked = False
+
+    def __reduce__(self) -> tuple[Callable[..., Extractor], tuple[str, dict[str, Any], str, str]]:
+        """Pickled is how it was opened: whoever unpickles it opens the same artifact of the same bundle."""
+        if self._closed:
+            raise InputError("The extractor is closed: there is nothing to pickle.")
+        how = {
+            **self._given,
+            "device": self._opening.device,
+            "allow_fallback": self._opening.allow_fallback,
+            "threads": self._opening.threads,
+            "target": self.artifact.target,
+            "precision": self.artifact.precision,
+            "mode": self._opening.mode,
+            "unverified": self._opening.unverified,
+            "cache": self._opening.cache,
+            "verify": self._bundle.verify,
+            "load_plugins": self._opening.load_plugins,
+        }
+        return _opened_again, (os.path.abspath(self._bundle.folder), how, self.fingerprint, self.artifact.sha256)
 
     def __call__(
         self,
@@ -195,7 +258,7 @@ class Extractor:
         least = max(self.metadata.batch or 1, 1 if profile is None else profile.smallest)
         feeds = {name: _padded(value, least) for name, value in feeds.items()}
         (name,) = self.metadata.names(EMBEDDING)
-        embedding = self._backend.run(feeds)[name][:count]
+        embedding = self.backend.run(feeds)[name][:count]
         if embedding.shape != (count, self.dim):
             raise ArtifactError(f"The model returned {embedding.shape} instead of ({count}, {self.dim}).")
         embedding = embedding.astype(np.float32, copy=False)
@@ -213,6 +276,7 @@ class Extractor:
 
     def close(self) -> None:
         """Free the model. Calls after this raise InputError."""
+        self._closed = True
         self._backend.close()
 
     def __enter__(self) -> Extractor:
@@ -268,9 +332,28 @@ def _padded(value: np.ndarray, batch: int) -> np.ndarray:
     return value if missing <= 0 else np.concatenate([value, np.repeat(value[-1:], missing, axis=0)])
 
 
+def _opened_again(folder: str, how: dict[str, Any], fingerprint: str, sha256: str) -> Extractor:
+    """An extractor from its pickled form.
+
+    Raises:
+        ArtifactError: another bundle is there now.
+    """
+    found = Extractor(folder, **how)
+    if (found.fingerprint, found.artifact.sha256) != (fingerprint, sha256):
+        found.close()
+        raise ArtifactError(f"{folder} is not the bundle that was pickled: it was replaced meanwhile. Open it again.")
+    return found
+
+
+def _folder(given: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(given)
+    except TypeError as error:
+        raise InputError(f"cache must be the path of a folder, not {shown_text(repr(given))}.") from error
+
+
 def _batch_size(metadata: BundleMetadata, asked: int | None) -> int:
-    if asked is not None and asked < 1:
-        raise InputError(f"batch_size must be at least 1, not {asked}.")
+    asked = None if asked is None else whole_number("batch_size", asked)
     if metadata.batch is not None and asked not in (None, metadata.batch):
         raise InputError(f"The model has a fixed batch of {metadata.batch}; leave batch_size out, or export another.")
     return metadata.batch or asked or DEFAULT_BATCH
@@ -280,16 +363,6 @@ def _check_modalities(metadata: BundleMetadata) -> None:
     foreign = [name for name in metadata.modalities if name not in MODALITIES]
     if foreign:
         raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")
-
-
-def _check_graph(bundle: Bundle, backend: Backend) -> None:
-    told_in = {tensor.name for tensor in bundle.metadata.inputs}
-    told_out = {tensor.name for tensor in bundle.metadata.outputs}
-    if set(backend.inputs) != told_in or not told_out <= set(backend.outputs):
-        raise ArtifactError(
-            f"{bundle.folder}: the model takes {sorted(backend.inputs)} and returns {sorted(backend.outputs)}; "
-            f"its metadata says {sorted(told_in)} and {sorted(told_out)}. Export the bundle again."
-        )
 
 
 def of_the_model(given: dict[str, Images], modalities: tuple[str, ...]) -> dict[str, Images]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from .cpus import usable_cpus
 from .extractor import Extractor
 from .modalities import NIR, RGB, TIR
 from .progress import Track, silent
@@ -218,13 +219,6 @@ def _timing(rounds: Sequence[Sequence[float]], scope: str, batch: int) -> Timing
     mean = float(times.mean())
     medians = tuple(float(np.median(calls)) for calls in rounds)
     return Timing(scope, batch, len(times), p50, p90, p99, mean, batch * 1000.0 / mean, medians)
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def resident_memory() -> int | None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ..errors import ArtifactError, MambaProError
-from .artifacts import artifacts_of, matching
+from ..errors import ArtifactError, MambaProError, SetupError
+from .artifacts import matching, read_artifacts
 from .backends.base import Backend
 from .backends.cuda_memory import gpu
-from .backends.onnxruntime import OnnxRuntimeBackend
+from .backends.onnxruntime import DEVICES, OnnxRuntimeBackend
 from .bundle import Bundle
-from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
+from .cpus import whole_number
+from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED, one_of
 from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 
 log = logging.getLogger("mambapro")
@@ -52,9 +53,27 @@ class Opening:
     unverified: bool = False
     cache: Path | None = None
 
+    def __post_init__(self) -> None:
+        one_of("device", self.device, DEVICES)
+        one_of("mode", self.mode, MODES)
+        if self.threads is not None:
+            whole_number("threads", self.threads)
+
 
 def choose(bundle: Bundle, opening: Opening) -> Sidecar:
-    """The artifact to take.
+    """The artifact to take, as `candidates` puts it first."""
+    found = candidates(bundle, opening)[0]
+    _tell(bundle, found, opening)
+    return found
+
+
+def _tell(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> None:
+    if opening.target is None and len(read_artifacts(bundle)[0]) > 1:
+        log.info("running %s of %s", sidecar.stem, bundle.folder)
+
+
+def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
+    """The artifacts that may be taken, the one to take first.
 
     With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
     engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime (before OpenVINO where
@@ -67,17 +86,44 @@ def choose(bundle: Bundle, opening: Opening) -> Sidecar:
         ArtifactError: none of them may be used here; gives the reason for each.
     """
     on_gpu = opening.device != "cpu" and _onnxruntime_on_gpu()
-    candidates = sorted(matching(bundle, opening.target, opening.precision), key=lambda item: _speed(item, on_gpu))
+    ordered = sorted(matching(bundle, opening.target, opening.precision), key=lambda item: _speed(item, on_gpu))
     if opening.target is None and opening.precision is None:
-        candidates = _slow_ones_later(candidates)
-    reasons = [why_not(bundle, sidecar, opening) for sidecar in candidates]
-    usable = [sidecar for sidecar, reason in zip(candidates, reasons, strict=True) if reason is None]
+        ordered = _slow_ones_later(ordered)
+    reasons = [why_not(bundle, sidecar, opening) for sidecar in ordered]
+    usable = [sidecar for sidecar, reason in zip(ordered, reasons, strict=True) if reason is None]
     if not usable:
-        lines = "\n  ".join(f"{sidecar.stem}: {why}" for sidecar, why in zip(candidates, reasons, strict=True))
+        lines = "\n  ".join(f"{sidecar.stem}: {why}" for sidecar, why in zip(ordered, reasons, strict=True))
         raise ArtifactError(f"{bundle.folder} holds nothing that may run here:\n  {lines}")
-    if opening.target is None and len(artifacts_of(bundle)) > 1:
-        log.info("running %s of %s", usable[0].stem, bundle.folder)
-    return usable[0]
+    return usable
+
+
+def open_fastest(bundle: Bundle, opening: Opening) -> tuple[Sidecar, Backend]:
+    """The first of `candidates` that can be loaded. One that cannot is told in a warning, and hides no other; where a
+    target is asked for by name nothing of another target is taken in its place.
+
+    Raises:
+        InputError, ArtifactError: as `candidates`.
+        SetupError, ArtifactError: none can be loaded; the reason of each.
+    """
+    for error in read_artifacts(bundle)[1].values():
+        log.warning("%s The bundle's other artifacts are not affected.", error)
+    usable = candidates(bundle, opening)
+    failed: list[tuple[str, MambaProError]] = []
+    for number, sidecar in enumerate(usable):
+        try:
+            backend = _open_checked(bundle, sidecar, opening)
+        except (SetupError, ArtifactError) as error:
+            failed.append((sidecar.stem, error))
+            if number + 1 < len(usable):
+                log.warning("%s cannot be loaded here, %s is next: %s", sidecar.stem, usable[number + 1].stem, error)
+            continue
+        _tell(bundle, sidecar, opening)
+        return sidecar, backend
+    if len(failed) == 1:
+        raise failed[0][1]
+    lines = "\n  ".join(f"{name}: {error}" for name, error in failed)
+    kind = SetupError if all(isinstance(error, SetupError) for _, error in failed) else ArtifactError
+    raise kind(f"{bundle.folder} holds nothing that can be loaded here:\n  {lines}")
 
 
 def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
@@ -148,12 +194,23 @@ def _verdict(sidecar: Sidecar) -> str | None:
     return " ".join([*found.reasons, *advice])
 
 
+def _open_checked(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+    """`open_backend`, and ArtifactError where the model is not what the metadata say."""
+    backend = open_backend(bundle, sidecar, opening)
+    try:
+        _check_graph(bundle, backend)
+    except ArtifactError:
+        backend.close()
+        raise
+    return backend
+
+
 def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     """Load an artifact of a bundle, its hashes compared.
 
     Raises:
         SetupError: its library is missing or does not run where it was asked to.
-        ArtifactError: the file is damaged or its library refuses it.
+        ArtifactError: the file is damaged, or its library refuses it.
     """
     file = bundle.file(sidecar.file)
     if sidecar.target == ONNXRUNTIME:
@@ -167,8 +224,21 @@ def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
         )
     from .backends.tensorrt import TensorRtBackend
 
-    assert sidecar.engine is not None
+    if sidecar.engine is None:
+        raise ArtifactError(
+            f"{sidecar.stem}.json of {bundle.folder} does not say what its engine needs. Build it again."
+        )
     plugin, trusted = sidecar.engine.plugin, opening.load_plugins
     beside = bundle.file(plugin.file) if trusted and plugin.kind == "beside" and plugin.file is not None else None
     library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
     return TensorRtBackend(file, sidecar, library, plugin_library=beside, host_code=trusted)
+
+
+def _check_graph(bundle: Bundle, backend: Backend) -> None:
+    told_in = {tensor.name for tensor in bundle.metadata.inputs}
+    told_out = {tensor.name for tensor in bundle.metadata.outputs}
+    if set(backend.inputs) != told_in or not told_out <= set(backend.outputs):
+        raise ArtifactError(
+            f"{bundle.folder}: the model takes {sorted(backend.inputs)} and returns {sorted(backend.outputs)}; "
+            f"its metadata says {sorted(told_in)} and {sorted(told_out)}. Export the bundle again."
+        )

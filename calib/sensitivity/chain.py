@@ -16,7 +16,7 @@ import onnx
 
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ...runtime.latency import usable_cpus
+from ...runtime.cpus import usable_cpus
 from ..points import Point, points
 from ..qdq import int8_points, quantized, with_scales
 from ..table import ScaleTable

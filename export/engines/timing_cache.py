@@ -6,14 +6,14 @@ file holds by then.
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...plugins.compile import cache_folder
+from ...plugins.private_folder import held_lock, why_untrusted
 from ...runtime.files import make_folder, write_atomically
 
 log = logging.getLogger("mambapro")
@@ -27,7 +27,12 @@ def cache_file(folder: Path | None, version: str, gpu: str, capability: str) -> 
 
 def load(config: Any, file: Path) -> None:
     """Give a builder configuration the timings of `file`; an empty cache where there are none, or none of use."""
-    stored = file.read_bytes() if file.is_file() else b""
+    stored = b""
+    if os.path.lexists(file):
+        if reason := why_untrusted(file):
+            log.warning("the timings in %s are not used: %s", file, reason)
+        else:
+            stored = file.read_bytes()
     cache = config.create_timing_cache(stored)
     if cache is None or not config.set_timing_cache(cache, False):
         log.warning("%s is no timing cache of this TensorRT and GPU; it starts anew", file)
@@ -37,21 +42,14 @@ def load(config: Any, file: Path) -> None:
 def store(config: Any, file: Path) -> None:
     """Add the timings of a build to `file`."""
     make_folder(file.parent)
-    with _locked(file.with_suffix(".lock")):
+    with held_lock(file.with_suffix(".lock")):
         own = config.get_timing_cache()
-        if file.is_file() and (other := config.create_timing_cache(file.read_bytes())) is not None:
+        if (
+            file.is_file()
+            and not why_untrusted(file)
+            and (other := config.create_timing_cache(file.read_bytes())) is not None
+        ):
             # timings of another GPU or version are left out
             own.combine(other, False)
         content = bytes(own.serialize())
         write_atomically(file, lambda path: path.write_bytes(content))
-
-
-@contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
-    """Hold a lock of all processes on the machine. Where there is none (Windows) the last one to write wins."""
-    with file.open("w") as lock:
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
-        yield

@@ -8,13 +8,14 @@ are first used in a context.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from ...errors import SetupError
+from ...errors import InputError, SetupError
 from .cuda_kernels import (
     Launch,
     backward_launches,
@@ -34,13 +35,22 @@ _CAPTURE_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
 _PREPARED = 512
 
 
+_forked_from = 0
+
+
 @cache
 def library() -> ctypes.CDLL:
     """The driver's library, initialised.
 
     Raises:
         SetupError: no driver, or no GPU it can use.
+        InputError: this is a child of a process that had started the driver.
     """
+    if _forked_from:
+        raise InputError(
+            f"The NVIDIA driver was started by process {_forked_from}, of which this one is a child, and it does not "
+            'work after a fork. Start processes with the method "spawn", or touch the GPU in the children alone.'
+        )
     try:
         cuda = ctypes.CDLL(LIBRARY)
     except OSError as error:
@@ -51,6 +61,20 @@ def library() -> ctypes.CDLL:
     if code:
         raise SetupError(f"the NVIDIA driver has no GPU to use: {_words(cuda, code)}.")
     return cuda
+
+
+def _after_fork() -> None:
+    """The driver does not survive a fork; what was never started may be started in the child."""
+    global _forked_from, _retaining, _loading
+    _retaining, _loading = threading.Lock(), threading.Lock()
+    if library.cache_info().currsize:
+        library.cache_clear()
+        _forked_from = os.getppid()
+
+
+# not on Windows, where there is no fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _words(cuda: ctypes.CDLL, code: int) -> str:

@@ -6,6 +6,7 @@ first use or ahead by `build()`, and kept in the cache.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import re
@@ -48,8 +49,9 @@ def build() -> Path:
 def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> openvino.Model:
     """An ONNX model with SelectiveScan nodes, for `core.compile_model`.
 
-    The nodes run on the CPU kernel. Where the extension cannot be compiled they are replaced by their function, with a
-    warning: its scans are slower, and computed in the precision of the hint (the kernel's always in float32).
+    The nodes run on the CPU kernel. Where the extension cannot be had and the package onnx is installed they are
+    replaced by their function, with a warning: its scans are slower, and computed in the precision of the hint (the
+    kernel's always in float32).
 
     Args:
         model: path of an ONNX file, its bytes, or a model in memory with the function inside.
@@ -65,8 +67,13 @@ def read_either(
 ) -> tuple[openvino.Model, bool]:
     """`read_model`, and whether the scans were replaced by their function, which needs the hint f32."""
     try:
-        core.add_extension(str(build()))
+        _add_extension(core)
     except SetupError as error:
+        if importlib.util.find_spec("onnx") is None:
+            raise SetupError(
+                f"OpenVINO cannot run the selective scan here: {error} Without the extension the scan would have to be "
+                'inlined, which needs the package onnx: pip install "mambapro[calib]".'
+            ) from error
         logger.warning(
             "The selective scan runs as its ONNX function in OpenVINO: the scans take about %s times as long, and "
             "their precision is that of OpenVINO's hint, so compile with INFERENCE_PRECISION_HINT f32. The reason: %s",
@@ -81,6 +88,14 @@ def read_either(
     return core.read_model(model.SerializeToString()), False
 
 
+def _add_extension(core: openvino.Core) -> None:
+    library = build()
+    try:
+        core.add_extension(str(library))
+    except RuntimeError as error:
+        raise SetupError(f"{library} cannot be loaded ({error}); delete it, and it is compiled again.") from error
+
+
 def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
     """The model in standard operators alone, with the types that OpenVINO wants inside the Scan.
 
@@ -91,7 +106,9 @@ def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mod
         import onnx
         from onnx import inliner, shape_inference
     except ImportError as error:
-        raise SetupError(f"onnx is needed to inline the selective scan ({error}): pip install onnx.") from error
+        raise SetupError(
+            f'onnx is needed to inline the selective scan ({error}): pip install "mambapro[calib]".'
+        ) from error
     if isinstance(model, bytes):
         model = onnx.load_from_string(model)
     elif isinstance(model, (str, os.PathLike)):

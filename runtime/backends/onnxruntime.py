@@ -14,28 +14,39 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ArtifactError, InputError, SetupError
+from ...errors import ArtifactError, InputError, MambaProError, SetupError
+from ..cpus import usable_threads
+from .cuda_memory import gpu
+from .process import ProcessBound, never_free
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
 
 _ERRORS_ONLY = 3
+#: Both packages install the folder onnxruntime: uninstalling one takes files of the other along.
+_REINSTALL = (
+    "Uninstall both, then install one: pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "
+    "--force-reinstall --no-deps onnxruntime-gpu for an NVIDIA GPU, or onnxruntime for the CPU."
+)
 #: TF32 rounds what float32 products read to ten bits: the numbers would no longer be PyTorch's.
 _CUDA_OPTIONS = {"use_tf32": "0"}
 
 logger = logging.getLogger("mambapro")
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(ProcessBound):
     """An ONNX model in ONNX Runtime.
 
     Args:
         model: path of the ONNX file, or its bytes.
-        device: "cpu", "cuda", or "auto": CUDA where the installed ONNX Runtime offers it, else the CPU.
-        threads: threads of one operator; None leaves it to ONNX Runtime.
+        device: "cpu", "cuda", or "auto": CUDA where the installed ONNX Runtime offers it and the driver sees a GPU,
+            else the CPU.
+        threads: threads of one operator, at most one for each CPU; None leaves it to ONNX Runtime.
         allow_fallback: where CUDA cannot be used, warn and run on the CPU, instead of the error.
         custom_operators: shared libraries to register. They are code.
         weights: initializers that the model only names, as stored outside its file.
+        spinning: let idle threads wait in a loop for the next operator. It costs a fifth of a processor and more at
+            five calls a second, and gains nothing that benchmarks/onnxruntime_spinning.py could measure.
 
     Raises:
         InputError: an unknown device or a thread count below 1.
@@ -53,31 +64,33 @@ class OnnxRuntimeBackend:
         allow_fallback: bool = False,
         custom_operators: Sequence[Path] = (),
         weights: Mapping[str, np.ndarray] | None = None,
+        spinning: bool = False,
     ) -> None:
         if device not in DEVICES:
             raise InputError(f"device must be one of {', '.join(DEVICES)}, not {device!r}.")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads must be at least 1, or left out, not {threads}.")
+        threads = usable_threads(threads)
         library = import_onnxruntime()
         offered = library.get_available_providers()
-        asked = CUDA_PROVIDER if device == "cuda" or (device == "auto" and CUDA_PROVIDER in offered) else CPU_PROVIDER
-        options = _options(library, threads, custom_operators)
+        asked = CUDA_PROVIDER if device == "cuda" or (device == "auto" and _has_cuda(offered)) else CPU_PROVIDER
+        options = _options(library, threads, custom_operators, spinning)
         # the session reads them where they are
         self._weights = {name: library.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
         if self._weights:
             options.add_external_initializers(list(self._weights), list(self._weights.values()))
         providers: list[Any] = [CPU_PROVIDER]
-        if asked == CUDA_PROVIDER and asked in offered:
+        missing = _why_no_gpu() if asked == CUDA_PROVIDER and asked in offered else None
+        if asked == CUDA_PROVIDER and asked in offered and missing is None:
             _preload(library)
             providers = [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
         session = _session(library, model, options, providers, asked)
         self.provider: str = session.get_providers()[0]
         if self.provider != asked:
-            _report_fallback(asked, self.provider, offered, device, allow_fallback)
+            _report_fallback(asked, self.provider, offered, missing, allow_fallback)
         self.threads = threads
         self.inputs = tuple(node.name for node in session.get_inputs())
         self.outputs = tuple(node.name for node in session.get_outputs())
         self._session: Any = session
+        self.bind()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name. ONNX Runtime releases Python's lock meanwhile, and several threads may call at once.
@@ -87,6 +100,7 @@ class OnnxRuntimeBackend:
             ArtifactError: the graph does not take these inputs.
             SetupError: ONNX Runtime failed, for example for lack of memory.
         """
+        self.require_own_process()
         session = self._session
         if session is None:
             raise InputError("The model is closed. Open it again to use it.")
@@ -108,21 +122,49 @@ class OnnxRuntimeBackend:
         self._session = None
         self._weights = {}
 
+    def after_fork(self) -> None:
+        """Leave the session alone: its threads are not in this process."""
+        never_free([self._session, *self._weights.values()])
+        self._session, self._weights = None, {}
+
 
 def import_onnxruntime() -> ModuleType:
     """ONNX Runtime's module.
 
     Raises:
-        SetupError: it is not installed or cannot be loaded.
+        SetupError: it is not installed, cannot be loaded, or is what an uninstalled one left behind.
     """
     try:
         import onnxruntime
-    except ImportError as error:
+    except (ImportError, OSError) as error:
         raise SetupError(
             f"ONNX Runtime cannot be imported ({error}). "
             'Install it: pip install "mambapro[cpu]", or "mambapro[gpu]" for an NVIDIA GPU.'
         ) from error
+    needed = ("InferenceSession", "SessionOptions", "get_available_providers")
+    if not all(hasattr(onnxruntime, name) for name in needed):
+        raise SetupError(
+            "The installed ONNX Runtime is broken: its module has no InferenceSession. onnxruntime and onnxruntime-gpu "
+            f"are one folder, and uninstalling either takes files of the other. {_REINSTALL}"
+        )
     return onnxruntime
+
+
+def _has_cuda(offered: list[str]) -> bool:
+    """Whether ONNX Runtime has CUDA and the driver a GPU: the package for GPUs offers CUDA on every machine."""
+    missing = _why_no_gpu() if CUDA_PROVIDER in offered else "not offered"
+    if CUDA_PROVIDER in offered and missing is not None:
+        logger.info("ONNX Runtime offers CUDA, but the model runs on the CPU: %s", missing)
+    return missing is None
+
+
+def _why_no_gpu() -> str | None:
+    """Why the driver has no GPU, None where it has one. ONNX Runtime would say it in coloured lines of its own."""
+    try:
+        gpu()
+    except MambaProError as error:
+        return str(error)
+    return None
 
 
 def _library_errors() -> tuple[type[Exception], ...]:
@@ -133,12 +175,14 @@ def _library_errors() -> tuple[type[Exception], ...]:
     return (*own, RuntimeError, ValueError)
 
 
-def _options(library: ModuleType, threads: int | None, custom_operators: Sequence[Path]) -> Any:
+def _options(library: ModuleType, threads: int | None, custom_operators: Sequence[Path], spinning: bool) -> Any:
     options = library.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     # The scan decays into denormal numbers, which make a processor up to a hundred times slower. This is about ONNX
     # Runtime's own threads; for the thread that opens the session see _in_thread.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "1" if spinning else "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     for path in custom_operators:
@@ -194,8 +238,9 @@ def _in_thread(call: Callable[[], Any]) -> Any:
         return thread.submit(call).result()
 
 
-def _report_fallback(asked: str, got: str, offered: list[str], device: str, allow_fallback: bool) -> None:
-    text = f'ONNX Runtime runs the model on {got}, not on {asked} (device="{device}"; it offers {", ".join(offered)}).'
+def _report_fallback(asked: str, got: str, offered: list[str], missing: str | None, allow_fallback: bool) -> None:
+    why = f" {missing}" if missing else ""
+    text = f"ONNX Runtime runs the model on {got}, not on {asked} as asked; it offers {', '.join(offered)}.{why}"
     if not allow_fallback:
         raise SetupError(
             f'{text} {_advice(asked)} To run on the CPU, say so: device="cpu" (--device cpu), or allow the fallback '
@@ -206,11 +251,11 @@ def _report_fallback(asked: str, got: str, offered: list[str], device: str, allo
 
 def _advice(provider: str) -> str:
     if provider != CUDA_PROVIDER:
-        return 'Reinstall it: pip install --force-reinstall "mambapro[cpu]".'
+        return _REINSTALL
     return (
-        'For CUDA: pip uninstall onnxruntime, pip install "mambapro[gpu]", an NVIDIA driver, and CUDA and cuDNN of the '
-        'versions that this ONNX Runtime wants (pip install "onnxruntime-gpu[cuda,cudnn]" brings them as wheels); '
-        "`mambapro env` shows what there is."
+        f"CUDA needs onnxruntime-gpu alone (mambapro[gpu]), not beside onnxruntime. {_REINSTALL} It needs an NVIDIA "
+        'driver, and CUDA and cuDNN of the versions that it wants (pip install "onnxruntime-gpu[cuda,cudnn]" brings '
+        "them as wheels); `mambapro env` shows what there is."
     )
 
 

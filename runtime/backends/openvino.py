@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import ArtifactError, InputError, SetupError
+from ...plugins.private_folder import require_private
 from ...plugins.selective_scan.openvino_op import read_either
+from ..cpus import usable_threads
 from ..files import make_folder
+from .process import ProcessBound, never_free
 
 DEVICE = "CPU"
 F32, BF16, F16 = "f32", "bf16", "f16"
@@ -26,7 +30,15 @@ MODES = (LATENCY, THROUGHPUT)
 logger = logging.getLogger("mambapro")
 
 
-class OpenVinoBackend:
+class _Port(NamedTuple):
+    """An input: its NumPy type, its sizes (None = any), and both in words."""
+
+    dtype: np.dtype
+    sizes: tuple[int | None, ...]
+    words: str
+
+
+class OpenVinoBackend(ProcessBound):
     """An ONNX model, with Q/DQ nodes or without, in OpenVINO. `run` may be called by several threads.
 
     Args:
@@ -35,8 +47,9 @@ class OpenVinoBackend:
             under any hint.
         mode: "latency": one batch uses all threads; "throughput": OpenVINO makes several streams, and a batch is cut
             over them.
-        threads: threads in all; None leaves it to OpenVINO.
-        cache: folder where OpenVINO keeps compiled models for the next start. What lies there is loaded and trusted.
+        threads: threads in all, at most one for each CPU; None leaves it to OpenVINO.
+        cache: folder where OpenVINO keeps compiled models for the next start. What lies there is loaded and trusted, so
+            nobody else may be able to write there.
 
     Attributes:
         precision: the type that OpenVINO really uses; a warning tells where it is not `hint`.
@@ -46,7 +59,7 @@ class OpenVinoBackend:
 
     Raises:
         InputError: an unknown hint or mode, a thread count below 1, or a cache that cannot be a folder.
-        SetupError: OpenVINO is missing, or cannot compile the model here.
+        SetupError: OpenVINO is missing, cannot compile the model here, or others may write into the cache.
         ArtifactError: OpenVINO cannot read the model.
     """
 
@@ -60,8 +73,18 @@ class OpenVinoBackend:
         threads: int | None = None,
         cache: Path | None = None,
     ) -> None:
-        _check_choices(hint, mode, threads)
+        _check_choices(hint, mode)
+        self.threads = usable_threads(threads)
         library = import_openvino()
+        with _alone_at_first():
+            self._open(library, model, hint, mode, cache)
+        self._idle: list[Any] = []
+        self._lock = threading.Lock()
+        self.bind()
+
+    def _open(
+        self, library: ModuleType, model: str | os.PathLike[str] | bytes, hint: str, mode: str, cache: Path | None
+    ) -> None:
         core = library.Core()
         network, inlined = _read(library, core, model)
         self.why_precision: str | None = None
@@ -70,8 +93,7 @@ class OpenVinoBackend:
             self.why_precision = "the extension with the selective scan cannot be compiled"
             logger.warning("OpenVINO computes in f32, not in %s as asked: %s.", hint, self.why_precision)
             hint = F32
-        compiled = _compile(library, core, network, _options(hint, mode, threads, cache))
-        self.threads = threads
+        compiled = _compile(library, core, network, _options(hint, mode, self.threads, cache))
         self.provider: str = ",".join(compiled.get_property("EXECUTION_DEVICES"))
         self.streams = int(compiled.get_property("NUM_STREAMS"))
         self.from_cache = cache is not None and bool(compiled.get_property("LOADED_FROM_CACHE"))
@@ -81,12 +103,12 @@ class OpenVinoBackend:
             _report_precision(core, hint, self.precision)
         self.inputs = tuple(port.get_any_name() for port in compiled.inputs)
         self.outputs = tuple(port.get_any_name() for port in compiled.outputs)
-        self._taken = {port.get_any_name(): (port.partial_shape, port.element_type) for port in compiled.inputs}
+        self._taken = {port.get_any_name(): _port(library, port) for port in compiled.inputs}
+        for port in compiled.outputs:
+            _port(library, port)
         self._compiled: Any = compiled
         # The extension in it must outlive the model.
         self._core: Any = core
-        self._idle: list[Any] = []
-        self._lock = threading.Lock()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name.
@@ -96,6 +118,7 @@ class OpenVinoBackend:
             ArtifactError: the graph does not take these inputs.
             SetupError: OpenVINO failed, for example for lack of memory.
         """
+        self.require_own_process()
         if self._compiled is None:
             raise InputError("The model is closed. Open it again to use it.")
         batch = self._check(feeds)
@@ -122,8 +145,17 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Free the model."""
         with self._lock:
+            # freed outside the lock: the last reference waits for OpenVINO's own threads
+            dropped = [*self._idle, self._compiled]
             self._idle.clear()
             self._compiled = None
+        del dropped
+
+    def after_fork(self) -> None:
+        """Leave everything of OpenVINO alone: freeing it in a child waits for its threads for ever."""
+        never_free([*self._idle, self._compiled, self._core])
+        self._idle, self._compiled, self._core = [], None, None
+        self._lock = threading.Lock()
 
     def _borrow(self) -> Any:
         with self._lock:
@@ -141,12 +173,11 @@ class OpenVinoBackend:
                 f"The model takes {', '.join(self.inputs)}, not {', '.join(feeds)}: {', '.join(wrong)} "
                 "should not be there or is missing. Is its metadata of another model?"
             )
-        for name, (shape, kind) in self._taken.items():
+        for name, port in self._taken.items():
             value = feeds[name]
-            wanted = kind.to_dtype()
-            if value.dtype != wanted or not _fits(shape, value.shape):
+            if value.dtype != port.dtype or not _fits(port.sizes, value.shape):
                 raise ArtifactError(
-                    f"The model takes {name} as {wanted} {shape}, not {value.dtype} {list(value.shape)}. "
+                    f"The model takes {name} as {port.words}, not {value.dtype} {list(value.shape)}. "
                     "Is its metadata of another model?"
                 )
         lengths = {name: len(value) for name, value in feeds.items()}
@@ -168,16 +199,58 @@ def import_openvino() -> ModuleType:
         raise SetupError(
             f'OpenVINO cannot be imported ({error}). Install it: pip install "mambapro[openvino]".'
         ) from error
+    if not hasattr(openvino, "Core"):
+        raise SetupError(
+            f"The installed openvino is broken: it has no Core ({getattr(openvino, '__path__', 'no folder')}). Install "
+            "it again: pip uninstall -y openvino, then pip install --force-reinstall --no-deps openvino."
+        )
     return openvino
 
 
-def _check_choices(hint: str, mode: str, threads: int | None) -> None:
+_first = threading.Lock()
+_opened_before = False
+
+
+@contextmanager
+def _alone_at_first() -> Iterator[None]:
+    """Let only one thread into OpenVINO until the first model of this process is open.
+
+    OpenVINO's bindings fill tables on first use and give up the interpreter's lock meanwhile: two threads that meet
+    there wait for each other for ever. What fills them all has happened when a model is open.
+    """
+    global _opened_before
+    if _opened_before:
+        yield
+        return
+    with _first:
+        yield
+        _opened_before = True
+
+
+def _new_lock() -> None:
+    """For a child of fork(), where a thread that held the lock is gone."""
+    global _first
+    _first = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+def _port(library: ModuleType, port: Any) -> _Port:
+    """An input or output in NumPy's terms; once asked for, the bindings' tables of types are filled."""
+    dtype = np.dtype(port.element_type.to_dtype())
+    # a round trip through a tensor, which looks the type up in both directions
+    np.asarray(library.Tensor(np.zeros(1, dtype)).data)
+    sizes = tuple(None if axis.is_dynamic else axis.get_length() for axis in port.partial_shape)
+    return _Port(dtype, sizes, f"{dtype} {port.partial_shape}")
+
+
+def _check_choices(hint: str, mode: str) -> None:
     if hint not in HINTS:
         raise InputError(f"hint must be one of {', '.join(HINTS)}, not {hint!r}.")
     if mode not in MODES:
         raise InputError(f"mode must be one of {', '.join(MODES)}, not {mode!r}.")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads must be at least 1, or left out, not {threads}.")
 
 
 def _options(hint: str, mode: str, threads: int | None, cache: Path | None) -> dict[str, str]:
@@ -189,7 +262,10 @@ def _options(hint: str, mode: str, threads: int | None, cache: Path | None) -> d
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = str(threads)
     if cache is not None:
-        make_folder(cache)
+        if not cache.is_dir():
+            make_folder(cache)
+            cache.chmod(0o700)
+        require_private(cache)
         options["CACHE_DIR"] = str(cache)
     return options
 
@@ -258,10 +334,10 @@ def _run_all(requests: list[Any], parts: list[dict[str, np.ndarray]]) -> None:
         raise errors[0]
 
 
-def _fits(wanted: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a shape is one of an openvino.PartialShape of known rank."""
-    axes = zip(wanted, shape, strict=False)
-    return len(wanted) == len(shape) and all(axis.is_dynamic or axis.get_length() == size for axis, size in axes)
+def _fits(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a shape is one of `wanted`."""
+    pairs = zip(wanted, shape, strict=False)
+    return len(wanted) == len(shape) and all(size is None or size == found for size, found in pairs)
 
 
 def _words(error: Exception) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import ArtifactError, InputError, SetupError
 from ..sidecar import TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .cuda_memory import Device
+from .process import ProcessBound, never_free
 from .tensorrt_buffers import BatchRange, engine_batches, engine_tensors, range_for
 from .tensorrt_generation import import_tensorrt, records_graphs_itself
 from .tensorrt_kernels import Kernels, kernel_file
@@ -24,7 +25,7 @@ from .tensorrt_loading import load_engine, register_scan
 logger = logging.getLogger("mambapro")
 
 
-class TensorRtBackend:
+class TensorRtBackend(ProcessBound):
     """A plan of TensorRT or TensorRT-RTX. `run` may be called by several threads; each gets a stream of its own.
 
     An engine is a program: TensorRT runs what stands in it on this machine, on the GPU and on the processor. Load
@@ -94,6 +95,7 @@ class TensorRtBackend:
         self.outputs = tuple(tensor.name for tensor in self._tensors if not tensor.is_input)
         self.smallest_batch = min(found.smallest for found in self._ranges)
         self.largest_batch = max(found.largest for found in self._ranges)
+        self.bind()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name.
@@ -103,6 +105,7 @@ class TensorRtBackend:
             ArtifactError: the engine does not take these inputs.
             SetupError: TensorRT or the driver failed, for example for lack of memory.
         """
+        self.require_own_process()
         batch = self._check(feeds)
         profile = range_for(self._ranges, batch)
         if profile is None:
@@ -124,11 +127,19 @@ class TensorRtBackend:
 
     def close(self) -> None:
         """Free the engine; with calls under way in other threads, when the last of them ends."""
+        if self.elsewhere:
+            return
         with self._lock:
             last = not self._closed and not self._users
             self._closed = True
         if last:
             self._free()
+
+    def after_fork(self) -> None:
+        """Leave the engine and the GPU's memory alone: both are the parent's."""
+        self._dropped.detach()
+        never_free([self._held, self._trt])
+        self._lock, self._making = threading.Lock(), threading.Lock()
 
     def _free(self) -> None:
         if self._dropped.detach():

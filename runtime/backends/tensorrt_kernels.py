@@ -7,6 +7,7 @@ what is wrong with it is a warning, never an error.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -16,16 +17,21 @@ from typing import Any
 
 from ...errors import InputError, SetupError
 from ...plugins.compile import cache_folder
+from ...plugins.private_folder import why_untrusted
 from ..files import write_atomically
 from .cuda_memory import Gpu
 
 logger = logging.getLogger("mambapro")
 
 
-def kernel_file(version: str, gpu: Gpu) -> Path:
-    """Where the kernels for a GPU under a version of TensorRT-RTX are."""
+def kernel_file(version: str, gpu: Gpu) -> Path | None:
+    """Where the kernels for a GPU under a version of TensorRT-RTX are; None where this user has no cache folder."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-rtx-{version}-{gpu.name}-{gpu.capability}").strip("-").lower()
-    return cache_folder() / "kernels" / f"{name}.cache"
+    try:
+        return cache_folder() / "kernels" / f"{name}.cache"
+    except SetupError as error:
+        logger.warning("Compiled kernels are not kept: %s", error)
+        return None
 
 
 class Kernels:
@@ -34,12 +40,12 @@ class Kernels:
     The GPU's context must be current on the thread that uses it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
         self._lock = threading.RLock()
         self._cache: Any = None
         self._stored = b""
-        self._storing = True
+        self._storing = file is not None
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
@@ -57,6 +63,12 @@ class Kernels:
                 logger.warning("TensorRT-RTX takes no cache: it compiles its kernels again in every process.")
 
     def _load(self, cache: Any) -> Any:
+        if self._file is None:
+            return cache
+        # they are code that the GPU runs
+        if os.path.lexists(self._file) and (reason := why_untrusted(self._file)):
+            logger.warning("The kernels in %s are not used (%s); they are compiled again.", self._file, reason)
+            return cache
         try:
             content = self._file.read_bytes()
         except FileNotFoundError:
@@ -71,7 +83,7 @@ class Kernels:
         return cache
 
     def _store(self) -> None:
-        if self._cache is None or not self._storing:
+        if self._cache is None or not self._storing or self._file is None:
             return
         found = self._cache.serialize()
         content = b"" if found is None else bytes(found)

@@ -20,7 +20,15 @@ from mambapro.plugins.selective_scan import cuda_driver
 from mambapro.runtime import artifacts as module
 from mambapro.runtime import opening
 from mambapro.runtime.accuracy import require_accuracy
-from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, matching, scratch_copy, update_sidecar
+from mambapro.runtime.artifacts import (
+    add_artifact,
+    artifacts_of,
+    base_artifact,
+    matching,
+    read_artifacts,
+    scratch_copy,
+    update_sidecar,
+)
 from mambapro.runtime.bundle import MODEL, SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
@@ -165,11 +173,15 @@ class TestAdd:
             Extractor(with_int8, target="onnxruntime", precision="int8")
 
     def test_sidecar_of_another_file(self, with_int8: Path, tmp_path: Path) -> None:
-        """ArtifactError where the lists agree but the sidecar speaks of another content."""
+        """Where the lists agree but the sidecar speaks of another content the artifact is left out, and told why."""
         update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], sha256="0" * 64))
 
+        usable, broken = read_artifacts(Bundle.open(with_int8))
+
+        assert [item.stem for item in usable] == ["onnxruntime-fp32"]
+        assert list(broken) == ["onnxruntime-int8"] and "is of another" in str(broken["onnxruntime-int8"])
         with pytest.raises(ArtifactError, match="is of another"):
-            artifacts_of(Bundle.open(with_int8))
+            matching(Bundle.open(with_int8), "onnxruntime", "int8")
 
 
 class TestScratch:

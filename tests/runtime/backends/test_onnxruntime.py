@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.runtime.backends import onnxruntime as module
+from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.environment import identity_model
 
@@ -17,7 +19,7 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 @pytest.fixture
 def cuda_on_paper(monkeypatch):
-    """An ONNX Runtime that offers CUDA, but whose sessions end up on the CPU, as without a driver."""
+    """A GPU and an ONNX Runtime that offers CUDA, but whose sessions end up on the CPU, as without cuDNN."""
     real = onnxruntime.InferenceSession
     asked = []
 
@@ -27,6 +29,7 @@ def cuda_on_paper(monkeypatch):
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(module, "gpu", lambda: Gpu("a GPU", "8.6"))
     return asked
 
 
