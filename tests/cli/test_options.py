@@ -197,7 +197,9 @@ class TestBenchmarkRoot:
 def test_limits_of_the_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--max-map-drop 2 is a fraction of 0.02 to the search; --max-departure is taken as it is."""
     seen: list[Any] = []
-    opened = SimpleNamespace(metadata=SimpleNamespace(preprocessing=None), file=lambda name: Path(name))
+    metadata = SimpleNamespace(preprocessing=None)
+    metadata.ranged = lambda *_, **__: metadata
+    opened = SimpleNamespace(metadata=metadata, file=lambda name: Path(name))
     monkeypatch.setattr(bundles.Bundle, "open", lambda path: opened)
     monkeypatch.setattr(run, "require_pictures", lambda: None)
     monkeypatch.setattr(images, "calibration_images", lambda *_, **__: None)

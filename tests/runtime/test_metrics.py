@@ -134,17 +134,20 @@ class TestByHand:
         assert rank_gallery(on_circle([0]), on_circle([5, 5, 0, 5])).tolist() == [[2, 0, 1, 3]]
 
     def test_many_ties_keep_the_gallery_order(self):
-        """Of fifty equal distances, more than a sort puts in order by accident, the order is the gallery's: a match in
-        place 30 has rank 31, and all ranks before it belong to others."""
-        distances = np.zeros((3, 50))
-        ids = np.full(50, 9)
-        ids[[30, 44]] = 7
+        """Of hundreds of distances with three values, more than a sort puts in order by accident, equal ones are
+        ranked in the gallery's order, computed here with Python's sort, which is stable."""
+        distances = np.random.default_rng(0).integers(0, 3, (4, 400)).astype(float)
+        ids = np.full(400, 9)
+        ids[[130, 244, 399]] = 7
 
-        report = evaluate_distances(distances, [7] * 3, ids, [0] * 3, [1] * 50)
+        report = evaluate_distances(distances, [7] * 4, ids, [0] * 4, [1] * 400)
 
-        assert report.per_query_first == (31, 31, 31)
-        assert report.per_query_ap == pytest.approx(((1 / 31 + 2 / 45) / 2,) * 3)
-        assert rank_gallery(on_circle([0]), on_circle([5] * 50)).tolist() == [list(range(50))]
+        for row, first, precision in zip(distances, report.per_query_first, report.per_query_ap, strict=True):
+            ranks = [1 + place for place, i in enumerate(sorted(range(400), key=row.__getitem__)) if ids[i] == 7]
+            assert first == ranks[0]
+            assert precision == pytest.approx(np.mean([(k + 1) / rank for k, rank in enumerate(ranks)]))
+        angles = np.random.default_rng(1).choice([5, 50, 120], 400)
+        assert rank_gallery(on_circle([0]), on_circle(angles))[0].tolist() == sorted(range(400), key=angles.__getitem__)
 
     def test_rows_are_those_of_all_queries(self):
         """Queries that are skipped leave gaps in the rows, and none in the values."""

@@ -120,6 +120,17 @@ class TestConventions:
             assert read_benchmark(name, inner) == whole
             inner = inner.parent
 
+    def test_letter_case_of_suffixes(self, tmp_path):
+        """JPG, Jpeg and PNG are images as well as jpg."""
+        folder = tmp_path / "RGBNT201"
+        for split, name in (("train_171", "000001_cam1_0_00.JPG"), ("test", "000258_cam1_0_00.Jpeg")):
+            touch(*(folder / split / modality / name for modality in ("RGB", "NI", "TI")))
+        touch(*(folder / "test" / modality / "000258_cam2_0_01.PNG" for modality in ("RGB", "NI", "TI")))
+
+        benchmark = read_benchmark("rgbnt201", tmp_path)
+
+        assert [sample.identity for sample in (*benchmark.train, *benchmark.query)] == [1, 258, 258]
+
     @pytest.mark.parametrize("name", MAKERS)
     def test_other_files_are_ignored(self, tmp_path, name):
         """Hidden files, thumbnail databases and notes beside the images are no samples."""
