@@ -10,7 +10,7 @@ import click
 
 from .build_options import CALIBRATION, ENGINE, GATES, given_options
 from .console import needs, track
-from .quantizing import Quantizer, benchmark_root
+from .quantizing import Quantizer
 
 if TYPE_CHECKING:
     from ..export.build_options import BuildOptions, BuildReport
@@ -29,7 +29,7 @@ class Builder:
         targets: runtimes to build for; one that stands twice is built once.
         precision: None = that of the bundle, with calibration images or scales int8.
         base: precision of the exported model; None = not known yet.
-        data, dataset: labelled images for the accuracy gate; None = those that calibrate, where they are a benchmark.
+        data, dataset: labelled images for the accuracy gate, which is not run without `data`: it takes long.
         more: other arguments of BuildOptions.
 
     Raises:
@@ -56,7 +56,7 @@ class Builder:
             raise click.UsageError("int8 needs calibration images (--calib) or a table of scales (--scales).")
         _refuse_idle(given, self.precision)
         _refuse_engine_options(targets)
-        self.given, self.dataset, self.data = given, dataset, data or benchmark_root(given["calib"], dataset)
+        self.given, self.dataset, self.data = given, dataset, data
         drop = given["max_map_drop"]
         #: a fraction
         self.max_map_drop: float | None = None if drop is None else drop / 100

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import SetupError
 from ..runtime.foreign_text import shown_message
 from .outlet import OutputLost
 from .printed import printed_json, printed_text
+from .progress import Bars, PlainLines
 
 T = TypeVar("T")
 
@@ -80,15 +80,11 @@ def emit(report: Report, as_json: bool) -> None:
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """A Track: a moving bar on a terminal, one line at the start elsewhere."""
-    if not stderr.is_terminal:
-        count = f" ({total})" if total is not None else ""
-        say(f"{description}{count}")
-        yield from items
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True) as progress:
-        yield from progress.track(items, total=total, description=shown_message(description))
+    """A Track: moving bars on a terminal, plain lines elsewhere, both with the time that is left."""
+    return (_bars if stderr.is_terminal else _lines)(items, shown_message(description), total)
+
+
+_bars, _lines = Bars(stderr), PlainLines(say)
 
 
 @contextmanager

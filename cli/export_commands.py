@@ -67,7 +67,7 @@ def export(
     switches, data = given_switches(values), values.pop("data")
     # a departure that is allowed for int8 or bf16 is not one of the exported model itself
     own = {} if precision == base else {"max_departure": max_departure}
-    data = data or benchmark_root(values["calib"], values["dataset"])
+    root = data or benchmark_root(values["calib"], values["dataset"])
     builder = Builder(values, wanted_targets(targets, precision), precision, base, data, values["dataset"], **own)
     options = ExportOptions(
         checkpoint=ckpt,
@@ -76,6 +76,7 @@ def export(
         limit=max_departure if precision == base else None,
         switches=switches,
         data=None if data is None else str(data),
+        parity_data=None if root is None else str(root),
         max_map_drop=builder.max_map_drop,
         sixteen_bit_range=image_settings().sixteen_bit_range or None,
         **values,

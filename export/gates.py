@@ -17,7 +17,8 @@ from ..runtime.environment import machine_name
 from ..runtime.metadata import ONNXRUNTIME, VERIFIED
 from ..runtime.opening import Opening, why_not
 from ..runtime.progress import Track
-from ..runtime.race import require_speed, speed_gate
+from ..runtime.race import race, require_speed, speed_gate
+from ..runtime.rounds import ratios
 from ..runtime.sidecar import OPENVINO, Sidecar, SpeedGate
 from .build_options import BuildOptions
 
@@ -85,7 +86,19 @@ def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival,
     if made.target != ONNXRUNTIME and not any(item.precision == half for item in rivals):
         rivals.append(rival(half))
     gate = speed_gate(stage, made, rivals, forced=options.force, load_plugins=made.engine is not None, track=track)
+    if gate.slower and options.force:
+        gate = replace(gate, listed=_against_listed(bundle, made, track))
     doubt = require_speed(gate, made.stem)
     if doubt is not None:
         log.warning("%s is %s", made.stem, doubt)
     return gate
+
+
+def _against_listed(bundle: Bundle, made: Sidecar, track: Track) -> dict[str, float]:
+    """How many times as fast as every other artifact of the bundle it is: what won may not be in the bundle, and
+    something has to be chosen by default all the same."""
+    trusted = made.engine is not None
+    opening = Opening(unverified=True, load_plugins=trusted)
+    others = [item for item in artifacts_of(bundle) if item.stem != made.stem and why_not(bundle, item, opening) is None]
+    times = race(bundle.folder, [made, *others], track=track, load_plugins=trusted)
+    return {other.stem: ratios(times[other.stem], times[made.stem]).median for other in others}

@@ -83,7 +83,7 @@ def plan_export(options: ExportOptions) -> ExportPlan:
 def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
     if options.data is not None and options.dataset is None:
         raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
-    images = f"{options.dataset} in {options.data}" if options.data else f"drawn {options.dataset or 'images'}"
+    images = f"{options.dataset} in {options.images}" if options.images else f"drawn {options.dataset or 'images'}"
     folded = inference_model(model)
     return ExportPlan(
         checkpoint=str(options.checkpoint),
@@ -124,7 +124,7 @@ def export_bundle(
     preprocessing = options.preprocessing(model.config)
     # read before the long part, so that a wrong folder is told at once
     cameras = model.config.cameras if model.config.sie_camera else 0
-    images = parity_images(preprocessing, cameras, options.data, options.dataset)
+    images = parity_images(preprocessing, cameras, options.images, options.dataset)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
         batches = batches_of_subsets(images)
         check = range_check or (

@@ -34,7 +34,8 @@ class ExportOptions:
         output: the bundle's folder; None is `<checkpoint>-<label>.mambapro` beside the checkpoint.
         image_size: (height, width); the authors' files need it, or `dataset`.
         dataset: benchmark the model was trained on; gives the image size and the manner of drawn parity images.
-        data: root folder of `dataset` for the parity run; None draws images.
+        data: root folder of `dataset`: parity on its images, and the mAP of a float16 file is gated on its test part.
+        parity_data: the same for the parity run alone; None is `data`, without which images are drawn.
         switches: what the authors' files do not hold, see load_checkpoint.
         limit: largest 1 - cosine allowed; None is LIMITS of the precision.
         max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
@@ -50,6 +51,7 @@ class ExportOptions:
     image_size: tuple[int, int] | None = None
     dataset: str | None = None
     data: str | None = None
+    parity_data: str | None = None
     switches: Mapping[str, Any] = field(default_factory=dict)
     limit: float | None = None
     max_map_drop: float | None = None
@@ -80,6 +82,11 @@ class ExportOptions:
     def preprocessing(self, config: MambaProConfig) -> Preprocessing:
         """Of a model's images, with the ranges that were asked for."""
         return preprocessing_of(config, self.sixteen_bit_range)
+
+    @property
+    def images(self) -> str | None:
+        """Root folder of `dataset` for the parity run."""
+        return self.parity_data or self.data
 
     @property
     def max_departure(self) -> float:

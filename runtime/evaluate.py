@@ -162,12 +162,16 @@ def _decoded(
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
     watch = RangeWatch()
-    starts = range(0, len(samples), batch_size)
-    for start in track(starts, "Extracting features", len(starts)):
-        batch, images = _decode_batch(samples[start : start + batch_size], preprocessing, watch, bad)
+    group: list[Sample] = []
+    for number, sample in enumerate(track(samples, "Extracting features", len(samples)), 1):
+        group.append(sample)
+        if len(group) < batch_size and number < len(samples):
+            continue
+        batch, images = _decode_batch(group, preprocessing, watch, bad)
         watch.tell()
         if batch:
-            yield batch, images, np.array([sample.camera for sample in batch], np.int64)
+            yield batch, images, np.array([one.camera for one in batch], np.int64)
+        group = []
 
 
 def _decode_batch(

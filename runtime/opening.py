@@ -78,7 +78,7 @@ def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
     With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
     engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime (before OpenVINO where
     it has a GPU), and among these int8 before 16 bits before 32, but an int8 file that was kept though it is slower
-    after the one that it lost to, and int8 last on ONNX Runtime's GPU, which has no int8 products.
+    after whatever it is not faster than, and int8 last on ONNX Runtime's GPU, which has no int8 products.
     `device` "cpu" leaves engines out, "cuda" OpenVINO.
 
     Raises:
@@ -146,16 +146,27 @@ def _onnxruntime_on_gpu() -> bool:
 
 
 def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
-    """What lost its race, and was kept by force, right behind what it lost to."""
+    """What lost its race, and was kept by force, right behind the last of those that it is not faster than."""
     result = list(candidates)
     for sidecar in candidates:
-        winner = next((x for x in result if sidecar.speed is not None and x.stem == sidecar.speed.other), None)
-        if sidecar.speed is None or winner is None or sidecar.speed.ratio > 1:
-            continue
-        if result.index(winner) > result.index(sidecar):
+        faster = _not_beaten(sidecar, result)
+        last = max((result.index(other) for other in faster), default=-1)
+        if last > result.index(sidecar):
+            result.insert(last + 1, sidecar)
             result.remove(sidecar)
-            result.insert(result.index(winner) + 1, sidecar)
     return result
+
+
+def _not_beaten(sidecar: Sidecar, others: list[Sidecar]) -> list[Sidecar]:
+    """The others that an artifact which lost its race is not faster than, as far as that was measured."""
+    speed = sidecar.speed
+    if speed is None or not speed.slower:
+        return []
+    known = {speed.other: speed.ratio, **speed.listed}
+    if speed.listed or any(other.stem == speed.other for other in others):
+        return [other for other in others if other.stem in known and not known[other.stem] > 1]
+    # what it lost to is not in the bundle, and it was compared with nothing else: it comes behind all others
+    return [other for other in others if other is not sidecar]
 
 
 def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:

@@ -99,8 +99,9 @@ class Trainer:
 
     def run(self) -> None:
         """All epochs that are left."""
-        while self.epoch < self.config.solver.epochs:
-            self.run_epoch(self.epoch + 1)
+        epochs = range(self.epoch + 1, self.config.solver.epochs + 1)
+        for epoch in self.track(epochs, "Training epochs", len(epochs)):
+            self.run_epoch(epoch)
 
     def run_epoch(self, epoch: int) -> None:
         """Train one epoch, or the rest of one, validate, log, save."""
@@ -111,7 +112,7 @@ class Trainer:
             self.meter = EpochMeter()
         self.network.train()
         started, before, total = time.perf_counter(), self.meter.samples, len(self.sampler)
-        text = f"epoch {epoch} of {self.config.solver.epochs}"
+        text = f"epoch {epoch}, batches"
         for images, labels, cameras in self.track(self.loader, text, total - self.batch):
             self.batch += 1
             self._seed(epoch)
@@ -179,8 +180,8 @@ class Trainer:
         assert self.validation is not None
         model = self.model.config
         plain = Preprocessing(*model.image_size, mean=model.pixel_mean, std=model.pixel_std)
-        preprocessing = plain.with_ranges(None, MODALITIES)
-        return evaluate_benchmark(self.validation, torch_feature_function(self.model), preprocessing).map
+        preprocessing, function = plain.with_ranges(None, MODALITIES), torch_feature_function(self.model)
+        return evaluate_benchmark(self.validation, function, preprocessing, track=self.track).map
 
     def _write(self, record: EpochRecord) -> None:
         self._save("last.pth", record.epoch)

@@ -130,7 +130,7 @@ def measure_all(bundle: Bundle, artifacts: Sequence[Sidecar], plan: Plan, track:
         InputError: a benchmark whose images cannot be read or scored.
     """
     found: list[Measured] = []
-    for sidecar in artifacts:
+    for sidecar in track(artifacts, "Measuring files", len(artifacts)):
         first = found[0].accuracy if found else None
         found.append(_measured(bundle, sidecar, plan, first, track))
     return _timed_in_turns(bundle, artifacts, found, plan, track)

@@ -69,8 +69,8 @@ class TestExtractFeatures:
 
         assert seen == [(6, (16, 8, 3), np.uint8, [0, 1, 0, 1, 0, 1], np.int64)]
 
-    def test_progress_counts_batches(self, samples):
-        """The track is told the number of batches."""
+    def test_progress_counts_samples(self, samples):
+        """The track is told the number of samples, whatever the batches are."""
         told = []
 
         def track(items, description, total=None):
@@ -79,7 +79,7 @@ class TestExtractFeatures:
 
         extract_features(samples, constant, PRE, batch_size=4, track=track)
 
-        assert told == [2]
+        assert told == [6]
 
     def test_nan_names_the_samples(self, samples):
         """ArtifactError lists the names, not the rows."""

@@ -82,7 +82,7 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
     )
     pending = _pending(jobs, options)
     make_folder(options.out)
-    for number, job in enumerate(pending, 1):
+    for number, job in enumerate(track(pending, f"Rows of {table.title}", len(pending)), 1):
         logger.info("%s, row %s, seed %d (%d of %d)", table.title, job.row.key, job.seed, number, len(pending))
         _run(job, options, benchmark, pretrained, track)
     report = summarise(table, rows, [read_record(job.record(options.out)) for job in jobs], recipe, dataset)
