@@ -10,18 +10,12 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ..runtime.progress import duration
+
 T = TypeVar("T")
 
 #: Seconds between two plain lines.
 EVERY = 60.0
-
-
-def time_left(seconds: float) -> str:
-    """A duration in words: "20 s left", "3 min left", "2 h 10 min left"."""
-    if seconds < 59.5:
-        return f"{max(round(seconds), 1)} s left"
-    minutes = round(seconds / 60)
-    return f"{minutes} min left" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min left"
 
 
 @dataclass
@@ -42,7 +36,7 @@ class _Loop:
         count = f"{self.description} {self.done}" + (f" of {self.total}" if self.total is not None else "")
         if not 0 < share < 1:
             return count
-        return f"{count}, {time_left((now - self.started) * (1 - share) / share)}"
+        return f"{count}, {duration((now - self.started) * (1 - share) / share)} left"
 
 
 class PlainLines:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-from ..runtime.accuracy import accuracy_of, require_accuracy
+from ..runtime.accuracy import accuracy_of, extractor_model, require_accuracy
 from ..runtime.data.benchmarks import read_benchmark
-from ..runtime.evaluate import evaluate_benchmark, feature_function
+from ..runtime.evaluate import retrieval_of
 from ..runtime.extractor import Extractor
+from ..runtime.modalities import SUBSETS
 from ..runtime.progress import Track
+from ..runtime.reference import Model, features_of
 from ..runtime.sidecar import AccuracyGate
 from ..train.evaluate import torch_feature_function
 from ..train.models.mambapro import MambaPro
-
-log = logging.getLogger("mambapro")
 
 
 def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limit: float, track: Track) -> AccuracyGate:
@@ -32,11 +31,13 @@ def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limi
         AccuracyError: the file loses more.
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
-    log.info("mAP of PyTorch and of the file, on the test part of %s", dataset)
+    retrieval = retrieval_of(benchmark)
     with Extractor(bundle, "cpu") as extractor:
-        pre = extractor.preprocessing
-        reference = evaluate_benchmark(benchmark, torch_feature_function(model), pre, track=track)
-        found = evaluate_benchmark(benchmark, feature_function(extractor), pre, extractor.batch_size, track)
+        # of the trained weights, whatever the precision of the file
+        identity = {"model": "PyTorch", "space": extractor.fingerprint}
+        pytorch = Model("PyTorch", torch_feature_function(model), extractor.preprocessing, identity=identity)
+        features = features_of((pytorch, extractor_model(extractor)), retrieval, track)
+    reference, found = (retrieval.report(one[SUBSETS[0]]) for one in features)
     gate = accuracy_of(reference, found, benchmark, limit)
     require_accuracy(gate, "The exported model")
     return gate

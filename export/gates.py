@@ -99,6 +99,8 @@ def _against_listed(bundle: Bundle, made: Sidecar, track: Track) -> dict[str, fl
     something has to be chosen by default all the same."""
     trusted = made.engine is not None
     opening = Opening(unverified=True, load_plugins=trusted)
-    others = [item for item in artifacts_of(bundle) if item.stem != made.stem and why_not(bundle, item, opening) is None]
+    others = [
+        item for item in artifacts_of(bundle) if item.stem != made.stem and why_not(bundle, item, opening) is None
+    ]
     times = race(bundle.folder, [made, *others], track=track, load_plugins=trusted)
     return {other.stem: ratios(times[other.stem], times[made.stem]).median for other in others}

@@ -5,25 +5,43 @@ from __future__ import annotations
 from ..errors import AccuracyError
 from .bootstrap import paired_differences
 from .data.sample import Benchmark
-from .evaluate import Retrieval, extract_features, feature_function, retrieval_of
+from .evaluate import feature_function, retrieval_of
 from .extractor import Extractor
+from .feature_cache import FeatureCache, extractor_identity
 from .metrics import RetrievalReport
+from .modalities import SUBSETS
 from .progress import Track, silent
+from .reference import Model, features_of
 from .sidecar import AccuracyGate
 
 
 def accuracy_gate(
-    reference: Extractor, found: Extractor, benchmark: Benchmark, limit: float, track: Track = silent
+    reference: Extractor,
+    found: Extractor,
+    benchmark: Benchmark,
+    limit: float,
+    track: Track = silent,
+    cache: FeatureCache | None = None,
 ) -> AccuracyGate:
     """mAP of both on the queries and gallery of a benchmark, and the paired bootstrap interval of the drop.
+
+    The reference's features are kept in `cache`, None = the user's; those of what is judged never are.
 
     Raises:
         InputError: an empty query or gallery, an unreadable image.
         ArtifactError: features that are not finite.
     """
     retrieval = retrieval_of(benchmark)
-    first, second = (_report(extractor, retrieval, track) for extractor in (reference, found))
+    models = (extractor_model(reference, kept=True), extractor_model(found))
+    first, second = (retrieval.report(one[SUBSETS[0]]) for one in features_of(models, retrieval, track, cache))
     return accuracy_of(first, second, benchmark, limit)
+
+
+def extractor_model(extractor: Extractor, kept: bool = False) -> Model:
+    """An opened bundle to evaluate; `kept`: its features are a reference, and are kept in the cache."""
+    identity = extractor_identity(extractor) if kept else None
+    name, function = extractor.artifact.stem, feature_function(extractor)
+    return Model(name, function, extractor.preprocessing, extractor.batch_size, identity)
 
 
 def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benchmark, limit: float) -> AccuracyGate:
@@ -52,10 +70,3 @@ def require_accuracy(gate: AccuracyGate, what: str) -> None:
             f"{gate.queries} queries); {100 * gate.limit:.2f} are allowed. Keep its most sensitive layers in float "
             "(mambapro sensitivity writes the policy), use a higher precision, or allow more with --max-map-drop."
         )
-
-
-def _report(extractor: Extractor, retrieval: Retrieval, track: Track) -> RetrievalReport:
-    function = feature_function(extractor)
-    return retrieval.report(
-        extract_features(retrieval.samples, function, extractor.preprocessing, extractor.batch_size, track)
-    )

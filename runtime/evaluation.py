@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from .bootstrap import DEFAULT_RESAMPLES, bootstrap_intervals
 from .data.sample import Benchmark, Sample
-from .evaluate import Retrieval, SubsetFunction, extract_subsets, retrieval_of, without
+from .evaluate import Retrieval, SubsetFunction, retrieval_of, without
 from .evaluation_report import PART, RERANKED, SUBSET, WHOLE, EvaluationReport, EvaluationRow
 from .metrics import RetrievalReport, evaluate_distances, squared_distances
 from .modalities import MODALITIES, SUBSETS, subset_name
 from .preprocess import Preprocessing
 from .progress import Track, silent
+from .reference import Model, features_of
 from .reranking import Reranking, reranked_distances
 from .strip_folder import check_strips_folder, write_strips
 from .strips import chosen_queries, ranked_strips
@@ -67,10 +70,12 @@ def evaluate_model(
     model: str = "",
     batch_size: int = 32,
     track: Track = silent,
+    identity: Mapping[str, Any] | None = None,
 ) -> EvaluationReport:
     """All that `options` ask for; each image is decoded once and goes through the model once for each set of sensors.
 
-    `model` is what the report calls it.
+    `model` is what the report calls it. With `identity`, what its features depend on beside the images, they are kept
+    in the user's cache, and taken from there.
 
     Raises:
         InputError: as `evaluate_benchmark`; a model that does not take missing sensors; features that cannot be
@@ -84,7 +89,8 @@ def evaluate_model(
     retrieval = retrieval_of(benchmark)
     subsets = SUBSETS if options.subsets else SUBSETS[:1]
     bad: dict[Sample, InputError] | None = {} if options.skip_bad else None
-    features = extract_subsets(retrieval.samples, extract, preprocessing, subsets, batch_size, track, bad)
+    one = Model(model or "the model", extract, preprocessing, batch_size, identity)
+    (features,) = features_of([one], retrieval, track, subsets=subsets, bad=bad)
     if bad:
         benchmark = without(benchmark, bad)
         retrieval = retrieval_of(benchmark)

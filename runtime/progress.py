@@ -17,3 +17,11 @@ class Track(Protocol):
 def silent(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
     """Track that shows nothing; the default everywhere."""
     return items
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: "20 s", "3 min", "2 h 10 min"."""
+    if seconds < 59.5:
+        return f"{max(round(seconds), 1)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -29,6 +29,14 @@ def denormal_numbers() -> Iterator[None]:
     assert np.float32(1e-40) * np.float32(0.5) > 0, "denormal numbers are flushed to zero after this test"
 
 
+@pytest.fixture(autouse=True)
+def no_features_of_other_tests(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Features that one test left in the cache are no answer to another: models are bent in tests."""
+    from mambapro.runtime import reference
+
+    monkeypatch.setattr(reference, "features_folder", lambda: tmp_path_factory.mktemp("cache") / "features")
+
+
 @pytest.fixture(scope="session")
 def reference_state() -> Callable[[str], dict]:
     """State dict of a reference configuration as tensors; what configurations share is generated once."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArtifactError, ParityError, SetupError
+from ...runtime.artifacts import base_artifact
 from ...runtime.bootstrap import paired_differences
 from ...runtime.bundle import Bundle
 from ...runtime.check import open_extractor, replay, why_other_type
@@ -18,6 +19,7 @@ from ...runtime.evaluate import feature_function
 from ...runtime.evaluation import EvaluationOptions, evaluate_model
 from ...runtime.evaluation_report import EvaluationReport
 from ...runtime.extractor import Extractor
+from ...runtime.feature_cache import extractor_identity
 from ...runtime.latency import LatencyReport, Timing
 from ...runtime.opening import Opening, why_not
 from ...runtime.progress import Track, silent
@@ -145,7 +147,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
         with open_extractor(bundle, sidecar, opening) as extractor:
             # whatever it is, the page shows it beside its limit
             gate, _ = replay(extractor, bundle.golden(), math.inf)
-            accuracy = _accuracy(extractor, sidecar, plan, track)
+            accuracy = _accuracy(extractor, sidecar, plan, track, sidecar == base_artifact(bundle))
             return Measured(
                 provider=extractor.provider,
                 other_type=_other_type(extractor),
@@ -205,14 +207,18 @@ def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
     return tuple(dict.fromkeys(min(batch, sidecar.profile.largest) for batch in plan.batches))
 
 
-def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track) -> EvaluationReport | None:
+def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track, base: bool) -> EvaluationReport | None:
     if plan.benchmark is None:
         return None
     strips = plan.options.strips
     # drawn once, by the first file that runs
     options = plan.options if strips is None or not strips.exists() else replace(plan.options, strips=None)
     function, preprocessing = feature_function(extractor), extractor.preprocessing
-    return evaluate_model(plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track)
+    # what is compared with is the same from report to report
+    identity = extractor_identity(extractor) if base else None
+    return evaluate_model(
+        plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track, identity=identity
+    )
 
 
 def _other_type(extractor: Extractor) -> str | None:

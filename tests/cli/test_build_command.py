@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mambapro.cli.builder import Builder
 from mambapro.cli.main import run
+from mambapro.export import pipeline
+from mambapro.export.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle
 from mambapro.export.plan import ExportOptions
 from mambapro.runtime.bundle import Bundle
@@ -130,6 +133,44 @@ def test_too_few_calibration_images(
     assert "exporting to ONNX" not in error
     code, _, error = said(capfd, *asked, "--calib-images", 7)
     assert code == 2 and "7 is not in the range x>=8" in error
+
+
+def test_calibration_images_gate_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bundle: Path) -> None:
+    """The root of a benchmark calibrates; its test part is evaluated only where --data says so."""
+    draw_benchmark(tmp_path / "data", "rgbnt201", identities=(4, 2), views=4)
+    asked: list[BuildOptions] = []
+    monkeypatch.setattr(Builder, "build", lambda self, _: asked.extend(self.options) or [NoReport()])
+    command = ["build", str(bundle), "--target", "openvino", "--calib", str(tmp_path / "data"), "--dataset", "rgbnt201"]
+
+    assert run(command) == 0 and run([*command, "--data", str(tmp_path / "data")]) == 0
+
+    assert [(options.data, options.dataset) for options in asked] == [(None, None), (tmp_path / "data", "rgbnt201")]
+    assert run([*command, "--max-map-drop", "1"]) == 2
+
+
+def test_an_export_without_data_is_not_gated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    """Calibration images are good for the parity run, which takes seconds; the mAP is gated where --data says so."""
+    draw_benchmark(tmp_path / "data", "rgbnt201", identities=(4, 2), views=4)
+    asked: list[ExportOptions] = []
+    monkeypatch.setattr(pipeline, "export_bundle", lambda options, *_: asked.append(options) or NoReport())
+    data = str(tmp_path / "data")
+    command = ["export", "--ckpt", str(tiny_checkpoint), "--fp16", "--calib", data, "--dataset", "rgbnt201"]
+
+    assert run(command) == 0 and run([*command, "--data", data]) == 0
+
+    assert [(options.data, options.images) for options in asked] == [(None, data), (data, data)]
+
+
+class NoReport:
+    """Nothing to tell."""
+
+    def to_json(self) -> dict:
+        return {}
+
+    def __str__(self) -> str:
+        return ""
 
 
 def test_one_departure_for_the_artifact_alone(

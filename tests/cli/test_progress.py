@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterator
 
 import pytest
-from mambapro.cli.progress import Bars, PlainLines, time_left
+from mambapro.cli.progress import Bars, PlainLines
+from mambapro.runtime.progress import duration
 from rich.console import Console
 
 
@@ -86,11 +87,11 @@ def test_a_loop_that_is_left_is_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0.2, "1 s left"), (59.4, "59 s left"), (60, "1 min left"), (3570, "1 h 0 min left"), (7800, "2 h 10 min left")],
+    [(0.2, "1 s"), (59.4, "59 s"), (60, "1 min"), (3570, "1 h 0 min"), (7800, "2 h 10 min")],
 )
 def test_durations(seconds: float, words: str) -> None:
     """Seconds, minutes, hours."""
-    assert time_left(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_bars_of_loops_inside_of_others() -> None:

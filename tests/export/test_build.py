@@ -32,7 +32,7 @@ from mambapro.runtime.bundle import SUMS, Bundle
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.opening import Opening
+from mambapro.runtime.opening import Opening, choose
 from mambapro.runtime.progress import silent
 from mambapro.runtime.sidecar import AccuracyGate, EngineNeeds, Plugin, read_sidecar
 
@@ -74,6 +74,10 @@ def noisy(size: float) -> Callable[[onnx.ModelProto, str], Quantization]:
 def timed(int8: float, others: float) -> Callable[..., dict[str, tuple[float, ...]]]:
     """A race of known outcome, in milliseconds."""
     return lambda folder, items, *_, **__: {x.stem: (int8 if x.precision == "int8" else others,) * 5 for x in items}
+
+
+#: What int8 takes in a race, in milliseconds.
+INT8_2 = {"openvino-int8": (2.0,) * 5}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -227,6 +231,19 @@ class TestGates:
         assert files(bundle) == before
         made = build_artifact(bundle, BuildOptions("onnxruntime", force=True), noisy(1e-4)).artifact
         assert made.speed is not None and made.speed.forced
+
+    def test_forced_int8_is_not_the_default(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it lost to is not added, so it is raced against what is there, and is chosen only where it is faster."""
+        monkeypatch.setattr(racing, "race", timed(int8=2.0, others=1.0))
+        for milliseconds, chosen in ((3.0, "openvino-int8"), (1.5, "onnxruntime-fp32")):
+            monkeypatch.setattr(
+                gates, "race", lambda folder, items, ms=milliseconds, **_: {x.stem: (ms,) * 5 for x in items} | INT8_2
+            )
+            made = build_artifact(bundle, BuildOptions("openvino", force=True, overwrite=True), noisy(1e-4)).artifact
+
+            assert made.speed is not None and made.speed.other == "openvino-bf16"
+            assert made.speed.listed == {"onnxruntime-fp32": milliseconds / 2.0}
+            assert choose(Bundle.open(bundle), Opening(device="cpu")).stem == chosen
 
     def test_engine_without_a_gpu_is_unverified(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An artifact that cannot run here enters unverified, and nobody runs it by accident."""

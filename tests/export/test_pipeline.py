@@ -121,15 +121,13 @@ class TestAccuracy:
 
     def test_lost(self, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """AccuracyError where it loses more than is allowed, and no bundle is left."""
-        evaluate, reports = accuracy.evaluate_benchmark, []
+        judge = accuracy.accuracy_of
 
-        def worse(*given: Any, **more: Any) -> Any:
-            report = evaluate(*given, **more)
-            reports.append(report)
-            half = [value / 2 for value in report.per_query_ap]
-            return report if len(reports) == 1 else replace(report, map=report.map / 2, per_query_ap=half)
+        def worse(first: Any, second: Any, *more: Any) -> Any:
+            half = tuple(value / 2 for value in second.per_query_ap)
+            return judge(first, replace(second, map=second.map / 2, per_query_ap=half), *more)
 
-        monkeypatch.setattr(accuracy, "evaluate_benchmark", worse)
+        monkeypatch.setattr(accuracy, "accuracy_of", worse)
 
         with pytest.raises(AccuracyError, match=r"The exported model loses .* are allowed"):
             export_bundle(self.options(tiny_checkpoint, tmp_path, max_map_drop=0.01))

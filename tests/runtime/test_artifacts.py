@@ -358,6 +358,26 @@ class TestChoose:
         update_sidecar(with_int8, replace(made, speed=replace(slow, ratios=(0.9, 1.1, 1.1))))
         assert choose(Bundle.open(with_int8), Opening()).precision == "int8"
 
+    @pytest.mark.parametrize(
+        ("other", "listed", "first"),
+        [
+            ("onnxruntime-bf16", {}, "fp32"),
+            ("onnxruntime-bf16", {"onnxruntime-fp32": 0.9}, "fp32"),
+            ("onnxruntime-bf16", {"onnxruntime-fp32": 1.0}, "fp32"),
+            ("onnxruntime-bf16", {"onnxruntime-fp32": 1.4}, "int8"),
+        ],
+    )
+    def test_what_it_lost_to_is_not_in_the_bundle(
+        self, other: str, listed: dict[str, float], first: str, with_int8: Path
+    ) -> None:
+        """int8 that lost to a file that was never added is compared with what is there; not compared, it comes last."""
+        made = artifacts_of(Bundle.open(with_int8))[1]
+        lost = SpeedGate(1, 5.0, other, 4.0, forced=True, ratios=(0.8, 0.8, 0.9), listed=listed)
+        update_sidecar(with_int8, replace(made, speed=lost))
+
+        assert choose(Bundle.open(with_int8), Opening()).precision == first
+        assert artifacts_of(Bundle.open(with_int8))[1].speed == lost
+
 
 def test_accuracy_gate_says_what_is_lost() -> None:
     """AccuracyError (6) with both numbers and the interval; NaN fails; a gain passes."""
