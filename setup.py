@@ -31,7 +31,7 @@ FOLDERS = [
     "train.info",
     "train.models",
 ]
-ROOT_MODULES = {"__init__", "__main__", "errors", "telemetry"}
+ROOT_MODULES = {"__init__", "__main__", "children", "errors", "telemetry"}
 
 
 class BuildPackage(build_py):

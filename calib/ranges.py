@@ -21,7 +21,8 @@ import onnx
 
 from ..runtime.backends.base import Backend
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.files import held_folder, write_atomically
+from ..runtime.files import write_atomically
+from ..runtime.held import held_folder
 from ..runtime.progress import Track, silent
 from .feeds import Feeds
 from .memory import require_memory

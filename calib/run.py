@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..plugins.compile import cache_folder
-from ..runtime.bundle import MODEL, Bundle, refuse_inside
-from ..runtime.files import json_text, require_free, write_atomically
+from ..runtime.bundle import MODEL, Bundle
+from ..runtime.files import json_text, write_together
 from ..runtime.progress import Track, silent
+from ..runtime.targets import require_free
 from .calibrate import Calibration, CalibrationOptions, calibrate
 from .images import DEFAULT_IMAGES, CalibrationImages, calibration_images
 from .thresholds import AUTO, DEFAULT_PERCENTILE
@@ -70,7 +72,6 @@ def run_calibration(
     listing = target.with_name(f"{target.name.removesuffix('.json')}.images.json")
     if target.suffix != ".json":
         raise InputError(f"A table of scales is a .json file, not {target}. Choose another --out.")
-    refuse_inside(target)
     for path in (target, listing):
         require_free(path, overwrite)
     options = CalibrationOptions(algorithm, percentile, not no_smooth)
@@ -89,8 +90,9 @@ def run_calibration(
     )
     kept = cache or cache_folder() / "calibration"
     found = calibrate(opened.file(MODEL), metadata, chosen, options, kept, track)
-    write_atomically(listing, lambda path: path.write_text(_listing(chosen), encoding="utf-8"))
-    found.table.save(target)
+    # the table means something without the list, the list nothing without the table
+    texts = {target: json_text(found.table.to_json()), listing: _listing(chosen)}
+    write_together({path: _writer(text) for path, text in texts.items()}, overwrite=overwrite)
     return CalibrationReport(str(target), str(listing), found)
 
 
@@ -98,6 +100,10 @@ def beside(bundle: Path, ending: str) -> Path:
     """A path beside a bundle, of its name without `.mambapro`; m.v1 and m.v2 are two names."""
     folder = bundle.absolute()
     return folder.with_name(folder.name.removesuffix(".mambapro") + ending)
+
+
+def _writer(text: str) -> Callable[[Path], Any]:
+    return lambda path: path.write_text(text, encoding="utf-8")
 
 
 def _listing(images: CalibrationImages) -> str:

@@ -13,7 +13,14 @@ from pathlib import Path
 import onnx
 
 from ..errors import InputError
-from ..runtime.artifacts import add_artifact, artifacts_of, base_artifact, scratch_copy, scratch_folder
+from ..runtime.artifacts import (
+    add_artifact,
+    artifacts_of,
+    base_artifact,
+    has_already,
+    scratch_copy,
+    scratch_folder,
+)
 from ..runtime.bundle import MODEL, Bundle
 from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
@@ -103,7 +110,7 @@ def build_artifact(
             return float_one
 
         made = gated(stage, made, options, rival, track)
-        add_artifact(bundle.folder, made, {file: stage / file for file in names})
+        add_artifact(bundle.folder, made, {file: stage / file for file in names}, overwrite=options.overwrite)
     return BuildReport(bundle.folder, made)
 
 
@@ -120,7 +127,7 @@ def _require(bundle: Bundle, options: BuildOptions, old: Sidecar | None, quantiz
     if base_artifact(bundle).stem == name:
         raise InputError(f"{folder} is {name} already: its {MODEL} is that. Choose another --target or --precision.")
     if old is not None and not options.overwrite:
-        raise InputError(f"{folder} has {name} already. Replace it with --overwrite.")
+        raise has_already(folder, name)
     if options.precision == "int8" and quantize is None and old is None:
         raise InputError("int8 needs calibration images (--calib) or a table of scales (--scales).")
     require_target(options)

@@ -17,11 +17,12 @@ from ..errors import InputError, SetupError
 from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
-from ..runtime.files import json_text, require_free, staged_folder
+from ..runtime.files import json_text, staged_folder
 from ..runtime.limits import MAP_DROPS
 from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
 from ..runtime.progress import Track, silent
 from ..runtime.sidecar import AccuracyGate
+from ..runtime.targets import require_free
 from ..train.models.mambapro import MambaPro
 from .accuracy import export_accuracy
 from .build_options import BuildReport
@@ -76,7 +77,7 @@ def plan_export(options: ExportOptions) -> ExportPlan:
     Raises:
         InputError, ArtifactError: the checkpoint or the options do not fit, or the output exists.
     """
-    require_free(options.bundle.absolute(), options.overwrite, is_bundle)
+    require_free(options.bundle, options.overwrite, is_bundle)
     return _plan(options, options.load_model())
 
 
@@ -116,7 +117,7 @@ def export_bundle(
         ParityError: the exported file departs from PyTorch.
         AccuracyError: a float16 file loses too much mAP on the labelled images of `options.data`.
     """
-    require_free(options.bundle.absolute(), options.overwrite, is_bundle)
+    require_free(options.bundle, options.overwrite, is_bundle)
     model = options.load_model()
     plan = _plan(options, model)
     log.info("%s", plan)

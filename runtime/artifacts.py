@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ..errors import ArtifactError, InputError, SetupError
 from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
-from .files import RANDOM, held_folder, json_text, sha256_of, write_atomically
+from .files import PARTIAL, json_text, sha256_of, write_atomically
+from .held import RANDOM, held_folder
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
 from .sidecar import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, read_sidecar, stem
 
@@ -28,6 +29,10 @@ def is_artifact_file(name: str) -> bool:
     """Whether a file of this name belongs to an artifact, or is left of one whose making was interrupted."""
     if re.fullmatch(rf"\.{SUMS}\.{RANDOM}", name):
         return True
+    # a scratch folder that a killed process left
+    partial = re.fullmatch(rf"\.(.+)\.{RANDOM}{re.escape(PARTIAL)}", name)
+    if partial is not None:
+        return partial[1] == SUMS or is_artifact_file(partial[1])
     path = Path(name.removeprefix("."))
     return "/" not in name and path.suffix in SUFFIXES and path.name.split(".")[0] in _STEMS
 
@@ -173,29 +178,32 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path]) -> None:
-    """Move files into a bundle and list them with their sidecar; an artifact of the same name is replaced.
+def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> None:
+    """Move files into a bundle and list them with their sidecar.
 
     Args:
         folder: the bundle.
         sidecar: names `sidecar.file` and `sidecar.onnx`, each in `files` or in the bundle already.
         files: name in the bundle -> file to move there, on the same file system.
+        overwrite: replace an artifact of the same name; it may have been built meanwhile.
 
     Raises:
-        InputError: a name that is no artifact's.
+        InputError: a name that is no artifact's, or the bundle has the artifact.
         SetupError: no room or no permission.
     """
     foreign = [name for name in files if name.startswith(".") or not is_artifact_file(name)]
     if foreign:
         raise InputError(f"{', '.join(foreign)} is no name for a file of an artifact, such as {sidecar.stem}.onnx.")
     with _locked(folder):
+        if not overwrite and f"{sidecar.stem}.json" in read_sums(folder):
+            raise has_already(folder, sidecar.stem)
         _list(folder, _without(read_sums(folder), sidecar.stem))
         for name in files_below(folder):
             if is_artifact_file(name) and name not in read_sums(folder):
                 (folder / name).unlink()
         for name, path in files.items():
             os.replace(path, folder / name)
-        write_atomically(folder / f"{sidecar.stem}.json", lambda path: _write(path, json_text(sidecar.to_json())))
+        _put(folder / f"{sidecar.stem}.json", json_text(sidecar.to_json()))
         new = {name: sha256_of(folder / name) for name in (*files, f"{sidecar.stem}.json")}
         _list(folder, {**read_sums(folder), **new})
 
@@ -212,7 +220,7 @@ def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
         if name not in sums:
             raise ArtifactError(f"{folder} has no artifact {sidecar.stem} whose state could change.")
         _list(folder, {key: value for key, value in sums.items() if key != name})
-        write_atomically(folder / name, lambda path: _write(path, json_text(sidecar.to_json())))
+        _put(folder / name, json_text(sidecar.to_json()))
         _list(folder, {**sums, name: sha256_of(folder / name)})
 
 
@@ -221,8 +229,16 @@ def _without(sums: dict[str, str], name: str) -> dict[str, str]:
 
 
 def _list(folder: Path, sums: dict[str, str]) -> None:
-    write_atomically(folder / SUMS, lambda path: _write(path, sums_text(sums)))
+    _put(folder / SUMS, sums_text(sums))
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+def _put(file: Path, text: str) -> None:
+    def write(path: Path) -> None:
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+    write_atomically(file, write, in_bundle=True)
+
+
+def has_already(folder: Path, name: str) -> InputError:
+    """The error of an artifact that is there and may not be replaced."""
+    return InputError(f"{folder} has {name} already. Replace it with --overwrite.")

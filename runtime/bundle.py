@@ -27,10 +27,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArtifactError, InputError
-from .files import sha256_of
+from .files import is_partial, sha256_of
 from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo, check_file_name
+from .targets import BUNDLE_MARKS
 
-MODEL, METADATA, GOLDEN, PARITY, SUMS = "model.onnx", "metadata.json", "golden.npz", "parity.json", "SHA256SUMS"
+MODEL, GOLDEN, PARITY = "model.onnx", "golden.npz", "parity.json"
+METADATA, SUMS = BUNDLE_MARKS
 REQUIRED = (MODEL, METADATA, GOLDEN, PARITY, SUMS)
 
 _SUMS_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -137,15 +139,6 @@ class Bundle:
         return float(limit)
 
 
-def refuse_inside(path: Path) -> None:
-    """Raise InputError where a result would be written into a bundle, over its files or beside them."""
-    folder = path.absolute().parent
-    if all(os.path.lexists(folder / name) for name in (METADATA, SUMS)):
-        raise InputError(
-            f"{path} lies in the bundle {folder}, which holds nothing but its own files. Write it elsewhere."
-        )
-
-
 def write_sums(folder: Path) -> Path:
     """Write SHA256SUMS over every other file below `folder`; returns its path.
 
@@ -171,6 +164,9 @@ def files_below(folder: Path) -> list[str]:
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
+            if not prefix and is_partial(entry.name):
+                # left by a killed process, swept by the next that writes here
+                continue
             yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
         else:
             yield prefix + entry.name

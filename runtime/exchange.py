@@ -1,16 +1,21 @@
-"""Two names of a folder change places in one step, where the system can do that."""
+"""Renames in one step that plain rename cannot do: two names change places, or a name is taken that must be free."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import sys
 from pathlib import Path
 
-#: Linux's renameat2: relative names start at the working directory, and both names keep to exist.
-_WORKING_DIRECTORY, _EXCHANGE = -100, 2
+#: Linux's renameat2: relative names start at the working directory; its flags.
+_WORKING_DIRECTORY, _NO_REPLACE, _EXCHANGE = -100, 1, 2
+#: The same flags of macOS's renamex_np.
+_ON_MACOS = {_NO_REPLACE: 4, _EXCHANGE: 2}
 #: The kernel or the file system has no such call.
-_UNKNOWN = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+_UNKNOWN = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+#: The file system has no second names for a file, or gives none for this one.
+_NO_LINKS = {*_UNKNOWN, errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
 
 
 def exchange(one: Path, other: Path) -> bool:
@@ -22,15 +27,51 @@ def exchange(one: Path, other: Path) -> bool:
     Raises:
         OSError: as os.rename.
     """
+    return _rename_flagged(one, other, _EXCHANGE)
+
+
+def rename_new(source: Path, target: Path) -> None:
+    """Rename a file or folder to a name that nothing has: of two that try at once exactly one succeeds.
+
+    The system's own call does that; without it a file gets a second name, which fails where there is one, and a folder
+    is renamed, which fails on anything but an empty folder. Only on file systems without any of these (old network
+    and FAT drivers) the name is looked at just before.
+
+    Raises:
+        FileExistsError: `target` exists; it stays as it is.
+        OSError: as os.rename.
+    """
+    if _rename_flagged(source, target, _NO_REPLACE):
+        return
+    if not source.is_dir():
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+        else:
+            source.unlink()
+            return
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    os.rename(source, target)
+
+
+def _rename_flagged(source: Path, target: Path, flag: int) -> bool:
+    """Rename with a flag of renameat2; False where the system cannot."""
+    names = os.fsencode(source), os.fsencode(target)
     try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        library = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            failed = library.renamex_np(*names, _ON_MACOS[flag])
+        else:
+            failed = library.renameat2(_WORKING_DIRECTORY, names[0], _WORKING_DIRECTORY, names[1], flag)
     except (AttributeError, OSError, TypeError):
-        # macOS, musl before 1.2.5, Windows
+        # musl before 1.2.5, Windows
         return False
-    names = os.fsencode(one), os.fsencode(other)
-    if rename(_WORKING_DIRECTORY, names[0], _WORKING_DIRECTORY, names[1], _EXCHANGE) == 0:
+    if not failed:
         return True
     number = ctypes.get_errno()
     if number in _UNKNOWN:
         return False
-    raise OSError(number, os.strerror(number), str(one), None, str(other))
+    raise OSError(number, os.strerror(number), str(source), None, str(target))

@@ -1,27 +1,36 @@
-"""Writing files so that nothing half-written is ever left behind."""
+"""Writing files and folders: whole or not at all, never over what may not be replaced, on the disk when it is told."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
+import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, SetupError
-from .exchange import exchange
+from .disk_errors import full_disk, place
+from .durable import sync_file, sync_folder, sync_tree
+from .exchange import exchange, rename_new
+from .held import RANDOM, held_folder, remove, sweep
+from .targets import Replaceable, followed, may_go, require_free, require_outside
 
-#: What tempfile puts between prefix and suffix, as a regular expression.
-RANDOM = "[a-z0-9_]{8}"
+#: Writes a file at the path it is given.
+Write = Callable[[Path], Any]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EROFS, errno.EPERM}
+#: What is being written stands in a scratch folder `.NAME.xxxxxxxx.partial` beside its place.
+PARTIAL = ".partial"
+#: Bytes of a name that the scratch folder's name repeats; a file name has 255 at most.
+_NAME_BYTES = 100
+
+
+def is_partial(name: str) -> bool:
+    """Whether a folder of this name is one in which something was being written."""
+    return re.fullmatch(rf"\..+\.{RANDOM}{re.escape(PARTIAL)}", name) is not None
 
 
 def sha256_of(path: Path) -> str:
@@ -33,142 +42,37 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _full_disk(target: Path) -> Iterator[None]:
-    """Say what a full disk means, whichever file it hits first."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise SetupError(
-            f"No room on the disk while writing {target}: {error.strerror}. "
-            "Free some space or choose another place. Nothing was left behind."
-        ) from error
-
-
-@contextmanager
-def _place(target: Path) -> Iterator[None]:
-    """Say why nothing can be put at `target`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise
-        kind = SetupError if error.errno in _FORBIDDEN else InputError
-        raise kind(f"Cannot write {target}: {error.strerror or error}. Choose another place.") from error
-
-
 def make_folder(folder: Path) -> list[Path]:
     """Create a folder with its parents; returns what was created, deepest first.
 
     Raises:
-        InputError: a file stands in the way, or the name is impossible.
+        InputError: a file stands in the way, the name is impossible, or it lies in a bundle.
         SetupError: no permission, or no room.
     """
+    with place(folder):
+        require_outside(folder)
+    return _made(folder)
+
+
+def _made(folder: Path) -> list[Path]:
     made: list[Path] = []
-    with _full_disk(folder), _place(folder):
+    with full_disk(folder), place(folder):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
     return made
 
 
-def require_free(target: Path, overwrite: bool, replaceable: Callable[[Path], bool] | None = None) -> None:
-    """Raise InputError unless `target` may be written.
-
-    Something that exists needs `overwrite`; a folder that holds something must be what `replaceable` knows, so that
-    nobody's own files are ever replaced, and must not hold the working directory.
-    """
-    with _place(target):
-        if not os.path.lexists(target):
-            return
-        if not overwrite:
-            raise InputError(f"{target} exists already. Choose another name, or replace it with --overwrite.")
-        if not target.is_dir() or target.is_symlink():
-            if replaceable is not None and target.is_file():
-                raise InputError(
-                    f"{target} is a file, and a folder is to be written; files are not replaced by folders. "
-                    "Choose another name, or remove it yourself."
-                )
-            return
-        foreign = any(target.iterdir()) and not (replaceable is not None and replaceable(target))
-    if foreign or Path.cwd().is_relative_to(target):
-        raise InputError(
-            f"{target} is a folder that holds other things, so it is not replaced. "
-            "Remove it yourself, or choose another name."
-        )
+def clear_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove what killed processes left of writes to these names in a folder; what is being written stays."""
+    for name in names:
+        sweep(folder, _prefix(name), PARTIAL)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _remove_folders(made: list[Path]) -> None:
+def remove_folders(made: Iterable[Path]) -> None:
+    """Remove what `make_folder` made, as far as it is empty."""
     for folder in made:
         with suppress(OSError):
             folder.rmdir()
-
-
-@contextmanager
-def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
-    """A new empty folder, inside of one in `parent` that is called prefix, some letters, suffix; gone afterwards.
-
-    Others of the same prefix and suffix that nobody holds any more are removed: their process was killed.
-    """
-    _sweep(parent, prefix, suffix)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
-        handle = _hold(folder, wait=True)
-        # another process may have swept it away before it was held
-        if folder.exists():
-            break
-        _release(handle)
-    try:
-        # what is held is the folder around it: a bundle is locked itself while its list changes
-        inner = folder / "content"
-        inner.mkdir()
-        yield inner
-    finally:
-        _remove(folder)
-        _release(handle)
-
-
-def _sweep(parent: Path, prefix: str, suffix: str) -> None:
-    pattern = re.compile(re.escape(prefix) + RANDOM + re.escape(suffix))
-    found: list[Path] = []
-    # a folder that may be written but not listed is no obstacle
-    with suppress(OSError):
-        found = [Path(entry) for entry in os.scandir(parent) if pattern.fullmatch(entry.name)]
-    for path in found:
-        handle = _hold(path, wait=False)
-        if handle is not None:
-            _remove(path)
-        _release(handle)
-
-
-def _hold(folder: Path, wait: bool) -> int | None:
-    """A handle that holds a folder until it is closed; None where another has it, or where that cannot be told."""
-    try:
-        import fcntl
-    except ImportError:
-        # Windows
-        return None
-    handle = None
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        _release(handle)
-        return None
-    return handle
-
-
-def _release(handle: int | None) -> None:
-    if handle is not None:
-        os.close(handle)
 
 
 @contextmanager
@@ -176,43 +80,65 @@ def staged_folder(
     target: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    replaceable: Callable[[Path], bool] | None = None,
+    replaceable: Replaceable | None = None,
 ) -> Iterator[Path]:
     """A temporary folder beside `target` that becomes `target` when the block ends well.
 
-    On any exception, Ctrl-C included, the temporary folder is removed and everything is as before. With `overwrite` an
-    existing target is replaced only after the new one is complete, and only if `replaceable` knows it as ours.
+    On any exception, Ctrl-C included, the temporary folder is removed and everything is as before. Without `overwrite`
+    nothing that exists at the last moment is replaced; with it an existing target is replaced only after the new one
+    is complete, and only if `replaceable` knows it as ours. Modes follow the umask.
 
     Raises:
         InputError: `target` exists and may not be replaced, or cannot be a folder.
         SetupError: no room or no permission.
     """
     target = Path(os.path.abspath(target))
-    require_free(target, overwrite, replaceable)
-    made = make_folder(target.parent)
+    known = replaceable or _nothing
+    require_free(target, overwrite, known)
+    made = _made(target.parent)
     held = ExitStack()
     try:
-        with held, _full_disk(target):
-            with _place(target):
-                stage = held.enter_context(held_folder(target.parent, f".{target.name[:100]}.", ".partial"))
-                stage.chmod(0o755)
+        with held, full_disk(target):
+            with place(target):
+                stage = held.enter_context(held_folder(target.parent, _prefix(target.name), PARTIAL))
             yield stage
-            require_free(target, overwrite, replaceable)
-            with _place(target):
-                _swap(stage, target)
+            with place(target):
+                sync_tree(stage)
+                _swap(stage, target, overwrite, known)
+                sync_folder(target.parent)
     except BaseException:
-        _remove_folders(made)
+        remove_folders(made)
         raise
 
 
-def _swap(stage: Path, target: Path) -> None:
-    if not os.path.lexists(target):
-        os.rename(stage, target)
+def _nothing(folder: Path) -> bool:
+    return False
+
+
+def _prefix(name: str) -> str:
+    """Of a scratch folder's name; long names are cut between two characters."""
+    return f".{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}."
+
+
+def _swap(stage: Path, target: Path, overwrite: bool, replaceable: Replaceable) -> None:
+    require_free(target, overwrite, replaceable)
+    try:
+        rename_new(stage, target)
         return
-    if exchange(stage, target):
-        # what was there is in the temporary folder now, and goes with it
+    except FileExistsError:
+        if not overwrite:
+            raise
+    if not exchange(stage, target):
+        _swap_in_two_steps(stage, target)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".old", dir=target.parent)) / target.name
+    # what was there is in the temporary folder now, and goes with it if it still may
+    if not may_go(stage, replaceable):
+        exchange(stage, target)
+        require_free(target, overwrite, replaceable)
+
+
+def _swap_in_two_steps(stage: Path, target: Path) -> None:
+    old = Path(tempfile.mkdtemp(prefix=_prefix(target.name), suffix=".old", dir=target.parent)) / target.name
     os.rename(target, old)
     try:
         os.rename(stage, target)
@@ -220,36 +146,82 @@ def _swap(stage: Path, target: Path) -> None:
         os.rename(old, target)
         raise
     finally:
-        _remove(old.parent)
+        remove(old.parent)
 
 
-def write_atomically(target: str | os.PathLike[str], write: Callable[[Path], Any], *, overwrite: bool = True) -> None:
+def write_atomically(
+    target: str | os.PathLike[str], write: Write, *, overwrite: bool = True, in_bundle: bool = False
+) -> None:
     """Call `write(temporary path)`, then rename the result to `target`.
 
+    Without `overwrite` nothing that exists at the moment of the rename is replaced. A link is followed: it stays, and
+    the file it leads to is replaced. The mode follows the umask, whatever was there. `in_bundle` is for a bundle's own
+    files.
+
     Raises:
-        InputError: `target` exists and `overwrite` is false, is a folder, or cannot be a file.
+        InputError: `target` exists and `overwrite` is false, is no regular file, lies in a bundle, or cannot be a file.
         SetupError: no room or no permission.
     """
-    target = Path(os.path.abspath(target))
-    require_free(target, overwrite)
-    made = make_folder(target.parent)
-    temporary: Path | None = None
+    write_together({Path(target): write}, overwrite=overwrite, in_bundle=in_bundle)
+
+
+def write_together(writes: Mapping[Path, Write], *, overwrite: bool = True, in_bundle: bool = False) -> None:
+    """Files that belong together, as `write_atomically`: all are complete before the first gets its name.
+
+    The first is the one that means something alone: a process killed between two renames leaves no other without it.
+    """
+    targets = {Path(os.path.abspath(target)): write for target, write in writes.items()}
+    for target in targets:
+        require_free(target, overwrite, in_bundle=in_bundle)
+    made = [folder for target in targets for folder in _made(target.parent)]
     try:
-        with _full_disk(target):
-            with _place(target):
-                name = f".{target.stem[:100]}."
-                handle, path = tempfile.mkstemp(prefix=name, suffix=target.suffix, dir=target.parent)
-                os.close(handle)
-                temporary = Path(path)
-            write(temporary)
-            with _place(target):
-                temporary.chmod(0o644)
-                os.replace(temporary, target)
+        with ExitStack() as held:
+            ready = []
+            for target, write in targets.items():
+                with full_disk(target):
+                    ready.append((*_written(target, write, held), target))
+            _put(ready, overwrite, in_bundle)
     except BaseException:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        _remove_folders(made)
+        remove_folders(made)
         raise
+
+
+def _written(target: Path, write: Write, held: ExitStack) -> tuple[Path, Path]:
+    """A complete file on the disk, and the place that it is for."""
+    with place(target):
+        real = followed(target)
+        temporary = held.enter_context(held_folder(real.parent, _prefix(real.name), PARTIAL)) / real.name
+        # the system says what mode a new file has here: the umask's, or the folder's own rule
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        os.close(handle)
+    write(temporary)
+    with place(target):
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            # libraries that write another file and rename it make that one private
+            temporary.chmod(mode)
+        sync_file(temporary)
+    return temporary, real
+
+
+def _put(ready: list[tuple[Path, Path, Path]], overwrite: bool, in_bundle: bool) -> None:
+    new: list[Path] = []
+    try:
+        for temporary, real, target in ready:
+            with full_disk(target), place(target):
+                require_free(target, overwrite, in_bundle=in_bundle)
+                if overwrite:
+                    os.replace(temporary, real)
+                else:
+                    rename_new(temporary, real)
+                    new.append(real)
+    except BaseException:
+        # none of several stays without the others
+        for real in new:
+            real.unlink(missing_ok=True)
+        raise
+    for folder in {real.parent for _, real, _ in ready}:
+        sync_folder(folder)
 
 
 def json_text(value: Any) -> str:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .bundle import refuse_inside
 from .extractor import Extractor
-from .files import write_atomically
+from .files import Write, write_together
 from .foreign_text import shown_text
 from .image_files import SUFFIXES
 from .modalities import NIR, RGB, TIR
@@ -23,7 +22,8 @@ from .pairing import ImageFiles, PairedFiles, paired_files
 from .partial import PartialEmbeddings, embed_readable
 from .progress import Track, silent
 from .samples import UnusableImageError
-from .skipped import Skipped, list_beside, require_free_list, told_skipped, write_skipped
+from .skipped import Skipped, list_beside, told_skipped, writer_of_skipped
+from .targets import require_free
 
 log = logging.getLogger("mambapro")
 
@@ -93,12 +93,10 @@ def extract_folders(
         SetupError: no room or no permission.
     """
     out = Path(out)
-    refuse_inside(out)
-    if out.exists() and not overwrite:
-        raise InputError(f"{shown_text(out)} exists already. Choose another --out, or replace it with --overwrite.")
+    require_free(out, overwrite)
     listing = list_beside(out) if skip_bad else None
     if listing is not None:
-        require_free_list(listing, out, overwrite)
+        require_free(listing, overwrite)
     paired = paired_files(folders, unpaired, odd=skip_bad)
     _require_images(paired, folders)
     numbers = [-1 if cameras_from is None else cameras_from(name) for name in paired.names]
@@ -111,10 +109,10 @@ def extract_folders(
     content = {"names": np.array(paired.names)[found.kept], "embeddings": found.embeddings}
     content |= {"cameras": cameras[found.kept], "fingerprint": np.array(extractor.fingerprint)}
     content |= {"artifact": np.array(artifact)}
+    writes: dict[Path, Write] = {out: lambda path: _save(path, content)}
     if listing is not None:
-        # before the result, which is complete only with it
-        write_skipped(listing, len(paired.names), skipped)
-    write_atomically(out, lambda path: _save(path, content))
+        writes[listing] = writer_of_skipped(len(paired.names), skipped)
+    write_together(writes, overwrite=overwrite)
     missing = {modality: _missing(paired, modality, found.kept) for modality in extractor.metadata.modalities}
     report = ExtractionReport(
         str(out),

@@ -7,7 +7,6 @@ compared are the times of one round.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..children import environment_of_child
 from ..errors import AccuracyError, SetupError
 from .latency import MODEL_ONLY
 from .progress import Track, silent
@@ -141,9 +141,7 @@ def bench_alone(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> dict[
     """
     which = ["--target", sidecar.target, "--precision", sidecar.precision, "--unverified"]
     command = [sys.executable, "-m", "mambapro", "bench", str(folder), *which, *options, "--json"]
-    # nothing is imported from the folder that the caller happens to be in
-    safe = {**os.environ, "PYTHONSAFEPATH": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=safe)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of_child())
     if done.returncode != 0:
         last = done.stderr.strip()[-1000:] or f"exit code {done.returncode}"
         raise SetupError(f"{sidecar.stem} could not be timed: {last}")

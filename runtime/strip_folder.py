@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import json_text, require_free, staged_folder
+from .files import json_text, staged_folder
 from .preprocess import Preprocessing
 from .progress import Track, silent
 from .strip_picture import draw_strip
 from .strips import Strip
+from .targets import require_free
 
 #: Lists the pictures; a folder that holds it was written here and may be replaced.
 LISTING = "strips.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import torch
 from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.data.sample import Benchmark
-from ..runtime.files import make_folder
 from ..runtime.progress import Track, silent
 from .config import TrainConfig
 from .dataset import split_training
@@ -21,11 +21,9 @@ from .distributed import World
 from .models.mambapro import MambaPro
 from .models.sizes import build_model
 from .report import FitReport
+from .run_folder import run_folder
 from .state import NAME as STATE
 from .trainer import Trainer
-
-#: What a run leaves in its folder.
-FILES = ("best.pth", "last.pth", "log.csv", STATE)
 
 
 def fit(
@@ -48,7 +46,8 @@ def fit(
     with `resume` (from the beginning, if it had not come far enough to leave a state). `world` is from `join_world`.
 
     Raises:
-        InputError: data, recipe or `out` that cannot be used; what is to be resumed had another recipe or data.
+        InputError: data, recipe or `out` that cannot be used, or another run works there; what is to be resumed had
+            another recipe or data.
         SetupError: `device` is not there, or no room on the disk.
         TrainingError: the loss is no number any more.
         ArtifactError: what is to be resumed is damaged.
@@ -91,31 +90,17 @@ def train_model(
 ) -> FitReport:
     """Train a model that exists already; everything else as `fit`."""
     folder, world = Path(out), world or World()
-    if world.is_first and not resume:
-        _empty_folder(folder, overwrite)
-    world.wait()
-    trainer = Trainer(model, benchmark, config, folder, resolve_device(device, world.local_rank), world, track)
-    if resume and not trainer.resume() and world.is_first:
-        _no_finished_run(folder)
-        make_folder(folder)
-    world.wait()
-    trainer.run()
-    if world.is_first:
-        # a finished training has nothing to resume, and the state is as large as the weights and twice that
-        (folder / STATE).unlink(missing_ok=True)
-    return trainer.report()
-
-
-def _empty_folder(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not overwrite:
-        raise InputError(
-            f"{folder} exists already. Choose another --out, replace it with --overwrite, or go on with an interrupted "
-            "training with --resume."
-        )
-    make_folder(folder)
-    # Should this run fail, nothing of an earlier one may pass for its result.
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    with run_folder(folder, overwrite=overwrite, resume=resume) if world.is_first else nullcontext():
+        world.wait()
+        trainer = Trainer(model, benchmark, config, folder, resolve_device(device, world.local_rank), world, track)
+        if resume and not trainer.resume() and world.is_first:
+            _no_finished_run(folder)
+        world.wait()
+        trainer.run()
+        if world.is_first:
+            # a finished training has nothing to resume, and the state is as large as the weights and twice that
+            (folder / STATE).unlink(missing_ok=True)
+        return trainer.report()
 
 
 def _no_finished_run(folder: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..runtime.files import write_atomically
 from .distributed import World
 
 
@@ -100,21 +102,36 @@ class CsvLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._own = False
 
     def restart(self, records: list[EpochRecord]) -> None:
         """Hold these rows and no others: what came after them is trained again."""
-        self._path.unlink(missing_ok=True)
-        for record in records:
-            self.write(record)
+        self._rows = [record.row() for record in records]
+        self._own = True
+        if self._rows:
+            self._replace()
+        else:
+            self._path.unlink(missing_ok=True)
 
     def write(self, record: EpochRecord) -> None:
-        """Append a row; the first one brings the header."""
-        row = record.row()
-        with open(self._path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
+        """Append a row; the first one brings the header, and replaces no file that appeared meanwhile.
+
+        Raises:
+            InputError: there is a log that is not this run's.
+            SetupError: no room or no permission; the rows before stay.
+        """
+        self._rows.append(record.row())
+        self._replace()
+
+    def _replace(self) -> None:
+        # a full disk in the middle of a row would leave half of it
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self._rows[0]))
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomically(self._path, lambda path: path.write_bytes(text.getvalue().encode()), overwrite=self._own)
+        self._own = True
 
 
 @dataclass(frozen=True)

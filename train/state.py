@@ -42,27 +42,26 @@ class State:
     records: list[dict[str, Any]] = field(default_factory=list)
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: State, *, overwrite: bool = True) -> None:
     """Write a state into a run's folder; the one before survives a failure.
 
     Raises:
+        InputError: there is one already, and `overwrite` is false.
         SetupError: no room on the disk.
     """
     values = {item.name: getattr(state, item.name) for item in dataclasses.fields(state)}
     # JSON has the tuples of a config as lists, and weights_only reads no tuple subclasses
     values["config"] = json.dumps(state.config)
     values["records"] = json.dumps(state.records)
-    write_atomically(folder / NAME, lambda file: save_pickle({"version": VERSION, **values}, file))
+    write_atomically(folder / NAME, lambda file: save_pickle({"version": VERSION, **values}, file), overwrite=overwrite)
 
 
 def read_state(folder: Path) -> State | None:
-    """The state in a run's folder, None if there is none; leftovers of a write that was killed are removed.
+    """The state in a run's folder, None if there is none.
 
     Raises:
         ArtifactError: the file is damaged or of another version.
     """
-    for path in folder.glob(".*.pth"):
-        path.unlink(missing_ok=True)
     path = folder / NAME
     if not path.exists():
         return None

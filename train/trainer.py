@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError, TrainingError
+from ..errors import InputError, SetupError, TrainingError
 from ..runtime.data.sample import Benchmark
 from ..runtime.evaluate import evaluate_benchmark
 from ..runtime.modalities import MODALITIES
@@ -25,7 +25,9 @@ from .models.mambapro import MambaPro
 from .models.weights import save_checkpoint
 from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
 from .report import CsvLog, EpochMeter, EpochRecord, FitReport
+from .run_folder import FILES
 from .sampler import IdentitySampler
+from .state import NAME as STATE
 from .state import State, check_state, read_state, write_state
 from .step import NotFiniteError, TrainingStep
 from .transforms import TrainTransform
@@ -58,6 +60,9 @@ class Trainer:
             self.network, self.optimizer, self.scaler, config.solver, self.precision, device, world
         )
         self.log = CsvLog(folder / "log.csv")
+        # names of files that this run may replace: those it wrote, or goes on from
+        self.own: set[str] = set()
+        self.saved_epoch = 0
         self.records: list[EpochRecord] = []
         self.epoch, self.batch, self.meter = 0, 0, EpochMeter()
         self.best_epoch, self.best_map = 0, -1.0
@@ -184,7 +189,20 @@ class Trainer:
         return evaluate_benchmark(self.validation, function, preprocessing, track=self.track).map
 
     def _write(self, record: EpochRecord) -> None:
+        try:
+            self._write_all(record)
+        except SetupError as error:
+            raise self._no_room(error) from error
+
+    def _no_room(self, error: SetupError) -> SetupError:
+        """The same error with what the folder holds all the same."""
+        held = f"last.pth holds the weights after epoch {self.saved_epoch}." if self.saved_epoch else ""
+        held += " --resume goes on from state.pth." if (self.folder / STATE).exists() else ""
+        return SetupError(f"{error} {held.strip() or 'There are no weights of this training yet.'}")
+
+    def _write_all(self, record: EpochRecord) -> None:
         self._save("last.pth", record.epoch)
+        self.saved_epoch = record.epoch
         self.log.write(record)
         logger.info("%s", record)
         better = record.validation_map is None or record.validation_map > self.best_map
@@ -199,14 +217,18 @@ class Trainer:
 
     def _save(self, name: str, epoch: int) -> None:
         training = {"dataset": self.name, "epoch": epoch, "config": self.config.to_json()}
-        save_checkpoint(self.model, self.folder / name, training=training)
+        save_checkpoint(self.model, self.folder / name, training=training, overwrite=name in self.own)
+        self.own.add(name)
 
     def _save_within(self) -> None:
         """Write the state inside an epoch, where that is asked for; only between two steps of the optimiser."""
         every = self.config.save_every * self.config.solver.accumulate
         if every and self.batch % every == 0 and self.batch < len(self.sampler):
             if self.world.is_first:
-                self._write_state(self.records)
+                try:
+                    self._write_state(self.records)
+                except SetupError as error:
+                    raise self._no_room(error) from error
             self.world.wait()
 
     def _write_state(self, records: list[EpochRecord]) -> None:
@@ -226,7 +248,8 @@ class Trainer:
             meter=self.meter.state() if self.batch else None,
             records=[asdict(record) for record in records],
         )
-        write_state(self.folder, state)
+        write_state(self.folder, state, overwrite=STATE in self.own)
+        self.own.add(STATE)
 
     def resume(self) -> bool:
         """Go on where the state in the folder stops; False if there is none.
@@ -235,8 +258,10 @@ class Trainer:
             InputError: it is of another recipe or other data.
             ArtifactError: it is damaged.
         """
+        self.own = {name for name in FILES if (self.folder / name).exists()}
         state = read_state(self.folder)
         if state is None:
+            self.log.restart([])
             return False
         check_state(state, self.config, self.data)
         self.model.load_state_dict(state.tensors["model"])
@@ -245,6 +270,7 @@ class Trainer:
         self.epoch, self.batch = state.epoch, state.batch
         self.best_epoch, self.best_map = state.best_epoch, state.best_map
         self.records = [EpochRecord.from_json(values) for values in state.records]
+        self.saved_epoch = len(self.records) if "last.pth" in self.own else 0
         self.started = time.perf_counter() - state.seconds
         if state.meter is not None:
             self.meter.restore(state.meter, self.device)

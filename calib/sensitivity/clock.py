@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ...runtime.backends.openvino import BF16, OpenVinoBackend
-from ...runtime.files import held_folder
+from ...runtime.held import held_folder
 from ..qdq import ONNXRUNTIME, OPENVINO
 
 #: Median milliseconds of one batch.

@@ -12,7 +12,8 @@ from ...errors import InputError
 from ...runtime.backends.onnxruntime import import_onnxruntime
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.environment import machine_name
-from ...runtime.files import json_text, make_folder, sha256_of, write_atomically
+from ...runtime.files import clear_leftovers, json_text, make_folder, sha256_of, write_atomically
+from ...runtime.held import only_process
 from ...runtime.progress import Track, silent
 from ...train.explain.extra import analysis
 from ..memory import require_memory
@@ -24,7 +25,6 @@ from .chain import Chain
 from .clock import TARGETS, Clock, clock
 from .groups import GROUPS, LAYER
 from .material import Material
-from .only import only_run
 from .pareto import Limits, Pareto, Search, find_choice
 from .pictures import pareto_picture, ranking_picture
 from .ranking import Ranking, judge_of, rank
@@ -127,9 +127,8 @@ def analyse(
     """
     options = options or SensitivityOptions()
     make_folder(folder)
-    with only_run(folder) as held:
-        if held:
-            _clean(folder)
+    with only_process(folder):
+        clear_leftovers(folder, (STATE, RANKING, PARETO, POLICY, RANKING_PICTURE, PARETO_PICTURE))
         return _analyse(model, scales, material, folder, options, track, timer)
 
 
@@ -143,6 +142,7 @@ def _analyse(
     timer: Clock | None,
 ) -> SensitivityReport:
     timer = timer or clock(options.target, material.feeds, options.batch)
+    overwrite = options.overwrite or _begun(folder)
     state = State(folder / STATE, _key(model, scales, material, options), options.overwrite)
     require_memory(_COPIES_OF_MODEL * model.stat().st_size, "Sensitivity")
     loaded = load_model(model)
@@ -150,16 +150,16 @@ def _analyse(
     some = material.first(options.rank_samples)
     judge = judge_of(chain, some)
     ranking = rank(chain, some, options.grouping, state, judge, track)
-    _write(folder / RANKING, json_text(ranking.to_json()))
-    _write(folder / RANKING_PICTURE, ranking_picture(ranking))
+    _write(folder / RANKING, json_text(ranking.to_json()), overwrite)
+    _write(folder / RANKING_PICTURE, ranking_picture(ranking), overwrite)
     if some is not material:
         judge = judge_of(chain, material)
     search = Search(loaded, scales, options.target, chain, material.batches(), ranking, judge, timer, state)
     pareto = find_choice(search, options.limits, options.target, options.batch, track)
-    _write(folder / PARETO, json_text(pareto.to_json()))
-    _write(folder / PARETO_PICTURE, pareto_picture(pareto))
+    _write(folder / PARETO, json_text(pareto.to_json()), overwrite)
+    _write(folder / PARETO_PICTURE, pareto_picture(pareto), overwrite)
     policy = policy_of(pareto, ranking, chain)
-    _write(folder / POLICY, policy.to_yaml(_header(pareto, material.samples, model)))
+    _write(folder / POLICY, policy.to_yaml(_header(pareto, material.samples, model)), overwrite)
     if not pareto.choice.share:
         log.warning("Nothing is worth int8 within the limits: the policy leaves the whole model in floating point.")
     return SensitivityReport(ranking, pareto, policy, folder)
@@ -217,13 +217,23 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
     }
 
 
-def _clean(folder: Path) -> None:
-    """Remove what a killed run was writing just then: temporary names of our own files."""
-    for name in map(Path, (STATE, RANKING, PARETO, POLICY, RANKING_PICTURE, PARETO_PICTURE)):
-        for left in folder.glob(f".{name.stem}.*{name.suffix}"):
-            left.unlink(missing_ok=True)
+def _begun(folder: Path) -> bool:
+    """Whether an earlier run left its state in a folder, and so what else is there.
+
+    Raises:
+        InputError: there is no state, but files of the names that are to be written.
+    """
+    if (folder / STATE).exists():
+        return True
+    foreign = [name for name in (RANKING, RANKING_PICTURE, PARETO, PARETO_PICTURE, POLICY) if (folder / name).exists()]
+    if foreign:
+        raise InputError(
+            f"{folder} holds {', '.join(foreign)} of something else. Give another folder with --out, or replace them "
+            "with --overwrite."
+        )
+    return False
 
 
-def _write(path: Path, content: str | bytes) -> None:
+def _write(path: Path, content: str | bytes, overwrite: bool) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    write_atomically(path, lambda temporary: temporary.write_bytes(data), overwrite=overwrite)

@@ -35,6 +35,8 @@ class State:
     def __init__(self, path: Path, key: Mapping[str, Any], overwrite: bool = False) -> None:
         self.path, self.key = path, dict(key)
         self._results: dict[str, dict[str, Any]] = {}
+        # what appears where there was no file is not replaced
+        self._own = path.exists()
         if not path.exists():
             return
         found = _read(path)
@@ -71,7 +73,8 @@ class State:
         """
         self._results.setdefault(kind, {})[name] = encode(value)
         text = json_text({"schema": SCHEMA, "key": self.key, "results": self._results})
-        write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"))
+        write_atomically(self.path, lambda path: path.write_text(text, encoding="utf-8"), overwrite=self._own)
+        self._own = True
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import onnx
 
 from ... import errors
+from ...children import environment_of_child
 from ...errors import ExportError, InputError, SetupError
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from ...runtime.backends.cuda_memory import Gpu
@@ -101,10 +102,8 @@ def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: t
 def _run(job: Job, track: Track) -> Built:
     """The building process from its start to its end, whatever end that is."""
     with tempfile.TemporaryFile() as said:
-        # the folder that the command runs in is no place to import from
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
         command = [sys.executable, "-m", _CHILD]
-        child = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=said, text=True, env=environment)
+        child = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=said, text=True, env=environment_of_child())
         assert child.stdin is not None and child.stdout is not None
         found: dict[str, Any] = {}
         try:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...children import tie_to_parent
 from ...errors import ExportError, MambaProError, SetupError
 from ...plugins.selective_scan.tensorrt_fronts import import_module
 from . import timing_cache
@@ -115,6 +116,7 @@ def _logger(trt: Any, tell: Tell) -> Any:
 
 def main() -> None:
     """Read a job from standard input, build, and tell on standard output."""
+    tie_to_parent()
     # libraries print: what they print goes to standard error, and the events keep their line to themselves
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

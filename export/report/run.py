@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import gettempdir
 
 from ...errors import InputError
 from ...runtime.artifacts import artifacts_of
@@ -16,13 +16,15 @@ from ...runtime.check import verify_files
 from ...runtime.data.benchmarks import read_benchmark
 from ...runtime.environment import environment_report
 from ...runtime.evaluation import EvaluationOptions
-from ...runtime.files import require_free, write_atomically
+from ...runtime.files import write_atomically
+from ...runtime.held import held_folder
 from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.modalities import MODALITIES
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Sidecar
 from ...runtime.strip_folder import LISTING
+from ...runtime.targets import require_free
 from ...train.explain.page import document, fitting
 from .environment_section import environment_section
 from .head_section import head
@@ -106,8 +108,9 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     benchmark = (
         read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
     )
-    with tempfile.TemporaryDirectory() as folder:
-        strips = Path(folder) / "strips"
+    # a killed run leaves its pictures: the next one removes them
+    with held_folder(Path(gettempdir()), "mambapro-report-", ".tmp") as folder:
+        strips = folder / "strips"
         plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
         measured = measure_all(bundle, artifacts, plan, track)
         pictures = _strips(strips)

@@ -234,7 +234,7 @@ class TestScratch:
         parent = bundle.parent
         left, other = parent / f".{bundle.name}.abcd1234.build", parent / f".x{bundle.name}.abcd1234.build"
         for folder in (left, other):
-            (folder / "deep").mkdir(parents=True)
+            (folder / "content" / "deep").mkdir(parents=True)
 
         with module.scratch_folder(Bundle.open(bundle)) as first, module.scratch_folder(Bundle.open(bundle)) as second:
             assert not left.exists() and other.exists()
@@ -258,6 +258,36 @@ class TestScratch:
 
         assert not any(path.exists() for path in left)
         check_bundle(bundle, "cpu")
+
+    def test_scratch_folders_of_killed_processes(
+        self, bundle: Path, changed: Path, sidecar_of: Callable[..., Sidecar]
+    ) -> None:
+        """One in which the list or a sidecar was being written is no part of the bundle, and goes with the next."""
+        left = [bundle / f".{name}.abcd1234.partial" for name in (SUMS, "onnxruntime-int8.json")]
+        for folder in left:
+            (folder / "content").mkdir(parents=True)
+            (folder / "content" / "half").touch()
+        check_bundle(bundle, "cpu")
+        assert all(module.is_artifact_file(path.name) for path in left)
+        made = sidecar_of(changed)
+
+        add_artifact(bundle, made, {made.file: changed})
+
+        assert not any(path.exists() for path in left)
+
+    def test_an_artifact_that_was_built_meanwhile(
+        self, bundle: Path, changed: Path, tmp_path: Path, sidecar_of: Callable[..., Sidecar]
+    ) -> None:
+        """Without overwrite it stays; the usual error is raised under the lock, and the files are not touched."""
+        made, second = sidecar_of(changed), tmp_path / "second.onnx"
+        shutil.copyfile(changed, second)
+        add_artifact(bundle, made, {made.file: changed})
+        before = (bundle / SUMS).read_text()
+
+        with pytest.raises(InputError, match=r"has onnxruntime-int8 already\. Replace it with --overwrite"):
+            add_artifact(bundle, made, {made.file: second}, overwrite=False)
+
+        assert (bundle / SUMS).read_text() == before and second.exists()
 
     def test_other_hidden_files_are_nobodys(self) -> None:
         """Names that only look alike are left alone."""

@@ -188,7 +188,7 @@ class TestNotANumber:
         with pytest.raises(TrainingError, match="no checkpoint was written"):
             train_model(model, benchmark, CONFIG, tmp_path / "out", device="cpu")
 
-        assert list((tmp_path / "out").iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
 
     def test_weights(self, benchmark: Benchmark, tmp_path: Path) -> None:
         """Weights that became NaN in the last step of an epoch are not saved."""
@@ -199,7 +199,7 @@ class TestNotANumber:
         with pytest.raises(TrainingError, match=r"After epoch 1 .*backbone\.projection"):
             train_model(model, benchmark, one_step, tmp_path / "out", device="cpu")
 
-        assert list((tmp_path / "out").iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestValidation:

@@ -30,7 +30,10 @@ def test_killed_and_resumed(tmp_path: Path, images: Path, save_every: int, steps
     whole = run(tmp_path, images, "whole", "augmentation.shared=false")
     killed = run(tmp_path, images, "killed", f"save_every={save_every}", kill=steps)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    (tmp_path / "killed" / ".state.half.pth").write_bytes(b"a write that was killed")
+    (tmp_path / "killed" / ".notes.pth").write_bytes(b"a user's own")
+    left = tmp_path / "killed" / ".state.pth.abcd1234.partial" / "content"
+    left.mkdir(parents=True)
+    (left / "state.pth").write_bytes(b"a write that was killed")
 
     resumed = run(tmp_path, images, "killed", f"save_every={save_every}", resume=True)
 
@@ -43,7 +46,8 @@ def test_killed_and_resumed(tmp_path: Path, images: Path, save_every: int, steps
     assert losses[0] == losses[1]
     with open(tmp_path / "killed" / "log.csv", newline="", encoding="utf-8") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["best.pth", "last.pth", "log.csv"]
+    names = [".notes.pth", "best.pth", "last.pth", "log.csv"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == names
 
 
 def test_only_what_is_left_is_trained(tmp_path: Path, images: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,10 @@ import torch
 from ...errors import ArtifactError, InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
-from ...runtime.files import json_text, require_free, staged_folder
+from ...runtime.files import json_text, staged_folder
 from ...runtime.preprocess import sensor_arrays
 from ...runtime.progress import Track, silent
+from ...runtime.targets import require_free
 from ..device import resolve_device
 from ..evaluate import normalised
 from ..models.mambapro import MambaPro
@@ -86,7 +86,7 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
     """
     require_analysis()
     overwrite = options.overwrite or _is_empty(options.out)
-    require_free(Path(os.path.abspath(options.out)), overwrite, _is_ours)
+    require_free(options.out, overwrite, _is_ours)
     if missing := [str(path) for path in options.checkpoints if not path.is_file()]:
         raise InputError(f"There is no checkpoint {', '.join(missing)}. Check the path.")
     device = resolve_device(options.device)

@@ -57,8 +57,8 @@ def test_models_of_killed_runs_go(
     """What a killed clock or calibration left in the temporary folder is removed by the next one; others' stays."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for name in ("mambapro-clock-abcdefgh.tmp", "mambapro-calibrate-abcdefgh.tmp", "mambapro-other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.onnx").write_bytes(b"left")
+        (tmp_path / name / "content").mkdir(parents=True)
+        (tmp_path / name / "content" / "model.onnx").write_bytes(b"left")
 
     clock("onnxruntime", inputs, 1, seconds=0.0)(graphs["fp32"])
     assert {path.name for path in tmp_path.iterdir()} == {"mambapro-calibrate-abcdefgh.tmp", "mambapro-other"}

@@ -18,11 +18,11 @@ from mambapro.calib.policy import Policy, read_policy
 from mambapro.calib.qdq import int8_points
 from mambapro.calib.sensitivity import run
 from mambapro.calib.sensitivity.material import Material
-from mambapro.calib.sensitivity.only import only_run
 from mambapro.calib.sensitivity.pareto import EQUALLY_FAST, Limits
 from mambapro.calib.sensitivity.run import SensitivityOptions, SensitivityReport, analyse
 from mambapro.calib.table import ScaleTable
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.runtime.held import only_process
 
 FILES = {"ranking.json", "pareto.json", "policy.yaml", "ranking.png", "pareto.png", "state.json"}
 KINDS = SensitivityOptions("kind", limits=Limits(1.0, 1e-3))
@@ -135,10 +135,10 @@ def test_another_machine(
 @pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be held there")
 def test_two_at_a_time(model_file: Path, table: ScaleTable, material: Material, tmp_path: Path) -> None:
     """A second run in the folder is refused, and what the first is writing stays; after its end it is left over."""
-    writing = tmp_path / ".state.abcdefgh.json"
-    writing.write_text("{")
+    writing = tmp_path / ".state.json.abcdefgh.partial"
+    (writing / "content").mkdir(parents=True)
     wrong = replace(KINDS, batch=99)
-    with only_run(tmp_path) as held:
+    with only_process(tmp_path) as held:
         assert held
         with pytest.raises(InputError, match="Another run is working in"):
             analyse(model_file, table, material, tmp_path, KINDS, timer=timer)
@@ -147,6 +147,16 @@ def test_two_at_a_time(model_file: Path, table: ScaleTable, material: Material, 
     with pytest.raises(InputError, match="batch of 99"):
         analyse(model_file, table, material, tmp_path, wrong)
     assert not writing.exists()
+
+
+def test_files_of_others_stay(model_file: Path, table: ScaleTable, material: Material, tmp_path: Path) -> None:
+    """A folder that holds a file of a name that is to be written, and no state of a run, is refused unless replaced."""
+    (tmp_path / "policy.yaml").write_text("mine")
+
+    with pytest.raises(InputError, match=r"holds policy\.yaml of something else.*--overwrite"):
+        analyse(model_file, table, material, tmp_path, KINDS, timer=timer)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.yaml"]
 
 
 def test_not_enough_memory(

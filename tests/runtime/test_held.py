@@ -1,0 +1,96 @@
+"""Folders that one process holds until it ends; what killed ones left is swept, what belongs to others stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mambapro.errors import InputError
+from mambapro.runtime.held import held_folder, only_process
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """The second is refused with words, through a link as well; afterwards the folder is free."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+
+    with only_process(tmp_path / "run") as held:
+        assert held
+        for name in ("run", "link"):
+            with pytest.raises(InputError, match="Another run is working"), only_process(tmp_path / name):
+                pytest.fail("it was let in")
+
+    with only_process(tmp_path / "run"):
+        pass
+
+
+def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+    """Though a child that it forked lives on."""
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from mambapro.runtime.held import only_process\n"
+        "with only_process(Path(sys.argv[1])):\n"
+        "    if not os.fork():\n"
+        "        print(os.getpid(), flush=True); time.sleep(60); os._exit(0)\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    try:
+        with pytest.raises(InputError, match="Another run"), only_process(tmp_path):
+            pytest.fail("it was let in")
+        process.kill()
+        process.wait()
+
+        with only_process(tmp_path) as held:
+            assert held
+    finally:
+        os.kill(child, 9)
+        process.stdout.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to another user")
+def test_another_users_folder_is_no_obstacle(tmp_path: Path) -> None:
+    """It stays as it is, though nobody holds it: a folder for temporary files is for all."""
+    theirs = tmp_path / "mambapro-calibrate-abcd1234.tmp"
+    (theirs / "content" / "deep").mkdir(parents=True)
+    os.chown(theirs, 12345, 12345)
+
+    with held_folder(tmp_path, "mambapro-calibrate-", ".tmp") as folder:
+        assert folder.is_dir()
+
+    assert [path.name for path in tmp_path.iterdir()] == [theirs.name] and (theirs / "content" / "deep").is_dir()
+
+
+def test_what_cannot_be_removed_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder too deep for rmtree stays, and the work goes on."""
+    (tmp_path / "x-abcd1234.tmp" / "content").mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def too_deep(path: Path, ignore_errors: bool) -> None:
+        if "abcd1234" in path.name:
+            raise RecursionError
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", too_deep)
+
+    with held_folder(tmp_path, "x-", ".tmp") as folder:
+        assert folder.is_dir()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["x-abcd1234.tmp"]
+
+
+def test_links_and_files_of_such_names(tmp_path: Path) -> None:
+    """Neither is followed nor removed."""
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "x-abcd1234.tmp").symlink_to("precious")
+    (tmp_path / "x-abcd1235.tmp").write_text("a file")
+
+    with held_folder(tmp_path, "x-", ".tmp"):
+        pass
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "x-abcd1234.tmp", "x-abcd1235.tmp"]

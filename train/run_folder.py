@@ -1,0 +1,64 @@
+"""The folder of a training: one run at a time, and nothing in it but what a run leaves is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import InputError
+from ..runtime.files import clear_leftovers, make_folder, remove_folders
+from ..runtime.foreign_text import shown_text
+from ..runtime.held import only_process
+from ..runtime.targets import require_free
+from .state import NAME as STATE
+
+#: What a run leaves in its folder.
+FILES = ("best.pth", "last.pth", "log.csv", STATE)
+
+
+@contextmanager
+def run_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+    """Make a folder, or take one, and hold it; a folder that was made and stayed empty goes when the block fails.
+
+    With `overwrite` the files of an earlier run are removed, with `resume` they stay. Other files stay always.
+
+    Raises:
+        InputError: another run holds it; it holds files and neither was asked for; it is none, or lies in a bundle; a
+            name of a run's files is a link, a folder or no regular file.
+        SetupError: no permission, or no room.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise _exists(folder)
+    made = make_folder(folder)
+    try:
+        with only_process(folder):
+            if not resume:
+                _empty(folder, overwrite)
+            clear_leftovers(folder, FILES)
+            yield
+    except BaseException:
+        remove_folders(made)
+        raise
+
+
+def _empty(folder: Path, overwrite: bool) -> None:
+    if any(folder.iterdir()) and not overwrite:
+        raise _exists(folder)
+    for name in FILES:
+        require_free(folder / name, overwrite=True)
+        if (folder / name).is_symlink():
+            raise InputError(
+                f"{shown_text(folder / name)} is a link, and a training writes its own file there. Remove the link, or "
+                "choose another --out."
+            )
+    # should this run fail, nothing of an earlier one may pass for its result
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _exists(folder: Path) -> InputError:
+    return InputError(
+        f"{shown_text(folder)} exists already. Choose another --out, replace it with --overwrite, or go on with an "
+        "interrupted training with --resume."
+    )
