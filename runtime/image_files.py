@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any, Union, cast
 
 from ..errors import InputError
@@ -163,11 +164,11 @@ def _read_header(file: IO[bytes], name: str, settings: ImageSettings) -> ImageFi
             f"{name} is not an image of a format that is read: {_NAMES}. Convert it, replace it, or leave the sensor "
             "out."
         )
-    if kind == "WEBP":
-        _require_webp(file, start, name, settings)
+    size = _webp_canvas(file, start, name, settings) if kind == "WEBP" else (0, 0)
     file.seek(0)
     # by the class of the format itself: Image.open would try others, and has a limit for the whole process
-    image = _class_of(kind)(file)
+    with pillow_limit_lifted(size):
+        image = _class_of(kind)(file)
     require_size(image.size, name, settings)
     tags = getattr(image, "tag_v2", None)
     if kind == "TIFF" and tags is not None and _TILE_WIDTH in tags and _TILE_LENGTH in tags:
@@ -182,6 +183,7 @@ def _format_of(start: bytes) -> str | None:
     return None
 
 
+@cache
 def _class_of(kind: str) -> type[ImageFile.ImageFile]:
     from PIL import (
         BmpImagePlugin,
@@ -203,8 +205,8 @@ def _class_of(kind: str) -> type[ImageFile.ImageFile]:
     return classes[kind]
 
 
-def _require_webp(file: IO[bytes], start: bytes, name: str, settings: ImageSettings) -> None:
-    """Look at a WebP file's size before Pillow does: its decoder takes the memory of the canvas when it is opened."""
+def _webp_canvas(file: IO[bytes], start: bytes, name: str, settings: ImageSettings) -> tuple[int, int]:
+    """A WebP file's size, allowed, before Pillow opens it: its decoder takes the memory of the canvas at once."""
     size = _webp_size(start)
     if size is None:
         raise InputError(f"{name} cannot be decoded: its WebP header is damaged or cut short.")
@@ -212,6 +214,7 @@ def _require_webp(file: IO[bytes], start: bytes, name: str, settings: ImageSetti
     length, limit = file.seek(0, io.SEEK_END), 4 * settings.max_pixels + _SLACK
     if length > limit:
         raise InputError(f"{name} has {length:,} bytes; of a WebP file at most {limit:,} are read.")
+    return size
 
 
 def _webp_size(start: bytes) -> tuple[int, int] | None:
@@ -230,8 +233,11 @@ def _webp_size(start: bytes) -> tuple[int, int] | None:
 
 
 def _decode(image: ImageFile.ImageFile, name: str, settings: ImageSettings) -> None:
+    ending = _Ending(image) if settings.accept_truncated and image.format == "JPEG" else None
     try:
         image.load()
+        if ending is not None and ending.reached:
+            _tell_damage(name, "the end is missing")
     except (OSError, SyntaxError, EOFError, ValueError, LookupError) as error:
         # what Pillow decoded before it raised is what its LOAD_TRUNCATED_IMAGES, a switch of the process, would keep
         if not settings.accept_truncated or not _has_pixels(image):
@@ -240,7 +246,27 @@ def _decode(image: ImageFile.ImageFile, name: str, settings: ImageSettings) -> N
             image.load_end()
         image.tile = []
         image.load()
-        log.warning("%s is damaged or cut short (%s); what is missing of it is black", name, shown_text(error))
+        _tell_damage(name, shown_text(error))
+
+
+class _Ending:
+    """Gives a JPEG decoder the mark of the end where the file ends without it, as Pillow's own switch does."""
+
+    def __init__(self, image: ImageFile.ImageFile) -> None:
+        self.reached = False
+        self._read = image.load_read  # type: ignore[attr-defined]
+        image.load_read = self._marked  # type: ignore[attr-defined]
+
+    def _marked(self, size: int) -> bytes:
+        content: bytes = self._read(size)
+        if content or self.reached:
+            return content
+        self.reached = True
+        return b"\xff\xd9"
+
+
+def _tell_damage(name: str, why: str) -> None:
+    log.warning("%s is damaged or cut short (%s); what is missing of it is black or grey", name, why)
 
 
 def _has_pixels(image: ImageFile.ImageFile) -> bool:
