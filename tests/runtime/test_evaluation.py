@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,3 +195,60 @@ class TestRefusals:
 
         with pytest.raises(ArtifactError, match="0000_0"):
             evaluate_model(benchmark, broken, PRE, EVERYTHING)
+
+
+class TestSkipBad:
+    OPTIONS = EvaluationOptions(bootstrap=0, subsets=True, skip_bad=True)
+
+    def test_bad_samples_are_left_out_of_query_and_gallery(self, benchmark):
+        """The rows are those of a benchmark without them, and the report names them with the reason."""
+        bad = benchmark.query[1], benchmark.query[5]
+        bad[0].sources[2].path.write_bytes(b"")
+        bad[1].sources[0].path.unlink()
+        rest = replace(
+            benchmark,
+            query=tuple(sample for sample in benchmark.query if sample not in bad),
+            gallery=tuple(sample for sample in benchmark.gallery if sample not in bad),
+        )
+
+        report = evaluate_model(benchmark, mean_colours, PRE, self.OPTIONS, batch_size=4)
+
+        expected = evaluate_model(rest, mean_colours, PRE, self.OPTIONS)
+        assert report.rows == expected.rows
+        assert report.gallery == len(benchmark.gallery) - 2
+        assert [name for name, _ in report.left_out] == ["0000_1", "0001_2"]
+        assert "2 samples left out, an image of theirs cannot be used: 0000_1, 0001_2" in str(report)
+        assert "empty file" in report.to_json()["left_out"][0]["reason"]
+        assert expected.left_out == ()
+
+    def test_without_it_the_bad_samples_of_a_batch_are_named(self, benchmark):
+        """InputError with the first reason and the names of the others."""
+        for sample in benchmark.query[:3]:
+            sample.sources[0].path.write_bytes(b"")
+
+        with pytest.raises(InputError, match=r"rgb_0_0\.png is an empty file.*2 more .*: 0000_1, 0000_2"):
+            evaluate_model(benchmark, mean_colours, PRE)
+
+    def test_nothing_readable_is_an_error(self, benchmark):
+        """InputError where no sample is left."""
+        for sample in benchmark.query:
+            sample.sources[0].path.write_bytes(b"")
+
+        with pytest.raises(InputError, match="None of the 13 samples can be read"):
+            evaluate_model(benchmark, mean_colours, PRE, self.OPTIONS)
+
+
+def test_strips_show_16_bit_images_in_the_models_range(benchmark, tmp_path):
+    """Pictures of retrievals scale 16-bit images as the evaluation did, not from the full range."""
+    for sample in benchmark.query:
+        values = np.arange(7000, 7000 + 20 * 12, dtype=np.uint16).reshape(20, 12)
+        Image.fromarray(values).save(sample.sources[2].path)
+    pre = PRE.with_ranges({"tir": (7000, 7255)}, ("rgb", "nir", "tir"))
+
+    report = evaluate_model(
+        benchmark, mean_colours, pre, EvaluationOptions(bootstrap=0, strips=tmp_path / "strips", strips_count=1)
+    )
+
+    with Image.open(report.strips[0]) as picture:
+        tir = np.asarray(picture)[-130:-20, 50:100]
+    assert (np.unique(tir).size) > 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -129,6 +130,92 @@ def test_unreadable_image_leaves_nothing_behind(extractor, folders, tmp_path):
         extract_folders(extractor, folders, tmp_path / "f.npz")
 
     assert sorted(tmp_path.rglob("*")) == before
+
+
+class TestSkipBad:
+    def test_the_rest_is_written_and_the_bad_ones_are_listed(self, extractor, folders, tmp_path, caplog):
+        """Names and embeddings of the readable samples, cameras with them, and a list with file and reason."""
+        (folders["nir"] / "0002_cam4.JPG").write_bytes(b"")
+        expected = extract_folders(
+            extractor,
+            {m: [p for p in sorted(f.iterdir()) if "0002" not in p.name] for m, f in folders.items()},
+            tmp_path / "rest.npz",
+        )
+
+        report = extract_folders(
+            extractor, folders, tmp_path / "f.npz", camera_from_name(r"cam(\d)", first=1), skip_bad=True
+        )
+
+        with np.load(tmp_path / "f.npz") as content, np.load(tmp_path / "rest.npz") as rest:
+            assert content["names"].tolist() == ["0001_cam1", "0003_cam2"]
+            assert content["cameras"].tolist() == [0, 1]
+            assert content["embeddings"].shape == rest["embeddings"].shape
+        listed = json.loads((tmp_path / "f.skipped.json").read_text())
+        assert (listed["schema"], listed["samples"]) == ("mambapro.skipped/1", 3)
+        (one,) = listed["skipped"]
+        assert (one["name"], one["sensor"]) == ("0002_cam4", "nir")
+        assert one["file"] == str(folders["nir"] / "0002_cam4.JPG")
+        assert "empty file" in one["reason"]
+        assert (report.samples, expected.samples, report.missing) == (2, 2, {"rgb": 0, "nir": 0, "tir": 0})
+        assert "1 of 3 samples skipped: 0002_cam4" in str(report)
+        assert "1 of 3 samples skipped" in caplog.text
+
+    def test_a_list_is_written_where_all_is_well(self, extractor, folders, tmp_path):
+        """An empty list, so that an older one is never taken for this result's."""
+        extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
+
+        assert json.loads((tmp_path / "f.skipped.json").read_text())["skipped"] == []
+
+    def test_nothing_readable_is_an_error(self, extractor, folders, tmp_path):
+        """InputError with the first reason, and neither file."""
+        for path in folders["rgb"].iterdir():
+            path.write_bytes(b"x")
+
+        with pytest.raises(InputError, match=r"None of the 3 samples can be read.*0001_cam1"):
+            extract_folders(extractor, {"rgb": folders["rgb"]}, tmp_path / "f.npz", skip_bad=True)
+        assert not list(tmp_path.glob("f.*"))
+
+    def test_files_of_others_are_kept(self, extractor, folders, tmp_path):
+        """InputError where the list would replace something; a list that a killed run left alone is replaced."""
+        listing = tmp_path / "f.skipped.json"
+        listing.write_text("precious")
+        with pytest.raises(InputError, match=r"f\.skipped\.json exists already"):
+            extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
+        assert listing.read_text() == "precious"
+
+        listing.write_text('{"schema": "mambapro.skipped/1", "samples": 9, "skipped": []}')
+        extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
+
+        assert json.loads(listing.read_text())["samples"] == 3
+
+    def test_a_fifo_is_a_bad_image(self, extractor, folders, tmp_path):
+        """It is not opened, which would wait for ever."""
+        (folders["tir"] / "0001_cam1.png").unlink()
+        os.mkfifo(folders["tir"] / "0001_cam1.png")
+
+        with pytest.raises(InputError, match=r"no regular file: .*0001_cam1\.png"):
+            extract_folders(extractor, folders, tmp_path / "f.npz")
+        report = extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
+
+        assert [(one.name, one.sensor) for one in report.skipped] == [("0001_cam1", "tir")]
+
+    def test_without_it_the_option_is_named(self, extractor, folders, tmp_path):
+        """InputError tells how to go on."""
+        (folders["nir"] / "0002_cam4.JPG").write_bytes(b"")
+
+        with pytest.raises(InputError, match=r"(?s)0002_cam4\.JPG is an empty file.*--skip-bad"):
+            extract_folders(extractor, folders, tmp_path / "f.npz")
+
+
+def test_sensors_without_a_common_name_are_refused(extractor, folders, tmp_path):
+    """InputError instead of single-sensor samples, unless they are asked for."""
+    for path in list(folders["tir"].iterdir()):
+        path.rename(path.with_name(f"t_{path.name}"))
+
+    with pytest.raises(InputError, match="No image of tir has the name of an image of another sensor"):
+        extract_folders(extractor, folders, tmp_path / "f.npz")
+
+    assert extract_folders(extractor, folders, tmp_path / "f.npz", unpaired=True).samples == 6
 
 
 def test_existing_output_is_kept_unless_told(extractor, folders, tmp_path):

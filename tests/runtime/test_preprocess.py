@@ -321,3 +321,99 @@ def test_impossible_preprocessing_is_refused(change):
     """InputError when a Preprocessing is made with values that cannot be meant."""
     with pytest.raises(InputError):
         replace(PRE, **change)
+
+
+class TestTransparency:
+    """What is behind transparent pixels is not known, in whatever way a file says that they are."""
+
+    @staticmethod
+    def _file(image, transparency):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", transparency=transparency)
+        return buffer.getvalue()
+
+    @pytest.mark.parametrize("opaque", [True, False])
+    def test_palettes_with_alpha(self, opaque):
+        """One transparent entry that is used is an error; entries that are all opaque, or unused, are not."""
+        image = Image.fromarray(noise(16, 8, 3)).convert("P", palette=Image.Palette.ADAPTIVE, colors=16)
+        alpha = bytes([255] * 16 if opaque else [255] * 15 + [0])
+        content = self._file(image, alpha)
+
+        if opaque:
+            np.testing.assert_array_equal(image_array(content, PRE), np.asarray(image.convert("RGB")))
+        else:
+            with pytest.raises(InputError, match="transparent pixels"):
+                image_array(content, PRE)
+
+    @pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+    def test_one_transparent_colour(self, mode):
+        """A colour that stands for nothing is an error where a pixel has it, and no matter where none has."""
+        grey = np.tile(np.arange(8, dtype=np.uint8) * 20, (16, 1))
+        image = Image.fromarray(grey).convert(mode)
+        used, unused = ((60, 60, 60), (61, 0, 0)) if mode == "RGB" else (int(np.asarray(image)[0, 3]), 255)
+
+        with pytest.raises(InputError, match="transparent pixels"):
+            image_array(self._file(image, used), PRE)
+        np.testing.assert_array_equal(image_array(self._file(image, unused), PRE), np.asarray(image.convert("RGB")))
+
+    def test_half_transparent_grey(self):
+        """Grey with alpha is refused by one pixel of 254."""
+        pixels = np.dstack([noise(16, 8), np.full((16, 8), 255, np.uint8)])
+        opaque = Image.fromarray(pixels, "LA")
+        pixels[15, 7, 1] = 254
+
+        assert image_array(opaque, PRE).shape == (16, 8, 3)
+        with pytest.raises(InputError, match="transparent pixels"):
+            image_array(Image.fromarray(pixels, "LA"), PRE)
+
+
+class TestEdges:
+    @pytest.mark.parametrize("box", [(16, 0, 24, 16), (0, 0, 8, 16), (0, 0, 24, 16), (23, 15, 24, 16)])
+    def test_a_box_may_touch_the_edges(self, tmp_path, box):
+        """right and bottom are the first pixels outside: the whole width and height belong to the image."""
+        array = noise(16, 24, 3)
+        path = tmp_path / "strip.png"
+        path.write_bytes(encoded(array, "PNG"))
+        left, top, right, bottom = box
+
+        found = np.asarray(load_source(ImageSource(path, box)))
+
+        np.testing.assert_array_equal(found, array[top:bottom, left:right])
+
+    @pytest.mark.parametrize("box", [(16, 0, 25, 16), (0, 0, 8, 17)])
+    def test_one_pixel_further_is_outside(self, tmp_path, box):
+        """Both edges are exact."""
+        path = tmp_path / "strip.png"
+        path.write_bytes(encoded(noise(16, 24, 3), "PNG"))
+
+        with pytest.raises(InputError, match="does not hold the box"):
+            load_source(ImageSource(path, box))
+
+    @pytest.mark.parametrize("filter_name", ["bilinear", "bicubic"])
+    def test_the_filter_is_pillows_of_that_name(self, filter_name):
+        """Each name is its own filter, and Preprocessing's is the one that is used."""
+        array = noise(33, 17, 3)
+        pillows = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[filter_name]
+
+        found = image_array(array, replace(PRE, resize=filter_name))
+
+        np.testing.assert_array_equal(found, np.asarray(Image.fromarray(array).resize((8, 16), pillows)))
+
+    @pytest.mark.parametrize(
+        ("value", "grey"), [(1, 0), (2, 1), (3, 2), (5, 2), (6, 3), (7, 4), (509, 254), (510, 255)]
+    )
+    def test_values_are_rounded_to_the_nearest_even(self, value, grey):
+        """Half a grey goes to the even neighbour, neither up nor down; the ends of the range are its own."""
+        thermal = np.array([[0, value, 510]], np.uint16)
+        pre = replace(PRE, height=1, width=3, sixteen_bit_range=(0, 510))
+
+        assert image_array(thermal, pre)[0, :, 0].tolist() == [0, grey, 255]
+
+    @pytest.mark.parametrize("value", [6999, 9001])
+    def test_one_value_beyond_the_range_is_refused(self, value):
+        """By one count on either side, in an image of any size."""
+        thermal = np.full((300, 40), 8000, np.uint16)
+        thermal[299, 39] = value
+
+        with pytest.raises(InputError, match="outside sixteen_bit_range"):
+            image_array(thermal, replace(PRE, sixteen_bit_range=(7000, 9000)))

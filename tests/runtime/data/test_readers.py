@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -292,3 +294,85 @@ class TestInfo:
         """An unknown name lists the three and suggests the nearest."""
         with pytest.raises(InputError, match=r"rgbnt201, rgbnt100, msvr310.*Did you mean 'rgbnt201'"):
             benchmark_info("RGBNT-201")
+
+
+class TestDevices:
+    @pytest.mark.parametrize("name", BENCHMARKS)
+    def test_the_training_part_need_not_be_there(self, tmp_path, name):
+        """Query and gallery are read without it on request; else it is missed by name."""
+        folder = MAKERS[name](tmp_path)
+        whole = read_benchmark(name, tmp_path)
+        train = next(path for path in folder.iterdir() if "train" in path.name)
+        shutil.rmtree(train)
+
+        found = read_benchmark(name, tmp_path, test_only=True)
+
+        assert (found.train, found.query, found.gallery) == ((), whole.query, whole.gallery)
+        with pytest.raises(InputError, match=f"has no {train.name}"):
+            read_benchmark(name, tmp_path)
+
+    @pytest.mark.parametrize("name", BENCHMARKS)
+    def test_a_training_part_that_is_not_read_is_not_judged(self, tmp_path, name):
+        """What lies in it does not matter to an evaluation."""
+        folder = MAKERS[name](tmp_path)
+        train = next(path for path in folder.iterdir() if "train" in path.name)
+        shutil.rmtree(train)
+        train.mkdir()
+
+        assert read_benchmark(name, tmp_path, test_only=True).query
+
+    @pytest.mark.parametrize("name", BENCHMARKS)
+    @pytest.mark.parametrize("below", [0, 1, 2])
+    def test_archives_unpack_a_folder_into_its_own_name(self, tmp_path, name, below):
+        """RGBNT201/RGBNT201/... is found from above, from the outer and from the inner folder."""
+        outer = tmp_path / benchmark_info(name).reader.__name__.removeprefix("read_").upper()
+        outer = outer.with_name("msvr310") if name == "msvr310" else outer
+        MAKERS[name](outer)
+        root = tmp_path / "/".join([outer.name] * below)
+
+        assert len(read_benchmark(name, root).query) > 0
+
+    @pytest.mark.parametrize("name", BENCHMARKS)
+    @pytest.mark.parametrize("spelled", [str.upper, str.lower])
+    def test_case_of_folders_does_not_matter(self, tmp_path, name, spelled):
+        """Folders that were renamed on the way are found; the samples are the same."""
+        MAKERS[name](tmp_path)
+        names = [(s.name, s.identity, s.camera) for s in read_benchmark(name, tmp_path).gallery]
+        for path in sorted((p for p in tmp_path.rglob("*") if p.is_dir()), key=lambda p: -len(p.parts)):
+            if not path.name.isdecimal():
+                path.rename(path.with_name(spelled(path.name)))
+
+        found = read_benchmark(name, tmp_path)
+
+        assert [(s.name, s.identity, s.camera) for s in found.gallery] == names
+        assert all(source.path.is_file() for s in found.gallery for source in s.sources)
+
+    def test_the_exact_name_counts_before_another_case(self, tmp_path):
+        """Where both are there, the documented one is read."""
+        folder = make_msvr310(tmp_path)
+        (tmp_path / "MSVR310" / "query3").mkdir(parents=True)
+
+        assert read_benchmark("msvr310", tmp_path).query[0].sources[0].path.is_relative_to(folder)
+
+    @pytest.mark.parametrize("left", ["@eaDir", "__MACOSX", "#recycle", ".Trash", "lost+found"])
+    def test_folders_of_file_servers_are_passed_over(self, tmp_path, left):
+        """They are no identities; a folder of any other name is."""
+        folder = make_msvr310(tmp_path)
+        whole = read_benchmark("msvr310", tmp_path)
+        (folder / "query3" / left / "vis").mkdir(parents=True)
+
+        assert read_benchmark("msvr310", tmp_path) == whole
+        (folder / "query3" / "other").mkdir()
+        with pytest.raises(InputError, match="other"):
+            read_benchmark("msvr310", tmp_path)
+
+    @pytest.mark.parametrize("name", BENCHMARKS)
+    def test_what_is_no_file_is_named(self, tmp_path, name):
+        """InputError for a FIFO that is called like an image; it is not silently passed over."""
+        MAKERS[name](tmp_path)
+        image = read_benchmark(name, tmp_path).query[0].sources[0].path
+        image.unlink()
+        os.mkfifo(image)
+
+        with pytest.raises(InputError, match=f"{image.name}.*no regular file"):
+            read_benchmark(name, tmp_path)
