@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 #: Characters of foreign text that are shown at most; the rest is counted.
@@ -40,3 +41,8 @@ def shown_message(message: object, longest: int = LONGEST_MESSAGE) -> str:
     text = _LONG_WORD.sub(lambda found: shown_text(found[0], LONGEST_WORD), text)
     rest = max(len(text), len(str(message))) - longest
     return text if rest <= 0 else f"{text[:longest]}... ({rest} more characters)"
+
+
+def in_html(text: str) -> str:
+    """A text as content or attribute of an HTML page: markup and control characters escaped, long words cut."""
+    return html.escape(shown_message(text))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from ...runtime.foreign_text import in_html
 
 
 class Html(str):
@@ -15,7 +16,7 @@ class Html(str):
 
 def html(value: str) -> Html:
     """A value as HTML."""
-    return value if isinstance(value, Html) else Html(escape(value))
+    return value if isinstance(value, Html) else Html(in_html(value))
 
 
 def joined(parts: Iterable[str]) -> Html:
@@ -35,22 +36,22 @@ def missing(*parts: str) -> Html:
 
 def section(name: str, heading: str, *parts: str) -> Html:
     """A section that the list of contents can name."""
-    return Html(f'<section id="{escape(name)}">\n<h2>{escape(heading)}</h2>\n{joined(parts)}\n</section>')
+    return Html(f'<section id="{in_html(name)}">\n<h2>{in_html(heading)}</h2>\n{joined(parts)}\n</section>')
 
 
 def code(text: str) -> Html:
     """Something to type."""
-    return Html(f"<code>{escape(text)}</code>")
+    return Html(f"<code>{in_html(text)}</code>")
 
 
 def badge(text: str, kind: str) -> Html:
     """A word in a coloured frame; `kind` is "yes", "care", "no" or "none"."""
-    return Html(f'<span class="badge {kind}">{escape(text)}</span>')
+    return Html(f'<span class="badge {kind}">{in_html(text)}</span>')
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Names and values."""
-    listed = "\n".join(f"<dt>{escape(name)}</dt><dd>{html(value)}</dd>" for name, value in pairs)
+    listed = "\n".join(f"<dt>{in_html(name)}</dt><dd>{html(value)}</dd>" for name, value in pairs)
     return Html(f"<dl>\n{listed}\n</dl>")
 
 
@@ -69,7 +70,7 @@ class Column:
 
 def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], kind: str = "") -> Html:
     """A table whose first column heads the rows; wider than the page, it scrolls in its own frame."""
-    head = "".join(f'<th scope="col"{_class(column.kind)}>{escape(column.head)}</th>' for column in columns)
+    head = "".join(f'<th scope="col"{_class(column.kind)}>{in_html(column.head)}</th>' for column in columns)
     body = "\n".join(_row(columns, row) for row in rows)
     return Html(
         f'<div class="wide"><table{_class(kind)}>\n<caption><span>{html(caption)}</span></caption>\n'
@@ -99,7 +100,7 @@ def track(low: float, high: float, mark: float | None = None, limit: float | Non
 
 
 def _class(kind: str) -> str:
-    return f' class="{escape(kind)}"' if kind else ""
+    return f' class="{in_html(kind)}"' if kind else ""
 
 
 def points(fraction: float) -> str:

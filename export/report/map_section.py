@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 
+from ...runtime.foreign_text import in_html
 from .html import Html, folded, html, joined, paragraph, section
 from .precision_map import INT8, Cell, PrecisionMap
 
@@ -62,7 +62,7 @@ def _map(names: Sequence[str], found: PrecisionMap) -> Html:
             "and convolutions. The rest is its own choice."
         )
     return joined([
-        Html(f"<h3>{escape(', '.join(names))}</h3>"), paragraph(told, "soft"), _shares(found),
+        Html(f"<h3>{in_html(', '.join(names))}</h3>"), paragraph(told, "soft"), _shares(found),
         Html(f'<div class="maps">{joined(tables)}</div>'),
     ])  # fmt: skip
 
@@ -74,13 +74,13 @@ def _grid(group: str, cells: Sequence[Cell]) -> Html:
     # in the order of the block that has most parts: the first block often lacks some
     fullest = max(rows.values(), key=lambda row: len(row))
     columns = list(dict.fromkeys([*fullest, *(cell.part for cell in cells)]))
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    heads = "".join(f'<th scope="col">{in_html(name)}</th>' for name in columns)
     body = "\n".join(
-        f'<tr><th scope="row">{escape(_row_name(block))}</th>{"".join(_cell(row.get(part)) for part in columns)}</tr>'
+        f'<tr><th scope="row">{in_html(_row_name(block))}</th>{"".join(_cell(row.get(part)) for part in columns)}</tr>'
         for block, row in rows.items()
     )
     return Html(
-        f'<div class="wide"><table class="map">\n<caption>{escape(group or "outside the blocks")}</caption>\n'
+        f'<div class="wide"><table class="map">\n<caption>{in_html(group or "outside the blocks")}</caption>\n'
         f"<thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
     )
 
@@ -97,17 +97,17 @@ def _cell(cell: Cell | None) -> str:
     title = f"{cell.block}{'.' if cell.block else ''}{cell.part}: {types}{weights}"
     kind = cell.types[0] if len(cell.types) == 1 and cell.types[0] in _SHORT else "mixed"
     shown = "/".join(_SHORT.get(name, "?") for name in cell.types)
-    return f'<td><span class="{kind}" title="{escape(title)}">{escape(shown)}</span></td>'
+    return f'<td><span class="{kind}" title="{in_html(title)}">{in_html(shown)}</span></td>'
 
 
 def _shares(found: PrecisionMap) -> Html:
     shares = found.shares()
     parts = "".join(
-        f'<span class="{escape(name)}" style="flex:{value:.5f}">{escape(_share(name, value))}</span>'
+        f'<span class="{in_html(name)}" style="flex:{value:.5f}">{in_html(_share(name, value))}</span>'
         for name, value in shares.items()
     )
     label = f"Weights by type: {_told(found)}"
-    return Html(f'<div class="shares" role="img" aria-label="{escape(label)}">{parts}</div>')
+    return Html(f'<div class="shares" role="img" aria-label="{in_html(label)}">{parts}</div>')
 
 
 def _share(name: str, value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mambapro.runtime.foreign_text import LIMIT, escaped, shown_text
+from mambapro.runtime.foreign_text import LIMIT, LONGEST_MESSAGE, escaped, in_html, shown_message, shown_text
 
 
 class TestShownText:
@@ -32,3 +32,16 @@ class TestShownText:
 def test_kept_characters() -> None:
     """A whole message keeps its line breaks."""
     assert escaped("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+def test_message() -> None:
+    """Lines stay lines, words without end are cut, and so is a message without end."""
+    assert shown_message("a\n\tb\x1b") == "a\n\tb\\x1b"
+    assert shown_message("a " + "x" * 501 + " b") == f"a {'x' * 500}... (1 more characters) b"
+    assert shown_message("ab " * 50_000) == ("ab " * 50_000)[:LONGEST_MESSAGE] + "... (130000 more characters)"
+
+
+def test_html() -> None:
+    """Markup and what changes the writing direction are text."""
+    assert in_html('<b a="\x1b\u202e">') == "&lt;b a=&quot;\\x1b\\u202e&quot;&gt;"
+    assert len(in_html("x" * 100_000)) < 600

@@ -6,9 +6,9 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from ...errors import InputError
+from ...runtime.foreign_text import in_html
 from ...runtime.image_files import image_size, open_image
 
 #: A page is never larger, so that it can be sent by mail.
@@ -71,9 +71,9 @@ def page_text(title: str, facts: Sequence[tuple[str, str]], pictures: Sequence[P
     """
 
     def page(quality: int | None) -> str:
-        listed = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+        listed = "\n".join(f"<dt>{in_html(name)}</dt><dd>{in_html(value)}</dd>" for name, value in facts)
         figures = "\n".join(_figure(picture, quality) for picture in pictures)
-        return document(title, _STYLE, f"<h1>{escape(title)}</h1>\n<dl>\n{listed}\n</dl>\n{figures}")
+        return document(title, _STYLE, f"<h1>{in_html(title)}</h1>\n<dl>\n{listed}\n</dl>\n{figures}")
 
     return fitting(page, "Give fewer --rows or fewer --ckpt, or leave pictures out with --only.")
 
@@ -99,7 +99,7 @@ def document(title: str, style: str, body: str) -> str:
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
+<title>{in_html(title)}</title>
 <style>
 {style}
 </style>
@@ -115,10 +115,10 @@ def document(title: str, style: str, body: str) -> str:
 
 def _figure(picture: Picture, quality: int | None) -> str:
     return f"""<section>
-<h2>{escape(picture.heading)}</h2>
+<h2>{in_html(picture.heading)}</h2>
 <figure>
 {image_tag(picture.png, picture.alt, picture.photo, quality)}
-<figcaption>{escape(picture.caption)}</figcaption>
+<figcaption>{in_html(picture.caption)}</figcaption>
 </figure>
 {_table(picture.table)}
 </section>"""
@@ -128,7 +128,7 @@ def image_tag(png: bytes, alt: str, photo: bool, quality: int | None, scale: flo
     """A PNG inside the page, shown at `scale`; as JPEG where it is a photograph and `quality` is given."""
     kind, data, (width, height) = _encoded(png, photo, quality, scale)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">'
+    return f'<img src="{source}" width="{width}" height="{height}" alt="{in_html(alt)}">'
 
 
 def _encoded(png: bytes, photo: bool, quality: int | None, scale: float) -> tuple[str, bytes, tuple[int, int]]:
@@ -145,10 +145,12 @@ def _encoded(png: bytes, photo: bool, quality: int | None, scale: float) -> tupl
 
 def _table(table: Table) -> str:
     kinds = [' class="text"' if any(char.isalpha() for char in cell) else "" for cell in table.rows[0]]
-    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for cell, kind in zip(table.header, kinds, strict=True))
+    head = "".join(
+        f'<th scope="col"{kind}>{in_html(cell)}</th>' for cell, kind in zip(table.header, kinds, strict=True)
+    )
     rows = "\n".join(_table_row(row, kinds) for row in table.rows)
     return f"""<div class="wide"><table>
-<caption>{escape(table.caption)}</caption>
+<caption>{in_html(table.caption)}</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
@@ -157,5 +159,5 @@ def _table(table: Table) -> str:
 
 
 def _table_row(row: Sequence[str], kinds: Sequence[str]) -> str:
-    cells = "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=True))
-    return f'<tr><th scope="row">{escape(row[0])}</th>{cells}</tr>'
+    cells = "".join(f"<td{kind}>{in_html(cell)}</td>" for cell, kind in zip(row[1:], kinds[1:], strict=True))
+    return f'<tr><th scope="row">{in_html(row[0])}</th>{cells}</tr>'
