@@ -16,14 +16,22 @@ A message says what was given, what is allowed and what to do.
 
 from __future__ import annotations
 
+from .runtime.foreign_text import shown_message
+
 #: Exit code of an error that nobody foresaw, a fault of mambapro itself (EX_SOFTWARE of sysexits.h).
 FAULT = 70
 
 
 class MambaProError(Exception):
-    """Base of every error raised on purpose; `exit_code` is what the command line returns."""
+    """Base of every error raised on purpose; `exit_code` is what the command line returns.
+
+    Its message can be printed: control characters that came in with foreign text are escaped, long words are cut.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shown_message(message))
 
 
 class TrainingError(MambaProError):

@@ -7,9 +7,11 @@ import re
 
 #: Characters of foreign text that are shown at most; the rest is counted.
 LIMIT = 200
-#: Letters of a word and characters of a whole message that are printed at most.
-LONGEST_WORD, LONGEST_MESSAGE = 500, 20_000
+#: Characters that are printed at most of a word or a quoted value, of a line, and of a whole message.
+LONGEST_WORD, LONGEST_LINE, LONGEST_MESSAGE = 300, 3_000, 12_000
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+#: A value as repr writes it; apostrophes within words are no quotes.
+_LONG_QUOTE = re.compile(rf"(?<!\w)'[^'\n]{{{LONGEST_WORD + 1},}}'|(?<!\w)\"[^\"\n]{{{LONGEST_WORD + 1},}}\"")
 
 
 def shown_text(value: object, limit: int = LIMIT) -> str:
@@ -19,8 +21,8 @@ def shown_text(value: object, limit: int = LIMIT) -> str:
     breaks, and surrogates that stand for undecodable bytes of a file name. What is cut is counted.
     """
     text = str(value)
-    rest = len(text) - limit
     kept = escaped(text[:limit])
+    rest = len(text) - limit
     return kept if rest <= 0 else f"{kept}... ({rest} more characters)"
 
 
@@ -35,12 +37,27 @@ def shown_message(message: object, longest: int = LONGEST_MESSAGE) -> str:
     """A whole message as it may be printed: its line breaks stay, what acts on a terminal is escaped.
 
     The second line of defence, for messages whose foreign parts did not pass `shown_text`, such as those of
-    libraries: words beyond 500 letters and messages beyond `longest` characters are cut, and what is cut is counted.
+    libraries: quoted values and words beyond 300 letters, lines beyond 3,000 and messages beyond `longest` characters
+    are cut, and what is cut is counted. A message that was shown stays as it is when it is shown again.
     """
-    text = escaped(str(message)[: 2 * longest], keep="\n\t")
-    text = _LONG_WORD.sub(lambda found: shown_text(found[0], LONGEST_WORD), text)
-    rest = max(len(text), len(str(message))) - longest
-    return text if rest <= 0 else f"{text[:longest]}... ({rest} more characters)"
+    whole = str(message)
+    lines = escaped(whole[: 2 * longest], keep="\n\t").split("\n")
+    text = "\n".join(_shown_line(line) for line in lines)
+    rest = max(0, len(whole) - 2 * longest) + max(0, len(text) - longest)
+    return text if not rest else f"{text[:longest]}... ({rest} more characters)"
+
+
+def _shown_line(line: str) -> str:
+    if len(line) <= LONGEST_WORD:
+        return line
+    for long in (_LONG_QUOTE, _LONG_WORD):
+        line = long.sub(lambda found: _cut(found[0], LONGEST_WORD), line)
+    return _cut(line, LONGEST_LINE)
+
+
+def _cut(text: str, limit: int) -> str:
+    rest = len(text) - limit
+    return text if rest <= 0 else f"{text[:limit]}... ({rest} more characters)"
 
 
 def in_html(text: str) -> str:

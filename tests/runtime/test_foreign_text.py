@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mambapro.runtime.foreign_text import LIMIT, LONGEST_MESSAGE, escaped, in_html, shown_message, shown_text
+from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime.foreign_text import LIMIT, escaped, in_html, shown_message, shown_text
 
 
 class TestShownText:
@@ -34,11 +35,35 @@ def test_kept_characters() -> None:
     assert escaped("a\nb\x1b", keep="\n") == "a\nb\\x1b"
 
 
-def test_message() -> None:
-    """Lines stay lines, words without end are cut, and so is a message without end."""
-    assert shown_message("a\n\tb\x1b") == "a\n\tb\\x1b"
-    assert shown_message("a " + "x" * 501 + " b") == f"a {'x' * 500}... (1 more characters) b"
-    assert shown_message("ab " * 50_000) == ("ab " * 50_000)[:LONGEST_MESSAGE] + "... (130000 more characters)"
+class TestShownMessage:
+    @pytest.mark.parametrize(
+        "message", ["a\n\tb\n", "the model's " + "name " * 100 + "is not PyTorch's", "/" + "x" * 299]
+    )
+    def test_stays(self, message: str) -> None:
+        """Lines stay lines, and what is of ordinary length stays whole."""
+        assert shown_message(message) == message
+
+    @pytest.mark.parametrize(
+        ("message", "shown"),
+        [
+            ("a\x1b\nb", "a\\x1b\nb"),
+            ("a " + "x" * 301 + " b", f"a {'x' * 300}... (1 more characters) b"),
+            ("not '" + "x " * 200 + "'.", f"not '{'x ' * 149}x... (102 more characters)."),
+            ("x " * 1501, "x " * 1500 + "... (2 more characters)"),
+            ("x\n" * 50_000, ("x\n" * 6_000) + "... (88000 more characters)"),
+        ],
+        ids=["escape", "word", "quote", "line", "message"],
+    )
+    def test_cuts(self, message: str, shown: str) -> None:
+        """Words, quoted values, lines and messages without end are cut, and the rest is counted, once."""
+        assert shown_message(message) == shown
+        assert len(shown_message(shown)) <= len(shown) + 40
+
+
+def test_errors() -> None:
+    """The message of every error of the package can be printed, in a program that uses the library too."""
+    assert str(InputError("no \x1b[2J\nfile")) == "no \\x1b[2J\nfile"
+    assert len(str(ArtifactError(f"the key {'k' * 100_000!r} is unknown"))) < 400
 
 
 def test_html() -> None:
