@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from ..runtime.foreign_text import escaped
 from ..runtime.modalities import MODALITIES
 from ..runtime.strict_json import encode
 from .balance import UNKNOWN_IDENTITY, missing_sensors
@@ -46,7 +47,7 @@ class Coverage:
         cameras = ", ".join(f"{name}: {count}" for name, count in self.cameras.items())
         missing = ", ".join(f"{name} {count}" for name, count in self.missing.items() if count)
         rows = (
-            ("images", f"{self.samples} of {self.offered} samples, {self.source}, list {self.sha256[:16]}"),
+            ("images", f"{self.samples} of {self.offered} samples, {escaped(self.source)}, list {self.sha256[:16]}"),
             ("identities", str(self.identities) if self.identities else "unknown"),
             ("cameras", cameras),
             ("dark scenes", f"{self.dark} ({self.dark / self.samples:.0%})"),

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..plugins.compile import cache_folder
 from ..runtime.bundle import MODEL, Bundle
 from ..runtime.files import json_text, write_together
+from ..runtime.foreign_text import escaped
 from ..runtime.progress import Track, silent
 from ..runtime.targets import require_free
 from .calibrate import Calibration, CalibrationOptions, calibrate
@@ -35,7 +36,8 @@ class CalibrationReport:
 
     def __str__(self) -> str:
         sha = self.calibration.table.sha256[:16]
-        return f"{self.calibration}\n\nscales in {self.out} (table {sha}), images listed in {self.images}"
+        out, images = escaped(self.out), escaped(self.images)
+        return f"{self.calibration}\n\nscales in {out} (table {sha}), images listed in {images}"
 
 
 def run_calibration(

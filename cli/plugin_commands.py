@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..errors import SetupError
+from ..runtime.foreign_text import escaped
 from .console import emit
 from .options import json_option
 
@@ -52,7 +53,7 @@ class _Library:
         return {"runtime": self.runtime, "path": str(self.path)}
 
     def __str__(self) -> str:
-        return str(self.path)
+        return escaped(self.path)
 
 
 @plugins.command()

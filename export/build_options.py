@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..runtime.foreign_text import escaped
 from ..runtime.metadata import PRECISIONS, one_of
 from ..runtime.sidecar import TARGETS, TENSORRT, TENSORRT_RTX, Sidecar
 from .engines.options import EngineOptions
@@ -64,7 +65,10 @@ class BuildReport:
     def __str__(self) -> str:
         made = self.artifact
         rows = [
-            ("artifact", f"{made.stem} in {self.bundle}, {made.build.bytes / 1e6:.1f} MB, {made.build.seconds:.0f} s")
+            (
+                "artifact",
+                f"{made.stem} in {escaped(self.bundle)}, {made.build.bytes / 1e6:.1f} MB, {made.build.seconds:.0f} s",
+            )
         ]
         if made.build.layers is not None:
             rows.append(("network", f"{made.build.layers} layers, {made.build.plugin_layers} of them scan plugins"))

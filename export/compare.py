@@ -20,6 +20,7 @@ from ..runtime.cpus import usable_cpus
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.evaluate import Retrieval, extract_features, feature_function, retrieval_of
 from ..runtime.extractor import Extractor
+from ..runtime.foreign_text import escaped
 from ..runtime.metrics import RetrievalReport
 from ..runtime.opening import Opening, why_not
 from ..runtime.preprocess import Preprocessing
@@ -67,7 +68,7 @@ class ComparisonRow:
         """What the table shows of it."""
         spread = Spread(self.rounds)
         return (
-            self.model,
+            escaped(self.model),
             f"{self.map:.1%}",
             f"{self.rank_1:.1%}",
             f"{self.min_cosine:.10f}",

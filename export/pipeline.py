@@ -18,6 +18,7 @@ from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
 from ..runtime.files import json_text, staged_folder
+from ..runtime.foreign_text import escaped
 from ..runtime.limits import MAP_DROPS
 from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
 from ..runtime.progress import Track, silent
@@ -64,7 +65,7 @@ class ExportReport:
 
     def __str__(self) -> str:
         built = "".join(f"\n{report}" for report in self.built)
-        return f"{self.parity}{built}\nwrote {self.bundle} ({self.size / 1e6:.1f} MB)"
+        return f"{self.parity}{built}\nwrote {escaped(self.bundle)} ({self.size / 1e6:.1f} MB)"
 
 
 #: Builds artifacts of the bundle that was just exported.

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info
+from ..runtime.foreign_text import escaped
 from ..runtime.limits import LIMITS
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
@@ -120,8 +121,8 @@ class ExportPlan:
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
         return {
-            "checkpoint": self.checkpoint,
-            "bundle": self.bundle,
+            "checkpoint": escaped(self.checkpoint),
+            "bundle": escaped(self.bundle),
             "config": self.config.to_json(),
             "precision": precision_map(self.precision),
             "opset": OPSET,
@@ -148,7 +149,7 @@ class ExportPlan:
             "transfers, BatchNorm and training heads fold away",
             "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",
             "precision": f"{self.precision}{kept}",
-            "parity": f"largest 1 - cosine {self.limit:.0e}, on {self.images}",
+            "parity": f"largest 1 - cosine {self.limit:.0e}, on {escaped(self.images)}",
             "bundle": self.bundle,
         }
         if self.builds:

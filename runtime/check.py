@@ -24,6 +24,7 @@ from .data.sample import Benchmark
 from .environment import machine_name
 from .extractor import Extractor
 from .files import sha256_of
+from .foreign_text import escaped
 from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from .opening import Opening, why_not
 from .progress import Track, silent
@@ -53,7 +54,7 @@ class ArtifactCheck:
 
     def __str__(self) -> str:
         if self.largest_departure is None:
-            return f"not run: {self.not_run}"
+            return f"not run: {escaped(self.not_run or '')}"
         drop = "" if self.map_drop is None else f", mAP drop {100 * self.map_drop:.2f} points"
         note = "".join(f"; {text}" for text in (*["verified now"] * self.newly_verified, *self.notes))
         return (
@@ -80,7 +81,7 @@ class CheckReport:
 
     def __str__(self) -> str:
         rows = (
-            ("bundle", f"{self.bundle} ({self.name})"),
+            ("bundle", escaped(f"{self.bundle} ({self.name})")),
             ("feature space", self.fingerprint[:16]),
             ("files", f"{self.files} hashes agree"),
             ("goldens", f"{self.samples} samples replayed"),

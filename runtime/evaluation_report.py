@@ -8,7 +8,7 @@ from typing import Any
 
 from .bootstrap import Intervals
 from .data.folders import shown
-from .foreign_text import shown_text
+from .foreign_text import escaped, shown_text
 from .metrics import RetrievalReport
 
 WHOLE, RERANKED, SUBSET, PART = "whole", "re-ranked", "subset", "part"
@@ -98,7 +98,7 @@ class EvaluationReport:
             *self._interval_note(),
         ]
         if self.strips:
-            lines.append(f"{len(self.strips)} strips in {Path(self.strips[0]).parent}")
+            lines.append(f"{len(self.strips)} strips in {escaped(str(Path(self.strips[0]).parent))}")
         return "\n".join(lines)
 
     def _left_out(self) -> list[str]:

@@ -26,8 +26,9 @@ def shown_text(value: object, limit: int = LIMIT) -> str:
     return kept if rest <= 0 else f"{kept}... ({rest} more characters)"
 
 
-def escaped(text: str, keep: str = "") -> str:
-    """`text` with what `shown_text` escapes, of any length; characters in `keep`, such as line breaks, stay."""
+def escaped(value: object, keep: str = "") -> str:
+    """`str(value)` with what `shown_text` escapes, of any length; characters in `keep`, such as line breaks, stay."""
+    text = str(value)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import InputError
 from .cpus import usable_cpus
 from .extractor import Extractor
+from .foreign_text import escaped
 from .modalities import NIR, RGB, TIR
 from .progress import Track, silent
 from .rounds import ROUNDS, Spread, in_turns
@@ -90,9 +91,8 @@ class LatencyReport:
 
     def __str__(self) -> str:
         threads = "default" if self.threads is None else str(self.threads)
-        head = (
-            f"{self.bundle}, {self.artifact}, on {self.provider}, threads {threads}, {self.cpus} CPUs\n{self._scopes()}"
-        )
+        artifact = f"{escaped(self.bundle)}, {self.artifact}"
+        head = f"{artifact}, on {self.provider}, threads {threads}, {self.cpus} CPUs\n{self._scopes()}"
         rows = [("", "batch", "p50 ms", "p90 ms", "p99 ms", "mean ms", "samples/s", "p50 by round")]
         for t in self.timings:
             numbers = *(f"{ms:.2f}" for ms in (t.p50, t.p90, t.p99, t.mean)), f"{t.samples_per_second:.1f}"

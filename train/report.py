@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..runtime.files import write_atomically
+from ..runtime.foreign_text import escaped
 from .distributed import World
 
 
@@ -161,7 +162,7 @@ class FitReport:
 
     def __str__(self) -> str:
         rows = (
-            ("checkpoint", self.checkpoint),
+            ("checkpoint", escaped(self.checkpoint)),
             ("data", f"{self.dataset}: {self.samples} samples of {self.identities} identities"),
             ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
             ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),

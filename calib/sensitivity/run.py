@@ -13,6 +13,7 @@ from ...runtime.backends.onnxruntime import import_onnxruntime
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.environment import machine_name
 from ...runtime.files import clear_leftovers, json_text, make_folder, sha256_of, write_atomically
+from ...runtime.foreign_text import escaped
 from ...runtime.held import only_process
 from ...runtime.progress import Track, silent
 from ...train.explain.extra import analysis
@@ -93,7 +94,7 @@ class SensitivityReport:
 
     def __str__(self) -> str:
         floats = len(self.pareto.choice.floats)
-        last = f"chosen: {floats} of {len(self.pareto.order)} in floating point; {self.folder / POLICY}"
+        last = f"chosen: {floats} of {len(self.pareto.order)} in floating point; {escaped(self.folder / POLICY)}"
         return "\n\n".join((str(self.ranking), str(self.pareto), last))
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...runtime.environment import EnvironmentReport
+from ...runtime.foreign_text import escaped
 from ...runtime.latency import END_TO_END
 from ...runtime.metadata import BundleMetadata
 from ...runtime.sidecar import CosineGate, Sidecar
@@ -125,7 +126,7 @@ class BundleReport:
             if file.measured.latency is not None
             for text in file.measured.latency.warnings
         ]
-        wrote = f"wrote {self.page} ({self.page_bytes / 1e6:.1f} MB)"
+        wrote = f"wrote {escaped(self.page)} ({self.page_bytes / 1e6:.1f} MB)"
         return "\n".join([*lines, *reasons, *problems, *busy, wrote])
 
     def _cells(self, file: FileReport) -> tuple[str, str, str, str, str]:

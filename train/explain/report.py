@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ...runtime.foreign_text import escaped
 from .similarity import PairSimilarity
 
 
@@ -102,7 +103,7 @@ class ExplainReport:
         rows += [_line(checkpoint.name, stage) for checkpoint in self.checkpoints for stage in checkpoint.stages]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
-            f"{self.out}: {', '.join(self.files)}; page of {self.page_bytes / 1e6:.1f} MB",
+            f"{escaped(self.out)}: {', '.join(self.files)}; page of {self.page_bytes / 1e6:.1f} MB",
             f"{self.dataset}: {self.samples} samples of {self.identities} identities, {self.device}",
         ]
         for row in rows:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ....errors import InputError
 from ...files import json_text, staged_folder
+from ...foreign_text import escaped
 from ...progress import Track, silent
 from .. import msvr310, rgbnt100, rgbnt201
 from ..benchmarks import BenchmarkInfo, benchmark_info
@@ -64,7 +65,7 @@ class DrawnReport:
             ("gallery", self.test_identities, self.gallery),
         )
         lines = [f"{split:<8} {identities:>10} {samples:>8}" for split, identities, samples in rows]
-        head = f"{self.dataset}, drawn with seed {self.seed}, in {self.path}"
+        head = f"{self.dataset}, drawn with seed {self.seed}, in {escaped(self.path)}"
         return "\n".join([head, f"{'split':<8} {'identities':>10} {'samples':>8}", *lines])
 
 
