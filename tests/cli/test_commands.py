@@ -313,3 +313,44 @@ def test_parity_failure_is_5(tiny_checkpoint: Path, tmp_path: Path, capfd: pytes
     assert status == 5
     assert "rgb+nir+tir" in err and "first stage that departs" in err
     assert list(tmp_path.iterdir()) == []
+
+
+class TestHostileNames:
+    """Names of files and folders that move the cursor, break lines or change the direction of writing."""
+
+    #: Its second line is one that a result could begin with.
+    NAME = "a\x1b[2J\x9b\u202eb\nfeatures.npz: 1000 embeddings"
+
+    @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
+    def test_every_kind_of_name(
+        self, as_json: list[str], copied: Path, data: Path, tiny_checkpoint: Path, tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        """Bundles, folders, images, checkpoints and outputs of such names work; nothing of the names acts."""
+        folder = tmp_path / self.NAME
+        folder.mkdir()
+        bundle, checkpoint = folder / f"{self.NAME}.mambapro", folder / f"{self.NAME}.safetensors"
+        copied.rename(bundle)
+        checkpoint.write_bytes(tiny_checkpoint.read_bytes())
+        benchmark = folder / "data"
+        benchmark.symlink_to(data)
+        Image.new("RGB", (40, 80), (200, 5, 3)).save(folder / f"{self.NAME}.png")
+        where = ("--data", benchmark, "--dataset", "rgbnt201")
+        commands: list[tuple[object, ...]] = [
+            ("check", bundle),
+            ("bench", bundle, "--runs", 1, "--warmup", 0),
+            ("extract", bundle, "--rgb", folder, "--out", folder / f"{self.NAME}.npz"),
+            ("extract", bundle, "--rgb", folder, "--out", folder / f"{self.NAME}.npz"),
+            ("eval", bundle, *where, "--bootstrap", 0, "--strips", folder / "strips", "--strips-count", 1),
+            ("export", "--ckpt", checkpoint, *where, "--dry-run", "--output", folder / "new"),
+        ]
+
+        for command in commands:
+            status, out, err = code(capfd, *command, *as_json)
+
+            # the second extraction finds its file there
+            assert status == (2 if command is commands[3] else 0), err
+            assert not [char for char in out + err if char != "\n" and not char.isprintable()]
+            assert not [line for line in out.splitlines() if line.startswith("features.npz: 1000")]
+            if as_json and not status:
+                json.loads(out)
