@@ -121,8 +121,8 @@ class ExportPlan:
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
         return {
-            "checkpoint": escaped(self.checkpoint),
-            "bundle": escaped(self.bundle),
+            "checkpoint": self.checkpoint,
+            "bundle": self.bundle,
             "config": self.config.to_json(),
             "precision": precision_map(self.precision),
             "opset": OPSET,
@@ -142,7 +142,7 @@ class ExportPlan:
         kept = f"; fp32 stays in {', '.join(FP32_ISLANDS)}" if self.precision != "fp32" else ""
         variants = "".join(f", {name} {value}" for name, value in config.variants.items())
         rows = {
-            "checkpoint": self.checkpoint,
+            "checkpoint": escaped(self.checkpoint),
             "model": f"width {config.width}, {config.depth} layers, {height}x{width} pixels, {config.cameras} cameras, "
             f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}{variants}",
             "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
@@ -150,7 +150,7 @@ class ExportPlan:
             "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",
             "precision": f"{self.precision}{kept}",
             "parity": f"largest 1 - cosine {self.limit:.0e}, on {escaped(self.images)}",
-            "bundle": self.bundle,
+            "bundle": escaped(self.bundle),
         }
         if self.builds:
             rows["builds"] = f"{', '.join(self.builds)}, each behind its gates"
