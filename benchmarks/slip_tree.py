@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +24,9 @@ KERNEL = "libmambapro_scan_cpu.so"
 #: As in setup.py, but compiled in a third of the time.
 KERNEL_SOURCES = ("scan_cpu.cpp", "scan_cpu.h", "scan_cpu_kernel.inc", "scan_cpu_backward.inc")
 KERNEL_FLAGS = ("-std=c++17", "-O1", "-pthread", "-Wno-psabi", "-fPIC", "-shared")
+#: Tests that need large packages, which are then imported once for all runs.
+HEAVY = ("tests/calib", "tests/cli", "tests/export", "tests/plugins", "tests/train")
+PACKAGES = {False: ("numpy", "PIL.Image"), True: ("numpy", "PIL.Image", "torch", "onnx", "click", "rich.progress")}
 #: Longest a selection of tests may take without a slip.
 LIMIT = 900.0
 
@@ -59,7 +64,8 @@ class Tree:
         }
         (folder / "tmp").mkdir()
         self.writes, self.stopped = 0, False
-        self.running: subprocess.Popen[str] | None = None
+        self._servers: dict[bool, Server] = {}
+        self.running: Server | None = None
         code = "import mambapro; print(mambapro.__file__)"
         said = subprocess.run(
             [self.python, "-c", code], cwd="/", env=self.environment, capture_output=True, text=True, check=False
@@ -95,8 +101,8 @@ class Tree:
         if code is None:
             return "no end"
         if code not in (PASSED, FAILED, INTERRUPTED):
-            # 139 and the like: the process died of the slip
-            if code in (3, 4, NOTHING_COLLECTED):
+            # a signal, or a fault of pytest: the process died of the slip
+            if code == NOTHING_COLLECTED:
                 raise ListError(f"{' '.join(tests)}: pytest ended with {code}:\n{output[-2000:]}")
             return f"ended with {code}"
         if re.search(r"compiling lib\w+\.so failed|error: .*nvcc", output):
@@ -129,33 +135,71 @@ class Tree:
 
     def _pytest(self, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
         """Exit code (None: it was ended after `limit` seconds) and output of one run, with all its children ended."""
-        temporary = self.folder / "run"
-        command = [self.python, "-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider",
-                   "-p", "no:randomly", f"--basetemp={temporary}", *tests]  # fmt: skip
-        process = subprocess.Popen(
-            command, cwd=self.copy, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
-        self.running = process
+        temporary, said = self.folder / "run", self.folder / "output"
+        arguments = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={temporary}", *tests]
+        heavy = any(test.startswith(HEAVY) for test in tests)
+        server = self._servers.get(heavy)
+        if server is None:
+            server = self._servers[heavy] = Server(self.python, self.copy, self.environment, PACKAGES[heavy])
+        self.running = server
         try:
-            output, _ = process.communicate(timeout=limit)
-            code: int | None = process.returncode
-        except subprocess.TimeoutExpired:
-            code, output = None, ""
+            code = server.run(arguments, said, limit)
+            return code, said.read_text(encoding="utf-8", errors="replace") if said.exists() else ""
         finally:
-            # whatever the tests left running belongs to their session and goes with them
-            self._end(process)
-            process.wait()
+            said.unlink(missing_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
-        return code, output
 
     def stop(self) -> None:
         """End the run in progress, from another thread."""
         self.stopped = True
         if self.running is not None:
-            self._end(self.running)
+            self.running.end()
 
-    @staticmethod
-    def _end(process: subprocess.Popen[str]) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    def close(self) -> None:
+        """End what runs."""
+        for server in self._servers.values():
+            server.close()
+
+
+class Server:
+    """A process of slip_server.py: it has imported `packages` and runs pytest in forks of itself."""
+
+    def __init__(self, python: Path, folder: Path, environment: Mapping[str, str], packages: Sequence[str]) -> None:
+        script = Path(__file__).with_name("slip_server.py")
+        self._process = subprocess.Popen(
+            [python, script, *packages], cwd=folder, env=dict(environment), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        self._child: int | None = None
+
+    def run(self, arguments: Sequence[str], output: Path, limit: float) -> int | None:
+        """Exit code of pytest, negative for a signal; None where it was ended after `limit` seconds."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"arguments": list(arguments), "output": str(output)}) + "\n")
+        self._process.stdin.flush()
+        self._child = self._answer()["pid"]
+        timer = threading.Timer(limit, self.end)
+        timer.start()
+        began = time.monotonic()
+        code = self._answer()["code"]
+        timer.cancel()
+        # whatever the tests left running belongs to their session and goes with them
+        self.end()
+        self._child = None
+        return None if time.monotonic() - began >= limit else code
+
+    def _answer(self) -> dict[str, int]:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """End the run in progress, if there is one."""
+        if self._child is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._child, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process."""
+        self.end()
+        self._process.kill()
+        self._process.wait()

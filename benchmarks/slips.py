@@ -126,6 +126,12 @@ class Trials:
         """One worker: takes groups until none is left."""
         tree = Tree(ROOT, self.folder / f"worker-{number}")
         self.trees.append(tree)
+        try:
+            self._work(tree)
+        finally:
+            tree.close()
+
+    def _work(self, tree: Tree) -> None:
         while not tree.stopped:
             try:
                 tests, slips = self.waiting.get_nowait()
