@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from mambapro.cli.main import run
 from mambapro.plugins.selective_scan import cpu_op, faces
@@ -51,12 +52,32 @@ class TestCheck:
             assert 0 < found[f"CPU kernel, {name}"] <= faces.LIMIT
         assert cpu_op.instruction_set() == before
 
-    @pytest.mark.parametrize("error", [6e-6, float("inf")])
+    @pytest.mark.parametrize("error", [6e-6, float("inf"), float("nan")])
     def test_a_wrong_face_is_an_error(
         self, error: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Exit code 3; the table is printed all the same."""
         monkeypatch.setattr(faces, "check", lambda: CheckReport((Checked("CPU kernel", error, None),)))
+
+        assert run(["plugins", "check"]) == 3
+        assert "WRONG" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    @pytest.mark.parametrize("size", range(len(faces.SHAPES)))
+    def test_one_number_that_is_none_is_an_error(
+        self, size: int, value: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Exit code 3 for a kernel that returns NaN or infinity in one place of one size, the first or the last."""
+        run_kernel, calls = faces._with_kernel, iter(range(10**6))
+
+        def poisoned(arrays: dict[str, np.ndarray]) -> np.ndarray:
+            y = run_kernel(arrays)
+            if next(calls) % len(faces.SHAPES) == size:
+                y[0, -1, 0] = value
+            return y
+
+        monkeypatch.setattr(faces, "_with_kernel", poisoned)
+        monkeypatch.setattr(faces, "_without", lambda package: f"{package} is not tried")
 
         assert run(["plugins", "check"]) == 3
         assert "WRONG" in capsys.readouterr().out

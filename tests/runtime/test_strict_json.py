@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from mambapro.runtime.files import json_text
 from mambapro.runtime.strict_json import decode
 
 
@@ -50,3 +51,10 @@ def test_numbers_that_can() -> None:
     found = decode(_Reading, {"share": 2, "maybe": 3.5, "count": 2**63 - 1}, "", [])
 
     assert found == _Reading(2.0, 3.5, 2**63 - 1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_files_hold_no_number_that_json_has_not(value: float) -> None:
+    """What is written is JSON to every reader: NaN and infinity are refused, wherever they are."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        json_text({"rows": [1.0, {"value": value}]})
