@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pickle
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..errors import ArtifactError, InputError
+from ..errors import ArtifactError, InputError, MambaProError
 from ..runtime.files import write_atomically
+from ..runtime.foreign_text import shown_text
+from ..runtime.json_files import parse_json
 from .config import TrainConfig
 from .models.tensor_files import save_pickle
+from .models.torch_files import read_torch_file
 
 NAME = "state.pth"
 VERSION = 1
@@ -63,19 +65,39 @@ def read_state(folder: Path) -> State | None:
         ArtifactError: the file is damaged or of another version.
     """
     path = folder / NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        version = values.pop("version")
-        if version != VERSION:
-            raise ArtifactError(f"{path} is of format {version}; this version reads {VERSION}. Train again.")
-        values["config"], values["records"] = json.loads(values["config"]), json.loads(values["records"])
-        return State(**values)
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, pickle.PickleError) as e:
+        return _state_of(read_torch_file(path))
+    except (ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:
+        reason = str(error).rstrip(".") if isinstance(error, MambaProError) else shown_text(error)
         raise ArtifactError(
-            f"{path} cannot be read ({e}); remove it to train from the beginning. last.pth holds the weights."
-        ) from e
+            f"{shown_text(path)} cannot be read ({reason}); remove it to train from the beginning. last.pth holds the "
+            "weights."
+        ) from error
+
+
+def _state_of(values: Any) -> State:
+    """The state in a file's values.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: they are none.
+    """
+    version = values.pop("version")
+    if version != VERSION:
+        raise ValueError(f"it is of format {shown_text(version, 40)}; this version reads {VERSION}")
+    values["config"], values["records"] = parse_json(values["config"]), parse_json(values["records"])
+    state = State(**values)
+    numbers = (state.epoch, state.batch, state.best_epoch)
+    if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
+        raise ValueError("its epochs and batches are no numbers")
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in (state.best_map, state.seconds)):
+        raise ValueError("its accuracy or its time is no number")
+    if not isinstance(state.config, dict) or not isinstance(state.records, list) or not isinstance(state.data, str):
+        raise ValueError("its recipe, its records or its data are missing")
+    if not isinstance(state.tensors, dict) or not all(isinstance(part, dict) for part in state.tensors.values()):
+        raise ValueError("its tensors are missing")
+    return state
 
 
 def check_state(state: State, config: TrainConfig, data: str) -> None:
@@ -87,7 +109,7 @@ def check_state(state: State, config: TrainConfig, data: str) -> None:
     # both through JSON, which has lists for tuples
     before, after = (_flat(json.loads(json.dumps(values))) for values in (state.config, config.to_json()))
     differing = [
-        f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
+        f"{shown_text(name, 80)} was {shown_text(before.get(name), 80)}, is {shown_text(after.get(name), 80)}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name) and name not in FREE
     ]

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import InputError, SetupError, TrainingError
+from ..errors import ArtifactError, InputError, SetupError, TrainingError
 from ..runtime.data.sample import Benchmark
 from ..runtime.evaluate import evaluate_benchmark
+from ..runtime.foreign_text import shown_text
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track
@@ -264,6 +265,19 @@ class Trainer:
             self.log.restart([])
             return False
         check_state(state, self.config, self.data)
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ArtifactError(
+                f"{shown_text(self.folder / STATE)} does not fit this training: {shown_text(error)}. A training goes "
+                "on with all of its tensors alone, classifiers and the optimiser's included; to begin anew, remove it."
+            ) from error
+        if self.world.is_first:
+            self.log.restart(self.records)
+        logger.info("resuming after epoch %d, batch %d", self.epoch, self.batch)
+        return True
+
+    def _restore(self, state: State) -> None:
         self.model.load_state_dict(state.tensors["model"])
         self.optimizer.load_state_dict(state.tensors["optimizer"])
         self.scaler.load_state_dict(state.tensors["scaler"])
@@ -274,10 +288,6 @@ class Trainer:
         self.started = time.perf_counter() - state.seconds
         if state.meter is not None:
             self.meter.restore(state.meter, self.device)
-        if self.world.is_first:
-            self.log.restart(self.records)
-        logger.info("resuming after epoch %d, batch %d", self.epoch, self.batch)
-        return True
 
     def report(self) -> FitReport:
         """The run as a whole; call after the last epoch."""

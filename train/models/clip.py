@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError, SetupError
+from ...runtime.foreign_text import shown_text
 from .mambapro import MambaPro
 from .names import clip_pairs
 from .tensor_files import read_tensors
+from .torch_files import TorchScriptError
 
 #: OpenAI's ViT-B/16 under its open_clip name: QuickGELU, as the released MambaPro weights expect.
 OPENAI = "ViT-B-16-quickgelu/openai"
@@ -39,7 +41,7 @@ def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool 
             "of a ViT of ImageNet (mambapro.train.models.imagenet.load_vit), or a size with CLIP such as vit_b16."
         )
     path = Path(source)
-    weights = _from_file(path, allow_torchscript) if path.exists() else _from_open_clip(source)
+    weights = _from_file(path, allow_torchscript) if os.path.lexists(path) else _from_open_clip(source)
     state = model.state_dict()
     # all of them first: a file that does not fit must not leave a model half filled
     values = {
@@ -85,24 +87,20 @@ def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _from_file(path: Path, allow_torchscript: bool) -> Mapping[str, Tensor]:
-    if not _is_torchscript(path):
+    try:
         return read_tensors(path).tensors
-    if not allow_torchscript:
-        raise ArtifactError(
-            f"{path} is a TorchScript archive: reading it runs code from the file. If you trust it, allow that with "
-            "--clip-torchscript (allow_torchscript=True); or convert it to a plain state dict once."
-        )
+    except TorchScriptError as error:
+        if not allow_torchscript:
+            raise ArtifactError(
+                f"{shown_text(path)} is a TorchScript archive: reading it runs code from the file. If you trust it, "
+                "allow that with --clip-torchscript (allow_torchscript=True); or convert it to a plain state dict once."
+            ) from error
     try:
         return torch.jit.load(str(path), map_location="cpu").state_dict()
     except (RuntimeError, OSError) as error:
-        raise ArtifactError(f"{path} is a damaged TorchScript archive. Copy or download it again.") from error
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") or "/code/" in name for name in archive.namelist())
+        raise ArtifactError(
+            f"{shown_text(path)} is a damaged TorchScript archive. Copy or download it again."
+        ) from error
 
 
 def _from_open_clip(name: str) -> Mapping[str, Tensor]:
@@ -113,7 +111,7 @@ def _from_open_clip(name: str) -> Mapping[str, Tensor]:
         raise SetupError(f'open_clip is not installed ({error}): pip install "mambapro[train]".') from error
     if (architecture, pretrained) not in open_clip.list_pretrained():
         raise InputError(
-            f"{name!r} is neither a file nor a pretrained open_clip model. Give a path, or 'architecture/pretrained' "
+            f"{shown_text(name)!r} is neither a file nor a pretrained open_clip model. Give a path, or 'architecture/pretrained' "
             f"such as {OPENAI!r}."
         )
     try:

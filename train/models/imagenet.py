@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError, SetupError
+from ...runtime.foreign_text import shown_text
 from .clip import resize_positions
 from .mambapro import MambaPro
 from .names import Pair
@@ -40,12 +42,12 @@ def load_vit(model: MambaPro, source: str = TIMM) -> None:
             f"This model's backbone is {model.config.backbone}, a ViT of ImageNet is for backbone vit. Take CLIP's "
             "weights (mambapro.train.models.clip.load_clip), or a size such as vit_b16_imagenet."
         )
-    weights = read_tensors(Path(source)).tensors if Path(source).exists() else _from_timm(source)
+    weights = read_tensors(Path(source)).tensors if os.path.lexists(source) else _from_timm(source)
     pairs = dict(timm_pairs(model.config.depth))
     if surplus := [key for key in weights if key not in pairs and not key.startswith(_HEAD)]:
         raise ArtifactError(
             f"These weights are of another architecture than a plain ViT of {model.config.depth} layers: "
-            f"{len(surplus)} keys are too many, such as {', '.join(surplus[:_SHOWN])}. Give {TIMM} or a file like it."
+            f"{len(surplus)} keys are too many, such as {', '.join(shown_text(key, 80) for key in surplus[:_SHOWN])}. Give {TIMM} or a file like it."
         )
     state = model.state_dict()
     # all of them first: a file that does not fit must not leave a model half filled
@@ -111,7 +113,8 @@ def _from_timm(name: str) -> Mapping[str, Tensor]:
         raise SetupError(f'timm is not installed ({error}): pip install "mambapro[train]".') from error
     if name not in timm.list_pretrained():
         raise InputError(
-            f"{name!r} is neither a file nor a pretrained model of timm. Give a path, or a name such as {TIMM!r}."
+            f"{shown_text(name)!r} is neither a file nor a pretrained model of timm. Give a path, or a name such as "
+            f"{TIMM!r}."
         )
     try:
         return timm.create_model(name, pretrained=True).state_dict()
