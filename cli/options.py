@@ -134,6 +134,8 @@ def switch_options(command: F) -> F:
     for name, part in _SWITCHES.items():
         text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
         command = click.option(f"--{name}/--no-{name}", default=None, help=text)(command)
+    text = "Which weights, where the checkpoint holds several, such as ema; the error lists their names."
+    command = click.option("--weights", metavar="NAME", default=None, help=text)(command)
     text = "Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
     command = click.option("--sie-coe", type=float, default=None, help=text)(command)
     text = "Height x width of the model's input; the authors' files need it, or --dataset."
@@ -141,7 +143,7 @@ def switch_options(command: F) -> F:
 
 
 def given_switches(values: dict[str, Any]) -> dict[str, Any]:
-    """The switches the user set, taken out of a command's keyword arguments."""
-    names = [*(name.replace("-", "_") for name in _SWITCHES), "sie_coe"]
+    """The switches the user set, and which weights, taken out of a command's keyword arguments."""
+    names = [*(name.replace("-", "_") for name in _SWITCHES), "sie_coe", "weights"]
     taken = {name: values.pop(name) for name in names}
     return {name: value for name, value in taken.items() if value is not None}

@@ -145,7 +145,7 @@ def compare_bundles(
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
-    model = load_checkpoint(checkpoint, image_size, default_image_size=usual, **(switches or {}))
+    model = load_checkpoint(checkpoint, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
     candidates = list(_candidates(model, checkpoint, bundles))
     retrieval = retrieval_of(benchmark)
     measured = _accuracies(model, candidates, retrieval, track)

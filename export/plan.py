@@ -101,7 +101,9 @@ class ExportOptions:
             InputError, ArtifactError: as load_checkpoint.
         """
         usual = benchmark_info(self.dataset).image_size if self.dataset is not None else None
-        return load_checkpoint(self.checkpoint, self.image_size, default_image_size=usual, **self.switches)
+        return load_checkpoint(
+            self.checkpoint, self.image_size, default_image_size=usual, dataset=self.dataset, **self.switches
+        )
 
 
 @dataclass(frozen=True)

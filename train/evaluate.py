@@ -99,7 +99,8 @@ def evaluate_checkpoint(
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
-    model = load_checkpoint(path, image_size, default_image_size=usual, **(switches or {})).to(resolve_device(device))
+    model = load_checkpoint(path, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
+    model = model.to(resolve_device(device))
     config = model.config
     height, width = config.image_size
     plain = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)

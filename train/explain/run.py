@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +31,6 @@ from .report import CheckpointReport, ExplainReport, GradCamReport, StageReport
 from .selection import Selection, select_samples
 from .similarity import modality_similarities
 from .stages import Features, identity_directions, preprocessing_of, stage_features
-
-log = logging.getLogger("mambapro")
 
 GRADCAM, TSNE, SIMILARITY = KINDS = ("gradcam", "tsne", "similarity")
 PAGE, NUMBERS = "index.html", "explain.json"
@@ -114,16 +111,15 @@ def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
         ArtifactError: it was made for images of the other orientation, or see `load_checkpoint`.
     """
     usual = benchmark_info(benchmark.name).image_size
-    model = load_checkpoint(path, options.image_size, default_image_size=usual, **options.switches)
+    model = load_checkpoint(
+        path, options.image_size, default_image_size=usual, dataset=benchmark.name, **options.switches
+    )
     height, width = model.config.image_size
     if (height > width) != (usual[0] > usual[1]):
         raise ArtifactError(
             f"{path} takes images of {height}x{width} (height x width), but those of {benchmark.name} are "
             f"{usual[0]}x{usual[1]}. Give the --dataset that the checkpoint was trained on, or another checkpoint."
         )
-    trained = model.trained_on.get("dataset")
-    if trained not in (None, benchmark.name):
-        log.warning("%s was trained on %s and is shown on %s", path, trained, benchmark.name)
     return model
 
 

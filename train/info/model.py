@@ -106,7 +106,7 @@ def checkpoint_info(path: Path, dataset: str | None = None) -> InfoReport:
         ArtifactError: a damaged file.
     """
     size = None if dataset is None else benchmark_info(dataset).image_size
-    model = load_checkpoint(path, default_image_size=size)
+    model = load_checkpoint(path, default_image_size=size, dataset=dataset)
     settings = model.trained_on.get("config", {}).get("model", {})
     return _report(path.name, model.config, bool(settings.get("frozen", True)))
 

@@ -11,11 +11,15 @@ from torch import Tensor
 
 from ...errors import ArtifactError, InputError, SetupError
 from ...runtime.foreign_text import shown_text
+from .entries import require_finite
 from .mambapro import MambaPro
 from .names import clip_pairs
-from .tensor_files import read_tensors
+from .tensor_files import read_content
 from .torch_files import TorchScriptError
+from .wrapped import log_notes, unwrap
 
+#: How keys of OpenAI's layout begin.
+_ANCHORS = (("visual", "conv1"), ("visual", "class_embedding"))
 #: OpenAI's ViT-B/16 under its open_clip name: QuickGELU, as the released MambaPro weights expect.
 OPENAI = "ViT-B-16-quickgelu/openai"
 
@@ -88,13 +92,17 @@ def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _from_file(path: Path, allow_torchscript: bool) -> Mapping[str, Tensor]:
     try:
-        return read_tensors(path).tensors
+        found = unwrap(read_content(path).tree, path, _ANCHORS)
     except TorchScriptError as error:
         if not allow_torchscript:
             raise ArtifactError(
                 f"{shown_text(path)} is a TorchScript archive: reading it runs code from the file. If you trust it, "
                 "allow that with --clip-torchscript (allow_torchscript=True); or convert it to a plain state dict once."
             ) from error
+    else:
+        log_notes(found, path)
+        require_finite(found.tensors, path)
+        return found.tensors
     try:
         return torch.jit.load(str(path), map_location="cpu").state_dict()
     except (RuntimeError, OSError) as error:
@@ -111,8 +119,8 @@ def _from_open_clip(name: str) -> Mapping[str, Tensor]:
         raise SetupError(f'open_clip is not installed ({error}): pip install "mambapro[train]".') from error
     if (architecture, pretrained) not in open_clip.list_pretrained():
         raise InputError(
-            f"{shown_text(name)!r} is neither a file nor a pretrained open_clip model. Give a path, or 'architecture/pretrained' "
-            f"such as {OPENAI!r}."
+            f"{shown_text(name)!r} is neither a file nor a pretrained open_clip model. Give a path, or "
+            f"'architecture/pretrained' such as {OPENAI!r}."
         )
     try:
         return open_clip.create_model(architecture, pretrained=pretrained).state_dict()

@@ -12,14 +12,18 @@ from torch import Tensor
 from ...errors import ArtifactError, InputError, SetupError
 from ...runtime.foreign_text import shown_text
 from .clip import resize_positions
+from .entries import require_finite
 from .mambapro import MambaPro
 from .names import Pair
-from .tensor_files import read_tensors
+from .tensor_files import read_content
+from .wrapped import log_notes, unwrap
 
 #: ViT-B/16 of ImageNet-21k, finetuned on ImageNet-1k at 224 x 224; its normalisation is MambaPro's.
 TIMM = "vit_base_patch16_224.orig_in21k_ft_in1k"
 #: timm's classifier of ImageNet, which we leave out.
 _HEAD = "head."
+#: How keys of timm's layout begin.
+_ANCHORS = (("cls_token",), ("patch_embed",))
 _SHOWN = 5
 
 
@@ -42,12 +46,13 @@ def load_vit(model: MambaPro, source: str = TIMM) -> None:
             f"This model's backbone is {model.config.backbone}, a ViT of ImageNet is for backbone vit. Take CLIP's "
             "weights (mambapro.train.models.clip.load_clip), or a size such as vit_b16_imagenet."
         )
-    weights = read_tensors(Path(source)).tensors if os.path.lexists(source) else _from_timm(source)
+    weights = _from_file(Path(source)) if os.path.lexists(source) else _from_timm(source)
     pairs = dict(timm_pairs(model.config.depth))
     if surplus := [key for key in weights if key not in pairs and not key.startswith(_HEAD)]:
+        shown = ", ".join(shown_text(key, 80) for key in surplus[:_SHOWN])
         raise ArtifactError(
             f"These weights are of another architecture than a plain ViT of {model.config.depth} layers: "
-            f"{len(surplus)} keys are too many, such as {', '.join(shown_text(key, 80) for key in surplus[:_SHOWN])}. Give {TIMM} or a file like it."
+            f"{len(surplus)} keys are too many, such as {shown}. Give {TIMM} or a file like it."
         )
     state = model.state_dict()
     # all of them first: a file that does not fit must not leave a model half filled
@@ -55,6 +60,13 @@ def load_vit(model: MambaPro, source: str = TIMM) -> None:
     with torch.no_grad():
         for ours, value in values.items():
             state[ours].copy_(value)
+
+
+def _from_file(path: Path) -> Mapping[str, Tensor]:
+    found = unwrap(read_content(path).tree, path, _ANCHORS)
+    log_notes(found, path)
+    require_finite(found.tensors, path)
+    return found.tensors
 
 
 def timm_pairs(depth: int) -> Iterator[Pair]:

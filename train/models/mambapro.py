@@ -28,6 +28,8 @@ class MambaPro(nn.Module):
         self.config = config
         #: What the checkpoint says about its training (data set, epochs, ...); empty for the authors' files.
         self.trained_on: dict[str, Any] = {}
+        #: True: the checkpoint had no classifiers, so those of this model know nothing.
+        self.headless = False
         self.backbone = BACKBONES[config.backbone](config)
         self.aggregation = Aggregation(config)
         self.concat_head = Head(config.feature_dim, config.identities)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
 
 from ...errors import InputError
 from ...runtime.modalities import MODALITIES
@@ -33,6 +35,18 @@ def key_pairs(config: MambaProConfig) -> list[Pair]:
             "Save the checkpoint in mambapro's layout."
         )
     return list(_pairs(config))
+
+
+def authors_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of our keys under the authors' keys; of others, and where we know no other key, as it is."""
+    if not any(key.startswith("backbone.") for key in tensors):
+        return dict(tensors)
+    numbers = [int(part) for key in tensors for part in key.split(".")[2:3] if part.isdecimal() and len(part) < 4]
+    layers = 1 + max(numbers, default=0)
+    # more than it may have: only the names are wanted
+    config = MambaProConfig(depth=layers, aggregation_depth=layers, cameras=1, mamba_bi=True)
+    names = {ours: theirs for theirs, ours in _pairs(config)}
+    return {names.get(key, key): value for key, value in tensors.items()}
 
 
 def clip_pairs(config: MambaProConfig) -> list[Pair]:

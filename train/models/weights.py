@@ -15,16 +15,18 @@ from torch import Tensor
 from ...errors import ArtifactError, InputError
 from ...runtime.foreign_text import shown_text
 from .config import HEAD_WIDTH, MambaProConfig
+from .entries import HEADS, check_entries, fill, require_finite, without_heads
 from .mambapro import MambaPro
-from .names import key_pairs
-from .tensor_files import read_tensors, write_tensors
+from .names import authors_names, key_pairs
+from .suited import warn_of_other_benchmark
+from .tensor_files import only_tensors, read_content, write_tensors
+from .wrapped import log_notes, unwrap
 
 log = logging.getLogger("mambapro")
 
 #: What a checkpoint's shapes cannot tell, and a caller may say.
 SWITCHES = ("prompt", "adapter", "mamba", "sie_camera", "sie_coe", "direct", "pixel_mean", "pixel_std")
 FORMAT_VERSION = 1
-_SHOWN = 10
 
 
 def load_checkpoint(
@@ -32,46 +34,79 @@ def load_checkpoint(
     image_size: tuple[int, int] | None = None,
     *,
     default_image_size: tuple[int, int] | None = None,
+    weights: str | None = None,
+    dataset: str | None = None,
     **switches: Any,
 ) -> MambaPro:
     """A model with the weights of a checkpoint, in eval mode, float32, on the CPU.
 
     Args:
-        path: the authors' plain state dict (`.pth`, with or without `module.` in front of the keys), or a file of
-            `save_checkpoint` (`.safetensors` or `.pth`). Pickles are read with weights only.
+        path: the authors' state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). What trainers
+            put around a state dict is taken off, and logged: dictionaries (`state_dict`, `model`, `ema`, Lightning's),
+            prefixes of the keys (`module.`, `_orig_mod.`, `model.`). Nothing in a file is called or built.
         image_size: (height, width) in pixels. The authors' files do not hold it, so it is required for them.
         default_image_size: used where neither `image_size` nor the file says one.
+        weights: name of the weights to take where a file holds several, such as "ema"; the error lists them.
+        dataset: benchmark that the model is for. One that the file does not fit is logged as a warning.
         switches: any of prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std, which the authors'
             files do not hold either. What is not given is taken as in the full model, and logged.
 
     Raises:
         InputError: no such file, image size missing or of another number of patches, unknown switch.
-        ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen.
+        ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen; several sets of weights; NaN.
     """
     path = Path(path)
     if unknown := sorted(set(switches) - set(SWITCHES)):
         raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {', '.join(SWITCHES)}.")
     for size in (image_size, default_image_size):
         _check_image_size(size)
-    file = read_tensors(path)
-    tensors = {key.removeprefix("module."): value for key, value in file.tensors.items()}
-    if len(tensors) != len(file.tensors):
-        raise ArtifactError(f"{path} holds the same key with and without 'module.' in front. Save it again.")
-    if file.header:
-        config, names = _stored_config(file.header, image_size, path), {}
+    content = read_content(path)
+    if content.header:
+        if weights is not None:
+            raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
+        tensors = dict(only_tensors(content.tree, path))
+        config, names = _stored_config(content.header, image_size, path), {}
         _warn_of_other_switches(config, switches, path)
     else:
+        found = unwrap(content.tree, path, chosen=weights)
+        log_notes(found, path)
+        tensors = authors_names(found.tensors)
         config = _config_from_shapes(tensors, image_size or default_image_size, path)
         names = dict(key_pairs(config))
         _log_assumed(config, switches, path)
     model = _empty_model(replace(config, **switches))
-    own = model.state_dict()
-    expected = {theirs: own[ours] for theirs, ours in names.items()} or own
-    _check_entries(tensors, expected, path)
-    state = {names.get(key, key): value.to(expected[key].dtype) for key, value in tensors.items()}
-    model.load_state_dict(state, strict=True, assign=True)
-    model.trained_on = dict(file.header.get("training", {}))
+    model.headless = _fit(tensors, model, names, path)
+    model.trained_on = dict(content.header.get("training", {}))
+    warn_of_other_benchmark(config, path, trained_on=model.trained_on.get("dataset"), used_on=dataset)
     return model.eval()
+
+
+def _fit(tensors: dict[str, Tensor], model: MambaPro, names: Mapping[str, str], path: Path) -> bool:
+    """Put a file's tensors into a model; `names` is our key of each of the file's, empty where they are ours.
+
+    Returns:
+        Whether the file has no classifiers.
+
+    Raises:
+        ArtifactError: they do not fit, or are not finite.
+    """
+    own = model.state_dict()
+    names = names or {key: key for key in own}
+    expected = {theirs: own[ours] for theirs, ours in names.items()}
+    headless = without_heads(tensors, names)
+    missing = fill(tensors, expected, names, headless)
+    check_entries(tensors, expected, path)
+    if headless:
+        log.warning(
+            "%s has no classifiers. Features need none: it can be evaluated and exported, but not trained on.",
+            shown_text(path.name),
+        )
+    elif missing:
+        log.warning("%s has no counters of BatchNorm (num_batches_tracked); they are 0", shown_text(path.name))
+    state = {names[key]: value.to(expected[key].dtype) for key, value in tensors.items()}
+    require_finite({key: state[names[key]] for key in tensors}, path)
+    model.load_state_dict(state, strict=True, assign=True)
+    return headless
 
 
 def save_checkpoint(
@@ -95,10 +130,15 @@ def save_checkpoint(
     """
     path = Path(path)
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    if model.headless:
+        # what was filled in for a file without classifiers is no classifier
+        state = {key: value for key, value in state.items() if not key.startswith(HEADS)}
     if layout == "authors":
         if path.suffix != ".pth":
             raise InputError(f"The authors' layout is a .pth file; {path.name} is not.")
-        write_tensors(path, {theirs: state[ours] for theirs, ours in key_pairs(model.config)}, None, overwrite)
+        write_tensors(
+            path, {theirs: state[ours] for theirs, ours in key_pairs(model.config) if ours in state}, None, overwrite
+        )
     elif layout == "mambapro":
         header = {"version": FORMAT_VERSION, "config": model.config.to_json(), "training": dict(training or {})}
         write_tensors(path, state, header, overwrite)
@@ -233,18 +273,3 @@ def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path
     if assumed:
         values = ", ".join(f"{name}={value}" for name, value in assumed.items())
         log.warning("%s does not hold these settings, so they are assumed: %s", path.name, values)
-
-
-def _check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Every key and shape as expected, or one error that names them."""
-    problems = [f"missing: {key} {tuple(expected[key].shape)}" for key in expected if key not in tensors]
-    problems += [f"surplus: {shown_text(key)} {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
-    for key in expected:
-        if key in tensors and tensors[key].shape != expected[key].shape:
-            problems.append(f"shape of {key}: {tuple(tensors[key].shape)}, expected {tuple(expected[key].shape)}")
-        elif key in tensors and expected[key].is_floating_point() and not tensors[key].is_floating_point():
-            problems.append(f"type of {key}: {tensors[key].dtype}, expected {expected[key].dtype}")
-    if problems:
-        shown = "\n  ".join(problems[:_SHOWN])
-        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise ArtifactError(f"{path} does not fit the model, {len(problems)} entries differ:\n  {shown}{more}")

@@ -186,7 +186,7 @@ class TestBadInput:
             logging.getLogger("mambapro").propagate = True
             explain(replace(options, checkpoints=[path], only=("similarity",)))
 
-        assert "was trained on elsewhere and is shown on rgbnt201" in caplog.text
+        assert "was trained on elsewhere; it is used on rgbnt201" in caplog.text
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -1,0 +1,74 @@
+"""A word of warning where a model is used with images or on a benchmark that it was not trained for."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ...runtime.data.benchmarks import BENCHMARKS, BenchmarkInfo
+from ...runtime.foreign_text import shown_text
+from .config import MambaProConfig
+
+log = logging.getLogger("mambapro")
+
+
+def warn_of_other_benchmark(config: MambaProConfig, path: Path, trained_on: object, used_on: str | None) -> None:
+    """Warn where images or benchmark are not those of a checkpoint's training; both are named.
+
+    Args:
+        config: of the checkpoint, with the image size that it is read with.
+        path: its file, for the message.
+        trained_on: the benchmark that the file names; None where it names none, and then identities and cameras tell.
+        used_on: the benchmark that it is used on; None: not known.
+    """
+    named = isinstance(trained_on, str) and trained_on in BENCHMARKS
+    if isinstance(trained_on, str) and not named and used_on is not None:
+        log.warning(
+            "%s was trained on %s; it is used on %s, where its accuracy will be another.",
+            shown_text(path.name),
+            shown_text(trained_on, 60),
+            used_on,
+        )
+        return
+    suited, why = ([BENCHMARKS[str(trained_on)]], "was trained on") if named else _suited(config)
+    if not suited:
+        return
+    titles = " or ".join(info.title for info in suited)
+    if used_on in BENCHMARKS and used_on not in [info.name for info in suited]:
+        other = BENCHMARKS[used_on]
+        log.warning(
+            "%s %s %s; it is used on %s (%d identities, %d cameras), where its accuracy will be another.",
+            shown_text(path.name),
+            why,
+            titles,
+            other.title,
+            other.identities,
+            other.cameras,
+        )
+    height, width = config.image_size
+    if not named and height != width and all(_is_upright(*info.image_size) != (height > width) for info in suited):
+        log.warning(
+            "%s %s %s, whose images are %dx%d (height x width); it is read with %dx%d. If height and width are "
+            "swapped, its accuracy is lost: give --image-size %dx%d, or the --dataset it was trained on.",
+            shown_text(path.name),
+            why,
+            titles,
+            *suited[0].image_size,
+            height,
+            width,
+            width,
+            height,
+        )
+
+
+def _is_upright(height: int, width: int) -> bool:
+    return height > width
+
+
+def _suited(config: MambaProConfig) -> tuple[list[BenchmarkInfo], str]:
+    """The benchmarks whose numbers of identities or, failing that, of cameras the model has; and why these."""
+    known = list(BENCHMARKS.values())
+    same = [info for info in known if (info.identities, info.cameras) == (config.identities, config.cameras)]
+    if same:
+        return same, f"has {config.identities} identities and {config.cameras} cameras, as"
+    return [info for info in known if info.cameras == config.cameras], f"has a table of {config.cameras} cameras, as"
