@@ -35,6 +35,8 @@ from .build_command import build
 from .calibrate_command import calibrate
 from .console import say, set_up_logging
 from .data_commands import synth
+from .entry import export_main as export_main  # scripts of earlier installations import them from here
+from .entry import main as main
 from .eval_command import evaluate
 from .explain_command import explain
 from .export_commands import check, compare, export
