@@ -10,12 +10,13 @@ DATASET := rgbnt201
 KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test lint gpu-check clean
+.PHONY: help demo test lint docs-check gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
 	@echo 'make test   the test suite'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make docs-check  run the commands of README and docs in order, in an empty folder, and compare what they print'
 	@echo 'make gpu-check  what an NVIDIA GPU can verify: kernels, plugin, PyTorch operator, engines; writes JSON'
 	@echo 'make clean  remove what the others made'
 
@@ -61,6 +62,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# some ten minutes; what cannot be run is marked in the pages
+docs-check: $(VENV)/dev
+	@$(BIN)/python benchmarks/docs_check.py
 
 # exit code 3 where there is no GPU
 gpu-check: $(VENV)/dev

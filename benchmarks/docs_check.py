@@ -1,0 +1,98 @@
+"""Run every command that stands in the README and in docs, in order, from an empty folder, and compare the outputs.
+
+python benchmarks/docs_check.py [--demo FOLDER] [PAGE ...]
+
+What cannot be run on a machine without GPU, network or benchmarks is marked in the page, with the reason, and listed.
+--demo takes the data and the checkpoint of an earlier demo (FOLDER/data, FOLDER/run), in place of `make demo`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from doc_commands import Block, Command, blocks, differences
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
+
+
+@click.command()
+@click.argument("pages", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option("--demo", type=click.Path(path_type=Path, exists=True), help="Folder of an earlier demo.")
+@click.option("--keep", is_flag=True, help="Keep the folder in which the commands ran, and print it.")
+def main(pages: tuple[Path, ...], demo: Path | None, keep: bool) -> None:
+    """Run the commands of PAGES; default: README.md, docs/*.md, CONTRIBUTING.md."""
+    folder = Path(tempfile.mkdtemp(prefix="docs-check-"))
+    if demo is not None:
+        shutil.copytree(demo / "data", folder / ".demo/data")
+        shutil.copytree(demo / "run", folder / ".demo/run")
+    bad = 0
+    try:
+        for page in pages or PAGES:
+            for block in blocks(page):
+                bad += sum(1 for _ in _checked(block, folder, demo is not None))
+    finally:
+        if keep:
+            click.echo(f"kept {folder}")
+        else:
+            shutil.rmtree(folder)
+    click.echo(f"{bad} commands whose output is not what the page shows" if bad else "all outputs are as shown")
+    sys.exit(1 if bad else 0)
+
+
+def _checked(block: Block, folder: Path, has_demo: bool) -> Iterator[str]:
+    """Run a block; yields the commands that did otherwise."""
+    if block.skip is not None:
+        click.echo(f"skipped  {block.page}:{block.number} ({block.skip})")
+        return
+    for line in block.setup:
+        subprocess.run(["bash", "-ec", line], cwd=folder, env=_environment(), check=True)
+    for command in block.commands:
+        if has_demo and command.line.split()[1] in ("synth", "train") and ".demo" in command.line:
+            continue
+        begun = time.monotonic()
+        problems = _run(command, folder, block, command is block.commands[-1])
+        took = time.monotonic() - begun
+        click.echo(f"{'FAILED ' if problems else 'ok     '}  {block.page}:{block.number} {took:5.0f} s  {command.line}")
+        for problem in problems:
+            click.echo(f"  {problem}")
+        if problems:
+            yield command.line
+
+
+def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
+    """Run a command line in bash; returns what is otherwise than the page shows.
+
+    Lines of standard error count where the page shows them.
+    """
+    done = subprocess.run(
+        ["bash", "-c", command.line], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+    )
+    wanted = block.exit if last else 0
+    if done.returncode != wanted:
+        return [f"exit code {done.returncode}, not {wanted}: {done.stderr.strip()[-500:]}"]
+    if command.output is None:
+        return []
+    problems = [
+        differences(command.output, output.splitlines(), block.varies)
+        for output in (done.stdout, done.stderr + done.stdout, done.stderr)
+    ]
+    return min(problems, key=len)
+
+
+def _environment() -> dict[str, str]:
+    """The commands of this installation first, and the repository's own files by MAMBAPRO_SOURCE."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "MAMBAPRO_SOURCE": str(ROOT)}
+
+
+if __name__ == "__main__":
+    main()
