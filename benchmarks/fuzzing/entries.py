@@ -131,7 +131,12 @@ def _resume(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
 
 
 def _bundle(made: Materials, seed: Path, file: Path, folder: Path) -> str:
-    """A copy of the bundle in which `seed` is `file`; SHA256SUMS agrees, as an attacker would see to."""
+    """A copy of the bundle in which `seed` is `file`; SHA256SUMS agrees, as an attacker would see to.
+
+    A folder is a bundle itself.
+    """
+    if file.is_dir():
+        return file.name
     _linked(made.bundle, folder / "b.mambapro")
     os.replace(file, folder / "b.mambapro" / seed.name)
     if seed.name != "SHA256SUMS":
