@@ -19,15 +19,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from fuzzing.entries import Entry
 from fuzzing.mutate import mutated
 from fuzzing.runner import Case, Limits, Runner, entries_called, materials, run_all
 
 _TEXT = (".json", ".toml", ".yaml", "")
 
 
-def _cases(files: int, only: str | None) -> list[Case]:
+def _cases(files: int, entries: Sequence[Entry]) -> list[Case]:
     """`files` cases shared out by the entries' weights, in a mixed order."""
-    entries = entries_called(only)
     total = sum(entry.weight for entry in entries)
     found = [Case(entry, n) for entry in entries for n in range(-(-files * entry.weight // total))]
     random.Random(0).shuffle(found)
@@ -51,12 +51,13 @@ def main(files: int, seed: int, workers: int, seconds: float, memory: int, only:
         others = [path.read_bytes() for path in seeds if path.suffix == good.suffix and path != good]
         return good, mutated(good.read_bytes(), others, chance, good.suffix in _TEXT)
 
-    cases = _cases(files, only)
+    entries = entries_called(only)
+    cases = _cases(files, entries)
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-    with materials() as made:
+    with materials(entries) as made:
         runner = Runner(made, Limits(seconds, memory << 20), keep, content)
-        runner.measure(entries_called(only))
+        runner.measure(entries)
         code = run_all(runner, cases, workers)
     sys.exit(code)
 

@@ -42,7 +42,7 @@ def main(every: int, workers: int, seconds: float, memory: int, only: str | None
     entries = entries_called(only)
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-    with materials() as made:
+    with materials(entries) as made:
         runner = Runner(made, Limits(seconds, memory << 20), keep, lambda *_: sys.exit("nothing is mutated here"))
         runner.measure(entries)
         code = run_all(runner, _cases(made, entries, every), workers)

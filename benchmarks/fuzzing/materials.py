@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,36 +71,40 @@ class Materials:
         return sorted((self.folder / kind).iterdir())
 
 
-def make(folder: Path) -> Materials:
-    """Write all materials into an empty folder, by the product's own commands."""
-    from mambapro.cli.main import run
-
+def make(folder: Path, kinds: Collection[str]) -> Materials:
+    """Write the materials into an empty folder, by the product's own commands; what takes long only for its kinds."""
     made = Materials(folder)
     for kind in ("images", "checkpoints", "recipes", "policies", "tables"):
         (folder / kind).mkdir()
     _images(folder / "images")
     _checkpoints(made)
-    recipe = folder / "recipes" / "recipe.toml"
+    recipe, data, bundle = folder / "recipes" / "recipe.toml", str(made.data), str(made.bundle)
     recipe.write_text(_RECIPE, encoding="utf-8")
     (folder / "policies" / "policy.yaml").write_text(_POLICY, encoding="utf-8")
-    data, bundle = str(made.data), str(made.bundle)
     counts = ["--train-identities", "4", "--test-identities", "4", "--images", "4"]
     on = ["--data", data, "--dataset", "rgbnt201"]
-    few = ["--images", "8", "--calib-images", "8", "--group", "kind"]
-    tower = ["--rows", "C", "--config", str(recipe), "--backbone", str(made.checkpoint)]
-    for command in (
-        ["synth", "--out", data, "--dataset", "rgbnt201", *counts],
-        ["export", "--ckpt", str(made.checkpoint), "--output", bundle, "--dataset", "rgbnt201"],
-        ["calibrate", bundle, "--calib", data, "--dataset", "rgbnt201", "--images", "8", "--out", str(made.table)],
-        ["sensitivity", bundle, "--calib", data, "--dataset", "rgbnt201", *few, "--out", str(made.analysis)],
-        ["ablate", "3", *tower, *on, "--out", str(made.ablation)],
-    ):
-        if code := run(command):
-            raise SystemExit(f"the materials cannot be made: mambapro {' '.join(command)} ended with {code}")
-    _interrupted(made, ["train", "--config", str(recipe), *on, "--out", str(made.run), "--set", "save_every=1"])
+    calib = ["--calib", data, "--dataset", "rgbnt201", "--images", "8"]
+    _run("synth", "--out", data, "--dataset", "rgbnt201", *counts)
+    _run("export", "--ckpt", str(made.checkpoint), "--output", bundle, "--dataset", "rgbnt201")
+    _run("calibrate", bundle, *calib, "--out", str(made.table))
     for beside in made.table.parent.glob("*.images.json"):
         beside.unlink()
+    if "analysis" in kinds:
+        few = ["--calib-images", "8", "--group", "kind"]
+        _run("sensitivity", bundle, *calib, *few, "--out", str(made.analysis))
+    if "ablation" in kinds:
+        tower = ["--rows", "C", "--config", str(recipe), "--backbone", str(made.checkpoint)]
+        _run("ablate", "3", *tower, *on, "--out", str(made.ablation))
+    if "states" in kinds:
+        _interrupted(made, ["train", "--config", str(recipe), *on, "--out", str(made.run), "--set", "save_every=1"])
     return made
+
+
+def _run(*command: str) -> None:
+    from mambapro.cli.main import run
+
+    if code := run(command):
+        raise SystemExit(f"the materials cannot be made: mambapro {' '.join(command)} ended with {code}")
 
 
 def _interrupted(made: Materials, command: list[str]) -> None:

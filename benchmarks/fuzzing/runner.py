@@ -142,8 +142,8 @@ def _excused(entry: Entry, outcome: Outcome, faults: list[str]) -> list[str]:
 
 
 @contextmanager
-def materials() -> Iterator[Materials]:
-    """The good files, in a folder that is gone afterwards; nothing was opened in this process."""
+def materials(entries: Sequence[Entry]) -> Iterator[Materials]:
+    """The good files that entries need, in a folder that is gone afterwards; nothing was opened in this process."""
     # one thread a case: several cases at a time
     os.environ["OMP_NUM_THREADS"] = "1"
     folder = Path(tempfile.mkdtemp(prefix="fuzz."))
@@ -154,7 +154,7 @@ def materials() -> Iterator[Materials]:
         if child == 0:
             code = 1
             try:
-                make(folder)
+                make(folder, {entry.kind for entry in entries})
                 code = 0
             finally:
                 sys.stderr.flush()
