@@ -22,7 +22,8 @@ from .process import ProcessBound, never_free
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
 
-_ERRORS_ONLY = 3
+#: The library prints errors as they are, names in the model included; each is raised as well, and told then.
+_FATAL_ONLY = 4
 #: Both packages install the folder onnxruntime: uninstalling one takes files of the other along.
 _REINSTALL = (
     "Uninstall both, then install one: pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "
@@ -177,7 +178,7 @@ def _library_errors() -> tuple[type[Exception], ...]:
 
 def _options(library: ModuleType, threads: int | None, custom_operators: Sequence[Path], spinning: bool) -> Any:
     options = library.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     # The scan decays into denormal numbers, which make a processor up to a hundred times slower. This is about ONNX
     # Runtime's own threads; for the thread that opens the session see _in_thread.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")

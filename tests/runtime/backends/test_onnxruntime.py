@@ -6,6 +6,7 @@ import logging
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
@@ -132,3 +133,24 @@ class TestBadInput:
 
         with pytest.raises(ArtifactError, match="refuses its inputs"):
             backend.run({"x": np.zeros((2, 2), np.float32)})
+
+
+def test_library_prints_nothing_of_the_model(capfd):
+    """A name in the model that acts on a terminal is told by the error alone, which can be printed."""
+    node = onnx.helper.make_node("Reshape", ["x", "shape"], ["y"], name="evil\x1b[2J")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [node],
+        "graph",
+        [value("x", onnx.TensorProto.FLOAT, ["n"])],
+        [value("y", onnx.TensorProto.FLOAT, None)],
+        [onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [1], [7])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    backend = OnnxRuntimeBackend(model.SerializeToString(), device="cpu", threads=1)
+
+    with pytest.raises(SetupError) as raised:
+        backend.run({"x": np.zeros(5, np.float32)})
+
+    assert "evil\\x1b[2J" in str(raised.value)
+    assert "evil" not in capfd.readouterr().err
