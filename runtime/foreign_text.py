@@ -26,6 +26,15 @@ def shown_text(value: object, limit: int = LIMIT) -> str:
     return kept if rest <= 0 else f"{kept}... ({rest} more characters)"
 
 
+def shown_value(value: object, limit: int = LIMIT) -> str:
+    """`repr(value)` as `shown_text` shows it, of values that Python itself does not write too."""
+    try:
+        return shown_text(repr(value), limit)
+    except (ValueError, RecursionError):
+        # a whole number of more than some thousand digits, or lists in lists
+        return f"a {type(value).__name__} that is too long to be shown"
+
+
 def escaped(value: object, keep: str = "") -> str:
     """`str(value)` with what `shown_text` escapes, of any length; characters in `keep`, such as line breaks, stay."""
     text = str(value)

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import InputError
+from ..runtime.foreign_text import shown_value
 from .models.config import MambaProConfig
+from .models.ranges import Range, check_range
 from .transforms import Augmentation
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -16,6 +18,42 @@ OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})
 OVERRIDES = tuple(sorted({item.name for item in fields(MambaProConfig)} - OWN_FIELDS))
 #: One in so many training identities validates, where a recipe does not say how many.
 VALIDATION_SHARE = 10
+
+
+#: Sane numbers, by section and field; a slip in a recipe must not cost the machine's memory or a night.
+RANGES = {
+    "model": {"image_size": Range(1, 4096)},
+    "solver": {
+        "epochs": Range(1, 100_000),
+        "warmup_epochs": Range(0, 100_000),
+        "base_lr": Range(0, 100, whole=False),
+        "bias_lr_factor": Range(0, 1000, whole=False),
+        "backbone_lr": Range(0, 100, whole=False),
+        "weight_decay": Range(0, 10, whole=False),
+        "identities_per_batch": Range(1, 1024),
+        "images_per_identity": Range(1, 1024),
+        "id_weight": Range(0, 1000, whole=False),
+        "triplet_weight": Range(0, 1000, whole=False),
+        "label_smoothing": Range(0, 1, whole=False),
+        "margin": Range(0, 1000, whole=False),
+        "accumulate": Range(1, 10_000),
+    },
+    "": {
+        "validation_identities": Range(0, 1_000_000),
+        "seed": Range(0, 2**63 - 1),
+        "workers": Range(0, 256),
+        "save_every": Range(0, 1_000_000_000),
+    },
+}
+
+
+def _check_ranges(section: str, values: Any) -> None:
+    """Every number of a section in its range; fields that are None are unset."""
+    for name, allowed in RANGES[section].items():
+        value = getattr(values, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None:
+                check_range(f"{section}.{name}".lstrip("."), number, allowed)
 
 
 @dataclass(frozen=True)
@@ -33,6 +71,7 @@ class ModelSettings:
     overrides: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_ranges("model", self)
         if ours := sorted(OWN_FIELDS & self.overrides.keys()):
             raise InputError(
                 f"model.overrides may not set {', '.join(ours)}: image_size and direct stand in [model], cameras and "
@@ -71,11 +110,17 @@ class Solver:
     def __post_init__(self) -> None:
         if self.accumulate < 1:
             raise InputError(f"accumulate={self.accumulate}: at least 1, which is a step for every batch.")
-        if self.epochs < 1 or not 0 <= self.warmup_epochs <= self.epochs:
+        if self.epochs < 1 or self.warmup_epochs < 0:
             raise InputError(
                 f"epochs={self.epochs}, warmup_epochs={self.warmup_epochs}: "
                 "take at least one epoch and a warm-up no longer than the training."
             )
+        if self.warmup_epochs > self.epochs:
+            raise InputError(
+                f"epochs={self.epochs}, warmup_epochs={self.warmup_epochs}: the warm-up is longer than the training. "
+                "Shorten it: --set solver.warmup_epochs=0 (solver.warmup_epochs in a recipe file)."
+            )
+        _check_ranges("solver", self)
 
 
 @dataclass(frozen=True)
@@ -107,10 +152,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise InputError(f"precision={self.precision!r} is none of {', '.join(PRECISIONS)}.")
-        for name in ("validation_identities", "workers", "save_every", "seed"):
-            if (getattr(self, name) or 0) < 0:
-                raise InputError(f"{name}={getattr(self, name)}: 0 or more.")
+            raise InputError(f"precision={shown_value(self.precision, 80)} is none of {', '.join(PRECISIONS)}.")
+        _check_ranges("", self)
         if self.select_on_test and self.validation_identities:
             raise InputError("select_on_test leaves no use for validation_identities; set it to 0.")
 

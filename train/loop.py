@@ -18,6 +18,7 @@ from .config import TrainConfig
 from .dataset import split_training
 from .device import resolve_device
 from .distributed import World
+from .memory import require_memory
 from .models.mambapro import MambaPro
 from .models.sizes import build_model
 from .report import FitReport
@@ -90,6 +91,14 @@ def train_model(
 ) -> FitReport:
     """Train a model that exists already; everything else as `fit`."""
     folder, world = Path(out), world or World()
+    if model.headless:
+        raise InputError(
+            "This model is of a checkpoint without classifiers, which cannot be trained on. Give the whole checkpoint, "
+            "or build a new model and take the tower alone (--backbone, load_tower)."
+        )
+    if resolve_device(device, world.local_rank).type == "cpu":
+        parameters = sum(value.numel() for value in model.parameters())
+        require_memory(model.config, parameters, config.solver, world.size)
     with run_folder(folder, overwrite=overwrite, resume=resume) if world.is_first else nullcontext():
         world.wait()
         trainer = Trainer(model, benchmark, config, folder, resolve_device(device, world.local_rank), world, track)

@@ -13,7 +13,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import tomllib
 
 from ..errors import InputError
+from ..runtime.foreign_text import shown_text, shown_value
 from .config import OVERRIDES, TrainConfig
+from .toml_files import parse_toml, read_toml
+
+#: Of a name that a near one is looked for; the search takes time that grows with it.
+_LONGEST_NAME = 100
+#: Parts of a field's name.
+_DEEPEST = 5
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -50,17 +57,16 @@ def from_values(values: Mapping[str, Any]) -> TrainConfig:
 
 def _read(source: str | os.PathLike[str]) -> dict[str, Any]:
     name = os.fspath(source)
-    path = FOLDER / f"{name}.toml" if name in recipe_names() else Path(name)
-    if not path.is_file():
-        near = get_close_matches(name, recipe_names(), n=1)
+    if name in recipe_names():
+        return read_toml(FOLDER / f"{name}.toml", "recipe")
+    if not os.path.lexists(name):
+        near = get_close_matches(name[:_LONGEST_NAME], recipe_names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(
-            f"No training recipe is called {name!r}, and no file either; there are {', '.join(recipe_names())}.{hint}"
+            f"No training recipe is called {shown_value(name)}, and no file either; there are "
+            f"{', '.join(recipe_names())}.{hint}"
         )
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"The recipe {path} cannot be read: {error}.") from error
+    return read_toml(name, "recipe")
 
 
 def _apply(values: dict[str, Any], change: str) -> None:
@@ -68,29 +74,36 @@ def _apply(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     names = path.strip().split(".")
     if not equals or not all(names):
-        raise InputError(f"{change!r} changes nothing; write field=value, such as solver.epochs=30.")
+        raise InputError(f"{shown_value(change)} changes nothing; write field=value, such as solver.epochs=30.")
+    if len(names) > _DEEPEST:
+        raise InputError(f"{shown_value(change)}: no field has so many parts. Write for example solver.epochs=30.")
     place = values
     for name in names[:-1]:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
-            raise InputError(f"{change!r}: {name} is a value, it has no fields.")
-    place[names[-1]] = _value(text.strip())
+            raise InputError(f"{shown_value(change)}: {shown_text(name, 60)} is a value, it has no fields.")
+    place[names[-1]] = _value(text.strip(), change)
 
 
-def _value(text: str) -> Any:
+def _value(text: str, change: str) -> Any:
     if text.lower() == "none":
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        loaded = parse_toml(f"value = {text}")
     except tomllib.TOMLDecodeError:
         # a bare word: a shell eats the quotes a string would have in TOML
         return text
+    except ValueError as error:
+        raise InputError(f"{shown_value(change)} cannot be read: {shown_text(error)}.") from error
+    if len(loaded) != 1:
+        raise InputError(f"{shown_value(change)} is more than one change; give --set once for each.")
+    return loaded["value"]
 
 
 def _build(kind: type[Any], values: Any, path: str) -> Any:
     """A dataclass from plain values; `path` leads to it."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{path.rstrip('.')} must be a table of fields, not {values!r}.")
+        raise InputError(f"{path.rstrip('.')} must be a table of fields, not {shown_value(values, 80)}.")
     hints = get_type_hints(kind)
     known = [item.name for item in dataclasses.fields(kind)]
     _check_names(values, known, path)
@@ -106,9 +119,9 @@ def _is_required(item: dataclasses.Field[Any]) -> bool:
 def _check_names(values: Mapping[str, Any], known: Iterable[str], path: str) -> None:
     for name in values:
         if name not in known:
-            near = get_close_matches(str(name), list(known), n=1)
+            near = get_close_matches(str(name)[:_LONGEST_NAME], list(known), n=1)
             hint = f"did you mean {path}{near[0]}?" if near else f"allowed are {', '.join(known)}."
-            raise InputError(f"The recipe has no field {path}{name}; {hint}")
+            raise InputError(f"The recipe has no field {path}{shown_text(name, 60)}; {hint}")
 
 
 def _typed(hint: Any, value: Any, path: str) -> Any:
@@ -125,20 +138,20 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         if isinstance(value, list | tuple) and len(value) == len(arguments):
             return tuple(_typed(one, part, path) for one, part in zip(arguments, value, strict=True))
-        raise InputError(f"{path} must be a list of {len(arguments)} values, not {value!r}.")
+        raise InputError(f"{path} must be a list of {len(arguments)} values, not {shown_value(value, 80)}.")
     if origin is dict:
         return _overrides(value, path)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if type(value) is not hint:
-        raise InputError(f"{path} must be {_words(hint)}, not {value!r}.")
+        raise InputError(f"{path} must be {_words(hint)}, not {shown_value(value, 80)}.")
     return value
 
 
 def _overrides(value: Any, path: str) -> dict[str, Any]:
     """Fields of the model's own config; their types are its business."""
     if not isinstance(value, Mapping):
-        raise InputError(f"{path} must be a table of the model's fields, not {value!r}.")
+        raise InputError(f"{path} must be a table of the model's fields, not {shown_value(value, 80)}.")
     _check_names(value, OVERRIDES, f"{path}.")
     return {name: tuple(one) if isinstance(one, list) else one for name, one in value.items()}
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import InputError
+from .models.ranges import Range, check_range
+
 _ERASE_TRIES = 10
+_RANGES = {
+    "flip": Range(0, 1, whole=False),
+    "padding": Range(0, 1024),
+    "erase": Range(0, 1, whole=False),
+    "erase_area": Range(0, 1, whole=False),
+    "erase_aspect": Range(0.01, 100, whole=False),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,16 @@ class Augmentation:
     erase_area: tuple[float, float] = (0.02, 1 / 3)
     erase_aspect: tuple[float, float] = (0.3, 1 / 0.3)
     shared: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                check_range(f"augmentation.{name}", number, allowed)
+        for name in ("erase_area", "erase_aspect"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise InputError(f"augmentation.{name} is a range, but {low} is above {high}. Give the smaller first.")
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ...errors import InputError
 from ...plugins.selective_scan.schema import MAX_STATE
+from ...runtime.foreign_text import shown_text, shown_value
+from .ranges import Range, check_range
 
 #: CLIP's rule: a head is 64 wide, so the width tells the number of heads.
 HEAD_WIDTH = 64
-#: Larger numbers of layers are a damaged file, not a model.
-_LARGEST = {"depth": 1000, "aggregation_depth": 1000, "state": MAX_STATE}
+#: What a model can be made of: the published one is ViT-B/16, the largest ViT there is has 56 layers of width 1792.
+RANGES = {
+    "image height": Range(1, 4096),
+    "image width": Range(1, 4096),
+    "patch_size": Range(1, 256),
+    "width": Range(1, 8192),
+    "depth": Range(1, 100),
+    "mlp_width": Range(1, 32768),
+    "embed_dim": Range(1, 8192),
+    "adapter_width": Range(1, 32768),
+    "prompt_tokens": Range(1, 1024),
+    "transfer_width": Range(1, 32768),
+    "cameras": Range(0, 10_000),
+    "identities": Range(1, 1_000_000),
+    "aggregation_depth": Range(1, 100),
+    "scan_channels": Range(1, 32768),
+    "state": Range(1, MAX_STATE),
+    "dt_rank": Range(1, 8192),
+    "lora_rank": Range(1, 8192),
+    "adapter_first_layer": Range(1, 100),
+    "prompt_first_layer": Range(1, 100),
+    "sie_coe": Range(-1000, 1000, whole=False),
+}
 
 # The parts a model may be put together from; the first of each is the published model's.
 BACKBONES = ("clip", "vit")
@@ -105,7 +127,7 @@ class MambaProConfig:
     def _check_variants(self) -> None:
         for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
-                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {shown_value(value, 80)}.")
         for name in ("adapter_first_layer", "prompt_first_layer"):
             if getattr(self, name) > self.depth:
                 raise InputError(f"{name} is {getattr(self, name)}, but there are {self.depth} layers, counted from 1.")
@@ -128,22 +150,22 @@ class MambaProConfig:
 
     def _check_numbers(self) -> None:
         if not isinstance(self.image_size, tuple) or len(self.image_size) != 2:
-            raise InputError(f"image_size must be (height, width) in pixels, not {self.image_size!r}.")
-        sizes = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "int"}
-        sizes |= {"image height": self.image_size[0], "image width": self.image_size[1]}
-        for name, value in sizes.items():
-            least = 0 if name == "cameras" else 1
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST.get(name, 10**6):
-                limit = _LARGEST.get(name, 10**6)
-                raise InputError(f"{name} must be a whole number from {least} to {limit}, not {value!r}.")
+            raise InputError(f"image_size must be (height, width) in pixels, not {shown_value(self.image_size, 80)}.")
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {"image height": self.image_size[0], "image width": self.image_size[1]}
+        for name, allowed in RANGES.items():
+            check_range(name, values[name], allowed)
+        for field in fields(self):
+            if field.type == "bool" and not isinstance(values[field.name], bool):
+                raise InputError(f"{field.name} must be true or false, not {shown_value(values[field.name], 80)}.")
         if not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
-            raise InputError(f"drop_path must be from 0 to below 1, not {self.drop_path!r}.")
-        if not isinstance(self.sie_coe, int | float) or not math.isfinite(self.sie_coe):
-            raise InputError(f"sie_coe must be a finite number, not {self.sie_coe!r}.")
-        for name in ("pixel_mean", "pixel_std"):
-            values = getattr(self, name)
-            if not isinstance(values, tuple) or len(values) != 3 or not all(map(math.isfinite, values)):
-                raise InputError(f"{name} must be three finite numbers, not {values!r}.")
+            raise InputError(f"drop_path must be from 0 to below 1, not {shown_value(self.drop_path, 80)}.")
+        for name, allowed in (("pixel_mean", Range(-1000, 1000, False)), ("pixel_std", Range(1e-6, 1000, False))):
+            numbers = values[name]
+            if not isinstance(numbers, tuple) or len(numbers) != 3:
+                raise InputError(f"{name} must be three finite numbers, not {shown_value(numbers, 80)}.")
+            for number in numbers:
+                check_range(f"each of {name}", number, allowed)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -181,7 +203,7 @@ class MambaProConfig:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise InputError(
-                f"The model config has fields this version does not know: {', '.join(unknown)}. "
+                f"The model config has fields this version does not know: {', '.join(shown_text(name, 60) for name in unknown[:10])}. "
                 "It was written by a newer mambapro; update, or save the checkpoint again with this version."
             )
         fitting: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

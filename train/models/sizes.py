@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import InputError
+import torch
+
+from ...errors import InputError, SetupError
+from ...runtime.free_memory import free_memory
+from ...runtime.size_limits import VARIABLE, size_limit
 from .config import MambaProConfig
 from .initialize import initialize
 from .mambapro import MambaPro
+
+_FLOAT = 4
+#: Bytes of a model's weights; ViT-B/16 takes 0.6 GiB.
+_LARGEST = 16 * 2**30
 
 SIZES: dict[str, dict[str, Any]] = {
     # the paper's: CLIP ViT-B/16
@@ -44,7 +52,30 @@ def config_of_size(size: str, **fields: Any) -> MambaProConfig:
 
 
 def build_model(size: str, **fields: Any) -> MambaPro:
-    """A model of a named size, initialised as the authors do; `fields` are those of MambaProConfig."""
-    model = MambaPro(config_of_size(size, **fields))
+    """A model of a named size, initialised as the authors do; `fields` are those of MambaProConfig.
+
+    Raises:
+        InputError: a size that does not exist, or fields that make a model beyond the limit.
+        SetupError: not enough memory.
+    """
+    config = config_of_size(size, **fields)
+    _require_room(config)
+    model = MambaPro(config)
     initialize(model)
     return model
+
+
+def _require_room(config: MambaProConfig) -> None:
+    """Count a model's values before any memory is taken for them."""
+    with torch.device("meta"):
+        values = sum(value.numel() for value in MambaPro(config).parameters())
+    needed, limit, available = _FLOAT * values, size_limit(_LARGEST), free_memory()
+    if needed > limit:
+        raise InputError(
+            f"This model has {values:,} parameters, {needed / 2**30:.1f} GiB; at most {limit / 2**30:.0f} GiB are "
+            f"built. Make it smaller, or set {VARIABLE} to so many GiB."
+        )
+    if available is not None and needed > available:
+        raise SetupError(
+            f"This model takes {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are available. Make it smaller."
+        )

@@ -1,0 +1,34 @@
+"""Ranges of numbers in recipes and in the configs of checkpoints: what is beyond is a slip or an attack."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ...errors import InputError
+from ...runtime.foreign_text import shown_value
+
+
+class Range(NamedTuple):
+    """Smallest and largest value, both allowed; `whole` numbers only, or any finite ones."""
+
+    low: float
+    high: float
+    whole: bool = True
+
+
+def check_range(name: str, value: Any, allowed: Range) -> None:
+    """Compare a number with its range.
+
+    Raises:
+        InputError: no number, NaN, infinite or outside.
+    """
+    # NaN is in no range
+    kinds = (int,) if allowed.whole else (int, float)
+    if type(value) not in kinds or not allowed.low <= value <= allowed.high:
+        kind = "a whole number" if allowed.whole else "a number"
+        ends = f"from {_written(allowed.low)} to {_written(allowed.high)}"
+        raise InputError(f"{name} must be {kind} {ends}, not {shown_value(value, 80)}.")
+
+
+def _written(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
