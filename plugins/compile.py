@@ -12,10 +12,10 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..children import tied
 from ..errors import SetupError
 from .private_folder import held_lock, why_untrusted
 
@@ -143,16 +143,20 @@ def _fingerprint(sources: Sequence[Path], flags: Sequence[str], compiler: str) -
 
 
 def _compile(library: Path, sources: Sequence[Path], flags: Sequence[str], compiler: str) -> None:
-    # a compiler that is killed leaves a file of another name behind, never half a library
-    handle, temporary = tempfile.mkstemp(dir=library.parent, suffix=".so")
-    os.close(handle)
-    command = [compiler, *map(str, sources), "-shared", "-o", temporary, *flags]
+    """Compile while the lock is held; what a killed process left of its own attempt is removed first."""
+    stage = library.parent / "partial"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(0o700)
+    made = stage / library.name
+    command = [compiler, *map(str, sources), "-shared", "-o", str(made), *flags]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # the compiler's own temporary files go with the rest
+        environment = {**os.environ, "TMPDIR": str(stage)}
+        done = subprocess.run(tied(command), capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise SetupError(f"compiling {library.name} failed:\n$ {shlex.join(command)}\n{done.stderr.strip()}")
         # the linker makes the file anew, by the umask
-        Path(temporary).chmod(Path(temporary).stat().st_mode & ~0o022 | 0o400)
-        os.replace(temporary, library)
+        made.chmod(made.stat().st_mode & ~0o022 | 0o400)
+        os.replace(made, library)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        shutil.rmtree(stage, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,4 +50,10 @@ def write_strips(
 
 
 def _is_ours(folder: Path) -> bool:
-    return (folder / LISTING).is_file()
+    """Whether a folder holds a listing and nothing but what that names."""
+    try:
+        listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        named = {LISTING, *(entry["file"] for entry in listing["strips"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return all(path.name in named and path.is_file() for path in folder.iterdir())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..children import tie_to_parent
 from ..errors import InputError
 from ..runtime.data.sample import Benchmark, Sample
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import load_source, resize
 from ..runtime.progress import Track, silent
 from .config import TrainConfig
+from .open_files_limit import require_open_files
 from .sampler import Draw
 from .transforms import TrainTransform
 
@@ -94,16 +98,26 @@ def build_loader(
     """Batches (images (B, 3, 3, H, W), labels int64 (B,), cameras int64 (B,)) in the order of the batch sampler.
 
     The content does not depend on `workers`; with 0 the images are prepared in the calling process.
+
+    Raises:
+        SetupError: the limit on open files is too low for so many workers.
     """
+    require_open_files(workers)
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
+        worker_init_fn=partial(_begin_worker, os.getpid()) if workers else None,
         # PyTorch seeds the workers (torch, random, numpy) from here; else it would use up the global generator.
         generator=torch.Generator().manual_seed(dataset.seed),
     )
+
+
+def _begin_worker(parent: int, number: int) -> None:
+    """A worker ends with the training, though that is killed."""
+    tie_to_parent(parent)
 
 
 def fingerprint(training: Benchmark, validation: Benchmark | None) -> str:

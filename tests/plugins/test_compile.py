@@ -34,3 +34,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with pytest.raises(SetupError, match=r"which cannot be written \(Not a directory\)\. Let \$MAMBAPRO_CACHE"):
         shared_library("one", [source], [], cxx_compiler())
+
+
+def test_what_a_killed_compiler_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler's temporary files are in the library's folder, and go with the next attempt and with its own end."""
+    monkeypatch.setenv("MAMBAPRO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir(mode=0o700)
+    source = tmp_path / "one.cpp"
+    source.write_text("not C++")
+    compiler = cxx_compiler()
+    with pytest.raises(SetupError, match=r"compiling libone\.so failed"):
+        shared_library("one", [source], ["-fPIC"], compiler)
+    (folder,) = (tmp_path / "cache").iterdir()
+    assert not (folder / "partial").exists()
+    (folder / "partial").mkdir()
+    (folder / "partial" / "ccabcdef.s").touch()
+    source.write_text('extern "C" int one() { return 1; }')
+    key = folder.name
+    monkeypatch.setattr("mambapro.plugins.compile._fingerprint", lambda *_: key.removeprefix("one-"))
+
+    library = shared_library("one", [source], ["-fPIC"], compiler)
+
+    assert library.exists() and not (folder / "partial").exists()

@@ -133,6 +133,18 @@ class TestFolder:
         assert [path.name for path in first] == ["001_q.png", "002_q.png"]
         assert sorted(path.name for path in folder.iterdir()) == ["001_q.png", "strips.json"]
 
+    def test_a_folder_with_other_files_is_not_replaced(self, strip, tmp_path):
+        """What somebody put beside the strips is never lost, a picture for one."""
+        folder = tmp_path / "strips"
+        write_strips(folder, [strip], "drawn", (256, 128))
+        (folder / "mine.png").write_bytes(b"mine")
+
+        with pytest.raises(InputError, match="holds other things"):
+            check_strips_folder(folder, overwrite=True)
+        with pytest.raises(InputError, match="holds other things"):
+            write_strips(folder, [strip], "drawn", (256, 128), overwrite=True)
+        assert (folder / "mine.png").read_bytes() == b"mine"
+
     def test_nothing_is_left_behind(self, strip, tmp_path):
         """An image that has become unreadable leaves no folder."""
         strip.query.sources[2].path.unlink()

@@ -13,11 +13,13 @@ from ...errors import InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import evaluate_benchmark
-from ...runtime.files import json_text, make_folder, write_atomically
+from ...runtime.files import clear_leftovers, json_text, make_folder, remove_folders, write_atomically
+from ...runtime.held import only_process
 from ...runtime.metrics import RetrievalReport
 from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import Track, silent
+from ...runtime.targets import require_free
 from ..device import resolve_device
 from ..evaluate import torch_feature_function
 from ..info.parts import trained_values
@@ -30,6 +32,9 @@ from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
 from .record import Record, data_fingerprint, read_record
 from .report import AblationReport, summarise
 from .tables import table_named
+
+#: What is written when all rows are there.
+SUMMARIES = ("results.md", "results.json")
 
 logger = logging.getLogger("mambapro")
 
@@ -81,18 +86,50 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
         table, rows, tuple(dict.fromkeys(options.seeds)), recipe, pretrained, data_fingerprint(benchmark), dataset
     )
     pending = _pending(jobs, options)
-    make_folder(options.out)
-    for number, job in enumerate(track(pending, f"Rows of {table.title}", len(pending)), 1):
-        logger.info("%s, row %s, seed %d (%d of %d)", table.title, job.row.key, job.seed, number, len(pending))
+    own = _own(options)
+    made = make_folder(options.out)
+    try:
+        with only_process(options.out):
+            clear_leftovers(options.out, SUMMARIES)
+            _run_all(pending, options, table.title, benchmark, pretrained, track)
+            records = [read_record(job.record(options.out)) for job in jobs]
+            report = summarise(table, rows, records, recipe, dataset)
+            for name, text in zip(SUMMARIES, (report.markdown(), report.json_text()), strict=True):
+                _write(options.out / name, text, own)
+            return report
+    except BaseException:
+        remove_folders(made)
+        raise
+
+
+def _own(options: AblationOptions) -> bool:
+    """Whether the summaries that are in the folder may be replaced: with results beside them they are this command's.
+
+    Raises:
+        InputError: they are not, and nobody said that they may go.
+    """
+    if options.overwrite or (options.out / "results").is_dir():
+        return True
+    for name in SUMMARIES:
+        require_free(options.out / name, overwrite=False)
+    return False
+
+
+def _run_all(
+    pending: Sequence[Job],
+    options: AblationOptions,
+    title: str,
+    benchmark: Benchmark,
+    pretrained: Pretraining,
+    track: Track,
+) -> None:
+    for number, job in enumerate(track(pending, f"Rows of {title}", len(pending)), 1):
+        logger.info("%s, row %s, seed %d (%d of %d)", title, job.row.key, job.seed, number, len(pending))
         _run(job, options, benchmark, pretrained, track)
-    report = summarise(table, rows, [read_record(job.record(options.out)) for job in jobs], recipe, dataset)
-    _write(options.out / "results.md", report.markdown())
-    _write(options.out / "results.json", report.json_text())
-    return report
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def _write(path: Path, text: str, overwrite: bool = True) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite=overwrite)
 
 
 def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,8 +200,13 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """The numbers and the page together are what only `explain` writes."""
-    return (folder / NUMBERS).is_file() and (folder / PAGE).is_file()
+    """Whether a folder holds the numbers, the page, and nothing but the pictures that the numbers name."""
+    try:
+        numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+        named = {NUMBERS, PAGE, *numbers["files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return (folder / PAGE).is_file() and all(path.name in named and path.is_file() for path in folder.iterdir())
 
 
 def _title(options: ExplainOptions, findings: Sequence[Findings]) -> str:

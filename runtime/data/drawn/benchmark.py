@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,18 +16,17 @@ from ....errors import InputError
 from ...files import json_text, staged_folder
 from ...foreign_text import escaped
 from ...progress import Track, silent
-from .. import msvr310, rgbnt100, rgbnt201
 from ..benchmarks import BenchmarkInfo, benchmark_info
 from . import settings
+from .layout import FOLDERS, Shot, names_of, parts_of
 from .samples import draw_sample, scene_of
-from .sensors import Images
 
 #: Test identities are numbered from here on, so that more training identities leave them as they are.
 TEST_FROM = 301
 MOST_IDENTITIES = 300
 
 DEFAULT_IDENTITIES = (60, 40)
-_MARKER = "drawn.json"
+_MARKER, _README = "drawn.json", "README.txt"
 DEFAULT_VIEWS = 8
 #: Two digits in the file names.
 MOST_VIEWS = 99
@@ -69,19 +69,6 @@ class DrawnReport:
         return "\n".join([head, f"{'split':<8} {'identities':>10} {'samples':>8}", *lines])
 
 
-@dataclass(frozen=True)
-class _Shot:
-    """One observation to draw: which identity, from where, its how-manieth image."""
-
-    identity: int
-    camera: int
-    scene: int
-    view: int
-
-
-_Save = Callable[[Path, _Shot, Images], None]
-
-
 def draw_benchmark(
     out: str | os.PathLike[str],
     name: str,
@@ -104,10 +91,7 @@ def draw_benchmark(
     """
     info = benchmark_info(name)
     _check(seed, identities, views)
-    save, in_query = _WRITERS[info.name]
-    train = list(_shots(info, range(1, identities[0] + 1), views))
-    test = list(_shots(info, range(TEST_FROM, TEST_FROM + identities[1]), views))
-    query = [shot for shot in test if in_query(shot, views)]
+    train, test, query = _splits(info, identities, views)
     report = DrawnReport(
         dataset=info.name,
         path=str(out),
@@ -120,14 +104,14 @@ def draw_benchmark(
         query=len(query),
         gallery=len(test),
     )
-    placed: list[tuple[_Shot, tuple[str, ...]]] = [(shot, ("train",)) for shot in train]
-    placed += [(shot, ("query", "gallery") if in_query(shot, views) else ("gallery",)) for shot in test]
-    # the notice marks what was drawn here: nothing else is ever replaced
-    with staged_folder(out, overwrite=overwrite, replaceable=lambda old: (old / _MARKER).is_file()) as stage:
-        for shot, splits in track(placed, f"Drawing {info.title}", len(placed)):
+    placed = _placed(info, identities, views)
+    with staged_folder(out, overwrite=overwrite, replaceable=is_drawn) as stage:
+        for shot, folders in track(placed, f"Drawing {info.title}", len(placed)):
             images = draw_sample(info.name, seed, shot.identity, shot.camera, shot.view)
-            for folder in dict.fromkeys(_FOLDERS[info.name][split] for split in splits):
-                save(stage / folder, shot, images)
+            parts = parts_of(info.name, images)
+            for folder in folders:
+                for name, part in zip(names_of(info.name, shot), parts, strict=True):
+                    _save_jpeg(stage / folder / name, part)
         _write_notice(stage, info, report)
     return report
 
@@ -144,10 +128,48 @@ def _check(seed: int, identities: tuple[int, int], views: int) -> None:
         )
 
 
-def _shots(info: BenchmarkInfo, identities: range, views: int) -> Iterator[_Shot]:
+def _shots(info: BenchmarkInfo, identities: range, views: int) -> Iterator[Shot]:
     for identity in identities:
         for view in range(views):
-            yield _Shot(identity, (identity + view) % info.cameras, scene_of(info.name, identity, view), view)
+            yield Shot(identity, (identity + view) % info.cameras, scene_of(info.name, identity, view), view)
+
+
+def _splits(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> tuple[list[Shot], list[Shot], list[Shot]]:
+    """Shots of the training part, of the gallery, and those of it that are queries."""
+    train = list(_shots(info, range(1, identities[0] + 1), views))
+    test = list(_shots(info, range(TEST_FROM, TEST_FROM + identities[1]), views))
+    return train, test, [shot for shot in test if _IN_QUERY[info.name](shot, views)]
+
+
+def _placed(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> list[tuple[Shot, tuple[Path, ...]]]:
+    """Every shot with the folders that it goes to."""
+    train, test, query = _splits(info, identities, views)
+    queries, folders = set(query), FOLDERS[info.name]
+    placed: list[tuple[Shot, tuple[Path, ...]]] = [(shot, (folders["train"],)) for shot in train]
+    for shot in test:
+        splits = ("query", "gallery") if shot in queries else ("gallery",)
+        placed.append((shot, tuple(dict.fromkeys(folders[split] for split in splits))))
+    return placed
+
+
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder holds a drawn benchmark and no other file: nothing else is ever replaced."""
+    try:
+        facts = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        info = benchmark_info(facts["dataset"])
+        identities, views = (int(facts["train_identities"]), int(facts["test_identities"])), int(facts["views"])
+        _check(0, identities, views)
+        placed = _placed(info, identities, views)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    names = {place / name for shot, places in placed for place in places for name in names_of(info.name, shot)}
+    ours = {Path(_MARKER), Path(_README), *names}
+    return all(path.is_dir() or path.relative_to(folder) in ours for path in folder.rglob("*"))
+
+
+def _save_jpeg(path: Path, image: np.ndarray[Any, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, quality=settings.JPEG_QUALITY)
 
 
 def _write_notice(root: Path, info: BenchmarkInfo, report: DrawnReport) -> None:
@@ -163,59 +185,23 @@ def _write_notice(root: Path, info: BenchmarkInfo, report: DrawnReport) -> None:
         test=report.test_identities,
         views=report.views,
     )
-    (root / "README.txt").write_text(notice, encoding="utf-8")
+    (root / _README).write_text(notice, encoding="utf-8")
 
 
-def _save_jpeg(path: Path, image: np.ndarray[Any, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, quality=settings.JPEG_QUALITY)
-
-
-def _save_rgbnt201(folder: Path, shot: _Shot, images: Images) -> None:
-    name = f"{shot.identity:06d}_cam{shot.camera + 1}_0_{shot.view:02d}.jpg"
-    for modality, image in zip(rgbnt201.MODALITY_FOLDERS, images, strict=True):
-        _save_jpeg(folder / modality / name, image)
-
-
-def _save_rgbnt100(folder: Path, shot: _Shot, images: Images) -> None:
-    name = f"{shot.identity:04d}_c{shot.camera + 1:04d}_{shot.view:03d}.jpg"
-    _save_jpeg(folder / name, np.concatenate(images, axis=1))
-
-
-def _save_msvr310(folder: Path, shot: _Shot, images: Images) -> None:
-    identity = f"{shot.identity:04d}"
-    name = f"{identity}_s{shot.scene:03d}_v{shot.camera}_{shot.view:03d}.jpg"
-    for modality, image in zip(msvr310.MODALITY_FOLDERS, images, strict=True):
-        _save_jpeg(folder / identity / modality / name, image)
-
-
-def _split_folders(nesting: tuple[str, ...], train: str, query: str, gallery: str) -> dict[str, Path]:
-    parent = Path(*nesting)
-    return {"train": parent / train, "query": parent / query, "gallery": parent / gallery}
-
-
-_FOLDERS = {
-    # The real test folder is query and gallery at once.
-    "rgbnt201": _split_folders(rgbnt201.NESTING, rgbnt201.SPLITS[0], rgbnt201.SPLITS[1], rgbnt201.SPLITS[1]),
-    "rgbnt100": _split_folders(rgbnt100.NESTING, *rgbnt100.SPLITS),
-    "msvr310": _split_folders(msvr310.NESTING, *msvr310.SPLITS),
-}
-
-
-def _everything(shot: _Shot, views: int) -> bool:
+def _everything(shot: Shot, views: int) -> bool:
     return True
 
 
-def _first_half(shot: _Shot, views: int) -> bool:
+def _first_half(shot: Shot, views: int) -> bool:
     return shot.view < (views + 1) // 2
 
 
-def _once_per_scene(shot: _Shot, views: int) -> bool:
+def _once_per_scene(shot: Shot, views: int) -> bool:
     return shot.view < settings.SCENES_PER_IDENTITY
 
 
-_WRITERS: dict[str, tuple[_Save, Callable[[_Shot, int], bool]]] = {
-    "rgbnt201": (_save_rgbnt201, _everything),
-    "rgbnt100": (_save_rgbnt100, _first_half),
-    "msvr310": (_save_msvr310, _once_per_scene),
+_IN_QUERY: dict[str, Callable[[Shot, int], bool]] = {
+    "rgbnt201": _everything,
+    "rgbnt100": _first_half,
+    "msvr310": _once_per_scene,
 }

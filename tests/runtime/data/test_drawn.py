@@ -177,6 +177,20 @@ class TestRefusals:
         assert not (tmp_path / "set" / "RGBNT201").exists()
         assert len(read_benchmark("rgbnt100", tmp_path / "set").train) == 2
 
+    @pytest.mark.parametrize("dataset", ["rgbnt201", "rgbnt100", "msvr310"])
+    def test_overwrite_spares_a_set_with_other_files(self, tmp_path, dataset):
+        """A drawn set into which somebody put a file of his own, a picture for one, is not replaced."""
+        draw_benchmark(tmp_path / "set", dataset, identities=(1, 1), views=2)
+        draw_benchmark(tmp_path / "set", dataset, identities=(2, 1), views=2, overwrite=True)
+        picture = next((tmp_path / "set").rglob("*.jpg"))
+        own = picture.with_name("mine.jpg")
+        own.write_bytes(b"mine")
+
+        with pytest.raises(InputError, match="holds other things"):
+            draw_benchmark(tmp_path / "set", dataset, identities=(1, 1), views=2, overwrite=True)
+
+        assert own.read_bytes() == b"mine"
+
     def test_overwrite_spares_what_was_not_drawn(self, tmp_path):
         """A folder of somebody's own files is not replaced, overwrite or not."""
         (tmp_path / "set").mkdir()

@@ -127,8 +127,10 @@ class TestFolder:
         explain(replace(only, overwrite=True, only=("tsne",)))
         assert not (options.out / "similarity.png").exists()
 
-        (options.out / "explain.json").unlink()
         (options.out / "mine.txt").write_text("mine")
+        with pytest.raises(InputError, match="holds other things"):
+            explain(replace(only, overwrite=True))
+        (options.out / "explain.json").unlink()
         with pytest.raises(InputError, match="holds other things"):
             explain(replace(only, overwrite=True))
         assert (options.out / "mine.txt").read_text() == "mine"
