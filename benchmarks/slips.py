@@ -92,16 +92,18 @@ def read_list(path: Path) -> list[Slip]:
     return slips
 
 
-def errors_of(slips: list[Slip]) -> list[str]:
-    """What can be told without running anything: texts that are not there once, tests that do not exist."""
-    found = []
+def errors_of(slips: list[Slip]) -> dict[str, str]:
+    """What can be told without running anything, by place: a text that is not there once, tests that do not exist."""
+    found = {}
     for slip in slips:
         times = (ROOT / slip.file).read_text(encoding="utf-8").count(slip.old) if (ROOT / slip.file).exists() else 0
+        missing = [test for test in slip.tests if not (ROOT / test.split("::")[0]).exists()]
         if times != 1:
-            found.append(f"{slip.place}: the old text occurs {times} times in {slip.file}: {slip.old!r}")
-        if slip.old == slip.new:
-            found.append(f"{slip.place}: the new text is the old one")
-        found += [f"{slip.place}: no {test}" for test in slip.tests if not (ROOT / test.split("::")[0]).exists()]
+            found[slip.place] = f"{slip.place}: the old text occurs {times} times in {slip.file}: {slip.old!r}"
+        elif slip.old == slip.new:
+            found[slip.place] = f"{slip.place}: the new text is the old one"
+        elif missing:
+            found[slip.place] = f"{slip.place}: there is no {missing[0]}"
     return found
 
 
@@ -205,12 +207,12 @@ def main(words: tuple[str, ...], workers: int, json_file: Path | None, only_list
         raise SystemExit(f"error in a list: {error}") from error
     slips = [slip for slip in slips if not words or any(w in f"{slip.place} {slip.file} {slip.kind}" for w in words)]
     wrong = errors_of(slips)
+    for slip in slips if only_list else []:
+        click.echo(f"{slip.file}: {slip.kind}\n    - {slip.old!r}\n    + {slip.new!r}")
+    click.echo("\n".join([*wrong.values(), f"{len(slips)} slips, {len(wrong)} errors"]), err=True)
     if only_list:
-        for slip in slips:
-            click.echo(f"{slip.file}: {slip.kind}\n    - {slip.old!r}\n    + {slip.new!r}")
-    if wrong or only_list:
-        click.echo("\n".join([*wrong, f"{len(slips)} slips, {len(wrong)} errors"]), err=True)
         sys.exit(2 if wrong else 0)
+    slips = [slip for slip in slips if slip.place not in wrong]
     # one that was started in the background hears no interrupt, and its children must not outlive it
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="mambapro-slips-") as folder:
@@ -232,7 +234,7 @@ def main(words: tuple[str, ...], workers: int, json_file: Path | None, only_list
         json_file.write_text(json.dumps([asdict(result) for result in results], indent=1), encoding="utf-8")
     click.echo("\n".join(trials.errors), err=True)
     enough = results and sum(result.noticed for result in results) >= ENOUGH * len(results)
-    sys.exit(2 if trials.errors or len(results) < len(slips) else 0 if enough else 1)
+    sys.exit(2 if wrong or trials.errors or len(results) < len(slips) else 0 if enough else 1)
 
 
 if __name__ == "__main__":
