@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from slip_list import ListError
+
 PASSED, FAILED, INTERRUPTED, NOTHING_COLLECTED = 0, 1, 2, 5
 SCAN = Path("plugins/selective_scan")
 KERNEL = "libmambapro_scan_cpu.so"
@@ -29,10 +31,6 @@ HEAVY = ("tests/calib", "tests/cli", "tests/export", "tests/plugins", "tests/tra
 PACKAGES = {False: ("numpy", "PIL.Image"), True: ("numpy", "PIL.Image", "torch", "onnx", "click", "rich.progress")}
 #: Longest a selection of tests may take without a slip.
 LIMIT = 900.0
-
-
-class ListError(Exception):
-    """The list of slips is wrong: a text that is not there, code that does not compile, tests that fail anyway."""
 
 
 class Tree:

@@ -35,7 +35,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -43,27 +43,12 @@ import tomllib
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from slip_tree import ListError, Tree  # noqa: E402
+from slip_list import ListError, Slip, errors_of, read_list  # noqa: E402
+from slip_tree import Tree  # noqa: E402
 
 ROOT = HERE.parent
 #: Share of the slips that must be noticed.
 ENOUGH = 0.95
-
-
-@dataclass(frozen=True)
-class Slip:
-    """One change of one file, and the tests that are to notice it."""
-
-    file: str
-    kind: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-    place: str = field(compare=False)
-
-    @property
-    def folder(self) -> str:
-        return str(Path(self.file).parent)
 
 
 @dataclass(frozen=True)
@@ -74,37 +59,6 @@ class Result:
     noticed: bool
     words: str
     seconds: float
-
-
-def read_list(path: Path) -> list[Slip]:
-    """The slips of one list; ListError names what is wrong with it."""
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    slips = []
-    for number, entry in enumerate(content["slip"], 1):
-        place = f"{path.name}, slip {number}"
-        surplus = set(entry) - {"file", "kind", "old", "new", "tests"}
-        if surplus:
-            raise ListError(f"{place}: unknown {', '.join(sorted(surplus))}")
-        tests = entry.get("tests") or content.get("tests", {}).get(entry["file"])
-        if not tests:
-            raise ListError(f"{place}: no tests are named for {entry['file']}")
-        slips.append(Slip(entry["file"], entry["kind"], entry["old"], entry["new"], tuple(tests), place))
-    return slips
-
-
-def errors_of(slips: list[Slip]) -> dict[str, str]:
-    """What can be told without running anything, by place: a text that is not there once, tests that do not exist."""
-    found = {}
-    for slip in slips:
-        times = (ROOT / slip.file).read_text(encoding="utf-8").count(slip.old) if (ROOT / slip.file).exists() else 0
-        missing = [test for test in slip.tests if not (ROOT / test.split("::")[0]).exists()]
-        if times != 1:
-            found[slip.place] = f"{slip.place}: the old text occurs {times} times in {slip.file}: {slip.old!r}"
-        elif slip.old == slip.new:
-            found[slip.place] = f"{slip.place}: the new text is the old one"
-        elif missing:
-            found[slip.place] = f"{slip.place}: there is no {missing[0]}"
-    return found
 
 
 class Trials:
@@ -206,7 +160,7 @@ def main(words: tuple[str, ...], workers: int, json_file: Path | None, only_list
     except (ListError, KeyError, tomllib.TOMLDecodeError) as error:
         raise SystemExit(f"error in a list: {error}") from error
     slips = [slip for slip in slips if not words or any(w in f"{slip.place} {slip.file} {slip.kind}" for w in words)]
-    wrong = errors_of(slips)
+    wrong = errors_of(slips, ROOT)
     for slip in slips if only_list else []:
         click.echo(f"{slip.file}: {slip.kind}\n    - {slip.old!r}\n    + {slip.new!r}")
     click.echo("\n".join([*wrong.values(), f"{len(slips)} slips, {len(wrong)} errors"]), err=True)
