@@ -40,13 +40,14 @@ class TestPercent:
         """A phase that begins anew tells nothing until it is beyond what was told."""
         told: list[int] = []
         percent = Percent(told.append)
-        for _ in range(2):
-            percent.start("all", None, 2)
-            percent.step("all", 0)
+        percent.start("all", None, 4)
         percent.step("all", 0)
-        percent.step("all", 1)
+        percent.step("all", 2)
+        percent.start("all", None, 4)
+        for step in range(4):
+            percent.step("all", step)
 
-        assert told == [50, 100]
+        assert told == [25, 75, 100]
 
 
 class TestMemory:
