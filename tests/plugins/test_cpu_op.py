@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,6 +192,34 @@ class TestThreads:
 
         assert child.exitcode == 0
 
+    @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux")
+    @pytest.mark.parametrize("package", ["numpy", "torch"])
+    def test_a_forked_process_has_threads_of_its_own(self, package: str) -> None:
+        """After fork the kernel starts new threads in the child: its parent's are not there, neither its own nor
+        OpenMP's, which PyTorch brings, and a child that counts on them works alone or waits for ever."""
+        code = (
+            f"import os, sys, {package}, numpy as np\n"
+            "from mambapro.plugins.selective_scan import cpu_op\n"
+            "from mambapro.plugins.selective_scan.schema import ScanShape\n"
+            "a = [np.ones(n, np.float32) for n in (65536, 65536, 4096, 4096, 4096, 256, 256)]\n"
+            "def run():\n"
+            "    y = np.zeros(65536, np.float32)\n"
+            "    places = [x.ctypes.data for x in a]\n"
+            "    cpu_op.forward(ScanShape(1, 256, 256, 1, 16), 'float32', 3, places, y.ctypes.data)\n"
+            "    return y\n"
+            "before = run()\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    alone = len(os.listdir('/proc/self/task'))\n"
+            "    same = (run() == before).all()\n"
+            "    os._exit(0 if same and alone == 1 and len(os.listdir('/proc/self/task')) == 3 else 1)\n"
+            "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        )
+
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+        assert done.returncode == 0, done.stderr
+
     def test_own_threads_without_openmp(self) -> None:
         """In a process without PyTorch the kernel's own threads do the work, and the process ends."""
         code = (
@@ -238,6 +267,23 @@ class TestDenormals:
             return min(times)
 
         assert seconds(-3.0) / seconds(-0.05) < 3
+
+    @pytest.mark.parametrize("kind", ["float32", "float64"])
+    @pytest.mark.parametrize("instructions", SETS)
+    def test_they_count_as_zero(self, instructions: str, kind: str) -> None:
+        """Denormal input is zero inside a task and nothing denormal comes out: with no state y is D u."""
+        cpu_op.use_instruction_set(instructions)
+        case = Case(1, 2, 17, 1, 1)
+        arrays = {name: np.zeros_like(array) for name, array in contiguous(case, kind).items()}
+        tiny = np.finfo(kind).tiny
+        # one denormal number already, one whose product would be
+        arrays["u"][:, 0], arrays["u"][:, 1] = tiny / 4, tiny
+        arrays["D"][:] = 0.5
+        y = np.full_like(arrays["u"], 7)
+
+        cpu_op.forward(size_of(case), kind, 1, addresses(arrays), y.ctypes.data)
+
+        assert tiny / 4 > 0 and (y == 0).all()
 
     def test_the_callers_mode_is_kept(self) -> None:
         """Flushing ends with the call: the caller's denormal numbers stay what they are."""
