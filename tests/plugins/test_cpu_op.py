@@ -325,12 +325,13 @@ class TestErrors:
                 assert (array[:count] == 0).all()
                 assert (array[count:] == 7).all()
 
-    def test_a_library_of_other_sources(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_library_of_other_sources(self) -> None:
         """A library left behind by older sources is refused, not used."""
         cpu_op._library.cache_clear()
-        monkeypatch.setattr(cpu_op, "source_fingerprint", lambda: "0" * 16)
         try:
-            assert "compiled from other sources" in str(cpu_op.why_unavailable())
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(cpu_op, "source_fingerprint", lambda: "0" * 16)
+                assert "compiled from other sources" in str(cpu_op.why_unavailable())
         finally:
             cpu_op._library.cache_clear()
 
