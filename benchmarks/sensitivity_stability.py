@@ -24,7 +24,8 @@ from mambapro.calib.sensitivity.groups import GROUPS
 from mambapro.calib.sensitivity.material import benchmark_material
 from mambapro.calib.sensitivity.ranking import Ranking, judge_of, rank
 from mambapro.calib.sensitivity.state import State
-from mambapro.runtime.bundle import MODEL, Bundle
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import MODEL
 from mambapro.runtime.data.benchmarks import BENCHMARKS, read_benchmark
 
 FIRST, IN_COMMON = 5, 4

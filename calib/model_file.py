@@ -9,6 +9,8 @@ import google.protobuf.message
 import onnx
 
 from ..errors import ArtifactError
+from ..runtime.foreign_text import shown_text
+from ..runtime.graph_check import require_safe_graph
 from .points import SCOPES
 
 
@@ -16,12 +18,16 @@ def load_model(file: Path) -> onnx.ModelProto:
     """An ONNX file.
 
     Raises:
-        ArtifactError: it cannot be read as one.
+        ArtifactError: it cannot be read as one, or is not safe to run, see `require_safe_graph`.
     """
     try:
-        return onnx.load(str(file))
+        content = file.read_bytes()
+        require_safe_graph(content, file)
+        return onnx.load_model_from_string(content)
     except (google.protobuf.message.DecodeError, OSError, ValueError) as error:
-        raise ArtifactError(f"{file} is not an ONNX file: {error}. Export the bundle again.") from error
+        raise ArtifactError(
+            f"{shown_text(file)} is not an ONNX file: {shown_text(error)}. Export the bundle again."
+        ) from error
 
 
 def graph_sha256(file: Path) -> str:

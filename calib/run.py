@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import InputError
 from ..plugins.compile import cache_folder
-from ..runtime.bundle import MODEL, Bundle
+from ..runtime.bundle import Bundle
+from ..runtime.bundle_files import MODEL
 from ..runtime.files import json_text, write_together
 from ..runtime.foreign_text import escaped
 from ..runtime.progress import Track, silent
@@ -91,7 +92,8 @@ def run_calibration(
         track=track,
     )
     kept = cache or cache_folder() / "calibration"
-    found = calibrate(opened.file(MODEL), metadata, chosen, options, kept, track)
+    with opened.named_copy(MODEL) as model:
+        found = calibrate(model, metadata, chosen, options, kept, track)
     # the table means something without the list, the list nothing without the table
     texts = {target: json_text(found.table.to_json()), listing: _listing(chosen)}
     write_together({path: _writer(text) for path, text in texts.items()}, overwrite=overwrite)

@@ -100,11 +100,19 @@ def export(
     help="Folder with rgb/, nir/ and tir/: say whether 16-bit values fit the bundle's range.",
 )
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
+@click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch, where it may be more than usual.")
+@click.option("--max-map-drop", type=float, help="Largest loss of mAP in points, where it may be more than usual.")
 @check_options
 @image_options
 @json_option
 def check(
-    bundle: Path, data: Path | None, dataset: str | None, images: Path | None, as_json: bool, **values: Any
+    bundle: Path,
+    data: Path | None,
+    dataset: str | None,
+    images: Path | None,
+    max_map_drop: float | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.
 
@@ -122,7 +130,8 @@ def check(
     if images is not None:
         metadata = Bundle.open(bundle).metadata.ranged()
         tell_ranges(survey_folder(images, metadata.modalities), metadata.preprocessing)
-    emit(check_bundle(bundle, track=track, benchmark=benchmark, **values), as_json)
+    drop = None if max_map_drop is None else max_map_drop / 100
+    emit(check_bundle(bundle, track=track, benchmark=benchmark, max_map_drop=drop, **values), as_json)
 
 
 @click.command()

@@ -134,16 +134,11 @@ class Quantizer:
         with needs("calib"):
             from ..calib.calibrate import CalibrationOptions, calibrate
         from ..plugins.compile import cache_folder
-        from ..runtime.bundle import MODEL
+        from ..runtime.bundle_files import MODEL
 
-        found = calibrate(
-            self.bundle.file(MODEL),
-            self.bundle.metadata.ranged(),
-            self.images,
-            CalibrationOptions(self.algorithm),
-            cache_folder() / "calibration",
-            track,
-        )
+        metadata, images, options = self.bundle.metadata.ranged(), self.images, CalibrationOptions(self.algorithm)
+        with self.bundle.named_copy(MODEL) as model:
+            found = calibrate(model, metadata, images, options, cache_folder() / "calibration", track)
         log.info("%s", found)
         return found
 
@@ -156,13 +151,14 @@ class Quantizer:
         if self.given is None:
             return self.calibration.table
         from ..calib.model_file import graph_sha256
-        from ..runtime.bundle import MODEL
+        from ..runtime.bundle_files import MODEL
 
         metadata = self.bundle.metadata
         mine, its = metadata.feature_space.id, self.given.feature_space
         # the float16 model of a checkpoint is another graph of the same feature space
         if mine == its and metadata.precision.label == "fp32":
-            mine, its = graph_sha256(self.bundle.file(MODEL)), self.given.model
+            with self.bundle.named_copy(MODEL) as model:
+                mine, its = graph_sha256(model), self.given.model
         if mine != its:
             raise ArtifactError(
                 f"The table of scales is of another model ({its[:16]}) than {self.folder} ({mine[:16]}). Calibrate "

@@ -95,7 +95,8 @@ def sensitivity(
         from ..calib.sensitivity.material import benchmark_material, folder_material
         from ..calib.sensitivity.pareto import Limits
         from ..calib.sensitivity.run import SensitivityOptions, analyse, require_pictures
-    from ..runtime.bundle import MODEL, Bundle
+    from ..runtime.bundle import Bundle
+    from ..runtime.bundle_files import MODEL
     from ..runtime.data.benchmarks import read_benchmark
 
     require_pictures()
@@ -103,14 +104,15 @@ def sensitivity(
         group, target, batch, rank_images, Limits(max_map_drop / 100, max_departure), overwrite
     )
     opened = Bundle.open(bundle)
-    metadata, model = opened.metadata.ranged(), opened.file(MODEL)
+    metadata = opened.metadata.ranged()
     folder = out or beside(bundle, ".sensitivity")
     chosen = calibration_images(
         calib, metadata.preprocessing, dataset, count=calib_images, seed=seed, insist=insist, track=track
     )
-    table = calibrate(model, metadata, chosen, cache=folder / "scales", track=track).table
-    if dataset is None:
-        material = folder_material(chosen, metadata, images, track)
-    else:
-        material = benchmark_material(read_benchmark(dataset, calib), metadata, images, seed, track)
-    emit(analyse(model, table, material, folder, options, track), as_json)
+    with opened.named_copy(MODEL) as model:
+        table = calibrate(model, metadata, chosen, cache=folder / "scales", track=track).table
+        if dataset is None:
+            material = folder_material(chosen, metadata, images, track)
+        else:
+            material = benchmark_material(read_benchmark(dataset, calib), metadata, images, seed, track)
+        emit(analyse(model, table, material, folder, options, track), as_json)

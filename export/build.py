@@ -21,9 +21,11 @@ from ..runtime.artifacts import (
     scratch_copy,
     scratch_folder,
 )
-from ..runtime.bundle import MODEL, Bundle
+from ..runtime.bundle import Bundle
+from ..runtime.bundle_files import MODEL
 from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
+from ..runtime.graph_check import require_safe_graph
 from ..runtime.limits import LIMITS, MAP_DROPS
 from ..runtime.metadata import UNVERIFIED
 from ..runtime.progress import Track, silent
@@ -141,11 +143,26 @@ def _kept(
     if old is None or old.onnx == MODEL or quantize is not None or range_check is not None:
         return None
     log.info("taking %s as it is in the bundle", old.onnx)
-    shutil.copyfile(bundle.file(old.onnx), work / old.onnx)
+    _copy(bundle, old.onnx, work)
     if old.calibration is not None:
-        shutil.copyfile(bundle.file(f"{old.stem}.scales.json"), work / f"{old.stem}.scales.json")
-    fresh = replace(old, cosine=None, accuracy=None, speed=None, engine=None, profile=None, verified_on=None)
+        _copy(bundle, f"{old.stem}.scales.json", work)
+    fresh = replace(
+        old,
+        cosine=None,
+        accuracy=None,
+        speed=None,
+        engine=None,
+        profile=None,
+        verified_on=None,
+        source=bundle.sums[MODEL],
+    )
     return replace(fresh, file=old.onnx, sha256=bundle.sums[old.onnx], state=UNVERIFIED)
+
+
+def _copy(bundle: Bundle, name: str, work: Path) -> Path:
+    """A file of the bundle that was opened, its hash compared, under its name in `work`."""
+    with bundle.loadable(name) as copy:
+        return Path(shutil.copyfile(copy.path, work / name))
 
 
 def _typed_artifact(
@@ -156,30 +173,31 @@ def _typed_artifact(
     widened: Widened,
 ) -> Sidecar:
     """The artifact's typed ONNX in `work`, where it is not the exported model itself, and its sidecar."""
-    precision = options.precision
-    assert precision is not None
+    precision = options.precision or base_artifact(bundle).precision
     name = stem(options.target, precision)
-    file = bundle.file(MODEL)
+    made, size, sha256 = MODEL, bundle.size(MODEL), bundle.sums[MODEL]
     modules: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     hinted = options.target == OPENVINO and precision != "int8"
     if not hinted and base_artifact(bundle).precision != precision:
         file = work / f"{name}.onnx"
         modules, kept = _typed(bundle, file, options, quantize, widened)
+        made, size, sha256 = file.name, file.stat().st_size, sha256_of(file)
     return Sidecar(
-        file=file.name,
+        file=made,
         target=options.target,
         precision=precision,
         state=UNVERIFIED,
-        sha256=sha256_of(file),
-        onnx=file.name,
-        build=Build(0.0, file.stat().st_size),
+        sha256=sha256,
+        onnx=made,
+        build=Build(0.0, size),
         max_departure=LIMITS[precision],
         max_map_drop=MAP_DROPS[precision],
         hint=_HINTS[precision] if options.target == OPENVINO else None,
         calibration=sha256_of(work / f"{name}.scales.json") if precision == "int8" else None,
         quantized=modules,
         widened=kept,
+        source=bundle.sums[MODEL],
     )
 
 
@@ -192,8 +210,13 @@ def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, 
         # of what is kept, those that made it
         versions=made.versions or versions_of(_PACKAGES),
     )
-    source = work / made.onnx if made.onnx != MODEL else bundle.file(MODEL)
-    return _engine(source, work, made, options.engine, track) if options.target in ENGINES else made
+    if options.target not in ENGINES:
+        return made
+    if made.onnx != MODEL:
+        return _engine(work / made.onnx, work, made, options.engine, track)
+    # the builder is another process: it needs a file with a name
+    with scratch_folder(bundle) as place:
+        return _engine(_copy(bundle, MODEL, place), work, made, options.engine, track)
 
 
 #: Packages that decide what an artifact is.
@@ -207,7 +230,7 @@ def _typed(
     bundle: Bundle, file: Path, options: BuildOptions, quantize: Quantize | None, widened: Widened
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Write the typed ONNX; returns the modules in int8, and those kept in float32."""
-    model = onnx.load(bundle.file(MODEL))
+    model = _model(bundle)
     precision = options.precision
     # the engines compute in float16 what is not in int8
     floating = "fp16" if precision == "int8" and options.target in ENGINES else precision
@@ -217,7 +240,8 @@ def _typed(
         kept = widened() if floating == "fp16" else ()
         model = typed(model, floating, kept)
     if precision == "int8":
-        assert quantize is not None
+        if quantize is None:
+            raise InputError("int8 needs calibration images (--calib) or a table of scales (--scales).")
         found = quantize(model, options.target)
         model, modules = found.model, found.modules
         file.with_suffix(".scales.json").write_text(found.table, encoding="utf-8")
@@ -225,8 +249,14 @@ def _typed(
     return modules, kept
 
 
+def _model(bundle: Bundle) -> onnx.ModelProto:
+    content = bundle.read(MODEL)
+    require_safe_graph(content, bundle.folder / MODEL)
+    return onnx.load_model_from_string(content)
+
+
 def _widened(bundle: Bundle, range_check: RangeCheck | None, track: Track) -> tuple[str, ...]:
-    model = onnx.load(bundle.file(MODEL))
+    model = _model(bundle)
     if range_check is not None:
         return range_check(model, bundle.metadata)
     return modules_to_keep(model, bundle.golden().inputs, track=track)

@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 
 from .. import __version__
-from ..runtime.bundle import MODEL
+from ..runtime.bundle_files import MODEL
 from ..runtime.files import sha256_of
 from ..runtime.metadata import (
     CAMERA,

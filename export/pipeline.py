@@ -16,10 +16,11 @@ import onnx
 from ..errors import InputError, SetupError
 from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
-from ..runtime.files import json_text, staged_folder
+from ..runtime.bundle_files import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
+from ..runtime.files import is_partial, json_text, staged_folder
 from ..runtime.foreign_text import escaped
 from ..runtime.limits import MAP_DROPS
+from ..runtime.litter import is_litter
 from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
 from ..runtime.progress import Track, silent
 from ..runtime.sidecar import AccuracyGate
@@ -176,7 +177,12 @@ def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: Ran
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder is a bundle and nothing else, so that --overwrite may replace it."""
-    foreign = [path for path in folder.iterdir() if path.name not in REQUIRED and not is_artifact_file(path.name)]
+    own = {*REQUIRED, CHECKS}
+    foreign = [
+        path
+        for path in folder.iterdir()
+        if path.name not in own and not (is_artifact_file(path.name) or is_litter(path.name) or is_partial(path.name))
+    ]
     return not foreign and (folder / METADATA).is_file()
 
 

@@ -1,7 +1,7 @@
 """The loadable files of a bundle: which there are, which one to take, and how one is added without a torn state.
 
-`SHA256SUMS` decides what belongs to a bundle. An artifact enters in three steps, each atomic: it is taken off the list,
-its files are put in place, and it is listed. A process killed between them leaves a bundle without the artifact.
+`SHA256SUMS` decides what belongs to a bundle. An artifact enters with its list, see `publication.py`: where anything
+fails, the bundle is as before.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import ArtifactError, InputError, SetupError
-from .bundle import SUMS, Bundle, files_below, read_sums, sums_text
-from .files import PARTIAL, json_text, sha256_of, write_atomically
+from .bundle import Bundle
+from .bundle_files import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
+from .check_record import as_checked, read_record
+from .files import PARTIAL, json_text
+from .foreign_text import shown_text
 from .held import RANDOM, held_folder
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
-from .sidecar import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, read_sidecar, stem
+from .publication import locked, publish
+from .sidecar import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, parse_sidecar, stem
 
 #: What a file of an artifact may end in.
 SUFFIXES = (".json", ".onnx", ".engine", ".so")
@@ -50,46 +54,55 @@ def base_artifact(bundle: Bundle) -> Sidecar:
         state=entry.state,
         sha256=bundle.sums[entry.file],
         onnx=entry.file,
-        build=Build(0.0, (bundle.folder / entry.file).stat().st_size),
+        build=Build(0.0, bundle.size(entry.file)),
         max_departure=bundle.parity_limit(),
         max_map_drop=0.0,
     )
 
 
 def artifacts_of(bundle: Bundle) -> tuple[Sidecar, ...]:
-    """The exported model, then every artifact built from it that can be used, by name."""
+    """The exported model, then every artifact built from it that can be used, by name, as checks found them."""
     return read_artifacts(bundle)[0]
 
 
 def read_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
     """The exported model and the artifacts, and by name why others cannot be used: one that is damaged hides none."""
-    built, broken = [], {}
+    built, broken, record = [], {}, read_record(bundle)
     for name in sorted(_STEMS):
         if f"{name}.json" not in bundle.sums:
             continue
         try:
-            built.append(_read_artifact(bundle, name))
+            built.append(as_checked(bundle, built_artifact(bundle, name), record))
+        except BundleReplacedError:
+            raise
         except ArtifactError as error:
             broken[name] = error
     return (base_artifact(bundle), *built), broken
 
 
-def _read_artifact(bundle: Bundle, name: str) -> Sidecar:
-    """An artifact from its sidecar.
+def built_artifact(bundle: Bundle, name: str) -> Sidecar:
+    """The sidecar of a built artifact by its stem, as it was built.
 
     Raises:
-        ArtifactError: the sidecar cannot be read, or is not of the files that the bundle lists.
+        ArtifactError: it cannot be read, or is of other files than the bundle lists.
     """
-    sidecar, where = read_sidecar(bundle.file(f"{name}.json")), bundle.folder / f"{name}.json"
+    path = bundle.folder / f"{name}.json"
+    sidecar = parse_sidecar(bundle.read(path.name, LARGEST_TEXT), path)
     if sidecar.stem != name:
-        raise ArtifactError(f"{where} is the sidecar of {sidecar.stem}. Build it again.")
+        raise ArtifactError(f"{shown_text(path)} is of {sidecar.stem}, not of {name}. Build it again.")
     for file in (sidecar.file, sidecar.onnx):
         if file not in bundle.sums:
-            raise ArtifactError(f"{where} names {file}, which {SUMS} does not list. Build it again.")
+            raise ArtifactError(
+                f"{shown_text(path)} names {shown_text(file)}, which {SUMS} does not list. Build it again."
+            )
     if bundle.sums[sidecar.file] != sidecar.sha256:
-        raise ArtifactError(f"{where} is of another {sidecar.file} than the bundle's. Build it again.")
+        raise ArtifactError(
+            f"{shown_text(path)} is of another {shown_text(sidecar.file)} than the bundle's. Build it again."
+        )
+    if sidecar.source not in (None, bundle.sums[MODEL]):
+        raise ArtifactError(f"{shown_text(path)} was built from another {MODEL} than the bundle's. Build it again.")
     if sidecar.target in (TENSORRT, TENSORRT_RTX) and sidecar.engine is None:
-        raise ArtifactError(f"{where} does not say what its engine needs. Build it again.")
+        raise ArtifactError(f"{shown_text(path)} does not say what its engine needs. Build it again.")
     return sidecar
 
 
@@ -151,35 +164,30 @@ def scratch_copy(bundle: Bundle) -> Iterator[Path]:
 
     Files of a bundle are only ever replaced, never written into, so neither of the two can change the other. What is
     copied is what the bundle lists now, which another build may have changed since `bundle` was opened.
+
+    Raises:
+        BundleReplacedError: another bundle has its place by now.
+        SetupError: no room or no permission.
     """
     with scratch_folder(bundle) as folder:
-        with _locked(bundle.folder):
-            for name in (*read_sums(bundle.folder), SUMS):
+        with locked(bundle.folder) as files:
+            if not bundle.files.is_still_there():
+                raise replaced(bundle.folder)
+            for name in (*read_sums(files), SUMS):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    os.link(bundle.folder / name, folder / name)
+                    os.link(name, folder / name, src_dir_fd=files.handle)
                 except OSError:
                     # some file systems have no links
-                    shutil.copyfile(bundle.folder / name, folder / name)
+                    with files.open(name) as source, open(folder / name, "wb") as target:
+                        shutil.copyfileobj(source, target)
         yield folder
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time changes the list of a bundle."""
-    # not on Windows, where a folder cannot be locked this way
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> None:
     """Move files into a bundle and list them with their sidecar.
+
+    Where it fails, the bundle is as before, the artifact that was to be replaced included.
 
     Args:
         folder: the bundle.
@@ -189,23 +197,26 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
 
     Raises:
         InputError: a name that is no artifact's, or the bundle has the artifact.
+        BundleReplacedError: the bundle's model is not the one that the artifact was built from.
         SetupError: no room or no permission.
     """
     foreign = [name for name in files if name.startswith(".") or not is_artifact_file(name)]
     if foreign:
         raise InputError(f"{', '.join(foreign)} is no name for a file of an artifact, such as {sidecar.stem}.onnx.")
-    with _locked(folder):
-        if not overwrite and f"{sidecar.stem}.json" in read_sums(folder):
+    with locked(folder) as bundle:
+        sums = read_sums(bundle)
+        if not overwrite and f"{sidecar.stem}.json" in sums:
             raise has_already(folder, sidecar.stem)
-        _list(folder, _without(read_sums(folder), sidecar.stem))
-        for name in files_below(folder):
-            if is_artifact_file(name) and name not in read_sums(folder):
-                (folder / name).unlink()
-        for name, path in files.items():
-            os.replace(path, folder / name)
-        _put(folder / f"{sidecar.stem}.json", json_text(sidecar.to_json()))
-        new = {name: sha256_of(folder / name) for name in (*files, f"{sidecar.stem}.json")}
-        _list(folder, {**read_sums(folder), **new})
+        if sidecar.source not in (None, sums.get(MODEL)):
+            raise BundleReplacedError(
+                f"{shown_text(folder)} was replaced while {sidecar.stem} was built from the {MODEL} before: nothing "
+                "was added. Build it again."
+            )
+        for name in files_below(bundle):
+            if is_artifact_file(name) and name not in sums:
+                os.unlink(name, dir_fd=bundle.handle)
+        new: dict[str, Path | str] = {**files, f"{sidecar.stem}.json": json_text(sidecar.to_json())}
+        publish(bundle, new, [name for name in sums if _belongs(name, sidecar.stem)])
 
 
 def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
@@ -213,30 +224,17 @@ def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
 
     Raises:
         ArtifactError: the bundle does not list it.
+        SetupError: no room or no permission; nothing has changed.
     """
     name = f"{sidecar.stem}.json"
-    with _locked(folder):
-        sums = read_sums(folder)
-        if name not in sums:
-            raise ArtifactError(f"{folder} has no artifact {sidecar.stem} whose state could change.")
-        _list(folder, {key: value for key, value in sums.items() if key != name})
-        _put(folder / name, json_text(sidecar.to_json()))
-        _list(folder, {**sums, name: sha256_of(folder / name)})
+    with locked(folder) as bundle:
+        if name not in read_sums(bundle):
+            raise ArtifactError(f"{shown_text(folder)} has no artifact {sidecar.stem} whose state could change.")
+        publish(bundle, {name: json_text(sidecar.to_json())}, [name])
 
 
-def _without(sums: dict[str, str], name: str) -> dict[str, str]:
-    return {file: value for file, value in sums.items() if not (is_artifact_file(file) and file.split(".")[0] == name)}
-
-
-def _list(folder: Path, sums: dict[str, str]) -> None:
-    _put(folder / SUMS, sums_text(sums))
-
-
-def _put(file: Path, text: str) -> None:
-    def write(path: Path) -> None:
-        path.write_text(text, encoding="utf-8", newline="\n")
-
-    write_atomically(file, write, in_bundle=True)
+def _belongs(file: str, name: str) -> bool:
+    return is_artifact_file(file) and file.split(".")[0] == name
 
 
 def has_already(folder: Path, name: str) -> InputError:

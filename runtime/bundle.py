@@ -8,34 +8,52 @@
 | parity.json | the report of the parity gate; `limit` is the largest 1 - cosine allowed |
 | `<target>-<precision>.*` | artifacts built from the model: see `artifacts.py` and `sidecar.py` |
 | SHA256SUMS | `<sha256>  <name>` of every other file, as `sha256sum -c` reads it |
+| checks.json | what `mambapro check` found here: it changes, so SHA256SUMS does not list it, see `check_record.py` |
+
+One opening is of one folder: everything is read through the handle of the folder that was opened, and what was hashed
+is what is loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import math
 import os
-import re
-import zipfile
-import zlib
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArtifactError, InputError
-from .files import is_partial, sha256_of
-from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo, check_file_name
-from .targets import BUNDLE_MARKS
+from .bundle_files import (
+    GOLDEN,
+    LARGEST_FILE,
+    LARGEST_GOLDEN,
+    LARGEST_TEXT,
+    METADATA,
+    PARITY,
+    REQUIRED,
+    SUMS,
+    changed,
+    gone,
+    read_sums,
+    replaced,
+)
+from .bundle_folder import BundleFolder
+from .files import hash_of
+from .foreign_text import shown_text
+from .json_files import parse_json
+from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo
+from .npz_files import npz_arrays
+from .sealed_copy import SealedCopy, sealed_copy
 
-MODEL, GOLDEN, PARITY = "model.onnx", "golden.npz", "parity.json"
-METADATA, SUMS = BUNDLE_MARKS
-REQUIRED = (MODEL, METADATA, GOLDEN, PARITY, SUMS)
-
-_SUMS_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+#: Arrays in golden.npz.
+_MOST_GOLDEN = 64
 
 
 @dataclass(frozen=True)
@@ -53,11 +71,20 @@ class Golden:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle. `sums` maps every listed file to its SHA-256; `verify` says whether `file` compares it."""
+    """An opened bundle.
+
+    Attributes:
+        folder: its path, for messages and for what is written beside it.
+        metadata: what it says of itself.
+        sums: every listed file's SHA-256.
+        files: the handle that everything is read through.
+        verify: whether hashes are compared.
+    """
 
     folder: Path
     metadata: BundleMetadata
     sums: dict[str, str]
+    files: BundleFolder = field(repr=False, compare=False)
     verify: bool = True
 
     @classmethod
@@ -65,47 +92,127 @@ class Bundle:
         """Read the metadata of the bundle in folder `path`.
 
         Only what is loaded is hashed: the metadata here, the model when it is asked for (a few tenths of a second for
-        280 MB). `check_bundle` hashes everything. Files that SHA256SUMS does not list are never read. With `verify`
-        false nothing is hashed.
+        280 MB). `check_bundle` hashes everything. Files that SHA256SUMS does not list are never read, but for
+        checks.json. With `verify` false no hash is compared.
 
         Raises:
-            InputError: `path` is not a folder.
+            InputError: `path` is not a folder, or may not be entered.
             ArtifactError: a file is missing, changed, a link out of the bundle, or of a newer schema.
         """
-        folder = Path(path)
-        if not folder.is_dir():
-            what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise InputError(f"{folder} {what}. A bundle is the folder that mambapro-export wrote.")
-        missing = [name for name in REQUIRED if not os.path.lexists(folder / name)]
+        files = _folder_of(Path(path))
+        missing = [name for name in REQUIRED if not files.has(name)]
         if missing:
+            if not files.is_still_there():
+                raise replaced(files.path)
             if len(missing) == len(REQUIRED):
-                raise ArtifactError(f"{folder} is not a bundle: it holds none of {', '.join(REQUIRED)}.")
-            raise ArtifactError(f"{folder} is not a complete bundle: {', '.join(missing)} missing. Export it again.")
-        sums = read_sums(folder)
+                raise ArtifactError(
+                    f"{shown_text(files.path)} is not a bundle: it holds none of {', '.join(REQUIRED)}."
+                )
+            raise ArtifactError(
+                f"{shown_text(files.path)} is not a complete bundle: {', '.join(missing)} missing. Export it again."
+            )
+        sums = read_sums(files)
         unlisted = [name for name in REQUIRED if name not in sums and name != SUMS]
         if unlisted:
-            raise ArtifactError(f"{folder / SUMS} does not list {', '.join(unlisted)}. Export the bundle again.")
-        content = _inside(folder, METADATA).read_bytes()
+            raise ArtifactError(
+                f"{shown_text(files.path / SUMS)} does not list {', '.join(unlisted)}. Export the bundle again."
+            )
+        try:
+            content = files.read(METADATA, LARGEST_TEXT)
+        except FileNotFoundError as error:
+            raise gone(files, METADATA) from error
         if verify and hashlib.sha256(content).hexdigest() != sums[METADATA]:
-            raise _changed(folder / METADATA)
-        return cls(folder, BundleMetadata.from_json(_json_of(content, folder / METADATA)), sums, verify)
+            raise changed(files, sums, METADATA)
+        metadata = BundleMetadata.from_json(_json_of(content, files.path / METADATA))
+        return cls(files.path, metadata, sums, files, verify)
+
+    def read(self, name: str, limit: int = LARGEST_FILE) -> bytes:
+        """The content of a listed file, its hash compared (unless opened with `verify` false).
+
+        Raises:
+            ArtifactError: not listed, missing, changed, larger than `limit` bytes, or a link out of the bundle.
+        """
+        self._require_listed(name)
+        try:
+            content = self.files.read(name, limit)
+        except FileNotFoundError as error:
+            raise gone(self.files, name) from error
+        if self.verify and hashlib.sha256(content).hexdigest() != self.sums[name]:
+            raise changed(self.files, self.sums, name)
+        return content
+
+    def size(self, name: str) -> int:
+        """Bytes of a listed file, whatever is in them.
+
+        Raises:
+            ArtifactError: not listed, missing, or a link out of the bundle.
+        """
+        self._require_listed(name)
+        try:
+            return self.files.size(name)
+        except FileNotFoundError as error:
+            raise gone(self.files, name) from error
+
+    @contextmanager
+    def loadable(self, name: str) -> Iterator[SealedCopy]:
+        """A listed file under a path for libraries that open files by name; what they read there is what was hashed.
+
+        Raises:
+            ArtifactError: as `read`.
+            SetupError: no memory for the copy.
+        """
+        self._require_listed(name)
+        try:
+            source = self.files.open(name)
+            with source as file, sealed_copy(file, Path(name).suffix) as copy:
+                if self.verify and copy.sha256 != self.sums[name]:
+                    raise changed(self.files, self.sums, name)
+                yield copy
+        except FileNotFoundError as error:
+            raise gone(self.files, name) from error
+
+    @contextmanager
+    def named_copy(self, name: str) -> Iterator[Path]:
+        """As `loadable`, under a path that ends in the file's own name; needs a temporary folder that can be written.
+
+        Raises:
+            ArtifactError, SetupError: as `loadable`.
+        """
+        with self.loadable(name) as copy, tempfile.TemporaryDirectory(prefix="mambapro-") as folder:
+            path = Path(folder) / Path(name).name
+            path.symlink_to(copy.path)
+            yield path
 
     def file(self, name: str) -> Path:
-        """Path of a listed file, after comparing its hash (unless opened with `verify` false).
+        """Path of a listed file, after comparing its hash; for messages. What is loaded comes from `read` or
+        `loadable`, because another file may have taken the name by the time that a path is opened again.
 
         Raises:
             ArtifactError: not listed, missing, changed, or a link out of the bundle.
         """
-        if name not in self.sums:
-            raise ArtifactError(f"{self.folder / SUMS} does not list {name}, so it is not used.")
-        path = _inside(self.folder, name)
-        if self.verify and sha256_of(path) != self.sums[name]:
-            raise _changed(path)
-        return path
+        self._require_listed(name)
+        try:
+            with self.files.open(name) as file:
+                if self.verify and hash_of(file) != self.sums[name]:
+                    raise changed(self.files, self.sums, name)
+        except FileNotFoundError as error:
+            raise gone(self.files, name) from error
+        return self.folder / name
 
-    def custom_operators(self) -> tuple[Path, ...]:
-        """Shared libraries for ONNX Runtime, verified. They are code: load them only when the caller asked for it."""
-        return tuple(self.file(item.file) for item in self.metadata.artifacts if item.target == ONNXRUNTIME_OPS)
+    def require_current(self) -> None:
+        """Raise BundleReplacedError where another bundle has taken the place, or the files that are listed changed."""
+        if not self.files.is_still_there() or read_sums(self.files) != self.sums:
+            raise replaced(self.folder)
+
+    def _require_listed(self, name: str) -> None:
+        if name not in self.sums:
+            raise ArtifactError(
+                f"{shown_text(self.folder / SUMS)} does not list {shown_text(name)}, so it is not used."
+            )
+
+    def custom_operators(self) -> tuple[str, ...]:
+        """Shared libraries for ONNX Runtime. They are code: load them only when the caller asked for it."""
+        return tuple(item.file for item in self.metadata.artifacts if item.target == ONNXRUNTIME_OPS)
 
     def golden(self) -> Golden:
         """Read golden.npz, verified.
@@ -113,13 +220,16 @@ class Bundle:
         Raises:
             ArtifactError: unreadable, or not of the names, types and shapes in the metadata.
         """
-        path = self.file(GOLDEN)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                inputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.inputs}
-                outputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.outputs}
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise ArtifactError(f"{path} cannot be read: {error}. Export the bundle again.") from error
+        path = self.folder / GOLDEN
+        content = io.BytesIO(self.read(GOLDEN, LARGEST_GOLDEN))
+        arrays = npz_arrays(content, path, "file of goldens", content=LARGEST_GOLDEN, members=_MOST_GOLDEN)
+        if absent := [t.name for t in (*self.metadata.inputs, *self.metadata.outputs) if t.name not in arrays]:
+            raise ArtifactError(
+                f"The file of goldens {shown_text(path)} cannot be read: it has no array "
+                f"{shown_text(', '.join(absent))}. Export the bundle again."
+            )
+        inputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.inputs}
+        outputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.outputs}
         samples = len(inputs[self.metadata.inputs[0].name]) if inputs[self.metadata.inputs[0].name].ndim else 0
         for tensor in (*self.metadata.inputs, *self.metadata.outputs):
             _check_golden(path, tensor, {**inputs, **outputs}[tensor.name], samples)
@@ -131,103 +241,46 @@ class Bundle:
         Raises:
             ArtifactError: parity.json is unreadable or has no positive number `limit`.
         """
-        path = self.file(PARITY)
-        content = _json_of(path.read_bytes(), path)
+        path = self.folder / PARITY
+        content = _json_of(self.read(PARITY, LARGEST_TEXT), path)
         limit = content.get("limit") if isinstance(content, dict) else None
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
-            raise ArtifactError(f"{path} must hold a positive number `limit`, not {limit!r}. Export the bundle again.")
+            raise ArtifactError(
+                f"{shown_text(path)} must hold a positive number `limit`, not {shown_text(repr(limit))}. "
+                "Export the bundle again."
+            )
         return float(limit)
 
 
-def write_sums(folder: Path) -> Path:
-    """Write SHA256SUMS over every other file below `folder`; returns its path.
-
-    Raises:
-        ArtifactError: a link out of the folder, or a name that a bundle may not have.
-    """
-    sums = {name: sha256_of(_inside(folder, name)) for name in files_below(folder)}
-    path = folder / SUMS
-    path.write_text(sums_text(sums), encoding="utf-8", newline="\n")
-    return path
-
-
-def sums_text(sums: dict[str, str]) -> str:
-    """The content of SHA256SUMS, sorted by name."""
-    return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
-
-
-def files_below(folder: Path) -> list[str]:
-    """Names, relative with forward slashes and sorted, of everything below `folder` but folders and SHA256SUMS."""
-    return sorted(set(_walk(folder, "")) - {SUMS})
-
-
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            if not prefix and is_partial(entry.name):
-                # left by a killed process, swept by the next that writes here
-                continue
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
-        else:
-            yield prefix + entry.name
-
-
-def _inside(folder: Path, name: str) -> Path:
+def _folder_of(folder: Path) -> BundleFolder:
+    advice = "A bundle is the folder that mambapro-export wrote."
     try:
-        check_file_name(name)
-    except InputError as error:
-        raise ArtifactError(f"{folder}: {error}") from error
-    path = folder / name
-    if not os.path.lexists(path):
-        raise ArtifactError(f"{path} is missing, but {SUMS} lists it. Copy or export the bundle again.")
-    try:
-        real = path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise ArtifactError(f"{path} is a link in a circle. Copy or export the bundle again.") from error
-    if not real.is_relative_to(folder.resolve()):
-        raise ArtifactError(f"{path} is a link to a place outside the bundle, which is never followed.")
-    if not path.is_file():
-        raise ArtifactError(f"{path} is not a regular file. Copy or export the bundle again.")
-    return path
-
-
-def _changed(path: Path) -> ArtifactError:
-    return ArtifactError(f"{path} is not the file that was exported: its SHA-256 differs. Copy or export it again.")
-
-
-def read_sums(folder: Path) -> dict[str, str]:
-    """SHA256SUMS as name -> hash.
-
-    Raises:
-        ArtifactError: missing, or lines that are none of `sha256sum`'s.
-    """
-    path = _inside(folder, SUMS)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ArtifactError(f"{path} is not text: {error}. Copy or export the bundle again.") from error
-    sums: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line and number == len(lines):
-            break
-        match = _SUMS_LINE.fullmatch(line)
-        if match is None or match[2] in sums or match[2] == SUMS:
-            raise ArtifactError(
-                f"{path}, line {number} is not '<sha256>  <file name>', each file once: {line[:100]!r}."
-            )
-        try:
-            check_file_name(match[2])
-        except InputError as error:
-            raise ArtifactError(f"{path}, line {number}: {error}") from error
-        sums[match[2]] = match[1]
-    return sums
+        files = BundleFolder(folder)
+        files.has(SUMS)
+        # a folder that may be listed but not entered holds nothing for us
+        os.stat(".", dir_fd=files.handle)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown_text(folder)} does not exist. {advice}") from error
+    except NotADirectoryError as error:
+        raise InputError(f"{shown_text(folder)} is a file, not a folder. {advice}") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{shown_text(folder)} may not be entered: {error.strerror}. It needs the permissions r and x for you "
+            "(chmod u+rx)."
+        ) from error
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL in the name
+        raise InputError(f"{shown_text(folder)} cannot be opened: {error}. {advice}") from error
+    return files
 
 
 def _json_of(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not JSON: {error}. Copy or export the bundle again.") from error
+        return parse_json(content)
+    except ValueError as error:
+        raise ArtifactError(
+            f"{shown_text(path)} is not JSON: {shown_text(error)}. Copy or export the bundle again."
+        ) from error
 
 
 def _check_golden(path: Path, tensor: TensorInfo, array: np.ndarray, samples: int) -> None:

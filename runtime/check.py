@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,27 +12,24 @@ import numpy as np
 
 from ..errors import AccuracyError, ArtifactError, MambaProError, ParityError, SetupError
 from .accuracy import accuracy_gate, require_accuracy
-from .artifacts import (
-    artifacts_of,
-    base_artifact,
-    is_artifact_file,
-    matching,
-    read_artifacts,
-    stems,
-    update_sidecar,
-)
-from .bundle import GOLDEN, SUMS, Bundle, Golden, files_below
+from .artifacts import artifacts_of, base_artifact, is_artifact_file, matching, read_artifacts, stems
+from .bundle import Bundle, Golden
+from .bundle_files import GOLDEN, SUMS, BundleReplacedError, files_below
+from .check_record import write_record
 from .data.sample import Benchmark
 from .environment import machine_name
 from .extractor import Extractor
-from .files import sha256_of
-from .foreign_text import escaped
+from .foreign_text import escaped, shown_text
+from .limits import LIMITS, MAP_DROPS, believed
+from .litter import is_litter
 from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from .opening import Opening, why_not
 from .progress import Track, silent
 from .race import require_speed, speed_gate
 from .sidecar import CosineGate, Sidecar, SpeedGate
 from .strict_json import first_lines
+
+log = logging.getLogger("mambapro")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class ArtifactCheck:
 @dataclass(frozen=True)
 class CheckReport:
     """A bundle that passed: its files are what was exported, and every artifact that runs here returns PyTorch's
-    numbers, over `samples` goldens."""
+    numbers, over `samples` goldens. `ignored` are files of file managers that lie in the folder."""
 
     bundle: str
     name: str
@@ -74,6 +73,7 @@ class CheckReport:
     files: int
     samples: int
     artifacts: tuple[ArtifactCheck, ...]
+    ignored: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -84,6 +84,7 @@ class CheckReport:
             ("bundle", escaped(f"{self.bundle} ({self.name})")),
             ("feature space", self.fingerprint[:16]),
             ("files", f"{self.files} hashes agree"),
+            *([("ignored", shown_text(", ".join(self.ignored)))] * bool(self.ignored)),
             ("goldens", f"{self.samples} samples replayed"),
             *((item.artifact, str(item)) for item in self.artifacts),
         )
@@ -101,6 +102,8 @@ def check_bundle(
     benchmark: Benchmark | None = None,
     load_plugins: bool = False,
     force: bool = False,
+    max_departure: float | None = None,
+    max_map_drop: float | None = None,
 ) -> CheckReport:
     """Hash every file of a bundle, then replay its goldens through every artifact that runs here.
 
@@ -117,6 +120,8 @@ def check_bundle(
         benchmark: images for the accuracy gate of artifacts that have not passed one; None = they go without.
         load_plugins: load the code in the bundle, as for Extractor; without it engines that hold some are not run.
         force: mark int8 verified though it is not faster.
+        max_departure, max_map_drop: largest 1 - cosine, and largest loss of mAP as a fraction, of every artifact that
+            is checked; None = the bundle's own limit or this product's, whichever is smaller.
 
     Raises:
         InputError: `path` is not a folder, or holds no such artifact.
@@ -129,20 +134,28 @@ def check_bundle(
     failures: list[MambaProError] = []
     try:
         verify_files(bundle, track)
+    except BundleReplacedError:
+        raise
     except ArtifactError as error:
         failures.append(error)
+    ignored = ignored_files(bundle)
+    if ignored:
+        log.warning("%s: %s ignored; no file of the bundle", shown_text(path), shown_text(", ".join(ignored)))
     try:
         golden, chosen = bundle.golden(), _chosen(bundle, target, precision, failures)
     except ArtifactError as error:
         raise failures[0] if failures else error from None
-    gates = _Gates(benchmark, force, track)
+    gates = _Gates(benchmark, force, track, max_departure, max_map_drop)
     opening = Opening(target, precision, device, allow_fallback, load_plugins=load_plugins, unverified=True)
     checks: list[ArtifactCheck] = []
     for sidecar in chosen:
         try:
-            checks.append(_one(path, sidecar, golden, opening, gates))
+            checks.append(_one(bundle, sidecar, golden, opening, gates))
+        except BundleReplacedError:
+            raise
         except (ArtifactError, ParityError, AccuracyError, SetupError) as error:
             failures.append(error)
+    bundle.require_current()
     if not failures and all(item.largest_departure is None for item in checks):
         failures.append(SetupError(f"Nothing of {path} can run here."))
     if failures:
@@ -154,6 +167,7 @@ def check_bundle(
         files=len(bundle.sums),
         samples=golden.samples,
         artifacts=tuple(checks),
+        ignored=ignored,
     )
 
 
@@ -166,16 +180,12 @@ def _chosen(
     return found
 
 
-def _one(
-    path: str | os.PathLike[str], sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates
-) -> ArtifactCheck:
+def _one(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
     """Check one artifact, or tell why it cannot run here; where it was asked for that is an error."""
-    # opened anew: what an earlier turn wrote down changed the list of files
-    bundle = Bundle.open(path)
     insisted = opening.target or opening.precision
     reason = why_not(bundle, sidecar, opening)
     if reason is not None and insisted:
-        raise ArtifactError(f"{sidecar.stem} of {path} cannot run here: {reason}.")
+        raise ArtifactError(f"{sidecar.stem} of {bundle.folder} cannot run here: {reason}.")
     if reason is None:
         try:
             extractor = open_extractor(bundle, sidecar, opening)
@@ -184,7 +194,7 @@ def _one(
                 raise
             reason = str(error)
     if reason is not None:
-        return ArtifactCheck(sidecar.stem, sidecar.max_departure, not_run=reason)
+        return ArtifactCheck(sidecar.stem, gates.departure(sidecar)[0], not_run=reason)
     with extractor:
         return _check(bundle, sidecar, golden, opening, gates, extractor)
 
@@ -205,6 +215,16 @@ class _Gates:
     benchmark: Benchmark | None
     force: bool
     track: Track
+    max_departure: float | None = None
+    max_map_drop: float | None = None
+
+    def departure(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
+        """The largest 1 - cosine that counts, and what is to be said of it."""
+        return believed(sidecar.max_departure, LIMITS[sidecar.precision], self.max_departure, "--max-departure")
+
+    def map_drop(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
+        """The largest loss of mAP that counts, and what is to be said of it."""
+        return believed(sidecar.max_map_drop, MAP_DROPS[sidecar.precision], self.max_map_drop, "--max-map-drop")
 
 
 def why_other_type(extractor: Extractor) -> str | None:
@@ -221,7 +241,7 @@ def _check(
         return _passed(bundle, sidecar, golden, opening, gates, extractor)
     except (ParityError, AccuracyError):
         if sidecar != base_artifact(bundle) and sidecar.state == VERIFIED:
-            update_sidecar(bundle.folder, replace(sidecar, state=UNVERIFIED))
+            write_record(bundle, replace(sidecar, state=UNVERIFIED))
         raise
 
 
@@ -230,8 +250,9 @@ def _passed(
 ) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
     base = sidecar == base_artifact(bundle)
-    passed, notes = sidecar, []
-    gate, difference = replay(extractor, golden, sidecar.max_departure)
+    limit, said = gates.departure(sidecar)
+    passed, notes = sidecar, list(said)
+    gate, difference = replay(extractor, golden, limit, said)
     provider = extractor.provider
     other_type = why_other_type(extractor)
     if other_type is not None:
@@ -239,7 +260,9 @@ def _passed(
     if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
         plain = Opening(device=opening.device, allow_fallback=opening.allow_fallback)
         with open_extractor(bundle, base_artifact(bundle), plain) as reference:
-            accuracy = accuracy_gate(reference, extractor, gates.benchmark, sidecar.max_map_drop, gates.track)
+            drop_limit, said = gates.map_drop(sidecar)
+            notes += said
+            accuracy = accuracy_gate(reference, extractor, gates.benchmark, drop_limit, gates.track)
         require_accuracy(accuracy, f"{sidecar.stem} of {bundle.folder}")
         passed = replace(passed, accuracy=accuracy)
     # the speed gate times it in processes of their own
@@ -253,7 +276,7 @@ def _passed(
             passed = replace(passed, speed=speed)
             notes += missing
     if passed != sidecar:
-        update_sidecar(bundle.folder, passed)
+        write_record(bundle, passed)
     drop = passed.accuracy.drop if passed.accuracy is not None and sidecar.accuracy is None else None
     return ArtifactCheck(
         sidecar.stem, gate.limit, provider, gate.largest, gate.mean, difference, drop, new, notes=tuple(notes)
@@ -303,8 +326,10 @@ def open_extractor(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Extrac
     )
 
 
-def replay(extractor: Extractor, golden: Golden, limit: float) -> tuple[CosineGate, float]:
+def replay(extractor: Extractor, golden: Golden, limit: float, notes: Sequence[str] = ()) -> tuple[CosineGate, float]:
     """How far an artifact's embeddings are from PyTorch's over the goldens: 1 - cosine, and the largest difference.
+
+    `notes` on the limit stand in the message.
 
     Raises:
         ParityError: the largest 1 - cosine is above `limit`.
@@ -319,7 +344,7 @@ def replay(extractor: Extractor, golden: Golden, limit: float) -> tuple[CosineGa
         raise ParityError(
             f"{extractor.artifact.stem} does not return PyTorch's numbers on {extractor.provider}: the largest "
             f"1 - cosine over the {golden.samples} samples of {GOLDEN} is {gate.largest:.2e} "
-            f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}. "
+            f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}{''.join(f'; {note}' for note in notes)}. "
             "Do not use its embeddings here; try another runtime or device, or a higher precision."
         )
     return gate, float(np.abs(expected - found).max())
@@ -331,23 +356,30 @@ def verify_files(bundle: Bundle, track: Track = silent) -> None:
     Raises:
         ArtifactError: names what is changed, missing, not listed, or a link out of the bundle.
     """
-    strays = [name for name in files_below(bundle.folder) if name not in bundle.sums]
-    problems = [f"{name} is not listed in {SUMS}{_leftover(name)}" for name in strays]
+    strays = [name for name in files_below(bundle.files) if name not in bundle.sums]
+    problems = [f"{shown_text(name)} is not listed in {SUMS}{_leftover(name)}" for name in strays]
+    strict = replace(bundle, verify=True)
     for name in track(list(bundle.sums), "Hashing", len(bundle.sums)):
         try:
-            path = bundle.file(name)
+            strict.file(name)
+        except BundleReplacedError:
+            raise
         except ArtifactError as error:
             problems.append(str(error))
-            continue
-        if not bundle.verify and sha256_of(path) != bundle.sums[name]:
-            problems.append(f"{path} is not the file that was exported: its SHA-256 differs.")
     if problems:
         lines = "\n  ".join(first_lines(problems))
-        raise ArtifactError(f"{bundle.folder} is not the bundle that was exported:\n  {lines}")
+        raise ArtifactError(f"{shown_text(bundle.folder)} is not the bundle that was exported:\n  {lines}")
+
+
+def ignored_files(bundle: Bundle) -> tuple[str, ...]:
+    """Files that a file manager or a file system left in the bundle."""
+    return tuple(name for name in bundle.files.files() if name not in bundle.sums and is_litter(name))
 
 
 def _leftover(name: str) -> str:
-    return ": left by a build that was interrupted, build it again or delete the file" if is_artifact_file(name) else ""
+    if is_artifact_file(name):
+        return ": left by a build that was interrupted, build it again or delete the file"
+    return ": it is not the bundle's and is never read; move it elsewhere"
 
 
 def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:

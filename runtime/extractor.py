@@ -19,6 +19,7 @@ from ..errors import ArtifactError, InputError
 from .backends.base import Backend
 from .backends.process import refuse_fork, watch
 from .bundle import Bundle
+from .bundle_files import BundleReplacedError
 from .cpus import whole_number
 from .data.folders import shown
 from .foreign_text import shown_text
@@ -32,10 +33,13 @@ from .range_watch import RangeWatch
 from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
 from .sidecar import Sidecar
 from .sixteen_bit import Ranges
+from .time_budget import first_run_seconds, within
 
 log = logging.getLogger("mambapro")
 
 DEFAULT_BATCH = 32
+#: How often a bundle that is replaced meanwhile is opened anew.
+_OPENINGS = 5
 
 
 class Extractor:
@@ -99,24 +103,19 @@ class Extractor:
         max_image_pixels: int | None = None,
         accept_truncated: bool | None = None,
     ) -> None:
-        opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, verify=verify)
-        self.metadata: BundleMetadata = opened.metadata
-        self.dim: int = opened.metadata.dim
-        self.batch_size: int = _batch_size(opened.metadata, batch_size)
-        _check_modalities(opened.metadata)
-        stored = opened.metadata.preprocessing
-        preprocessing = stored.with_ranges(sixteen_bit_range, opened.metadata.modalities)
-        self.fingerprint: str = _fingerprint(opened.metadata.feature_space.id, stored, preprocessing)
-        self.preprocessing: Preprocessing = _with_settings(preprocessing, max_image_pixels, accept_truncated)
-        self.watch = RangeWatch()
         kept = None if cache is None else _folder(cache)
         opening = Opening(target, precision, device, allow_fallback, threads, mode, load_plugins, unverified, kept)
-        self.artifact: Sidecar
-        self._backend: Backend
-        self.artifact, self._backend = open_fastest(opened, opening)
-        if self.artifact.profile is not None:
-            self.batch_size = min(self.batch_size, self.artifact.profile.largest)
-        self._bundle, self._opening = opened, opening
+        turns = 1 if isinstance(bundle, Bundle) else _OPENINGS
+        for turn in range(turns):
+            try:
+                opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, verify=verify)
+                self._set_images(opened.metadata, sixteen_bit_range, max_image_pixels, accept_truncated)
+                self._open(opened, opening, batch_size)
+                break
+            except BundleReplacedError:
+                # whoever replaces a bundle while it is opened leaves a whole one
+                if turn + 1 == turns:
+                    raise
         self._given: dict[str, Any] = {
             "batch_size": batch_size,
             "sixteen_bit_range": sixteen_bit_range,
@@ -126,6 +125,32 @@ class Extractor:
         self._closed = self._forked = False
         self._lock = threading.Lock()
         watch(self)
+
+    def _set_images(
+        self,
+        metadata: BundleMetadata,
+        sixteen_bit_range: Ranges | None,
+        max_image_pixels: int | None,
+        accept_truncated: bool | None,
+    ) -> None:
+        _check_modalities(metadata)
+        stored = metadata.preprocessing
+        preprocessing = stored.with_ranges(sixteen_bit_range, metadata.modalities)
+        self.fingerprint: str = _fingerprint(metadata.feature_space.id, stored, preprocessing)
+        self.preprocessing: Preprocessing = _with_settings(preprocessing, max_image_pixels, accept_truncated)
+        self.watch = RangeWatch()
+
+    def _open(self, opened: Bundle, opening: Opening, batch_size: int | None) -> None:
+        self.metadata: BundleMetadata = opened.metadata
+        self.dim: int = opened.metadata.dim
+        self.batch_size: int = _batch_size(opened.metadata, batch_size)
+        self.artifact: Sidecar
+        self._backend: Backend
+        self.artifact, self._backend = open_fastest(opened, opening)
+        if self.artifact.profile is not None:
+            self.batch_size = min(self.batch_size, self.artifact.profile.largest)
+        self._has_run, self._size = False, opened.size(self.artifact.file)
+        self._bundle, self._opening = opened, opening
 
     @property
     def backend(self) -> Backend:
@@ -258,12 +283,22 @@ class Extractor:
         least = max(self.metadata.batch or 1, 1 if profile is None else profile.smallest)
         feeds = {name: _padded(value, least) for name, value in feeds.items()}
         (name,) = self.metadata.names(EMBEDDING)
-        embedding = self.backend.run(feeds)[name][:count]
+        embedding = self._run(feeds)[name][:count]
         if embedding.shape != (count, self.dim):
             raise ArtifactError(f"The model returned {embedding.shape} instead of ({count}, {self.dim}).")
         embedding = embedding.astype(np.float32, copy=False)
         _refuse(~np.isfinite(embedding).all(axis=1), first, "NaN or infinity")
         return embedding
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The backend's outputs. OpenVINO cannot be stopped from outside, so that its first run is watched here."""
+        backend = self.backend
+        if self._has_run or backend.name != "openvino":
+            return backend.run(feeds)
+        seconds = first_run_seconds(self._size, len(next(iter(feeds.values()))))
+        found = within(lambda: backend.run(feeds), seconds, f"The first run of {self.artifact.stem}")
+        self._has_run = True
+        return found
 
     def _feeds(self, images: Mapping[str, np.ndarray], mask: np.ndarray, cameras: np.ndarray) -> dict[str, np.ndarray]:
         feeds = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from typing import Any
 
 from .. import __version__
 from ..errors import ArtifactError, InputError
+from .foreign_text import shown_text
 from .preprocess import Preprocessing
+from .size_limits import ADVICE, size_limit
 from .strict_json import decode, encode, first_lines
 
 SCHEMA_FAMILY = "mambapro.bundle"
@@ -44,6 +47,11 @@ FEATURE_SPACE_RULE = (
     "Embeddings may be compared when their fingerprints are equal: same weights, same preprocessing, same model "
     "settings. Precisions of one checkpoint share a fingerprint, because each had to pass the parity gate."
 )
+
+#: Tensors, artifacts, modalities and the like in one bundle; axes of a tensor; numbers of an embedding; cameras.
+_MOST, _MOST_AXES, _LARGEST_DIM, _MOST_CAMERAS = 64, 8, 2**20, 10**6
+#: Bytes of one sample, all inputs and outputs together: room for three images of 2048 x 2048.
+_LARGEST_SAMPLE = 48 * 2**20
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
@@ -79,9 +87,20 @@ class TensorInfo:
 
     def __post_init__(self) -> None:
         one_of("dtype", self.dtype, DTYPES)
+        if len(self.shape) > _MOST_AXES:
+            raise InputError(f"shape may have {_MOST_AXES} axes, not {len(self.shape)}.")
         for i, size in enumerate(self.shape):
             if not (isinstance(size, int) and size > 0) and not (i == 0 and size == BATCH):
                 raise InputError(f'shape must hold positive sizes, or "{BATCH}" in front, not {list(self.shape)}.')
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return math.prod(size for size in self.shape[1:] if isinstance(size, int)) * _BYTES[self.dtype]
+
+
+#: Of one value.
+_BYTES = {"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4}
 
 
 @dataclass(frozen=True)
@@ -94,6 +113,8 @@ class Embedding:
     def __post_init__(self) -> None:
         if self.dim < 1:
             raise InputError(f"dim must be at least 1, not {self.dim}.")
+        if self.dim > _LARGEST_DIM:
+            raise InputError(f"dim may be {_LARGEST_DIM:,} at most, not {self.dim:,}.")
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,7 @@ class Precision:
     parts: dict[str, str]
 
     def __post_init__(self) -> None:
+        one_of("label", self.label, PRECISIONS)
         for part, value in self.parts.items():
             one_of(f"parts.{part}", value, PRECISIONS)
 
@@ -174,13 +196,27 @@ class BundleMetadata:
         for tensor in self.outputs:
             one_of(f"the role of output {tensor.name!r}", tensor.role, OUTPUT_ROLES)
         if not _CREATED.fullmatch(self.created):
-            raise InputError(f"created must be a UTC time like 2030-01-31T12:00:00+00:00, not {self.created!r}.")
+            raise InputError(
+                f"created must be a UTC time like 2030-01-31T12:00:00+00:00, not '{shown_text(self.created)}'."
+            )
+        self._check_sizes()
         self._check_images()
         self._check_cameras()
         if not self.artifacts:
             raise InputError("artifacts is empty: a bundle holds at least one file to load.")
         if self.task == RE_IDENTIFICATION:
             self._check_embedding()
+
+    def _check_sizes(self) -> None:
+        """Before anybody makes an array of what is claimed."""
+        for what in ("inputs", "outputs", "modalities", "artifacts", "datasets", "versions"):
+            if len(getattr(self, what)) > _MOST:
+                raise InputError(f"{what} may have {_MOST} entries, not {len(getattr(self, what)):,}.")
+        if self.cameras > _MOST_CAMERAS:
+            raise InputError(f"cameras may be {_MOST_CAMERAS:,} at most, not {self.cameras:,}.")
+        total, limit = sum(tensor.sample_bytes for tensor in (*self.inputs, *self.outputs)), size_limit(_LARGEST_SAMPLE)
+        if total > limit:
+            raise InputError(f"one sample has {total:,} bytes by the shapes; at most {limit:,} are taken. {ADVICE}")
 
     def _check_images(self) -> None:
         if not self.modalities or self.names(IMAGE) != self.modalities:

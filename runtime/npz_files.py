@@ -49,14 +49,26 @@ def read_npz(
     Raises:
         kind: missing, no regular file, no npz, damaged, beyond a limit, or arrays of objects or records.
     """
-    limit = size_limit(content)
     with open_regular(path, what, kind) as file:
-        try:
-            return _arrays(file, members, limit)
-        except _ERRORS as error:
-            reason = shown_text(error) or type(error).__name__
-            large = f" {ADVICE}" if "unpacks to" in reason else ""
-            raise kind(f"The {what} {shown_text(path)} cannot be read: {reason.rstrip('.')}.{large}") from error
+        return npz_arrays(file, path, what, kind, content=content, members=members)
+
+
+def npz_arrays(
+    file: BinaryIO,
+    name: str | os.PathLike[str],
+    what: str = "file",
+    kind: type[MambaProError] = ArtifactError,
+    *,
+    content: int = CONTENT,
+    members: int = MEMBERS,
+) -> dict[str, np.ndarray]:
+    """`read_npz` of an open file, or of bytes in memory; `name` stands in the message."""
+    try:
+        return _arrays(file, members, size_limit(content))
+    except _ERRORS as error:
+        reason = shown_text(error) or type(error).__name__
+        large = f" {ADVICE}" if "unpacks to" in reason else ""
+        raise kind(f"The {what} {shown_text(name)} cannot be read: {reason.rstrip('.')}.{large}") from error
 
 
 def _arrays(file: BinaryIO, members: int, limit: int) -> dict[str, np.ndarray]:

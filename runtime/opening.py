@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,11 +16,17 @@ from .backends.base import Backend
 from .backends.cuda_memory import gpu
 from .backends.onnxruntime import DEVICES, OnnxRuntimeBackend
 from .bundle import Bundle
+from .bundle_files import BundleReplacedError
 from .cpus import whole_number
+from .foreign_text import shown_text
+from .graph_check import require_safe_file, require_safe_graph
 from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED, one_of
 from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
+from .time_budget import loading_seconds, within
 
 log = logging.getLogger("mambapro")
+
+NO_ENGINE_SECTION = "does not say what its engine needs"
 
 LATENCY, THROUGHPUT = "latency", "throughput"
 MODES = (LATENCY, THROUGHPUT)
@@ -112,6 +120,9 @@ def open_fastest(bundle: Bundle, opening: Opening) -> tuple[Sidecar, Backend]:
     for number, sidecar in enumerate(usable):
         try:
             backend = _open_checked(bundle, sidecar, opening)
+        except BundleReplacedError:
+            # all of them are of a bundle that is gone
+            raise
         except (SetupError, ArtifactError) as error:
             failed.append((sidecar.stem, error))
             if number + 1 < len(usable):
@@ -174,6 +185,8 @@ def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
     unproven = None
     if sidecar.state != VERIFIED and not opening.unverified:
         unproven = f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
+    if sidecar.target in (TENSORRT, TENSORRT_RTX) and sidecar.engine is None:
+        return f"its sidecar {NO_ENGINE_SECTION}; build it again"
     if sidecar.engine is not None:
         if opening.device == "cpu" and opening.target is None:
             return "an engine needs a GPU"
@@ -217,30 +230,49 @@ def _open_checked(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend
 
 
 def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
-    """Load an artifact of a bundle, its hashes compared.
+    """Load an artifact of a bundle: the very bytes whose hashes were compared.
 
     Raises:
         SetupError: its library is missing or does not run where it was asked to.
-        ArtifactError: the file is damaged, or its library refuses it.
+        ArtifactError: the file is damaged, needs other files or may never end, or its library refuses it.
     """
-    file = bundle.file(sidecar.file)
-    if sidecar.target == ONNXRUNTIME:
-        libraries = bundle.custom_operators() if opening.load_plugins else ()
-        return OnnxRuntimeBackend(file, opening.device, opening.threads, opening.allow_fallback, libraries)
-    if sidecar.target == OPENVINO:
-        from .backends.openvino import OpenVinoBackend
+    with ExitStack() as copies:
+        if sidecar.target == OPENVINO:
+            return _openvino(bundle, sidecar, opening)
+        file = copies.enter_context(_loadable(bundle, sidecar.file))
+        if sidecar.target == ONNXRUNTIME:
+            require_safe_file(file, bundle.folder / sidecar.file)
+            names = bundle.custom_operators() if opening.load_plugins else ()
+            libraries = tuple(copies.enter_context(_loadable(bundle, name)) for name in names)
+            backend = OnnxRuntimeBackend(file, opening.device, opening.threads, opening.allow_fallback, libraries)
+            backend.called = shown_text(bundle.folder / sidecar.file)
+            return backend
+        return _engine(bundle, sidecar, opening, file, copies)
 
-        return OpenVinoBackend(
-            file, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads, cache=opening.cache
+
+def _openvino(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+    from .backends.openvino import OpenVinoBackend
+
+    content = bundle.read(sidecar.file)
+    require_safe_graph(content, bundle.folder / sidecar.file)
+    with _called("the model in memory", bundle.folder / sidecar.file):
+        return within(
+            lambda: OpenVinoBackend(
+                content, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads, cache=opening.cache
+            ),
+            loading_seconds(len(content)),
+            "The loading of the model in memory",
         )
+
+
+def _engine(bundle: Bundle, sidecar: Sidecar, opening: Opening, file: Path, copies: ExitStack) -> Backend:
     from .backends.tensorrt import TensorRtBackend
 
     if sidecar.engine is None:
-        raise ArtifactError(
-            f"{sidecar.stem}.json of {bundle.folder} does not say what its engine needs. Build it again."
-        )
+        raise ArtifactError(f"{bundle.folder / sidecar.stem}.json {NO_ENGINE_SECTION}. Build it again.")
     plugin, trusted = sidecar.engine.plugin, opening.load_plugins
-    beside = bundle.file(plugin.file) if trusted and plugin.kind == "beside" and plugin.file is not None else None
+    wanted = trusted and plugin.kind == "beside" and plugin.file is not None
+    beside = copies.enter_context(_loadable(bundle, plugin.file)) if wanted and plugin.file else None
     library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
     return TensorRtBackend(file, sidecar, library, plugin_library=beside, host_code=trusted)
 
@@ -253,3 +285,21 @@ def _check_graph(bundle: Bundle, backend: Backend) -> None:
             f"{bundle.folder}: the model takes {sorted(backend.inputs)} and returns {sorted(backend.outputs)}; "
             f"its metadata says {sorted(told_in)} and {sorted(told_out)}. Export the bundle again."
         )
+
+
+@contextmanager
+def _loadable(bundle: Bundle, name: str) -> Iterator[Path]:
+    """A file of the bundle for libraries; messages of theirs name it as it is called in the bundle."""
+    with bundle.loadable(name) as copy, _called(str(copy.path), bundle.folder / name):
+        yield copy.path
+
+
+@contextmanager
+def _called(name: str, path: Path) -> Iterator[None]:
+    """Put `path` for `name` into the messages of errors."""
+    try:
+        yield
+    except MambaProError as error:
+        if name not in str(error):
+            raise
+        raise type(error)(str(error).replace(name, shown_text(path))) from error

@@ -5,17 +5,21 @@ It says how the file was made, what it needs, and what was measured on it. A pla
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, InputError
+from .foreign_text import shown_text
+from .json_files import LARGEST, parse_json
 from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
+from .open_files import read_limited
 from .rounds import Spread, ratios
 from .strict_json import decode, encode, first_lines
 
-SCHEMA = "mambapro.artifact/1"
+SCHEMA = "mambapro.artifact/2"
+#: The first had no `source`; all else is the same.
+READ = ("mambapro.artifact/1", SCHEMA)
 
 OPENVINO, TENSORRT, TENSORRT_RTX = "openvino", "tensorrt", "tensorrt-rtx"
 TARGETS = (ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX)
@@ -236,6 +240,7 @@ class Sidecar:
         widened: names of the modules kept in float32 because their values come near the end of float16.
         verified_on: what the machine that verified it is, in words.
         versions: packages that made it.
+        source: SHA-256 of the bundle's model that it was built from; None where it was built before that was told.
     """
 
     file: str
@@ -258,10 +263,11 @@ class Sidecar:
     widened: tuple[str, ...] = ()
     verified_on: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
-        one_of("schema", self.schema, (SCHEMA,))
+        one_of("schema", self.schema, READ)
         one_of("target", self.target, TARGETS)
         one_of("precision", self.precision, PRECISIONS)
         one_of("state", self.state, (VERIFIED, UNVERIFIED))
@@ -283,17 +289,18 @@ class Sidecar:
             ArtifactError: fields that are unknown, missing or wrong; `where` is named.
         """
         schema = value.get("schema") if isinstance(value, dict) else None
-        if isinstance(schema, str) and schema != SCHEMA and schema.startswith(SCHEMA.split("/")[0] + "/"):
+        if isinstance(schema, str) and schema not in READ and schema.startswith(SCHEMA.split("/")[0] + "/"):
             raise ArtifactError(
-                f"{where} has the schema {schema}; this mambapro reads {SCHEMA}. Update mambapro, or build the "
-                "artifact again with this version."
+                f"{shown_text(where)} has the schema {shown_text(schema)}; this mambapro reads up to {SCHEMA}. Update "
+                "mambapro, or build the artifact again with this version."
             )
         problems: list[str] = []
         found = decode(cls, value, "", problems)
         if found is None:
             lines = "\n  ".join(first_lines(problems))
-            raise ArtifactError(f"{where} does not follow the schema {SCHEMA}:\n  {lines}")
-        return found
+            raise ArtifactError(f"{shown_text(where)} does not follow the schema {SCHEMA}:\n  {lines}")
+        # what is written of it is written as of today
+        return replace(found, schema=SCHEMA)
 
 
 #: What cannot be built, and why.
@@ -314,8 +321,19 @@ def read_sidecar(path: Path) -> Sidecar:
     Raises:
         ArtifactError: not JSON, or of another schema.
     """
+    return parse_sidecar(read_limited(path, LARGEST, "sidecar", ArtifactError), path)
+
+
+def parse_sidecar(content: bytes, where: Path) -> Sidecar:
+    """A sidecar from its file's content; `where` is named in messages.
+
+    Raises:
+        ArtifactError: not JSON, or of another schema.
+    """
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}. Build the artifact again.") from error
-    return Sidecar.from_json(value, path)
+        value = parse_json(content)
+    except ValueError as error:
+        raise ArtifactError(
+            f"{shown_text(where)} cannot be read: {shown_text(error)}. Build the artifact again."
+        ) from error
+    return Sidecar.from_json(value, where)

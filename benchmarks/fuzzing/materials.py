@@ -163,7 +163,7 @@ def copy_bundle(made: Materials, place: Path) -> Path:
 
 def relist(bundle: Path) -> None:
     """Make SHA256SUMS say what is there, as an attacker would."""
-    from mambapro.runtime.bundle import write_sums
+    from mambapro.runtime.bundle_files import write_sums
 
     write_sums(bundle)
 

@@ -177,7 +177,8 @@ def _files(
         cosine = sidecar.cosine if i else parity_gate(parity)
         verdict = judge(sidecar, cosine, found, _rival(sidecar, found, artifacts, measured))
         # a hint that is not followed here changes nothing
-        found_map = precision_map(bundle.file(sidecar.onnx), None if found.other_type else sidecar.hint)
+        with bundle.named_copy(sidecar.onnx) as file:
+            found_map = precision_map(file, None if found.other_type else sidecar.hint)
         files.append(FileReport(sidecar, cosine, verdict, found_map, found))
     return tuple(files)
 

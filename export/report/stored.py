@@ -5,13 +5,15 @@ Both may come from anywhere, so they are read strictly, and without PyTorch.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import ArtifactError
-from ...runtime.bundle import PARITY, Bundle
+from ...runtime.bundle import Bundle
+from ...runtime.bundle_files import PARITY
+from ...runtime.foreign_text import shown_text
+from ...runtime.json_files import parse_json
 from ...runtime.sidecar import AccuracyGate
 from ...runtime.strict_json import decode, first_lines
 
@@ -64,8 +66,8 @@ def read_parity(bundle: Bundle) -> StoredParity:
     Raises:
         ArtifactError: not JSON, or not what the export writes.
     """
-    path = bundle.file(PARITY)
-    parity = strictly(StoredParity, json_of(path), path, "Export the bundle again.")
+    path = bundle.folder / PARITY
+    parity = strictly(StoredParity, _parsed(bundle.read(PARITY), path), path, "Export the bundle again.")
     if not parity.subsets or any(subset.samples < 1 for subset in parity.subsets):
         raise ArtifactError(f"{path} compares no samples. Export the bundle again.")
     return parity
@@ -78,9 +80,17 @@ def json_of(path: Path) -> Any:
         ArtifactError: missing, or not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error}.") from error
+    return _parsed(content, path)
+
+
+def _parsed(content: bytes, path: Path) -> Any:
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise ArtifactError(f"{path} cannot be read: {shown_text(error)}.") from error
 
 
 def strictly(cls: type[T], value: object, path: Path, advice: str) -> T:

@@ -6,8 +6,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from ...errors import ArtifactError, InputError, MambaProError, SetupError
 from ..cpus import usable_threads
+from ..time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from .cuda_memory import gpu
 from .process import ProcessBound, never_free
 
@@ -83,7 +83,10 @@ class OnnxRuntimeBackend(ProcessBound):
         if asked == CUDA_PROVIDER and asked in offered and missing is None:
             _preload(library)
             providers = [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
-        session = _session(library, model, options, providers, asked)
+        self.called = "the model in memory" if isinstance(model, bytes) else os.fspath(model)
+        self._size = len(model) if isinstance(model, bytes) else _file_size(model)
+        self._has_run = False
+        session = _session(library, model, self._size, options, providers, asked)
         self.provider: str = session.get_providers()[0]
         if self.provider != asked:
             _report_fallback(asked, self.provider, offered, missing, allow_fallback)
@@ -106,7 +109,7 @@ class OnnxRuntimeBackend(ProcessBound):
         if session is None:
             raise InputError("The model is closed. Open it again to use it.")
         try:
-            values = session.run(self.outputs, dict(feeds))
+            values = self._values(session, feeds)
         except _library_errors() as error:
             if type(error).__name__ == "InvalidArgument":
                 raise ArtifactError(
@@ -117,6 +120,24 @@ class OnnxRuntimeBackend(ProcessBound):
                 "Where memory is short a smaller batch size helps."
             ) from error
         return dict(zip(self.outputs, values, strict=True))
+
+    def _values(self, session: Any, feeds: Mapping[str, np.ndarray]) -> Any:
+        """The session's outputs. Until one run has ended, runs have a budget of time."""
+        if self._has_run:
+            return session.run(self.outputs, dict(feeds))
+        options = import_onnxruntime().RunOptions()
+        # what stops it is told below
+        options.log_severity_level = _FATAL_ONLY
+        seconds = first_run_seconds(self._size, _batch(feeds))
+        with Deadline(lambda: setattr(options, "terminate", True), seconds) as deadline:
+            try:
+                values = session.run(self.outputs, dict(feeds), options)
+            except _library_errors() as error:
+                if deadline.passed:
+                    raise too_long(f"The first run of {self.called}", seconds) from error
+                raise
+        self._has_run = True
+        return values
 
     def close(self) -> None:
         """Free the session."""
@@ -180,7 +201,7 @@ def _options(library: ModuleType, threads: int | None, custom_operators: Sequenc
     options = library.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     # The scan decays into denormal numbers, which make a processor up to a hundred times slower. This is about ONNX
-    # Runtime's own threads; for the thread that opens the session see _in_thread.
+    # Runtime's own threads; for the thread that opens the session see _session.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "1" if spinning else "0")
@@ -205,19 +226,35 @@ def _preload(library: ModuleType) -> None:
     logger.debug("onnxruntime.preload_dlls said: %s", said.getvalue())
 
 
+def _file_size(model: str | os.PathLike[str]) -> int:
+    path = Path(model)
+    if not path.is_file():
+        raise ArtifactError(f"There is no model file {path}.")
+    return path.stat().st_size
+
+
 def _session(
-    library: ModuleType, model: str | os.PathLike[str] | bytes, options: Any, providers: list[Any], asked: str
+    library: ModuleType,
+    model: str | os.PathLike[str] | bytes,
+    size: int,
+    options: Any,
+    providers: list[Any],
+    asked: str,
 ) -> Any:
     source: bytes | str
     if isinstance(model, bytes):
         source, name = model, "the model in memory"
     else:
         source = name = os.fspath(model)
-        if not Path(model).is_file():
-            raise ArtifactError(f"There is no model file {name}.")
     try:
-        # Without this the Python wrapper retries on the CPU by itself, printing to stdout.
-        session = _in_thread(lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0))
+        # In a thread of its own: the first session of a process that counts denormal numbers as zero leaves the thread
+        # that opens it doing so for ever, and the user's own arithmetic would change.
+        session = within(
+            # Without enable_fallback=0 the Python wrapper retries on the CPU by itself, printing to stdout.
+            lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0),
+            loading_seconds(size),
+            f"The loading of {name}",
+        )
     except _library_errors() as error:
         if type(error).__name__ == "EPFail":
             raise SetupError(f"ONNX Runtime cannot use {asked}: {error}. {_advice(asked)}") from error
@@ -227,16 +264,6 @@ def _session(
         ) from error
     session.disable_fallback()
     return session
-
-
-def _in_thread(call: Callable[[], Any]) -> Any:
-    """The result of `call`, made in a thread that ends with it.
-
-    The first session of a process that counts denormal numbers as zero leaves the thread that opens it doing so for
-    ever: the user's own arithmetic would change.
-    """
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(call).result()
 
 
 def _report_fallback(asked: str, got: str, offered: list[str], missing: str | None, allow_fallback: bool) -> None:

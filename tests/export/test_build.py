@@ -28,7 +28,8 @@ from mambapro.runtime import check
 from mambapro.runtime import race as racing
 from mambapro.runtime.artifacts import artifacts_of, base_artifact
 from mambapro.runtime.backends import openvino
-from mambapro.runtime.bundle import SUMS, Bundle
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import SUMS
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from mambapro.runtime.artifacts import add_artifact
-from mambapro.runtime.bundle import MODEL, write_sums
+from mambapro.runtime.bundle_files import MODEL, write_sums
 from mambapro.runtime.files import sha256_of
 from mambapro.runtime.metadata import (
     Artifact,

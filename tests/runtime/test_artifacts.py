@@ -29,10 +29,12 @@ from mambapro.runtime.artifacts import (
     scratch_copy,
     update_sidecar,
 )
-from mambapro.runtime.bundle import MODEL, SUMS, Bundle
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import MODEL, SUMS
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.opening import Opening, choose
+from mambapro.runtime.publication import locked, publish
 from mambapro.runtime.sidecar import (
     AccuracyGate,
     CosineGate,
@@ -75,7 +77,7 @@ class TestSidecar:
             ({"state": "fine"}, "state must be one of"),
             ({"surplus": 1}, "surplus is unknown"),
             ({"build": {"seconds": 1.0}}, "build.bytes is missing"),
-            ({"schema": "mambapro.artifact/2"}, "schema"),
+            ({"schema": "mambapro.artifact/3"}, "schema"),
         ],
     )
     def test_wrong_ones_are_refused(
@@ -132,12 +134,12 @@ class TestAdd:
         made = sidecar_of(tmp_path / "new.onnx")
         real, count = os.replace, 0
 
-        def killed(source: object, target: object) -> None:
+        def killed(source: object, target: object, **folders: int) -> None:
             nonlocal count
             if count == step:
                 raise KeyboardInterrupt
             count += 1
-            real(source, target)  # type: ignore[arg-type]
+            real(source, target, **folders)  # type: ignore[arg-type]
 
         monkeypatch.setattr(os, "replace", killed)
         with contextlib.suppress(KeyboardInterrupt):
@@ -203,7 +205,6 @@ class TestScratch:
     def test_copied_while_another_build_goes_on(self, with_int8: Path) -> None:
         """What was listed when the bundle was opened may be gone; the copy waits for a list that is being changed."""
         opened = Bundle.open(with_int8)
-        sums = {name: value for name, value in opened.sums.items() if not name.startswith("onnxruntime-int8")}
         copies: list[list[str]] = []
 
         def copy() -> None:
@@ -211,20 +212,18 @@ class TestScratch:
                 copies.append([item.stem for item in artifacts_of(Bundle.open(folder))])
 
         other = threading.Thread(target=copy)
-        with module._locked(with_int8):
+        with locked(with_int8) as files:
             other.start()
             other.join(0.3)
             assert other.is_alive()
-            module._list(with_int8, sums)
-            for path in with_int8.glob("onnxruntime-int8.*"):
-                path.unlink()
+            publish(files, {}, [name for name in opened.sums if name.startswith("onnxruntime-int8")])
         other.join(10)
 
         assert copies == [["onnxruntime-fp32"]]
 
     def test_without_links(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A file system that has no links gets copies."""
-        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+        monkeypatch.setattr(os, "link", lambda *_, **__: (_ for _ in ()).throw(OSError("no links")))
 
         with scratch_copy(Bundle.open(bundle)) as copy:
             check_bundle(copy, "cpu")

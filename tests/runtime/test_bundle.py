@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
-from mambapro.runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SUMS, Bundle, files_below, write_sums
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SUMS, files_below, write_sums
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.files import sha256_of
 from mambapro.runtime.metadata import Artifact
@@ -179,7 +180,7 @@ class TestLinks:
     def test_link_in_a_circle_is_refused(self, bundle):
         """ArtifactError instead of an endless walk."""
         (bundle / MODEL).unlink()
-        (bundle / MODEL).symlink_to(bundle / MODEL)
+        (bundle / MODEL).symlink_to(MODEL)
 
         with pytest.raises(ArtifactError, match=r"model\.onnx is (a link in a circle|not a regular file)"):
             Bundle.open(bundle).file(MODEL)
@@ -246,7 +247,7 @@ class TestGoldenAndParity:
             ({"tir": np.zeros((6, 16, 8, 3), np.uint8)}, r"tir is uint8 \(6, 16, 8, 3\)"),
             ({"rgb": np.uint8(1)}, "rgb is uint8"),
             ({"embedding": np.full((7, 12), np.nan, np.float32)}, "not finite"),
-            ({"camera": np.array([None] * 7, object)}, "allow_pickle"),
+            ({"camera": np.array([None] * 7, object)}, "arrays of numbers and text are read"),
         ],
     )
     def test_golden_that_does_not_fit_is_refused(self, bundle, changes, message):

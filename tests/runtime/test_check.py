@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, ParityError
-from mambapro.runtime.bundle import GOLDEN, PARITY, Bundle, write_sums
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import GOLDEN, PARITY, write_sums
 from mambapro.runtime.check import check_bundle, cosine_departures, verify_files
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.bundle import METADATA, SUMS
+from mambapro.runtime.bundle_files import METADATA, SUMS
 from mambapro.runtime.files import make_folder, staged_folder, write_atomically, write_together
 from mambapro.runtime.targets import require_free
 

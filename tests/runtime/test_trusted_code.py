@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mambapro.runtime import opening
 from mambapro.runtime.artifacts import add_artifact, artifacts_of
-from mambapro.runtime.bundle import MODEL, Bundle
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import MODEL
 from mambapro.runtime.files import sha256_of
 from mambapro.runtime.opening import Opening, why_not
 from mambapro.runtime.sidecar import EngineNeeds, Plugin, Sidecar

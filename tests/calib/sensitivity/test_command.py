@@ -15,7 +15,7 @@ from mambapro.calib.sensitivity.score import Loss
 from mambapro.calib.sensitivity.state import State
 from mambapro.cli.sensitivity_command import sensitivity
 from mambapro.errors import InputError
-from mambapro.runtime.bundle import GOLDEN, METADATA, MODEL, PARITY, write_sums
+from mambapro.runtime.bundle_files import GOLDEN, METADATA, MODEL, PARITY, write_sums
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.metadata import BundleMetadata
 

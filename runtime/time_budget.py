@@ -1,0 +1,117 @@
+"""Budgets of time for what a foreign graph may do at first: be loaded, and be run once. Nothing can tell beforehand
+whether a graph ends."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ..errors import ArtifactError, InputError
+from .foreign_text import shown_text
+
+#: Seconds instead of the budgets here, for slow machines.
+VARIABLE = "MAMBAPRO_GRAPH_SECONDS"
+#: Seconds for any graph, and for each MB of a model: a slow board loads and runs a few MB in a second.
+_LEAST, _PER_MB_LOADED, _PER_MB_RUN = 8.0, 0.5, 0.15
+
+T = TypeVar("T")
+
+_stuck = threading.Event()
+
+
+def loading_seconds(size: int) -> float:
+    """How long the loading of a model of `size` bytes may take."""
+    return _asked() or _LEAST + _PER_MB_LOADED * size / 1e6
+
+
+def first_run_seconds(size: int, batch: int) -> float:
+    """How long the first run of a batch through a model of `size` bytes may take."""
+    return _asked() or _LEAST + _PER_MB_RUN * size / 1e6 * batch
+
+
+def too_long(what: str, seconds: float) -> ArtifactError:
+    """The error of a graph that was still busy after its budget."""
+    return ArtifactError(
+        f"{what} did not end within {seconds:.0f} s, its budget: the graph may never end. Where the machine is slow "
+        f"and the model is yours, set {VARIABLE} to more seconds."
+    )
+
+
+def within(call: Callable[[], T], seconds: float, what: str) -> T:
+    """The result of `call`, made in a thread of its own; `what` names it in the message.
+
+    Raises:
+        ArtifactError: it takes longer. Nothing can end it: its thread goes on until the process ends.
+        Whatever `call` raises.
+    """
+    job = _Job(call)
+    # a thread that is stuck must not hold the end of the process
+    threading.Thread(target=job.run, daemon=True).start()
+    if not job.done.wait(seconds):
+        _stuck.set()
+        raise too_long(what, seconds)
+    if job.error is not None:
+        raise job.error
+    return job.result  # type: ignore[return-value]
+
+
+def is_stuck() -> bool:
+    """Whether a thread of this process works without end, so that libraries could not be left in order."""
+    return _stuck.is_set()
+
+
+class _Job(Generic[T]):
+    def __init__(self, call: Callable[[], T]) -> None:
+        self.call = call
+        self.done = threading.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.call()
+        except BaseException as error:
+            self.error = error
+        finally:
+            # what it held is freed with the caller's frame, not with this thread
+            del self.call
+            self.done.set()
+
+
+class Deadline:
+    """Calls `stop` after some seconds, unless the block ends before; `passed` tells whether it did."""
+
+    def __init__(self, stop: Callable[[], Any], seconds: float) -> None:
+        self.passed = False
+        self._stop = stop
+        self._timer = threading.Timer(seconds, self._pass)
+        self._timer.daemon = True
+
+    def _pass(self) -> None:
+        self.passed = True
+        self._stop()
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+
+def _asked() -> float | None:
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise InputError(
+            f"{VARIABLE} is {shown_text(text, 40)!r}; it must be a positive number of seconds, such as 60."
+        )
+    return value
