@@ -17,7 +17,7 @@ from ..errors import ArtifactError, InputError, SetupError
 from .bundle import Bundle
 from .bundle_files import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
 from .check_record import as_checked, read_record
-from .files import PARTIAL, json_text
+from .files import PARTIAL, clear_leftovers, json_text
 from .foreign_text import shown_text
 from .held import RANDOM, held_folder
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
@@ -215,6 +215,7 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
         for name in files_below(bundle):
             if is_artifact_file(name) and name not in sums:
                 os.unlink(name, dir_fd=bundle.handle)
+        clear_leftovers(folder, (SUMS, f"{sidecar.stem}.json"))
         new: dict[str, Path | str] = {**files, f"{sidecar.stem}.json": json_text(sidecar.to_json())}
         publish(bundle, new, [name for name in sums if _belongs(name, sidecar.stem)])
 
