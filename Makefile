@@ -4,17 +4,22 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := $(VENV)-lowest
+LOCK := locks/device.txt
 DEMO := .demo
 DATASET := rgbnt201
 # the CPU kernel of the scan is compiled when the package is installed
 KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test lint docs-check gpu-check clean
+.PHONY: help demo test test-lowest lock test-lock sbom lint docs-check gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
 	@echo 'make test   the test suite'
+	@echo 'make test-lowest  the tests of the runtime with the oldest packages that pyproject.toml allows'
+	@echo 'make lock   write locks/device.txt anew: what a device installs, with hashes; make test-lock installs it'
+	@echo 'make sbom   a CycloneDX list of what locks/device.txt holds, dist/device.cdx.json'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make docs-check  run the commands of README and docs in order, in an empty folder, and compare what they print'
 	@echo 'make gpu-check  what an NVIDIA GPU can verify: kernels, plugin, PyTorch operator, engines; writes JSON'
@@ -58,6 +63,34 @@ test: $(VENV)/dev
 	$(SAY) 'running the tests'
 	@$(BIN)/python -m pytest $(PYTEST)
 
+# The oldest packages in an environment of their own, by uv's resolution of lower bounds.
+test-lowest: $(VENV)/made pyproject.toml
+	$(SAY) 'installing the oldest packages that are allowed in $(LOWEST)'
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[cpu,openvino,calib]' \
+		'pytest>=8' 'pytest-timeout>=2.3.1' 'psutil>=6'
+	@$(LOWEST)/bin/python -m pytest tests/runtime tests/calib $(PYTEST)
+
+# Every platform and Python in one file; hashes make an installation the one that was tested.
+lock: $(VENV)/made pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --generate-hashes --upgrade --python-version 3.10 \
+		--extra cpu pyproject.toml --output-file $(LOCK)
+
+test-lock: $(VENV)/made $(LOCK)
+	$(SAY) 'installing $(LOCK) in a new environment'
+	@rm -rf $(VENV)-device && $(PYTHON) -m venv $(VENV)-device
+	@$(VENV)-device/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCK)
+	@$(VENV)-device/bin/pip install --quiet --disable-pip-version-check --no-deps .
+	@cd / && $(CURDIR)/$(VENV)-device/bin/mambapro env
+
+sbom: $(VENV)/made $(LOCK)
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7'
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements --output-reproducible --output-format JSON --output-file dist/device.cdx.json $(LOCK)
+	@echo dist/device.cdx.json
+
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,4 +105,4 @@ gpu-check: $(VENV)/dev
 	@$(BIN)/python benchmarks/gpu_check.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(VENV)-device $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -48,6 +48,7 @@ from .plugin_commands import plugins
 from .report_command import report
 from .runtime_commands import bench, environment, extract
 from .sensitivity_command import sensitivity
+from .signing_commands import sign, verify
 from .train_commands import train
 
 
@@ -74,6 +75,8 @@ for _command in (
     calibrate,
     sensitivity,
     check,
+    sign,
+    verify,
     compare,
     extract,
     evaluate,

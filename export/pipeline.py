@@ -16,7 +16,7 @@ import onnx
 from ..errors import InputError, SetupError
 from ..runtime.artifacts import is_artifact_file
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.bundle_files import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, write_sums
+from ..runtime.bundle_files import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
 from ..runtime.files import is_partial, json_text, staged_folder
 from ..runtime.foreign_text import escaped
 from ..runtime.limits import MAP_DROPS
@@ -177,7 +177,7 @@ def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: Ran
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder is a bundle and nothing else, so that --overwrite may replace it."""
-    own = {*REQUIRED, CHECKS}
+    own = {*REQUIRED, CHECKS, SIGNATURE}
     foreign = [
         path
         for path in folder.iterdir()

@@ -18,6 +18,8 @@ METADATA, SUMS = BUNDLE_MARKS
 REQUIRED = (MODEL, METADATA, GOLDEN, PARITY, SUMS)
 #: What changes while a bundle is used, so that its signature and its hashes do not cover it.
 CHECKS = "checks.json"
+#: The signature of SHA256SUMS.
+SIGNATURE = "SHA256SUMS.sig"
 
 #: Bytes of the JSON files and of SHA256SUMS, and of a model or an engine, that are read at most.
 LARGEST_TEXT, LARGEST_FILE = 16 << 20, 8 << 30
@@ -92,7 +94,7 @@ def read_sums(folder: BundleFolder | Path) -> dict[str, str]:
 
 def _is_nobodys(name: str) -> bool:
     # a folder that a killed process left is swept by the next that writes here
-    return name in (SUMS, CHECKS) or is_litter(name) or is_partial(name.split("/")[0])
+    return name in (SUMS, CHECKS, SIGNATURE) or is_litter(name) or is_partial(name.split("/")[0])
 
 
 def _held(folder: BundleFolder | Path) -> BundleFolder:
