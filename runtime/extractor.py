@@ -31,7 +31,7 @@ from .preprocess import Preprocessing
 from .progress import Track, silent
 from .range_watch import RangeWatch
 from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
-from .sidecar import Sidecar
+from .sidecar import OPENVINO, Sidecar
 from .sixteen_bit import Ranges
 from .time_budget import first_run_seconds, within
 
@@ -293,7 +293,7 @@ class Extractor:
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's outputs. OpenVINO cannot be stopped from outside, so that its first run is watched here."""
         backend = self.backend
-        if self._has_run or backend.name != "openvino":
+        if self._has_run or self.artifact.target != OPENVINO:
             return backend.run(feeds)
         seconds = first_run_seconds(self._size, len(next(iter(feeds.values()))))
         found = within(lambda: backend.run(feeds), seconds, f"The first run of {self.artifact.stem}")

@@ -70,9 +70,13 @@ class TestCode:
         made = sidecar_of(tmp_path / "plan", "tensorrt", "fp16", engine=needs)
         add_artifact(with_int8, made, {made.file: tmp_path / "plan", "tensorrt-fp16.so": tmp_path / "scan"})
         given: list[dict] = []
-        monkeypatch.setattr(tensorrt, "TensorRtBackend", lambda *_, **options: given.append(options))
+
+        def backend(*_: object, plugin_library: Path | None, **options: object) -> None:
+            # the library is a copy that lives while the engine is loaded
+            given.append({**options, "library": plugin_library and plugin_library.read_bytes()})
+
+        monkeypatch.setattr(tensorrt, "TensorRtBackend", backend)
 
         opening.open_backend(Bundle.open(with_int8), made, Opening(load_plugins=trusted))
 
-        library = with_int8 / "tensorrt-fp16.so" if trusted else None
-        assert given == [{"plugin_library": library, "host_code": trusted}]
+        assert given == [{"library": b"library" if trusted else None, "host_code": trusted}]
