@@ -35,10 +35,11 @@ from ..runtime.metadata import (
 )
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
+from ..train.image_ranges import model_preprocessing
 from ..train.models.config import VARIANT_FIELDS, MambaProConfig
 from ..train.models.mambapro import MambaPro
 from .onnx_graph import OPSET
-from .plan import ExportOptions, preprocessing_of
+from .plan import ExportOptions
 from .precision import precision_map
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
@@ -51,7 +52,7 @@ _LATER = (*VARIANT_FIELDS, "lora_rank")
 def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
     """Everything `metadata.json` says about an export whose parity has been proven."""
     config = model.config
-    preprocessing = options.preprocessing(config)
+    preprocessing = options.preprocessing(model)
     dataset = options.dataset or model.trained_on.get("dataset")
     return BundleMetadata(
         name=options.checkpoint.stem,
@@ -78,7 +79,7 @@ def feature_space_of(model: MambaPro, preprocessing: Preprocessing | None = None
     left_out = (*_TRAINING_ONLY, *_LATER)
     settings = {key: value for key, value in model.config.to_json().items() if key not in left_out}
     settings |= model.config.variants
-    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing or preprocessing_of(model.config), settings))
+    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing or model_preprocessing(model), settings))
 
 
 def weights_sha256(model: MambaPro) -> str:

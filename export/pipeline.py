@@ -124,7 +124,7 @@ def export_bundle(
     plan = _plan(options, model)
     log.info("%s", plan)
     _require_room(options.bundle, plan)
-    preprocessing = options.preprocessing(model.config)
+    preprocessing = options.preprocessing(model)
     # read before the long part, so that a wrong folder is told at once
     cameras = model.config.cameras if model.config.sie_camera else 0
     images = parity_images(preprocessing, cameras, options.images, options.dataset)

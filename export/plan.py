@@ -15,6 +15,7 @@ from ..runtime.limits import LIMITS
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
 from ..runtime.sixteen_bit import Ranges
+from ..train.image_ranges import model_preprocessing
 from ..train.models.config import MambaProConfig
 from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
@@ -42,7 +43,8 @@ class ExportOptions:
         max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
         trace: compare stage by stage as well.
         overwrite: replace an existing output folder.
-        sixteen_bit_range: (low, high) of 16-bit images, or by sensor; written into the bundle.
+        sixteen_bit_range: (low, high) of 16-bit images, or by sensor, written into the bundle; None is what the
+            checkpoint says of its training, else the full range.
         label: what the default output is named after; None is the precision.
     """
 
@@ -80,9 +82,9 @@ class ExportOptions:
             f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
         )
 
-    def preprocessing(self, config: MambaProConfig) -> Preprocessing:
-        """Of a model's images, with the ranges that were asked for."""
-        return preprocessing_of(config, self.sixteen_bit_range)
+    def preprocessing(self, model: MambaPro) -> Preprocessing:
+        """Of a model's images, with the ranges that were asked for, else those of its training."""
+        return model_preprocessing(model, self.sixteen_bit_range)
 
     @property
     def images(self) -> str | None:

@@ -20,6 +20,7 @@ from .preprocess import Preprocessing
 from .progress import Track, silent
 from .reference import Model, features_of
 from .reranking import Reranking, reranked_distances
+from .samples import UnusableImageError
 from .strip_folder import check_strips_folder, write_strips
 from .strips import chosen_queries, ranked_strips
 
@@ -90,7 +91,10 @@ def evaluate_model(
     subsets = SUBSETS if options.subsets else SUBSETS[:1]
     bad: dict[Sample, InputError] | None = {} if options.skip_bad else None
     one = Model(model or "the model", extract, preprocessing, batch_size, identity)
-    (features,) = features_of([one], retrieval, track, subsets=subsets, bad=bad)
+    try:
+        (features,) = features_of([one], retrieval, track, subsets=subsets, bad=bad)
+    except UnusableImageError as error:
+        raise InputError(f"{error} --skip-bad leaves such samples out and names them.") from error
     if bad:
         benchmark = without(benchmark, bad)
         retrieval = retrieval_of(benchmark)

@@ -22,7 +22,7 @@ Cameras = int | Sequence[int | None] | np.ndarray | None
 UNKNOWN_CAMERA = -1
 
 #: Images of a batch that a message names.
-MOST_TOLD = 10
+MOST_TOLD = 5
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.evaluate import SensorImages, SubsetFunction
 from ..runtime.evaluation import EvaluationOptions, evaluate_model
 from ..runtime.evaluation_report import EvaluationReport
-from ..runtime.modalities import MODALITIES
-from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
 from .device import resolve_device
+from .image_ranges import model_preprocessing
 from .models.mambapro import MambaPro
 from .models.weights import load_checkpoint
 
@@ -101,10 +100,7 @@ def evaluate_checkpoint(
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(path, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
     model = model.to(resolve_device(device))
-    config = model.config
-    height, width = config.image_size
-    plain = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
-    preprocessing = plain.with_ranges(None, MODALITIES)
+    preprocessing = model_preprocessing(model)
     function = torch_feature_function(model, batch_size)
     return evaluate_model(
         benchmark, function, preprocessing, options, model=str(path), batch_size=batch_size, track=track

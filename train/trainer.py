@@ -22,6 +22,7 @@ from .dataset import TriModalDataset, build_loader, fingerprint, split_training
 from .device import peak_memory, resolve_precision
 from .distributed import World
 from .evaluate import torch_feature_function
+from .image_ranges import noted_ranges
 from .models.mambapro import MambaPro
 from .models.weights import save_checkpoint
 from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
@@ -217,7 +218,7 @@ class Trainer:
             self._write_state([*self.records, record])
 
     def _save(self, name: str, epoch: int) -> None:
-        training = {"dataset": self.name, "epoch": epoch, "config": self.config.to_json()}
+        training = {"dataset": self.name, "epoch": epoch, "config": self.config.to_json(), **noted_ranges()}
         save_checkpoint(self.model, self.folder / name, training=training, overwrite=name in self.own)
         self.own.add(name)
 

@@ -11,10 +11,10 @@ import torch
 from ...runtime.data.sample import Sample
 from ...runtime.evaluate import extract_features
 from ...runtime.metrics import normalised as unit_rows
-from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import Preprocessing
 from ...runtime.progress import Track, silent
 from ..evaluate import normalised
+from ..image_ranges import model_preprocessing
 from ..models.mambapro import MambaPro
 
 BEFORE, AFTER = "before aggregation", "after aggregation"
@@ -39,9 +39,7 @@ class Features:
 
 def preprocessing_of(model: MambaPro) -> Preprocessing:
     """How images become the input of `model`."""
-    height, width = model.config.image_size
-    plain = Preprocessing(height=height, width=width, mean=model.config.pixel_mean, std=model.config.pixel_std)
-    return plain.with_ranges(None, MODALITIES)
+    return model_preprocessing(model)
 
 
 def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = silent) -> Features:
