@@ -1,7 +1,6 @@
 """The process that times one model of a comparison: a job comes in as one JSON line, then one order for each turn.
 
-Two models in one process disturb each other: the threads of one runtime spin while the other's compute. This process
-ends when its orders end, so it does not outlive who started it.
+Two models in one process disturb each other: the threads of one runtime spin while the other's compute.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..children import tie_to_parent
 from ..errors import MambaProError
 from ..runtime.evaluate import SubsetFunction
 from ..runtime.latency import timed_calls
@@ -56,6 +56,7 @@ def _artifact(bundle: str, target: str, precision: str) -> tuple[SubsetFunction,
 
 def main() -> None:
     """Open the model, then answer every order with the median milliseconds of its calls."""
+    tie_to_parent()
     # libraries print: what they print goes to standard error, and the answers keep their line to themselves
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from .. import errors
+from ..children import environment_of_child
 from ..errors import MambaProError, SetupError
 
 #: Bytes of what a process said last that go into a message.
@@ -41,8 +42,7 @@ class TimedProcess:
             stderr=self._said,
             text=True,
             encoding="utf-8",
-            # nothing is imported from the folder that the caller happens to be in
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
+            env=environment_of_child(),
         )
         self._ready = False
         self._send(self.job)
