@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mambapro.calib import run as calib_run
 from mambapro.calib.table import read_table
 from mambapro.cli.calibrate_command import calibrate
 from mambapro.cli.main import run
@@ -66,6 +67,31 @@ class TestCalibrate:
         assert command(bundle, "--calib", data, "--dataset", "rgbnt201", "--out", tmp_path / "s.json") == 2
 
         assert "--overwrite" in capsys.readouterr().err and (tmp_path / "s.json").read_text() == "mine"
+
+    @pytest.mark.parametrize("name", ["s.json", "s.images.json"])
+    def test_what_appears_meanwhile_stays(
+        self,
+        bundle: Path,
+        data: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+    ) -> None:
+        """Exit code 2 at the end, the other file is untouched, and neither of ours stands alone beside it."""
+
+        def appears(*arguments: object, **_: object) -> object:
+            found = calibrated(*arguments)
+            (tmp_path / name).write_text("theirs")
+            return found
+
+        calibrated = calib_run.calibrate
+        monkeypatch.setattr(calib_run, "calibrate", appears)
+
+        assert command(bundle, "--calib", data, "--dataset", "rgbnt201", "--out", tmp_path / "s.json") == 2
+
+        assert f"{name} exists already" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.glob("*s.*")] == [name] and (tmp_path / name).read_text() == "theirs"
 
     def test_nothing_to_calibrate_with(self, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         """Exit code 2 for a folder that holds no images, and nothing is written."""

@@ -227,6 +227,22 @@ def test_existing_output_is_kept_unless_told(extractor, folders, tmp_path):
     assert np.load(out)["names"].shape == (3,)
 
 
+@pytest.mark.parametrize("name", ["f.npz", "f.skipped.json"])
+def test_what_appears_meanwhile_stays(extractor, folders, tmp_path, monkeypatch, name):
+    """The usual error, the other's file is untouched, and nothing of this run is left."""
+
+    def appears(path, content):
+        path.write_bytes(b"ours")
+        (tmp_path / name).write_text("theirs")
+
+    monkeypatch.setattr("mambapro.runtime.folders._save", appears)
+    with pytest.raises(InputError, match="exists already"):
+        extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
+
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
+    assert (tmp_path / name).read_text() == "theirs"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [({"rgb": "nowhere"}, "rgb folder nowhere does not exist"), ({"depth": "x"}, "one of rgb, nir, tir, not 'depth'")],

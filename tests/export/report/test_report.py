@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import tempfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.report import measure
+from mambapro.export.report.measure import Measured
 from mambapro.export.report.report import BundleReport
 from mambapro.export.report.run import ReportOptions, report_bundle
 from mambapro.export.report.verdict import OPEN, READY, REFUSED
@@ -263,6 +265,46 @@ def test_an_interrupt_leaves_nothing(
         report_bundle(ReportOptions(exports["fp32"].bundle, out=page, overwrite=True))
 
     assert page.read_text() == "before" and list(tmp_path.iterdir()) == [page]
+
+
+def test_the_folder_of_a_killed_report_goes(
+    exports: dict[str, ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next report removes what SIGKILL left in the folder for temporary files; others' folders stay."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "mambapro-report-abcd1234.tmp" / "content" / "strips").mkdir(parents=True)
+    (tmp_path / "mambapro-report").mkdir()
+
+    def stop(*_: object) -> None:
+        held = {path.name for path in tmp_path.glob("mambapro-report-*.tmp")}
+        assert len(held) == 1 and "mambapro-report-abcd1234.tmp" not in held
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mambapro.export.report.run.measure_all", stop)
+    with pytest.raises(KeyboardInterrupt):
+        report_bundle(ReportOptions(exports["fp32"].bundle, out=tmp_path / "report.html"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mambapro-report"]
+
+
+def test_a_page_that_appears_meanwhile_stays(
+    exports: dict[str, ExportReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual error at the end of the work, and the other page is untouched; in a bundle none is written at all."""
+    page = tmp_path / "report.html"
+
+    def appears(*_: object) -> str:
+        page.write_text("theirs")
+        return "ours"
+
+    monkeypatch.setattr("mambapro.export.report.run.measure_all", lambda bundle, artifacts, *_: [Measured()])
+    monkeypatch.setattr("mambapro.export.report.run.page_of", appears)
+    with pytest.raises(InputError, match="exists already"):
+        report_bundle(ReportOptions(exports["fp32"].bundle, out=page))
+    with pytest.raises(InputError, match="lies in the bundle"):
+        report_bundle(ReportOptions(exports["fp32"].bundle, out=exports["fp32"].bundle / "report.html"))
+
+    assert page.read_text() == "theirs"
 
 
 def test_a_damaged_bundle_is_not_reported(exports: dict[str, ExportReport], tmp_path: Path) -> None:
