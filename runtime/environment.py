@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
+from .. import __version__, telemetry
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
 from .cpus import usable_cpus
@@ -35,6 +35,7 @@ class EnvironmentReport:
     """Facts about the machine. None or an empty value = not there, or the system does not tell. Memory in bytes.
 
     `provider` is where a one-node model really ran with device "auto", `problem` why it did not run, or not there.
+    `telemetry` says that the usage reports of libraries are off.
     """
 
     mambapro: str
@@ -52,6 +53,7 @@ class EnvironmentReport:
     nvidia_driver: str | None
     gpus: tuple[str, ...]
     jetson: str | None
+    telemetry: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -71,6 +73,7 @@ class EnvironmentReport:
             ("providers", ", ".join(self.providers) or "none"),
             ("runs on", self.provider or "nothing"),
             *([("problem", self.problem)] if self.problem else []),
+            ("telemetry", self.telemetry),
             ("NVIDIA driver", self.nvidia_driver or "none"),
             *(("GPU", gpu) for gpu in self.gpus),
             *([("Jetson", self.jetson)] if self.jetson else []),
@@ -103,6 +106,7 @@ def environment_report() -> EnvironmentReport:
         nvidia_driver=driver,
         gpus=gpus,
         jetson=_first_line("/etc/nv_tegra_release"),
+        telemetry=telemetry.describe(),
     )
 
 

@@ -245,3 +245,11 @@ def with_int8(bundle: Path, changed: Path) -> Path:
     made = _sidecar_of(changed)
     add_artifact(bundle, made, {made.file: changed})
     return bundle
+
+
+@pytest.fixture
+def with_openvino(bundle: Path, changed: Path) -> Path:
+    """The bundle with the changed model as its float32 artifact for OpenVINO, which is taken before ONNX Runtime's."""
+    made = _sidecar_of(changed, "openvino", "fp32", hint="f32")
+    add_artifact(bundle, made, {made.file: changed})
+    return bundle
