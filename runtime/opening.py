@@ -102,6 +102,12 @@ def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
     if not usable:
         lines = "\n  ".join(f"{sidecar.stem}: {why}" for sidecar, why in zip(ordered, reasons, strict=True))
         raise ArtifactError(f"{bundle.folder} holds nothing that may run here:\n  {lines}")
+    for sidecar, reason in zip(ordered, reasons, strict=True):
+        if sidecar == usable[0]:
+            break
+        # engines for other machines are no news
+        if sidecar.engine is None:
+            log.info("%s is not taken: %s", sidecar.stem, reason)
     return usable
 
 

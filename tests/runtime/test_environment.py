@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 
 import mambapro
 import onnx
@@ -40,6 +41,24 @@ def test_missing_onnxruntime_is_told_not_raised(monkeypatch):
     assert (report.provider, report.providers) == (None, ())
     assert "mambapro[cpu]" in report.problem
     assert "runs on" in str(report) and "nothing" in str(report)
+
+
+def test_broken_onnxruntime_is_told_not_raised(monkeypatch):
+    """What an uninstalled package left behind is a problem with its remedy, for the report as for every command."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+
+    report = environment_report()
+
+    assert (report.provider, report.providers) == (None, ())
+    assert "has no InferenceSession" in report.problem and "--force-reinstall" in report.problem
+
+
+def test_telemetry_is_told():
+    """A row of the table and a field of the JSON."""
+    report = environment_report()
+
+    assert report.to_json()["telemetry"].startswith("off")
+    assert any(line.startswith("telemetry") and "off" in line for line in str(report).splitlines())
 
 
 def test_nothing_but_onnxruntime_is_imported():

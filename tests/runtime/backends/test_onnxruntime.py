@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import types
 
 import numpy as np
 import onnx
@@ -13,9 +14,15 @@ from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.runtime.backends import onnxruntime as module
 from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
+from mambapro.runtime.cpus import usable_cpus
 from mambapro.runtime.environment import identity_model
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def no_gpu():
+    """A machine without driver."""
+    raise SetupError("no NVIDIA driver for this test")
 
 
 @pytest.fixture
@@ -93,6 +100,43 @@ class TestProvider:
 
         assert OnnxRuntimeBackend(identity_model()).provider == CPU
 
+    def test_auto_without_a_gpu_is_the_cpu(self, cuda_on_paper, monkeypatch, capfd):
+        """The package for GPUs offers CUDA everywhere: auto asks the driver, and nothing is said on the terminal."""
+        monkeypatch.setattr(module, "gpu", no_gpu)
+
+        backend = OnnxRuntimeBackend(identity_model(), device="auto")
+
+        assert backend.provider == CPU
+        assert [providers for providers, _ in cuda_on_paper] == [[CPU]]
+        assert capfd.readouterr() == ("", "")
+
+    def test_cuda_without_a_gpu_is_a_setup_error(self, cuda_on_paper, monkeypatch, capfd):
+        """Asked for by name it stays an error, which says what the driver says."""
+        monkeypatch.setattr(module, "gpu", no_gpu)
+
+        with pytest.raises(SetupError, match="no NVIDIA driver for this test"):
+            OnnxRuntimeBackend(identity_model(), device="cuda")
+
+        assert capfd.readouterr() == ("", "")
+
+    def test_what_an_uninstalled_package_left_is_a_setup_error(self, monkeypatch):
+        """An empty module: SetupError says how to get a whole one, and so for both packages."""
+        monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+
+        with pytest.raises(SetupError) as caught:
+            OnnxRuntimeBackend(identity_model())
+
+        text = str(caught.value)
+        assert "has no InferenceSession" in text
+        assert text.index("pip uninstall -y onnxruntime onnxruntime-gpu") < text.index("pip install --force-reinstall")
+
+    def test_cuda_advice_uninstalls_both_packages(self, monkeypatch):
+        """They share their files: taking one away breaks the other."""
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+
+        with pytest.raises(SetupError, match="pip uninstall -y onnxruntime onnxruntime-gpu"):
+            OnnxRuntimeBackend(identity_model(), device="cuda")
+
     def test_missing_onnxruntime_names_the_extras(self, monkeypatch):
         """SetupError says what to install."""
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -154,3 +198,30 @@ def test_library_prints_nothing_of_the_model(capfd):
 
     assert "evil\\x1b[2J" in str(raised.value)
     assert "evil" not in capfd.readouterr().err
+
+
+class TestThreads:
+    @pytest.mark.parametrize("spinning", [False, True])
+    def test_idle_threads_do_not_spin_unless_told(self, monkeypatch, spinning):
+        """A waiting thread that loops costs a good part of a processor at a few calls a second."""
+        given = {}
+        real = onnxruntime.InferenceSession
+
+        def session(model, options, **more):
+            for kind in ("intra", "inter"):
+                given[kind] = options.get_session_config_entry(f"session.{kind}_op.allow_spinning")
+            return real(model, options, **more)
+
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+
+        OnnxRuntimeBackend(identity_model(), device="cpu", **({"spinning": True} if spinning else {}))
+
+        assert given == dict.fromkeys(("intra", "inter"), "1" if spinning else "0")
+
+    def test_no_more_threads_than_processors(self, caplog):
+        """More are cut down, with a warning that says to how many."""
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            backend = OnnxRuntimeBackend(identity_model(), device="cpu", threads=5000)
+
+        assert backend.threads == usable_cpus()
+        assert "5000 threads were asked for" in caplog.text and f"takes {usable_cpus()}" in caplog.text
