@@ -176,7 +176,7 @@ def _has_cuda(offered: list[str]) -> bool:
     """Whether ONNX Runtime has CUDA and the driver a GPU: the package for GPUs offers CUDA on every machine."""
     missing = _why_no_gpu() if CUDA_PROVIDER in offered else "not offered"
     if CUDA_PROVIDER in offered and missing is not None:
-        logger.info("ONNX Runtime offers CUDA, but the model runs on the CPU: %s", missing)
+        logger.debug("ONNX Runtime offers CUDA, but the model runs on the CPU: %s", missing)
     return missing is None
 
 

@@ -16,7 +16,8 @@ from mambapro.plugins.selective_scan import openvino_op
 from mambapro.runtime import opening as module
 from mambapro.runtime.artifacts import artifacts_of, update_sidecar
 from mambapro.runtime.backends import openvino
-from mambapro.runtime.bundle import Bundle, write_sums
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import write_sums
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.opening import Opening, open_fastest
