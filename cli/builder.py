@@ -78,7 +78,9 @@ class Builder:
 
         quantizer = self.quantizer(bundle)
         functions = quantizer.quantize, quantizer.range_check
-        return [build_artifact(bundle, options, *functions, track) for options in self.options]
+        many = len(self.options) > 1
+        all_of_them = track(self.options, "Building artifacts", len(self.options)) if many else self.options
+        return [build_artifact(bundle, options, *functions, track) for options in all_of_them]
 
     def _options(self, target: str, base: str | None, more: dict[str, Any]) -> BuildOptions:
         with needs("calib"):

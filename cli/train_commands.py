@@ -57,6 +57,7 @@ def train(
         from ..train.loop import fit
         from ..train.pretrained import initialiser
         from ..train.recipes import load_recipe
+    from ..runtime.progress import silent
 
     if resume and overwrite:
         raise click.UsageError("--resume goes on with what --overwrite removes; give one of them.")
@@ -78,7 +79,7 @@ def train(
             overwrite=overwrite,
             resume=resume,
             world=world,
-            track=track,
+            track=track if world.is_first else silent,
         )
         if world.is_first:
             emit(report, as_json)

@@ -148,7 +148,7 @@ def check_bundle(
     gates = _Gates(benchmark, force, track, max_departure, max_map_drop)
     opening = Opening(target, precision, device, allow_fallback, load_plugins=load_plugins, unverified=True)
     checks: list[ArtifactCheck] = []
-    for sidecar in chosen:
+    for sidecar in track(chosen, "Replaying the goldens", len(chosen)):
         try:
             checks.append(_one(bundle, sidecar, golden, opening, gates))
         except BundleReplacedError:
