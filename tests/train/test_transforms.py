@@ -71,6 +71,17 @@ class TestGeometry:
 
         assert np.mean([box[2] > box[3] for box in boxes]) == pytest.approx(0.5, abs=0.1)
 
+    def test_aspect_is_height_over_width(self) -> None:
+        """A range from 2 to 3 gives boxes two to three times as high as wide, but for rounding; 1/3 to 1/2 flat ones."""
+        random = np.random.default_rng(3)
+        for low, high in ((2.0, 3.0), (1 / 3, 1 / 2)):
+            settings = Augmentation(erase=1.0, erase_area=(0.04, 0.06), erase_aspect=(low, high))
+            boxes = [draw_geometry((400, 400), settings, random).box for _ in range(300)]
+
+            aspects = [box[2] / box[3] for box in boxes if box is not None]
+            assert len(aspects) == 300
+            assert 0.97 * low < min(aspects) < 1.1 * low and 0.9 * high < max(aspects) < 1.03 * high
+
     def test_box_that_never_fits(self) -> None:
         """After ten tries that do not fit the image is left whole."""
         settings = Augmentation(erase=1.0, erase_area=(1.0, 1.0), erase_aspect=(1.0, 1.0))
