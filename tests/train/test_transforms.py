@@ -72,7 +72,7 @@ class TestGeometry:
         assert np.mean([box[2] > box[3] for box in boxes]) == pytest.approx(0.5, abs=0.1)
 
     def test_aspect_is_height_over_width(self) -> None:
-        """A range from 2 to 3 gives boxes two to three times as high as wide, but for rounding; 1/3 to 1/2 flat ones."""
+        """A range from 2 to 3 gives boxes two to three times as high as wide, but for rounding."""
         random = np.random.default_rng(3)
         for low, high in ((2.0, 3.0), (1 / 3, 1 / 2)):
             settings = Augmentation(erase=1.0, erase_area=(0.04, 0.06), erase_aspect=(low, high))
