@@ -257,10 +257,11 @@ def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
 
 
 def _openvino(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
-    from .backends.openvino import OpenVinoBackend
+    from .backends.openvino import OpenVinoBackend, prepare
 
     content = bundle.read(sidecar.file)
     require_safe_graph(content, bundle.folder / sidecar.file)
+    prepare()
     with _called("the model in memory", bundle.folder / sidecar.file):
         return within(
             lambda: OpenVinoBackend(

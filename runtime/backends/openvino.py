@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import ArtifactError, InputError, SetupError
 from ...plugins.private_folder import require_private
-from ...plugins.selective_scan.openvino_op import read_either
+from ...plugins.selective_scan import openvino_op
 from ..cpus import usable_threads
 from ..files import make_folder
 from .process import ProcessBound, never_free
@@ -207,6 +207,19 @@ def import_openvino() -> ModuleType:
     return openvino
 
 
+def prepare() -> None:
+    """Import OpenVINO and compile the scan's extension now. The first time that takes half a minute, which is none of a
+    model's own.
+
+    Raises:
+        SetupError: OpenVINO is not installed or cannot be loaded.
+    """
+    import_openvino()
+    # reading the model says what is missing
+    with suppress(SetupError):
+        openvino_op.build()
+
+
 _first = threading.Lock()
 _opened_before = False
 
@@ -275,7 +288,7 @@ def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes)
     if not isinstance(model, bytes) and not Path(model).is_file():
         raise ArtifactError(f"There is no model file {where}.")
     try:
-        return read_either(core, model)
+        return openvino_op.read_either(core, model)
     except RuntimeError as error:
         raise ArtifactError(
             f"OpenVINO {library.__version__} cannot read {where}: {_words(error)}. "

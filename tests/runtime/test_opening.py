@@ -137,6 +137,27 @@ def test_without_extension_nothing_is_announced(
     assert "runs as its ONNX function" not in caplog.text
 
 
+def test_the_extensions_compiling_is_no_loading(with_openvino: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes half a minute the first time: the budget of a model begins when it is done."""
+    order: list[str] = []
+    build, within = openvino_op.build, module.within
+
+    def built() -> Path:
+        order.append("build")
+        return build()
+
+    def timed(*arguments: object) -> object:
+        order.append("budget")
+        return within(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(openvino_op, "build", built)
+    monkeypatch.setattr(module, "within", timed)
+
+    Extractor(with_openvino, "cpu", target="openvino").close()
+
+    assert order == ["build", "budget", "build"]
+
+
 def test_nothing_that_can_be_loaded(
     with_openvino: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
