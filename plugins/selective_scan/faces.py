@@ -163,7 +163,7 @@ def _no_driver() -> str | None:
 
     try:
         cuda_driver.library()
-    except SetupError as error:
+    except (SetupError, InputError) as error:
         return str(error)
     return None
 
@@ -207,6 +207,8 @@ def _with_kernel(arrays: dict[str, np.ndarray]) -> np.ndarray:
 def _onnxruntime(*libraries: Path) -> Callable[[dict[str, np.ndarray]], np.ndarray]:
     import onnxruntime
 
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise SetupError("the installed ONNX Runtime is broken: it has no InferenceSession; see mambapro env")
     from .onnx_op import scan_model
 
     options = onnxruntime.SessionOptions()

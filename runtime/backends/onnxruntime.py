@@ -46,7 +46,7 @@ class OnnxRuntimeBackend(ProcessBound):
         allow_fallback: where CUDA cannot be used, warn and run on the CPU, instead of the error.
         custom_operators: shared libraries to register. They are code.
         weights: initializers that the model only names, as stored outside its file.
-        spinning: let idle threads wait in a loop for the next operator. It costs a fifth of a processor and more at
+        spinning: let idle threads wait in a loop for the next operator. It takes five times the processor time at
             five calls a second, and gains nothing that benchmarks/onnxruntime_spinning.py could measure.
 
     Raises:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -41,6 +44,19 @@ class TestBuild:
 
 
 class TestCheck:
+    def test_a_broken_onnxruntime_is_told(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What an uninstalled package left behind is a reason of its rows; the others are tried."""
+        left = types.ModuleType("onnxruntime")
+        left.__spec__ = importlib.machinery.ModuleSpec("onnxruntime", None)
+        monkeypatch.setitem(sys.modules, "onnxruntime", left)
+
+        assert run(["plugins", "check"]) == 0
+
+        printed = capsys.readouterr().out
+        assert "the installed ONNX Runtime is broken" in printed and "OpenVINO, extension" in printed
+
     def test_every_instruction_set_is_tried(self, capsys: pytest.CaptureFixture[str]) -> None:
         """All of this machine's are compared with the definition, and the one in use stays."""
         before = cpu_op.instruction_set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -276,3 +277,38 @@ class TestThreads:
         assert one.driver.leaks() == {}
         with pytest.raises(InputError, match="closed"):
             backend.run(feeds(1))
+
+
+class TestForked:
+    """What fork() copied is the parent's: nothing of it is used or freed in a child."""
+
+    def in_child(self, backend):
+        """The backend as it finds itself after a fork."""
+        backend._process -= 1
+        backend.after_fork()
+        return backend
+
+    def test_a_child_is_refused(self, bench):
+        """InputError names the parent and the ways out; the driver is not called."""
+        backend = bench.open()
+        assert_right(backend, 2)
+        self.in_child(backend)
+        calls = dict(bench.driver.calls)
+
+        with pytest.raises(InputError, match=f"by process {backend._process}; this is its child"):
+            backend.run(feeds(2))
+
+        assert dict(bench.driver.calls) == calls
+
+    def test_a_child_frees_nothing(self, bench):
+        """Neither close nor garbage collection gives back the parent's memory."""
+        backend = bench.open()
+        assert_right(backend, 2)
+        held = bench.driver.leaks()
+        self.in_child(backend)
+
+        backend.close()
+        del backend
+        gc.collect()
+
+        assert bench.driver.leaks() == held != {}
