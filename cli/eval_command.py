@@ -62,6 +62,7 @@ _MEASURES = (
 @measure_options
 @seed_option
 @skip_bad_option
+@click.option("--skipped", type=PATH, help="JSON file for the list of what --skip-bad left out.")
 @run_options
 @switch_options
 @overwrite_option
@@ -73,6 +74,7 @@ def evaluate(
     data: Path,
     dataset: str,
     batch: int,
+    skipped: Path | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -83,6 +85,8 @@ def evaluate(
     from ..runtime.evaluation import evaluate_model
 
     path = _the_model(model, ckpt)
+    if skipped is not None:
+        _require_list(skipped, values)
     switches, size, running = given_switches(values), values.pop("image_size"), taken(values)
     options = _options(values)
     if ckpt is not None or path.is_file():
@@ -101,7 +105,7 @@ def evaluate(
             batch_size=batch,
             track=track,
         )
-        emit(report, as_json)
+        _finish(report, skipped, values["overwrite"], as_json)
         return
     if switches or size is not None:
         raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
@@ -114,6 +118,25 @@ def evaluate(
         function, preprocessing = feature_function(extractor), extractor.preprocessing
         name = f"{path}, {extractor.artifact.stem}"
         report = evaluate_model(benchmark, function, preprocessing, options, model=name, batch_size=batch, track=track)
+    _finish(report, skipped, values["overwrite"], as_json)
+
+
+def _require_list(path: Path, values: dict[str, Any]) -> None:
+    from ..runtime.targets import require_free
+
+    if not values["skip_bad"]:
+        raise click.UsageError("--skipped lists what --skip-bad leaves out; give both, or none.")
+    require_free(path, values["overwrite"])
+
+
+def _finish(report: Any, skipped: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Write the list of what was left out, if it was asked for, and print the report."""
+    if skipped is not None:
+        from ..runtime.files import write_atomically
+        from ..runtime.skipped import Skipped, writer_of_skipped
+
+        left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
+        write_atomically(skipped, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)
     emit(report, as_json)
 
 

@@ -118,6 +118,7 @@ def evaluate_model(
         gallery=len(benchmark.gallery),
         rows=tuple(_row(kind, subset, report, options) for kind, subset, report in found),
         strips=tuple(str(path) for path in strips),
+        samples=len(retrieval.samples),
         left_out=tuple((sample.name, str(error)) for sample, error in (bad or {}).items()),
     )
 

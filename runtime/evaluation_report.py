@@ -54,7 +54,8 @@ class EvaluationReport:
     """The retrieval accuracy of one model on one benchmark; the first row is the whole feature, all sensors present.
 
     `junk` is the field ("camera" or "scene") of the benchmark's junk rule; `gallery` counts its samples; `strips` are
-    the pictures that were written; `left_out` are the samples (name, why) with an image that cannot be used.
+    the pictures that were written; `left_out` are the samples (name, why) with an image that cannot be used; `samples`
+    counts the distinct ones of query and gallery that were evaluated.
     """
 
     dataset: str
@@ -64,6 +65,7 @@ class EvaluationReport:
     rows: tuple[EvaluationRow, ...]
     strips: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    samples: int = 0
 
     @property
     def whole(self) -> RetrievalReport:
@@ -85,6 +87,7 @@ class EvaluationReport:
             **self.whole.to_json(),
             "rows": [row.to_json() for row in self.rows],
             "strips": list(self.strips),
+            "samples": self.samples,
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..errors import InputError
 from .sixteen_bit import Range
 
-#: Pixels of an image that is decoded at most, 8192 x 8192: what decoding takes stays below one GiB.
+#: Pixels of an image that is decoded at most, 8192 x 8192: decoding takes about one GiB at the worst.
 MAX_PIXELS = 1 << 26
 #: Pixels of a side at most, whatever is allowed in all.
 MAX_SIDE = 1 << 16

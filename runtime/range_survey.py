@@ -46,27 +46,29 @@ def _values(path: Path) -> Range | None:
 
 def tell_ranges(found: Mapping[str, Range | None], preprocessing: Preprocessing) -> dict[str, Range]:
     """Say for each sensor with 16-bit images whether the range in force fits; returns proposals where it does not."""
-    better: dict[str, Range] = {}
-    for sensor, values in found.items():
-        if values is None:
-            continue
-        low, high = preprocessing.range_of(sensor)
-        if low <= values[0] and values[1] <= high and not is_sliver(values, (low, high)):
-            log.info(
-                "The 16-bit values of %s, %d to %d, fit the range %d to %d.", shown_text(sensor), *values, low, high
-            )
-            continue
-        better[sensor] = proposed(values)
-        log.warning(
-            "The 16-bit images of %s hold values from %d to %d, and the range in force is %d to %d. Proposed: %s (in "
-            "Python sixteen_bit_range=%s); widen it where other images go further, and take one range for all of them.",
-            shown_text(sensor),
-            *values,
-            low,
-            high,
-            range_argument({sensor: better[sensor]}),
-            {sensor: better[sensor]},
-        )
+    told = ((sensor, tell_range(sensor, values, preprocessing.range_of(sensor))) for sensor, values in found.items())
+    return {sensor: better for sensor, better in told if better is not None}
+
+
+def tell_range(sensor: str, values: Range | None, limits: Range) -> Range | None:
+    """As `tell_ranges`, of one sensor: its `survey`, and the range in force."""
+    if values is None:
+        return None
+    low, high = limits
+    if low <= values[0] and values[1] <= high and not is_sliver(values, limits):
+        log.info("The 16-bit values of %s, %d to %d, fit the range %d to %d.", shown_text(sensor), *values, low, high)
+        return None
+    better = proposed(values)
+    log.warning(
+        "The 16-bit images of %s hold values from %d to %d, and the range in force is %d to %d. Proposed: %s (in "
+        "Python sixteen_bit_range=%s); widen it where other images go further, and take one range for all of them.",
+        shown_text(sensor),
+        *values,
+        low,
+        high,
+        range_argument({sensor: better}),
+        {sensor: better},
+    )
     return better
 
 

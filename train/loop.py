@@ -13,7 +13,11 @@ import torch
 from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
 from ..runtime.data.sample import Benchmark
+from ..runtime.image_settings import image_settings
+from ..runtime.modalities import MODALITIES
 from ..runtime.progress import Track, silent
+from ..runtime.range_survey import survey, tell_range
+from ..runtime.sixteen_bit import FULL_RANGE
 from .config import TrainConfig
 from .dataset import split_training
 from .device import resolve_device
@@ -61,6 +65,7 @@ def fit(
     info = benchmark_info(dataset)
     benchmark = read_benchmark(dataset, data_root)
     _check_cameras(benchmark, info.cameras)
+    _tell_ranges(benchmark)
     torch.manual_seed(config.seed)
     model = build_model(
         config.model.size,
@@ -75,6 +80,14 @@ def fit(
     return train_model(
         model, benchmark, config, out, device=device, overwrite=overwrite, resume=resume, world=world, track=track
     )
+
+
+def _tell_ranges(benchmark: Benchmark) -> None:
+    """Say where 16-bit images use a sliver of the range that they are trained with."""
+    for i, modality in enumerate(MODALITIES):
+        found = survey(sample.sources[i].path for sample in benchmark.train)
+        limits = image_settings().sixteen_bit_range.get(modality, FULL_RANGE)
+        tell_range(modality, found, limits)
 
 
 def train_model(

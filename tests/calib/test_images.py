@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mambapro.calib import images as choosing_images
+from mambapro.calib import run as running
 from mambapro.calib.balance import CalibrationImage, balanced
 from mambapro.calib.coverage import coverage_of
 from mambapro.calib.images import CalibrationImages, calibration_images
@@ -18,6 +21,7 @@ from mambapro.errors import InputError
 from mambapro.runtime.data.benchmarks import read_benchmark
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.data.sample import ImageSource
+from mambapro.runtime.image_settings import ImageSettings, using_image_settings
 from mambapro.runtime.modalities import MODALITIES
 from mambapro.runtime.preprocess import Preprocessing
 from PIL import Image
@@ -242,3 +246,55 @@ class TestBadInput:
 
         said = f"20 of 20 RGB images are grey by daylight; 16 of 20 {other.upper()} images are in colour"
         assert f"{said}. Were the sensors' folders swapped?" in caplog.text
+
+
+class TestThermal:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Ten 14-bit thermal images."""
+        (tmp_path / "tir").mkdir()
+        rng = np.random.default_rng(0)
+        for i in range(10):
+            values = rng.integers(7004, 8005, (20, 10)).astype(np.uint16)
+            Image.fromarray(values).save(tmp_path / "tir" / f"{i}.png")
+        return tmp_path
+
+    def test_a_range_is_proposed(self, folder, caplog):
+        """From the images, where the model's range leaves them a sliver; nothing is said where it fits."""
+        calibration_images(folder, SMALL)
+        assert "tir hold values from 70" in caplog.text and "Proposed: --sixteen-bit-range tir=6" in caplog.text
+        caplog.clear()
+
+        calibration_images(folder, SMALL.with_ranges({"tir": (7000, 9000)}, MODALITIES))
+
+        assert "Proposed" not in caplog.text
+
+    def test_it_is_proposed_before_images_are_refused(self, folder, caplog):
+        """Where the range makes them unusable, the proposal comes first."""
+        with pytest.raises(InputError, match="outside sixteen_bit_range"):
+            calibration_images(folder, SMALL.with_ranges({"tir": (0, 7500)}, MODALITIES))
+        assert "Proposed: --sixteen-bit-range tir=6" in caplog.text
+
+    def test_the_range_of_the_process_prepares_them(self, folder, tiny_metadata, monkeypatch, tmp_path):
+        """Scales are found on images in the range that was given, under a key of its own in the cache."""
+        seen = []
+        opened = SimpleNamespace(metadata=tiny_metadata, folder=tmp_path / "b", named_copy=nullcontext)
+        monkeypatch.setattr(running.Bundle, "open", lambda _: opened)
+        monkeypatch.setattr(running, "calibrate", lambda _, metadata, *others: seen.append(metadata) or 1 / 0)
+
+        settings = ImageSettings(sixteen_bit_range={"tir": (7000, 9000)})
+        with using_image_settings(settings), pytest.raises(ZeroDivisionError):
+            running.run_calibration(tmp_path / "b", tmp_path / "s.json", folder)
+
+        assert seen[0].preprocessing.range_of("tir") == (7000, 9000)
+
+    def test_sensors_without_a_common_name_are_refused(self, folder):
+        """InputError, unless each image is to be a sample of its own."""
+        (folder / "rgb").mkdir()
+        for i in range(10):
+            Image.new("RGB", (10, 20)).save(folder / "rgb" / f"rgb_{i}.jpg")
+
+        with pytest.raises(InputError, match="--unpaired"):
+            calibration_images(folder, SMALL)
+
+        assert calibration_images(folder, SMALL, unpaired=True).offered == 20

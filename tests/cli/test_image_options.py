@@ -224,6 +224,24 @@ class TestBadImages:
         assert accepted[0] == 0 and json.loads(accepted[1])["left_out"] == []
         assert "is damaged or cut short" in accepted[2]
 
+    def test_eval_lists_what_it_left_out(
+        self, bundle: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """In a file on request, never over another one; the option alone means nothing."""
+        where = ("eval", bundle, "--data", data, "--dataset", "rgbnt201", "--bootstrap", 0)
+        listing = tmp_path / "skipped.json"
+
+        status, _, _ = command(capfd, *where, "--skip-bad", "--skipped", listing)
+        again, _, said = command(capfd, *where, "--skip-bad", "--skipped", listing)
+        alone, _, _ = command(capfd, *where, "--skipped", tmp_path / "other.json")
+
+        content = json.loads(listing.read_text())
+        benchmark = read_benchmark("rgbnt201", data)
+        assert (status, again, alone) == (0, 2, 2) and "exists already" in said
+        assert content["samples"] == len(benchmark.query)
+        assert [one["name"] for one in content["skipped"]] == [benchmark.query[2].name]
+        assert "cannot be decoded" in content["skipped"][0]["reason"]
+
     def test_a_device_without_the_training_part_evaluates(
         self, bundle: Path, data: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.partial import SkippedSample, embed_readable
+from PIL import Image
 
 
 @pytest.fixture
@@ -74,10 +77,6 @@ def test_the_strict_call_names_all_bad_images_of_a_batch(bundle, images):
 @pytest.mark.parametrize("wrap", [list, tuple])
 def test_encoded_images_are_lists_and_single_ones(extractor, images, tmp_path, wrap):
     """Bytes and open files are images, alone and in a list."""
-    import io
-
-    from PIL import Image
-
     files = []
     for array in images["rgb"]:
         buffer = io.BytesIO()
@@ -103,3 +102,22 @@ def test_none_is_an_unknown_camera(extractor, images, cameras):
     expected = extractor(images["rgb"], cameras=[0, -1, 2, -1, 1])
 
     np.testing.assert_array_equal(extractor(images["rgb"], cameras=cameras), expected)
+
+
+def test_limits_of_decoding_are_arguments(bundle, images):
+    """An Extractor has its own limit of pixels, and its own answer to cut files."""
+    buffer = io.BytesIO()
+    Image.fromarray(images["rgb"][0]).save(buffer, "BMP")
+    cut = buffer.getvalue()[:-150]
+
+    with (
+        Extractor(bundle, device="cpu", max_image_pixels=127) as small,
+        pytest.raises(InputError, match="has 8 x 16 pixels, 128 in all; at most 127"),
+    ):
+        small(buffer)
+    with Extractor(bundle, device="cpu", max_image_pixels=128, accept_truncated=True) as accepting:
+        assert accepting([buffer, cut]).shape == (2, accepting.dim)
+    with Extractor(bundle, device="cpu") as usual, pytest.raises(InputError, match=r"Sample 1, rgb.*cannot be decoded"):
+        usual([buffer, cut])
+    with pytest.raises(InputError, match="max_image_pixels must be"):
+        Extractor(bundle, device="cpu", max_image_pixels=0)
