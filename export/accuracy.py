@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from ..runtime.accuracy import accuracy_of, extractor_model, require_accuracy
@@ -9,6 +10,7 @@ from ..runtime.data.benchmarks import read_benchmark
 from ..runtime.evaluate import retrieval_of
 from ..runtime.extractor import Extractor
 from ..runtime.modalities import SUBSETS
+from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track
 from ..runtime.reference import Model, features_of
 from ..runtime.sidecar import AccuracyGate
@@ -33,11 +35,21 @@ def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limi
     benchmark = read_benchmark(dataset, data, test_only=True)
     retrieval = retrieval_of(benchmark)
     with Extractor(bundle, "cpu") as extractor:
-        # of the trained weights, whatever the precision of the file
-        identity = {"model": "PyTorch", "space": extractor.fingerprint}
-        pytorch = Model("PyTorch", torch_feature_function(model), extractor.preprocessing, identity=identity)
+        pytorch = pytorch_model(model, extractor.preprocessing, extractor.fingerprint)
         features = features_of((pytorch, extractor_model(extractor)), retrieval, track)
     reference, found = (retrieval.report(one[SUBSETS[0]]) for one in features)
     gate = accuracy_of(reference, found, benchmark, limit)
     require_accuracy(gate, "The exported model")
     return gate
+
+
+def pytorch_model(model: MambaPro, preprocessing: Preprocessing, space: str) -> Model:
+    """A trained model to evaluate; its features are a reference, and are kept in the cache.
+
+    Args:
+        model: in PyTorch, on the CPU.
+        preprocessing: of its images.
+        space: its feature space, which names the weights and the switches.
+    """
+    identity = {"model": "PyTorch", "space": space, **asdict(preprocessing)}
+    return Model("PyTorch", torch_feature_function(model), preprocessing, identity=identity)

@@ -6,30 +6,33 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import InputError
+from ..runtime.accuracy import extractor_model
 from ..runtime.artifacts import artifacts_of
 from ..runtime.bundle import Bundle
 from ..runtime.check import cosine_departures
 from ..runtime.cpus import usable_cpus
 from ..runtime.data.benchmarks import benchmark_info, read_benchmark
-from ..runtime.evaluate import Retrieval, extract_features, feature_function, retrieval_of
+from ..runtime.evaluate import Retrieval, retrieval_of
 from ..runtime.extractor import Extractor
 from ..runtime.foreign_text import escaped
 from ..runtime.metrics import RetrievalReport
+from ..runtime.modalities import SUBSETS
 from ..runtime.opening import Opening, why_not
 from ..runtime.preprocess import Preprocessing
 from ..runtime.progress import Track, silent
+from ..runtime.reference import features_of
 from ..runtime.rounds import ROUNDS, Spread, in_turns, ratios
 from ..runtime.strict_json import encode
-from ..train.evaluate import torch_feature_function
 from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
+from .accuracy import pytorch_model
 from .describe import feature_space_of
 from .plan import preprocessing_of
 from .timed_process import TimedProcess
@@ -185,12 +188,15 @@ def _accuracies(
     model: MambaPro, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
 ) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
     """Accuracy, and the features of every sample, by model; one of them is open at a time."""
-    pre = _preprocessing(model, [bundle for _, bundle, *_ in candidates])
-    found = {PYTORCH: extract_features(retrieval.samples, torch_feature_function(model), pre, track=track)}
+    pre = _preprocessing(model, [candidate.bundle for candidate in candidates])
+    pytorch = pytorch_model(model, pre, feature_space_of(model).id)
+    (found,) = features_of([pytorch], retrieval, track)
+    features = {PYTORCH: found[SUBSETS[0]]}
     for name, bundle, target, precision in candidates:
         with Extractor(bundle, "cpu", target=target, precision=precision) as extractor:
-            found[name] = extract_features(retrieval.samples, feature_function(extractor), pre, track=track)
-    return {name: (retrieval.report(features), features) for name, features in found.items()}
+            (found,) = features_of([replace(extractor_model(extractor), preprocessing=pre)], retrieval, track)
+            features[name] = found[SUBSETS[0]]
+    return {name: (retrieval.report(rows), rows) for name, rows in features.items()}
 
 
 def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:

@@ -8,8 +8,10 @@ mean counts, since it holds the samples that suffer most, and the limits are abo
 
 from __future__ import annotations
 
+import itertools
+import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +20,7 @@ import onnx
 
 from ...errors import InputError
 from ...runtime.progress import Track, silent
+from ...runtime.rounds import Spread, in_turns
 from ...runtime.strict_json import encode
 from ..qdq import quantized
 from ..table import ScaleTable
@@ -27,6 +30,8 @@ from .ranking import Ranking, Sensitivity
 from .score import Judge, Loss
 from .state import State
 from .text import in_points, table
+
+log = logging.getLogger("mambapro")
 
 #: Times that every choice is timed, in turns: a machine that is busy for a while should be busy for all of them.
 ROUNDS = 3
@@ -220,10 +225,8 @@ def find_choice(search: Search, limits: Limits, target: str, batch: int, track: 
         middle = _between(losses, limits)
         if middle is not None:
             losses[middle] = search.loss(middle)
-    times: dict[int, list[float]] = {count: [] for count in sorted(losses)}
-    turns = [(count, number) for number in range(ROUNDS) for count in times]
-    for count, number in track(turns, f"Timing in {target}", len(turns)):
-        times[count].append(search.milliseconds(count, number))
+    times = in_turns({count: _rounds(search, count) for count in sorted(losses)}, ROUNDS, track, f"Timing in {target}")
+    _warn_of_busy_rounds(times, target)
     curve = _with_front(
         [Point(search.order[:n], search.share(n), losses[n], statistics.median(times[n])) for n in times]
     )
@@ -231,6 +234,24 @@ def find_choice(search: Search, limits: Limits, target: str, batch: int, track: 
     chosen = _best(curve, allowed)
     key = dict(search.state.key)
     return Pareto(tuple(curve), chosen, limits, target, batch, search.order, search.judge.map, key)
+
+
+def _rounds(search: Search, count: int) -> Callable[[], float]:
+    """Times a choice once more with every call."""
+    numbers = itertools.count()
+    return lambda: search.milliseconds(count, next(numbers))
+
+
+def _warn_of_busy_rounds(times: Mapping[int, Sequence[float]], target: str) -> None:
+    """Say where the rounds of a choice disagree: what is the fastest is then a matter of luck."""
+    busy = {count: spread for count, rounds in times.items() if not (spread := Spread(tuple(rounds))).agree}
+    if busy:
+        count, spread = max(busy.items(), key=lambda item: item[1].high / item[1].low)
+        log.warning(
+            "the machine was busy while %d of %d choices were timed in %s: %d in float took %.2f to %.2f ms in its "
+            "rounds. Measure again on a quiet one, with --overwrite, before the milliseconds decide.",
+            len(busy), len(times), target, count, spread.low, spread.high,
+        )  # fmt: skip
 
 
 def _best(curve: Sequence[Point], allowed: Sequence[int]) -> int:

@@ -215,7 +215,7 @@ class TestGates:
         """AccuracyError (6) where the drop is above the limit."""
         before = files(bundle)
         worse = AccuracyGate("rgbnt201", 9, 9, 0.8, 0.7, 0.1, 0.05, 0.15, 0.005)
-        monkeypatch.setattr(gates, "read_benchmark", lambda *_: None)
+        monkeypatch.setattr(gates, "read_benchmark", lambda *_, **__: None)
         monkeypatch.setattr(gates, "accuracy_gate", lambda *_: worse)
 
         with pytest.raises(AccuracyError, match=r"openvino-bf16 loses 10\.00 points"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -184,3 +185,24 @@ class TestSearch:
         """b costs most per multiplication, then a, then c: 80 %, then 70 % of the work is left in int8."""
         assert search.order == ("b", "a", "c")
         assert [search.share(count) for count in range(4)] == pytest.approx([1.0, 0.8, 0.7, 0.0])
+
+
+def test_a_busy_machine_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the rounds of a choice disagree, the one that does so most is named, and what to do."""
+    caplog.set_level(logging.WARNING, logger="mambapro")
+
+    choice(Given(lambda n: 1e-3, lambda n, number: 10 + n + 30 * (number == 1 and n == 0)), Limits(0.01, 0.01))
+    choice(Given(lambda n: 1e-3, lambda n, number: 10 + n + number), Limits(0.01, 0.01))
+
+    (message,) = caplog.messages
+    assert message.startswith("the machine was busy while 1 of ")
+    assert "0 in float took 10.00 to 40.00 ms in its rounds" in message
+
+
+def test_choices_take_turns() -> None:
+    """Three rounds, every other one backwards; a round's number is its place in the state."""
+    asked: list[tuple[int, int]] = []
+    choice(Given(lambda n: 1e-3, lambda n, number: asked.append((n, number)) or 10.0), Limits(0.01, 0.01))
+
+    counts = sorted({count for count, _ in asked})
+    assert asked == [(n, i) for i in range(3) for n in (counts[::-1] if i == 1 else counts)]
