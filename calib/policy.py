@@ -12,14 +12,19 @@ dot. Where several patterns match a layer, the last one decides; where none does
 from __future__ import annotations
 
 import difflib
+import fnmatch
+import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SetupError
 from ..runtime.data.folders import shown
+from ..runtime.foreign_text import shown_text, shown_value
+from ..runtime.open_files import read_limited
 from .points import Point
 
 INT8, FLOAT = "int8", "float"
@@ -27,12 +32,17 @@ CHOICES = (INT8, FLOAT)
 
 _FIELDS = ("default", "modules")
 _PATTERN = re.compile(r"[\w*#-]+(\.[\w*#-]+)*")
-_LARGEST_FILE = 1 << 20
+#: Bytes of a file, rules in it, and letters of a pattern; a full-size model has some 300 layers.
+_LARGEST_FILE, _MOST_RULES, _LONGEST = 1 << 17, 2000, 200
+#: What YAML makes of so many lines: a name and a choice each.
+_MOST_EVENTS = 2 * _MOST_RULES + 20
+#: Mappings in mappings, with the document and the stream around them.
+_DEEPEST = 6
 
 
 def _check_choice(name: str, choice: object) -> None:
     if choice not in CHOICES:
-        raise InputError(f"{name} must be {' or '.join(CHOICES)}, not {choice!r}.")
+        raise InputError(f"{name} must be {' or '.join(CHOICES)}, not {shown_value(choice, 80)}.")
 
 
 @dataclass(frozen=True)
@@ -52,15 +62,17 @@ class Policy:
 
     def __post_init__(self) -> None:
         _check_choice("default", self.default)
+        if len(self.rules) > _MOST_RULES:
+            raise InputError(f"A policy has at most {_MOST_RULES} patterns, not {len(self.rules):,}.")
         for pattern, choice in self.rules:
-            if not _PATTERN.fullmatch(pattern):
+            if len(pattern) > _LONGEST or not _PATTERN.fullmatch(pattern):
                 raise InputError(
-                    f"{pattern!r} is no pattern of module names. Write a name such as backbone.layers.7.mlp.inner, its "
-                    "beginning up to a dot, or * for a part of it."
+                    f"{shown_value(pattern, 80)} is no pattern of module names. Write a name such as "
+                    "backbone.layers.7.mlp.inner, its beginning up to a dot, or * for a part of it."
                 )
             _check_choice(pattern, choice)
-        patterns = [pattern for pattern, _ in self.rules]
-        twice = sorted({pattern for pattern in patterns if patterns.count(pattern) > 1})
+        counts = Counter(pattern for pattern, _ in self.rules)
+        twice = sorted(pattern for pattern, count in counts.items() if count > 1)
         if twice:
             raise InputError(f"A policy names each pattern once; {shown(twice)} stand twice.")
 
@@ -102,16 +114,17 @@ class Policy:
             SetupError: PyYAML is not installed.
         """
         value = _loaded(text, where)
-        unknown = [str(name) for name in value if name not in _FIELDS]
+        unknown = [name for name in value if name not in _FIELDS]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], _FIELDS, n=1)
+            near = difflib.get_close_matches(unknown[0][:_LONGEST], _FIELDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}: {shown(unknown)} is unknown; a policy has {' and '.join(_FIELDS)}.{hint}")
+            names = shown([shown_text(name, 80) for name in unknown])
+            raise InputError(f"{where}: {names} is unknown; a policy has {' and '.join(_FIELDS)}.{hint}")
         modules = value.get("modules", {})
         if not isinstance(modules, dict):
             raise InputError(f"{where}: modules must be lines of the form `name: {INT8}` or `name: {FLOAT}`.")
         try:
-            return cls(value.get("default", INT8), tuple((str(name), choice) for name, choice in modules.items()))
+            return cls(value.get("default", INT8), tuple(modules.items()))
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
 
@@ -132,22 +145,25 @@ def read_policy(source: str | Path) -> Policy:
     """
     if str(source) in PRESETS:
         return PRESETS[str(source)]
-    path = Path(source)
-    if not path.is_file():
-        raise InputError(f"{source} is neither a policy file nor a preset. The presets are {', '.join(PRESETS)}.")
-    if path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{path} has {path.stat().st_size} bytes; a policy has a few lines. Is it another file?")
+    if not os.path.lexists(source):
+        raise InputError(
+            f"{shown_text(source)} is neither a policy file nor a preset. The presets are {', '.join(PRESETS)}."
+        )
+    content = read_limited(source, _LARGEST_FILE, "policy (a few lines of YAML)")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
-    return Policy.from_yaml(text, path)
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"The policy {shown_text(source)} cannot be read: {error}.") from error
+    return Policy.from_yaml(text, shown_text(source))
 
 
 def matches(pattern: str, name: str) -> bool:
     """Whether a pattern names the module `name` or something above it."""
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch("[^.]*".join(parts) + r"(\..*)?", name) is not None
+    wanted, parts = pattern.split("."), name.split(".")
+    # part by part, as names of files are matched: one expression of many stars could take for ever
+    return len(wanted) <= len(parts) and all(
+        fnmatch.fnmatchcase(part, one) for one, part in zip(wanted, parts, strict=False)
+    )
 
 
 def _nothing(pattern: str, names: list[str]) -> InputError:
@@ -161,22 +177,68 @@ def _nothing(pattern: str, names: list[str]) -> InputError:
     )
 
 
-def _loaded(text: str, where: Path | str) -> dict[Any, Any]:
-    """The mapping that the text holds; a key that stands twice is refused, which YAML's loader would not do."""
+def _loaded(text: str, where: Path | str) -> dict[str, Any]:
+    """The mapping in a text of YAML, its values as they are written: texts, or mappings of texts.
+
+    Nothing is constructed: a reference (`*name`) could stand for more than any memory holds, and plain words could
+    mean dates or numbers of any length.
+    """
     try:
         import yaml
     except ModuleNotFoundError as error:
         raise SetupError('Policies need PyYAML, which is not installed: pip install "mambapro[calib]".') from error
     try:
+        _refuse_references(yaml.parse(text, Loader=yaml.SafeLoader), where)
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{where} is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(value, dict) or not isinstance(tree, yaml.MappingNode):
-        raise InputError(f"{where} must hold `default:` and `modules:`, not {type(value).__name__}.")
-    for mapping in (tree, *(node for _, node in tree.value if isinstance(node, yaml.MappingNode))):
-        keys = [key.value for key, _ in mapping.value if isinstance(key, yaml.ScalarNode)]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise InputError(f"{where}: each name stands once; {shown(twice)} stand twice.")
-    return value
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where} is not YAML: {shown_text(' '.join(str(error).split()))}.") from error
+    if not isinstance(tree, yaml.MappingNode):
+        kind = {yaml.SequenceNode: "a list", yaml.ScalarNode: "a text"}.get(type(tree), "nothing")
+        raise InputError(f"{where} must hold `default:` and `modules:`, not {kind}.")
+    found: dict[str, Any] = {}
+    for name, node in _entries(tree, where):
+        if isinstance(node, yaml.MappingNode):
+            found[name] = dict(_texts(node, where))
+        else:
+            found[name] = node.value if isinstance(node, yaml.ScalarNode) else []
+    return found
+
+
+def _refuse_references(events: Iterable[Any], where: Path | str) -> None:
+    """Raise InputError for references, tags and nesting that no policy has, at the first of them."""
+    depth = 0
+    for number, event in enumerate(events):
+        if number > _MOST_EVENTS:
+            raise InputError(f"{where} has more than {_MOST_RULES} lines. Is it another file?")
+        name = type(event).__name__
+        if name == "AliasEvent" or getattr(event, "anchor", None) is not None:
+            raise InputError(
+                f"{where}, line {event.start_mark.line + 1}: references (&name, *name) are not read. Write the lines "
+                'out, and a pattern with a star in quotes: "*.mlp".'
+            )
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > _DEEPEST:
+            raise InputError(f"{where}, line {event.start_mark.line + 1}: a policy is not nested that deep.")
+        if getattr(event, "tag", None) is not None:
+            raise InputError(f"{where}, line {event.start_mark.line + 1}: tags (!name) are not read. Leave it out.")
+
+
+def _entries(mapping: Any, where: Path | str) -> Iterator[tuple[str, Any]]:
+    """Names and nodes of a mapping; a name that stands twice is refused, which YAML's loader would not do."""
+    pairs = [(_text(key, "a name", where), node) for key, node in mapping.value]
+    twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    if twice:
+        raise InputError(f"{where}: each name stands once; {shown([shown_text(n, 80) for n in twice])} stand twice.")
+    return iter(pairs)
+
+
+def _texts(mapping: Any, where: Path | str) -> Iterator[tuple[str, str]]:
+    return ((name, _text(node, name, where)) for name, node in _entries(mapping, where))
+
+
+def _text(node: Any, name: str, where: Path | str) -> str:
+    if type(node).__name__ != "ScalarNode":
+        raise InputError(f"{where}: {shown_text(name, 80)} must be {INT8} or {FLOAT}, not a list or a table.")
+    return str(node.value)

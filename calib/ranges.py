@@ -7,10 +7,9 @@ the order of the batches alone, and it is saved as a whole.
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +18,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from ..errors import ArtifactError
 from ..runtime.backends.base import Backend
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.files import write_atomically
+from ..runtime.foreign_text import shown_text
 from ..runtime.held import held_folder
+from ..runtime.npz_files import read_npz
 from ..runtime.progress import Track, silent
 from .feeds import Feeds
 from .memory import require_memory
@@ -34,6 +36,8 @@ log = logging.getLogger("mambapro")
 COPIES_OF_MODEL = 3
 #: A batch's values, their magnitudes, and the numbers of their bins in two widths.
 _COPIES_OF_VALUES = 5
+#: Arrays of a saved calibration: four of a tensor.
+_MOST_ARRAYS = 2**16
 #: Bytes of outputs of one run, where memory is not short.
 _MOST_OUTPUTS = 2**30
 
@@ -170,23 +174,39 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _taken_up(file: Path | None, statistics: dict[str, TensorStatistics], layout: list[list[str]]) -> tuple[int, int]:
     """Fill the statistics with what was put aside; (pass, batch) to go on with, (0, 0) where there is nothing."""
-    if file is None or not file.is_file():
+    if file is None or not os.path.lexists(file):
         return 0, 0
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            names = [str(name) for name in arrays["names"]]
-            if names != [name for group in layout for name in group]:
-                raise ValueError("it is of another model")
-            if arrays["sizes"].tolist() != [len(group) for group in layout]:
-                # other outputs let the runtime fuse other nodes, and then the last bits may differ
-                raise ValueError("it was made with another amount of memory")
-            for number, name in enumerate(names):
-                keys = ("range", "counts", "sensors", "channels")
-                statistics[name].load({key: arrays[f"{number}/{key}"] for key in keys})
-            number, batch = (int(value) for value in arrays["position"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        log.warning("The saved calibration %s cannot be used (%s); starting anew.", file, error)
+        return _load(read_npz(file, "saved calibration", members=_MOST_ARRAYS), statistics, layout)
+    except (ArtifactError, ValueError, KeyError) as error:
+        log.warning(
+            "The saved calibration %s cannot be used (%s); starting anew.", shown_text(file), shown_text(error, 500)
+        )
         for name in statistics:
             statistics[name] = TensorStatistics(statistics[name].tensor)
         return 0, 0
+
+
+def _load(
+    arrays: dict[str, np.ndarray], statistics: dict[str, TensorStatistics], layout: list[list[str]]
+) -> tuple[int, int]:
+    """Fill the statistics from a file's arrays.
+
+    Raises:
+        ValueError, KeyError: they are of another model or amount of memory, or no such arrays.
+    """
+    names = [str(name) for name in np.atleast_1d(arrays["names"])]
+    if names != [name for group in layout for name in group]:
+        raise ValueError("it is of another model")
+    if arrays["sizes"].tolist() != [len(group) for group in layout]:
+        # other outputs let the runtime fuse other nodes, and then the last bits may differ
+        raise ValueError("it was made with another amount of memory")
+    for number, name in enumerate(names):
+        keys = ("range", "counts", "sensors", "channels")
+        statistics[name].load({key: arrays[f"{number}/{key}"] for key in keys})
+    if arrays["position"].shape != (2,) or arrays["position"].dtype.kind not in "iu":
+        raise ValueError("it does not say where it stopped")
+    number, batch = (int(value) for value in arrays["position"])
+    if not 0 <= number < len(layout) or batch < 0:
+        raise ValueError("it stopped where there is nothing")
     return number, batch

@@ -10,7 +10,7 @@ import onnx
 
 from ..errors import ArtifactError
 from ..runtime.modalities import MODALITIES
-from .histogram import TINY, AbsHistogram
+from .histogram import BINS, TINY, AbsHistogram
 from .points import Point
 from .smooth import Norm
 from .table import Observed
@@ -133,7 +133,16 @@ class TensorStatistics:
         }
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """The opposite of `arrays`."""
+        """The opposite of `arrays`.
+
+        Raises:
+            ValueError: arrays of other shapes or types.
+        """
+        sizes = {"range": (3,), "counts": (BINS,), "sensors": (len(MODALITIES),)}
+        if any(arrays[name].shape != size for name, size in sizes.items()) or arrays["channels"].ndim != 1:
+            raise ValueError("its arrays have other shapes")
+        if arrays["counts"].dtype != np.int64 or any(arrays[name].dtype.kind != "f" for name in ("range", "sensors")):
+            raise ValueError("its arrays are of other types")
         self.low, self.high, limit = (float(value) for value in arrays["range"])
         self.histogram = AbsHistogram(arrays["counts"], limit)
         self.sensors, self.channels = arrays["sensors"], arrays["channels"]

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, InputError
 from ..runtime.files import json_text, write_atomically
+from ..runtime.foreign_text import shown_text, shown_value
+from ..runtime.json_files import read_json
 from ..runtime.strict_json import decode, encode, first_lines
 
 SCHEMA = "mambapro.scales/2"
 
 #: Thresholds and factors that float32 holds, with a scale that is not too small for it either.
 _SMALLEST, _LARGEST = 2.0**-119, 2.0**127
+#: Bytes of a file and modules in it: that of the full-size model has less than a megabyte and some 300 modules.
+_LARGEST_FILE, _MOST_MODULES = 8 * 2**20, 10_000
 #: The largest int8 number in use. -128 stays unused, so that the grid is symmetric.
 LEVELS = 127
 
@@ -133,12 +139,15 @@ class ScaleTable:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise InputError(_other_schema(self.schema))
-        modules = [*self.modules, *self.constant]
+        counts = Counter([*self.modules, *self.constant])
         if not self.activations:
             raise InputError("activations is empty: calibration finds at least one layer.")
-        twice = sorted({name for name in modules if modules.count(name) > 1})
+        if len(counts) > _MOST_MODULES:
+            raise InputError(f"it has scales of {len(counts):,} modules; at most {_MOST_MODULES:,} are read.")
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
-            raise InputError(f"these modules have more than one scale, or one and none: {', '.join(twice[:10])}.")
+            names = ", ".join(shown_text(name, 80) for name in twice[:10])
+            raise InputError(f"these modules have more than one scale, or one and none: {names}.")
 
     def of(self, module: str) -> Activation:
         """The scale of what goes into a module.
@@ -183,6 +192,10 @@ class ScaleTable:
         """
         if isinstance(value, dict) and value.get("schema", SCHEMA) != SCHEMA:
             raise ArtifactError(f"{where}: {_other_schema(value['schema'])}")
+        lists = [value.get(name) for name in ("activations", "constant")] if isinstance(value, dict) else []
+        if any(isinstance(each, list) and len(each) > _MOST_MODULES for each in lists):
+            longest = max(len(each) for each in lists if isinstance(each, list))
+            raise ArtifactError(f"{where} has {longest:,} entries; a table has at most {_MOST_MODULES:,} modules.")
         problems: list[str] = []
         table = decode(cls, value, "", problems)
         if table is None:
@@ -200,7 +213,7 @@ class ScaleTable:
 
 
 def _other_schema(found: object) -> str:
-    return f"schema must be {SCHEMA}, not {found!r}: made by another version, calibrate again."
+    return f"schema must be {SCHEMA}, not {shown_value(found, 80)}: made by another version, calibrate again."
 
 
 def read_table(path: Path) -> ScaleTable:
@@ -210,10 +223,7 @@ def read_table(path: Path) -> ScaleTable:
         InputError: there is no such file.
         ArtifactError: not JSON, or of another schema.
     """
-    if not path.is_file():
-        raise InputError(f"There is no table of scales {path}. `mambapro calibrate` writes one.")
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}. Calibrate again.") from error
-    return ScaleTable.from_json(value, path)
+    if not os.path.lexists(path):
+        raise InputError(f"There is no table of scales {shown_text(path)}. `mambapro calibrate` writes one.")
+    value = read_json(path, "table of scales", limit=_LARGEST_FILE, advice="Calibrate again.")
+    return ScaleTable.from_json(value, shown_text(path))

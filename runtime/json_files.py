@@ -12,8 +12,8 @@ from .open_files import read_limited
 
 #: Bytes of a JSON file, where a caller says nothing else.
 LARGEST = 64 * 2**20
-#: Digits of a whole number; 64 bits have 19.
-_DIGITS = 40
+#: Digits of a whole number; 64 bits have 19, and this many are read at once.
+_DIGITS = 1000
 
 
 def read_json(
@@ -33,7 +33,9 @@ def read_json(
     try:
         return parse_json(content)
     except ValueError as error:
-        raise kind(f"The {what} {shown_text(path)} is not JSON: {shown_text(error)}. {advice}") from error
+        raise kind(
+            f"The {what} {shown_text(path)} cannot be read: it is not JSON ({shown_text(error)}). {advice}"
+        ) from error
 
 
 def parse_json(text: str | bytes) -> Any:

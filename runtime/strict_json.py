@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 from collections.abc import Iterator
@@ -10,12 +11,17 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+#: Types of a class's fields; finding them takes longer than reading an object.
+_hints = functools.cache(get_type_hints)
+
 #: Metadata of a field that is no part of the JSON value.
 NOT_STORED: dict[str, object] = {"stored": "never"}
 #: Metadata of a field that came later: it is written where it is not empty, so that older values stay what they were.
 STORED_IF_SET: dict[str, object] = {"stored": "if set"}
 
 _JSON_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
+#: Lines that one file may fill: what is wrong in every entry of a long list is known after so many.
+_MOST_PROBLEMS = 1000
 #: Of whole numbers; the largest that 64 bits hold.
 _LARGEST = 2**63 - 1
 
@@ -31,7 +37,7 @@ def decode(cls: type[T], value: object, path: str, problems: list[str]) -> T | N
         return None
     before = len(problems)
     known = {f.name: f for f in fields(cls) if f.metadata.get("stored") != "never"}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     problems.extend(f"{_join(path, name)} is unknown" for name in value if name not in known)
     arguments = {}
     for name, field in known.items():
@@ -100,8 +106,12 @@ def _tuple(hints: tuple[Any, ...], value: object, path: str, problems: list[str]
     elif len(hints) != len(value):
         problems.append(f"{path} must have {len(hints)} entries, not {len(value)}")
         return None
-    pairs = enumerate(zip(hints, value, strict=True))
-    return tuple(_value(hint, item, f"{path}[{i}]", problems) for i, (hint, item) in pairs)
+    found = []
+    for i, (hint, item) in enumerate(zip(hints, value, strict=True)):
+        found.append(_value(hint, item, f"{path}[{i}]", problems))
+        if len(problems) > _MOST_PROBLEMS:
+            break
+    return tuple(found)
 
 
 def _dict(hint: Any, value: object, path: str, problems: list[str]) -> Any:

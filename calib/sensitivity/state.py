@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import ArtifactError, InputError
 from ...runtime.files import json_text, write_atomically
+from ...runtime.foreign_text import shown_text
+from ...runtime.json_files import read_json
 from ...runtime.strict_json import decode, encode
 
 SCHEMA = "mambapro.sensitivity-state/1"
@@ -37,14 +39,14 @@ class State:
         self._results: dict[str, dict[str, Any]] = {}
         # what appears where there was no file is not replaced
         self._own = path.exists()
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         found = _read(path)
         if found["key"] == self.key:
             self._results = found["results"]
         elif not overwrite:
             names = sorted({*found["key"], *self.key})
-            other = ", ".join(name for name in names if found["key"].get(name) != self.key.get(name))
+            other = ", ".join(shown_text(name, 60) for name in names if found["key"].get(name) != self.key.get(name))
             raise InputError(
                 f"{path.parent} holds measurements that differ in: {other}. Give another folder with --out, or replace "
                 "them with --overwrite."
@@ -79,9 +81,9 @@ class State:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
+        value = read_json(path, "state", advice="")
+    except ArtifactError as error:
+        raise _damaged(path, str(error).rstrip(". ")) from error
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         raise _damaged(path, f"it does not follow the schema {SCHEMA}")
     results = value.get("results")
@@ -92,4 +94,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, why: str) -> ArtifactError:
-    return ArtifactError(f"{path} cannot be used: {why}. Remove it to measure anew.")
+    return ArtifactError(f"{shown_text(path)} cannot be used: {why}. Remove it to measure anew.")

@@ -13,7 +13,7 @@ from ...errors import ArtifactError
 from ...runtime.bundle import Bundle
 from ...runtime.bundle_files import PARITY
 from ...runtime.foreign_text import shown_text
-from ...runtime.json_files import parse_json
+from ...runtime.json_files import parse_json, read_json
 from ...runtime.sidecar import AccuracyGate
 from ...runtime.strict_json import decode, first_lines
 
@@ -79,11 +79,7 @@ def json_of(path: Path) -> Any:
     Raises:
         ArtifactError: missing, or not JSON.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error}.") from error
-    return _parsed(content, path)
+    return read_json(path)
 
 
 def _parsed(content: bytes, path: Path) -> Any:

@@ -9,13 +9,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import odd_npz
 import pytest
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.npz_files import read_npz
 from mambapro.runtime.size_limits import VARIABLE
+from odd_npz import FINE
 from odd_zips import archive, npy
-
-FINE = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (2,)}", b"ab")
 
 
 class TestReadNpz:
@@ -62,33 +62,11 @@ class TestReadNpz:
         with pytest.raises(ArtifactError, match="directory has"):
             read_npz(path, members=10)
 
-    @pytest.mark.parametrize(
-        "content",
-        [
-            npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"\x80\x04N."),
-            npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", bytes(4)),
-            npy("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", bytes(8)),
-            npy("{'descr': '|V4', 'fortran_order': False, 'shape': (1,)}", bytes(4)),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1099511627776,)}", bytes(8)),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (-1, -8)}", bytes(8)),
-            npy("{'descr': '|U0', 'fortran_order': False, 'shape': (1099511627776,)}"),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (0, 1099511627776)}", bytes(8)),
-            npy("(" * 4000 + ")" * 4000),
-            npy("-" * 9000 + "1"),
-            npy("{'descr': " + "[" * 3000),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",)}"),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}" + " " * 20_000, b"x", (2, 0)),
-            npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", b"x", (3, 0)),
-            npy("{'descr': 'nonsense', 'fortran_order': 3, 'shape': 'x'}", b"x"),
-            b"\x93NUMPY\x01\x00\xff\xff{",
-            b"not an array",
-            b"",
-        ],
-    )
-    def test_odd_headers(self, content: bytes, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", odd_npz.ENTRIES)
+    def test_odd_headers(self, name: str, tmp_path: Path) -> None:
         """Objects, records, nested, endless, contradicting and foreign headers are one named, printable error."""
         assert read_npz(archive(tmp_path / "fine.npz", {"fine.npy": FINE}))["fine"].tolist() == [97, 98]
-        path = archive(tmp_path / "odd.npz", {"fine.npy": FINE, "odd.npy": content})
+        path = archive(tmp_path / "odd.npz", {"fine.npy": FINE, "odd.npy": odd_npz.ENTRIES[name]})
 
         with pytest.raises(ArtifactError, match=r"golden batch .*odd\.npz cannot be read") as caught:
             read_npz(path, "golden batch")

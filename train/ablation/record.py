@@ -11,9 +11,14 @@ from typing import Any
 from ...errors import ArtifactError
 from ...runtime.data.sample import Benchmark
 from ...runtime.files import json_text, write_atomically
+from ...runtime.foreign_text import shown_text
+from ...runtime.json_files import read_json
+from ...runtime.strict_json import decode, first_lines
 
 #: Of the file's layout; another one is not read.
 VERSION = 1
+#: Bytes of a file: some thousand queries with one number each.
+_LARGEST_FILE = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,18 @@ def read_record(path: Path) -> Record:
         ArtifactError: not a record of this version.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("version") != VERSION:
+        values = read_json(path, "result", limit=_LARGEST_FILE)
+        if not isinstance(values, dict) or values.pop("version", None) != VERSION:
             raise ValueError("another version")
-        return Record(**{**values, "per_query_ap": tuple(values["per_query_ap"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problems: list[str] = []
+        found = decode(Record, values, "", problems)
+        if found is None:
+            raise ValueError("; ".join(first_lines(problems, 3)))
+        return found
+    except (ValueError, ArtifactError) as error:
         raise ArtifactError(
-            f"{path} is no result of this version ({error}). Remove it, and its row runs again."
+            f"{shown_text(path)} is no result of this version ({shown_text(error, 500)}). Remove it, and its row runs "
+            "again."
         ) from error
 
 

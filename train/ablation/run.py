@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import InputError
+from ...errors import ArtifactError, InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluate import evaluate_benchmark
 from ...runtime.files import clear_leftovers, json_text, make_folder, remove_folders, write_atomically
+from ...runtime.foreign_text import shown_text
 from ...runtime.held import only_process
+from ...runtime.json_files import read_json
 from ...runtime.metrics import RetrievalReport
 from ...runtime.modalities import MODALITIES
 from ...runtime.preprocess import Preprocessing
@@ -185,7 +186,11 @@ def _train(
         shutil.rmtree(folder)
     told = folder / "report.json"
     if told.exists():
-        return float(json.loads(told.read_text(encoding="utf-8"))["seconds"])
+        found = read_json(told, "report of a training")
+        seconds = found.get("seconds") if isinstance(found, dict) else None
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            raise ArtifactError(f"{shown_text(told)} does not say how long the training took. Remove its folder.")
+        return float(seconds)
     report = fit(
         job.config,
         options.data,

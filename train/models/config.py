@@ -202,8 +202,9 @@ class MambaProConfig:
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - known):
+            shown = ", ".join(shown_text(name, 60) for name in unknown[:10])
             raise InputError(
-                f"The model config has fields this version does not know: {', '.join(shown_text(name, 60) for name in unknown[:10])}. "
+                f"The model config has fields this version does not know: {shown}. "
                 "It was written by a newer mambapro; update, or save the checkpoint again with this version."
             )
         fitting: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
