@@ -112,9 +112,11 @@ def evaluate(
     from ..runtime.data.benchmarks import read_benchmark
     from ..runtime.evaluate import feature_function
     from ..runtime.extractor import Extractor
+    from ..runtime.suited import warn_of_other_benchmark
 
     benchmark = read_benchmark(dataset, data, test_only=True)
     with Extractor(path, batch_size=batch, **running) as extractor:
+        warn_of_other_benchmark(extractor.metadata, dataset)
         function, preprocessing = feature_function(extractor), extractor.preprocessing
         name = f"{path}, {extractor.artifact.stem}"
         report = evaluate_model(benchmark, function, preprocessing, options, model=name, batch_size=batch, track=track)

@@ -1,0 +1,32 @@
+"""A word of warning where a bundle is evaluated on a benchmark that it was not made for."""
+
+from __future__ import annotations
+
+import logging
+
+from .data.benchmarks import BENCHMARKS
+from .foreign_text import shown_text
+from .metadata import BundleMetadata
+
+log = logging.getLogger("mambapro")
+
+
+def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str) -> None:
+    """Warn where the benchmarks that a bundle names, or its number of cameras, are not those of `dataset`."""
+    used = BENCHMARKS[dataset]
+    if metadata.datasets:
+        if dataset in metadata.datasets:
+            return
+        titles = (BENCHMARKS[name].title if name in BENCHMARKS else shown_text(name, 60) for name in metadata.datasets)
+        why = f"was trained on {' and '.join(titles)}"
+    elif metadata.cameras and metadata.cameras != used.cameras:
+        why = f"has a table of {metadata.cameras} cameras"
+    else:
+        return
+    log.warning(
+        "The bundle %s %s; it is evaluated on %s (%d cameras), where its accuracy will be another.",
+        shown_text(metadata.name, 60),
+        why,
+        used.title,
+        used.cameras,
+    )
