@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mambapro.errors import InputError, SetupError
-from mambapro.plugins.selective_scan import cuda_driver, torch_op
+from mambapro.plugins.selective_scan import cuda_driver, cuda_kernels, torch_op
 from mambapro.plugins.selective_scan.schema import INPUTS, ScanShape
 from scan_cases import (
     GRADIENT_LIMIT,
@@ -64,6 +64,29 @@ def test_forward(arrays: dict[str, np.ndarray], lanes: int) -> None:
         y = np.full_like(arrays["u"], np.nan)
         cuda_driver.forward(SIZE, "float32", addresses(arrays), y.ctypes.data, lanes, 0)
         assert_close(y, wanted(CASE, "float32"), LIMITS["float32"])
+
+
+def test_launches_are_prepared_for_each_shape_type_and_lanes() -> None:
+    """Scans of other sizes and types on one thread, each twice and mixed: every one has its own grid and sizes."""
+    cases = [CASE, Case(2, 37, 20, 2, 16), Case(1, 9, 20, 2, 5), Case(2, 37, 12, 1, 5), Case(3, 37, 20, 2, 5)]
+    for case in (*cases, *cases[::-1]):
+        size = ScanShape(case.batch, case.length, case.channels, case.groups, case.state)
+        for kind in ("float32", "float16"):
+            arrays = stored(case, kind)
+            y = np.full_like(arrays["u"], np.nan)
+
+            cuda_driver.forward(size, kind, addresses(arrays), y.ctypes.data, 4, 0)
+
+            assert_close(y, wanted(case, kind), LIMITS[kind], f"{case}, {kind}")
+
+
+def test_lanes_that_are_asked_for_are_taken() -> None:
+    """1, 4 and 16 lanes of one shape are three kernels, whichever was prepared first."""
+    for lanes in (1, 4, 16, 1):
+        cuda_driver.prepare(SIZE, "float32", lanes)
+
+    kernels = {launch.kernel for launch in cuda_driver._thread.launches.values()}
+    assert kernels == {cuda_kernels.kernel_name("float32", lanes, SIZE.state) for lanes in (1, 4, 16)}
 
 
 def test_each_thread_prepares_its_own_launches(arrays: dict[str, np.ndarray]) -> None:

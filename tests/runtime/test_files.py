@@ -416,3 +416,25 @@ def test_long_names(tmp_path: Path) -> None:
             pass
 
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_folders_made_on_the_way_go_on_failure(tmp_path: Path) -> None:
+    """A write that fails leaves neither its file nor the folders that were made for it; those that were there stay."""
+    (tmp_path / "there").mkdir()
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError):
+        write_atomically(tmp_path / "there" / "new" / "deeper" / "x.json", fail)
+
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_written_json_has_no_numbers_that_are_none(number: float) -> None:
+    """NaN and infinities are no JSON: they are refused before a file is begun; all else comes out indented."""
+    with pytest.raises(ValueError, match="JSON"):
+        files.json_text({"a": [1.0, number]})
+    assert files.json_text({"a": [1.5]}) == '{\n  "a": [\n    1.5\n  ]\n}\n'

@@ -132,6 +132,24 @@ class TestPairs:
 
         assert float(total) == pytest.approx(2 * (2.0 * float(heads[0].cross_entropy) + 0.5 * float(heads[0].triplet)))
 
+    def test_smoothing_and_margin_reach_every_head(self, golden: dict[str, np.ndarray]) -> None:
+        """Each head's parts are those of the single losses with the given smoothing and margin, not the defaults."""
+        labels = torch.from_numpy(golden["labels"])
+        outputs = [
+            (torch.from_numpy(golden[f"score_{h}"]), torch.from_numpy(golden[f"feature_{h}"])) for h in ("rgb", "tir")
+        ]
+
+        losses = pair_losses(outputs, labels, smoothing=0.3, margin=5.0)
+
+        for (scores, features), head in zip(outputs, losses.heads, strict=True):
+            logs = scores.log_softmax(1)
+            own = logs[torch.arange(len(labels)), labels]
+            positive, negative = hardest_distances(features, labels)
+            assert float(head.cross_entropy) == pytest.approx(float(-(0.7 * own + 0.3 * logs.mean(1)).mean()), rel=1e-5)
+            assert float(head.triplet) == pytest.approx(
+                float((positive - negative + 5.0).clamp(min=0).mean()), rel=1e-5
+            )
+
     def test_half_precision_under_autocast(self) -> None:
         """Half-precision outputs are compared in float32, also inside autocast: a distance of 1000 is exact."""
         features = torch.zeros(4, 64)
