@@ -7,6 +7,7 @@ directly before the block says more about it, one `key: value` on a line:
     skip: why the block cannot be run by the check
     setup: a shell command to run before the block; may stand several times
     varies: a regular expression of lines whose words depend on the machine, of which the first one must be the same
+    may: a regular expression of lines that may stand in the output beside those that are shown
     exit: the exit code of the block's last command
     -->
 
@@ -49,6 +50,7 @@ class Block:
     skip: str | None = None
     setup: tuple[str, ...] = ()
     varies: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
     exit: int = 0
 
 
@@ -57,6 +59,7 @@ class _Said:
     skip: str | None = None
     setup: list[str] = field(default_factory=list)
     varies: list[str] = field(default_factory=list)
+    may: list[str] = field(default_factory=list)
     exit: int = 0
 
 
@@ -74,7 +77,9 @@ def blocks(page: Path) -> Iterator[Block]:
             continue
         said = _said(text[: found.start()], page)
         number = text[: found.start()].count("\n") + 1
-        yield Block(page.name, number, commands, said.skip, tuple(said.setup), tuple(said.varies), said.exit)
+        yield Block(
+            page.name, number, commands, said.skip, tuple(said.setup), tuple(said.varies), tuple(said.may), said.exit
+        )
 
 
 def _commands(lines: Sequence[str]) -> Iterator[Command]:
@@ -105,22 +110,22 @@ def _said(before: str, page: Path) -> _Said:
             said.skip = value
         elif key == "exit":
             said.exit = int(value)
-        elif key in ("setup", "varies"):
+        elif key in ("setup", "varies", "may"):
             getattr(said, key).append(value)
         else:
             raise ValueError(f"{page}: unknown key {key!r} in a comment of the check")
     return said
 
 
-def differences(
-    shown: Sequence[str], found: Sequence[str], varies: Sequence[str] = (), counts: bool = True
-) -> list[str]:
+def differences(shown: Sequence[str], found: Sequence[str], block: Block, counts: bool = True) -> list[str]:
     """What of the output `shown` in a page is not in the output `found`; empty if all of it is.
 
     Every word must be the same and every number a number; numbers are free but for counts (`counts`), widths of
     columns are free, and a line `...` stands for any lines.
     """
-    wanted, lines = [line for line in shown if line.strip()], [line for line in found if line.strip()]
+    varies = block.varies
+    wanted = [line for line in shown if line.strip()]
+    lines = [line for line in found if line.strip() and not any(re.search(may, line) for may in block.may)]
     position, free = 0, False
     problems = []
     for line in wanted:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,17 @@ from mambapro.export.plan import ExportOptions
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from doc_commands import blocks, differences
+
 COMMANDS = sorted(cli.commands)
+#: Commands of the README with the outputs that it shows, by name; the last of each.
+SHOWN = {
+    command.line.split()[1]: (block, command)
+    for block in blocks(Path(__file__).parents[2] / "README.md")
+    for command in block.commands
+    if command.output and command.line.startswith("mambapro ")
+}
 
 
 @pytest.fixture(scope="module")
@@ -354,3 +367,36 @@ class TestHostileNames:
             assert not [line for line in out.splitlines() if line.startswith("features.npz: 1000")]
             if as_json and not status:
                 json.loads(out)
+
+
+class TestReadme:
+    """Outputs in the README are those of the commands: the whole check is `make docs-check`, this is a part of it."""
+
+    @pytest.mark.parametrize("name", ["eval", "bench", "extract", "info", "check"])
+    def test_output(
+        self, name: str, copied: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        """The command of the README prints what the README shows, but for numbers, on a bundle of one artifact."""
+        monkeypatch.chdir(tmp_path)
+        for there in ("best-fp16.mambapro", "best-fp32.mambapro"):
+            Path(there).symlink_to(copied)
+        Path("data").symlink_to(data)
+        block, command = SHOWN[name]
+        block = replace(block, varies=(*block.varies, "^bundle|^best, "))
+        # the bundle of the test holds fewer artifacts than the README's
+        others = ("onnxruntime-fp16 ", "onnxruntime-int8", "openvino", "tensorrt")
+        shown = [
+            re.sub(r"\b(onnxruntime|openvino)-(fp16|int8)\b|, on CPU,", self._same, line)
+            for line in command.output
+            if not line.startswith(others)
+        ]
+
+        status, out, err = code(capfd, *shlex.split(command.line)[1:])
+
+        assert status == 0, err
+        assert differences(shown, out.splitlines(), block, counts=False) == []
+
+    @staticmethod
+    def _same(found: re.Match[str]) -> str:
+        return "onnxruntime-fp32" if found[1] else ", on CPUExecutionProvider,"
