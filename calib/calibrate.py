@@ -18,6 +18,7 @@ from onnx import TensorProto
 
 from .. import __version__
 from ..errors import ArtifactError, InputError
+from ..runtime.foreign_text import escaped
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from ..runtime.strict_json import encode
@@ -121,7 +122,7 @@ class _Keys:
         self, model_file: Path, metadata: BundleMetadata, images: CalibrationImages, options: CalibrationOptions
     ) -> None:
         if not model_file.is_file():
-            raise InputError(f"There is no model file {model_file}.")
+            raise InputError(f"There is no model file {escaped(model_file)}.")
         self.model = graph_sha256(model_file)
         self.versions = {"mambapro": __version__, **{name: v for name in _PACKAGES if (v := _version(name))}}
         seen = {

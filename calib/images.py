@@ -16,6 +16,7 @@ from ..runtime.data.folders import shown
 from ..runtime.data.sample import Benchmark, ImageSource, Sample
 from ..runtime.files import sha256_of
 from ..runtime.folders import camera_from_name
+from ..runtime.foreign_text import escaped
 from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.pairing import paired_files
 from ..runtime.preprocess import Preprocessing
@@ -116,7 +117,7 @@ def calibration_images(
         raise InputError(f"Calibration needs at least {FEWEST} images, not {count}; {ENOUGH} or more are better.")
     folder = Path(folder)
     if data is not None and dataset is None:
-        raise InputError(f"{data} needs the name of the benchmark that it holds (--dataset).")
+        raise InputError(f"{escaped(data)} needs the name of the benchmark that it holds (--dataset).")
     if dataset is not None and not _is_plain(folder):
         offered = _of_training(read_benchmark(dataset, folder), insist)
         source = f"training split of {dataset}"
@@ -158,7 +159,7 @@ def require_samples(folder: Path, dataset: str | None) -> None:
 def _require_enough(count: int, folder: Path) -> None:
     if count < FEWEST:
         raise InputError(
-            f"{folder} holds {count} sample(s) to calibrate with; at least {FEWEST} are needed, {ENOUGH} or "
+            f"{escaped(folder)} holds {count} sample(s) to calibrate with; at least {FEWEST} are needed, {ENOUGH} or "
             "more are better. A range seen on a handful of images is not the range of the next one."
         )
 
@@ -207,7 +208,8 @@ def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = F
     present = [modality for modality in MODALITIES if (folder / modality).is_dir()]
     if not present:
         raise InputError(
-            f"{folder} {'has no folder' if folder.is_dir() else 'is no folder with'} rgb, nir or tir. Calibration "
+            f"{escaped(folder)} {'has no folder' if folder.is_dir() else 'is no folder with'} rgb, nir or "
+            "tir. Calibration "
             "reads rgb/, nir/ and tir/ with the same file name for the same sample, or a benchmark that is named "
             "(--dataset)."
         )

@@ -22,6 +22,7 @@ import onnx
 from onnx import TensorProto
 
 from ..errors import ArtifactError
+from ..runtime.foreign_text import escaped
 
 MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 
@@ -67,7 +68,8 @@ def points(model: onnx.ModelProto) -> tuple[Point, ...]:
     for node in model.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             raise ArtifactError(
-                f"The model is quantised already (node {node.name}). Quantise the float32 or float16 model that it "
+                f"The model is quantised already (node {escaped(node.name)}). Quantise the float32 or "
+                "float16 model that it "
                 "was made from."
             )
         weight = weights.get(node.input[1]) if node.op_type in _KINDS else None
@@ -100,7 +102,8 @@ def module_of(node: onnx.NodeProto, weight: str = "") -> str:
         name = scopes[-2]
     except (ValueError, SyntaxError, LookupError, TypeError) as error:
         raise ArtifactError(
-            f"The node {node.name} does not name the module that it belongs to ({SCOPES}), so layers cannot be told "
+            f"The node {escaped(node.name)} does not name the module that it belongs to ({SCOPES}), so "
+            "layers cannot be told "
             "apart. The file was stripped, or another exporter made it: export the checkpoint again."
         ) from error
     return str(name) or weight or node.name

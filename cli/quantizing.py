@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArtifactError, InputError
+from ..runtime.foreign_text import escaped
 from .console import needs, track
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ class Quantizer:
         self.folder, self.dataset, self.calib, self.count = folder, dataset, calib, calib_images
         self.algorithm, self.insist = algorithm, insist
         if calib is not None and scales is not None:
-            raise InputError(f"Both calibration images ({calib}) and a table ({scales}) were given; give one of them.")
+            raise InputError(
+                f"Both calibration images ({escaped(calib)}) and a table ({scales}) were given; give one of them."
+            )
         if calib is not None and not calib.is_dir():
-            raise InputError(f"There is no folder {calib} of calibration images.")
+            raise InputError(f"There is no folder {escaped(calib)} of calibration images.")
         whole = benchmark_root(calib, dataset) is not None
         self.data = None if whole else data
         self.whole = whole
@@ -161,7 +164,8 @@ class Quantizer:
                 mine, its = graph_sha256(model), self.given.model
         if mine != its:
             raise ArtifactError(
-                f"The table of scales is of another model ({its[:16]}) than {self.folder} ({mine[:16]}). Calibrate "
+                f"The table of scales is of another model ({its[:16]}) than {escaped(self.folder)} "
+                f"({mine[:16]}). Calibrate "
                 "this checkpoint's float32 bundle: mambapro calibrate."
             )
         return self.given
@@ -221,5 +225,5 @@ def _table(file: Path) -> ScaleTable:
     from ..calib.table import read_table
 
     if not file.is_file():
-        raise InputError(f"There is no table of scales {file}. mambapro calibrate writes one.")
+        raise InputError(f"There is no table of scales {escaped(file)}. mambapro calibrate writes one.")
     return read_table(file)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..runtime.foreign_text import escaped
 from .console import emit, needs, track
 from .image_options import image_options
 from .options import DATASETS, PATH, data_option, json_option, overwrite_option
@@ -64,7 +65,9 @@ def train(
     config = load_recipe(recipe, changes)
     config = load_recipe(recipe, [*changes, *_short_forms(config.solver.warmup_epochs, epochs, seed, select_on_test)])
     if dataset is None and config.dataset is None:
-        raise click.UsageError(f"The recipe {config.name} is for any benchmark; say with --dataset which this one is.")
+        raise click.UsageError(
+            f"The recipe {escaped(config.name)} is for any benchmark; say with --dataset which this one is."
+        )
     initialise = initialiser(clip, backbone, imagenet, allow_torchscript=clip_torchscript)
     with join_world(device) as world:
         if not world.is_first:

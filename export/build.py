@@ -25,6 +25,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.bundle_files import MODEL
 from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
+from ..runtime.foreign_text import escaped
 from ..runtime.graph_check import require_safe_graph
 from ..runtime.limits import LIMITS, MAP_DROPS
 from ..runtime.metadata import UNVERIFIED
@@ -127,7 +128,9 @@ def _require(bundle: Bundle, options: BuildOptions, old: Sidecar | None, quantiz
     """What can be known before anything is built, beside `require_pair` and `require_target`."""
     name, folder = stem(options.target, options.precision or ""), bundle.folder
     if base_artifact(bundle).stem == name:
-        raise InputError(f"{folder} is {name} already: its {MODEL} is that. Choose another --target or --precision.")
+        raise InputError(
+            f"{escaped(folder)} is {name} already: its {MODEL} is that. Choose another --target or --precision."
+        )
     if old is not None and not options.overwrite:
         raise has_already(folder, name)
     if options.precision == "int8" and quantize is None and old is None:

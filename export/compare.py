@@ -169,8 +169,8 @@ def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> I
         bundle = Bundle.open(path)
         if bundle.metadata.feature_space.id != feature_space_of(model, bundle.metadata.preprocessing).id:
             raise InputError(
-                f"{path} is of another feature space than {checkpoint}: it was exported from "
-                f"{bundle.metadata.checkpoint.file}, with other weights or other switches."
+                f"{escaped(path)} is of another feature space than {escaped(checkpoint)}: it was exported from "
+                f"{escaped(bundle.metadata.checkpoint.file)}, with other weights or other switches."
             )
         short = path.resolve().name
         name, first = str(path) if short in names else short, True
@@ -209,7 +209,8 @@ def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:
     for bundle in bundles:
         if bundle.metadata.ranged().preprocessing != first:
             raise InputError(
-                f"{bundle.folder} scales 16-bit images otherwise than {bundles[0].folder}. Compare bundles of one "
+                f"{escaped(bundle.folder)} scales 16-bit images otherwise than {bundles[0].folder}. "
+                "Compare bundles of one "
                 "range, or give one for all (--sixteen-bit-range)."
             )
     return first

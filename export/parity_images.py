@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..runtime.data.benchmarks import BENCHMARKS, read_benchmark
 from ..runtime.data.drawn.samples import draw_samples
 from ..runtime.data.sample import Sample
+from ..runtime.foreign_text import escaped
 from ..runtime.modalities import MODALITIES, SUBSETS, subset_name
 from ..runtime.preprocess import Preprocessing, sensor_arrays
 
@@ -69,7 +70,7 @@ def parity_images(preprocessing: Preprocessing, cameras: int, data: str | None, 
         InputError: `data` without `dataset`, or a folder that is not that benchmark.
     """
     if data is not None and dataset is None:
-        raise InputError(f"--data {data} needs --dataset: one of {', '.join(BENCHMARKS)}.")
+        raise InputError(f"--data {escaped(data)} needs --dataset: one of {', '.join(BENCHMARKS)}.")
     if data is not None and dataset is not None:
         images, numbers = _from_disk(preprocessing, dataset, data)
         source = f"{dataset} in {data}"

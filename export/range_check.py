@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ExportError, InputError
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
+from ..runtime.foreign_text import escaped
 from ..runtime.metadata import BundleMetadata
 from ..runtime.progress import Track, silent
 from .onnx_file import without_weights
@@ -201,7 +202,9 @@ class _Graph:
     def _module(self, node: onnx.NodeProto) -> str:
         module = module_of(node)
         if module is None:
-            raise ExportError(f"{node.op_type} ({node.name}) reaches beyond float16, and no module is known for it.")
+            raise ExportError(
+                f"{node.op_type} ({escaped(node.name)}) reaches beyond float16, and no module is known for it."
+            )
         return module
 
 

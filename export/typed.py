@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ExportError, InputError
 from ..plugins.selective_scan.schema import DOMAIN, INPUTS
 from ..plugins.selective_scan.tensorrt_rules import PARAMETERS
+from ..runtime.foreign_text import escaped
 from ..runtime.sidecar import ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX
 from .onnx_file import copy_fields
 from .type_plan import TypePlan, plan_types
@@ -183,7 +184,8 @@ def _converted(tensor: onnx.TensorProto, element: int) -> onnx.TensorProto:
             stored = values.astype("<f2")
         if not np.array_equal(np.isfinite(stored), np.isfinite(values)):
             raise ExportError(
-                f"The weight {tensor.name} reaches {np.abs(values).max():.3g}, but float16 ends at {FLOAT16_MAX:.0f}. "
+                f"The weight {escaped(tensor.name)} reaches {np.abs(values).max():.3g}, but float16 ends "
+                f"at {FLOAT16_MAX:.0f}. "
                 "Keep its module in float32."
             )
     return helper.make_tensor(tensor.name, element, tensor.dims, stored.tobytes(), raw=True)

@@ -11,6 +11,7 @@ from onnx.defs import OpSchema, SchemaError, get_schema
 
 from ..errors import ExportError
 from ..plugins.selective_scan.schema import DOMAIN
+from ..runtime.foreign_text import escaped
 
 #: Where torch's exporter writes the modules around a node, outermost first, the node itself last.
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -44,7 +45,9 @@ def schema_of(node: onnx.NodeProto, opset: int) -> OpSchema:
     try:
         return get_schema(node.op_type, opset, "")
     except SchemaError as error:
-        raise ExportError(f"{node.op_type} ({node.name}) is not an operator of ONNX's opset {opset}.") from error
+        raise ExportError(
+            f"{node.op_type} ({escaped(node.name)}) is not an operator of ONNX's opset {opset}."
+        ) from error
 
 
 def formals(node: onnx.NodeProto, schema: OpSchema) -> Iterator[tuple[str, OpSchema.FormalParameter]]:
@@ -72,7 +75,7 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     for node in graph.node:
         if any(attribute.type in (attribute.GRAPH, attribute.GRAPHS) for attribute in node.attribute):
-            raise ExportError(f"{node.op_type} ({node.name}) holds a graph of its own, which cannot be typed.")
+            raise ExportError(f"{node.op_type} ({escaped(node.name)}) holds a graph of its own, which cannot be typed.")
         if node.domain == DOMAIN:
             types |= dict.fromkeys(node.output, types[node.input[0]])
             continue
@@ -108,6 +111,6 @@ def _only(schema: OpSchema, kind: str, node: onnx.NodeProto) -> int:
     """The one element type that an output can have whatever the inputs are, such as Shape's int64."""
     allowed = next((c.allowed_type_strs for c in schema.type_constraints if c.type_param_str == kind), [kind])
     if len(allowed) != 1:
-        raise ExportError(f"The type of what {node.op_type} ({node.name}) returns is not known.")
+        raise ExportError(f"The type of what {node.op_type} ({escaped(node.name)}) returns is not known.")
     name = next(iter(allowed)).removeprefix("tensor(").removesuffix(")")
     return int(TensorProto.DataType.Value(name.upper()))

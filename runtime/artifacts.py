@@ -18,7 +18,7 @@ from .bundle import Bundle
 from .bundle_files import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
 from .check_record import as_checked, read_record
 from .files import PARTIAL, clear_leftovers, json_text
-from .foreign_text import shown_text
+from .foreign_text import escaped, shown_text
 from .held import RANDOM, held_folder
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
 from .publication import locked, publish
@@ -46,7 +46,7 @@ def base_artifact(bundle: Bundle) -> Sidecar:
     metadata = bundle.metadata
     entry = next((item for item in metadata.artifacts if item.target == ONNXRUNTIME), None)
     if entry is None or entry.file not in bundle.sums:
-        raise ArtifactError(f"{bundle.folder} lists no model for {ONNXRUNTIME}. Export the bundle again.")
+        raise ArtifactError(f"{escaped(bundle.folder)} lists no model for {ONNXRUNTIME}. Export the bundle again.")
     return Sidecar(
         file=entry.file,
         target=ONNXRUNTIME,
@@ -125,7 +125,7 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
     if not found:
         asked = " ".join(word for word in (target, precision) if word)
         raise InputError(
-            f"{bundle.folder} has nothing for {asked}, only {', '.join(a.stem for a in every)}."
+            f"{escaped(bundle.folder)} has nothing for {asked}, only {', '.join(a.stem for a in every)}."
             + _how_to_build(bundle, target or every[0].target, precision)
         )
     return found
@@ -153,7 +153,7 @@ def scratch_folder(bundle: Bundle) -> Iterator[Path]:
     """
     parent = bundle.folder.absolute().parent
     if not os.access(parent, os.W_OK) or not os.access(bundle.folder, os.W_OK):
-        raise SetupError(f"Cannot build in {bundle.folder}: no permission to write there and in {parent}.")
+        raise SetupError(f"Cannot build in {escaped(bundle.folder)}: no permission to write there and in {parent}.")
     with held_folder(parent, f".{bundle.folder.name[:100]}.", ".build") as folder:
         yield folder
 

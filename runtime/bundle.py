@@ -46,7 +46,7 @@ from .bundle_files import (
 )
 from .bundle_folder import BundleFolder
 from .files import hash_of
-from .foreign_text import shown_text
+from .foreign_text import escaped, shown_text
 from .json_files import parse_json
 from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo
 from .npz_files import npz_arrays
@@ -287,8 +287,11 @@ def _check_golden(path: Path, tensor: TensorInfo, array: np.ndarray, samples: in
     right = array.dtype == tensor.dtype and array.ndim == len(tensor.shape) and array.shape[1:] == tensor.shape[1:]
     if not right or len(array) != samples or samples == 0:
         raise ArtifactError(
-            f"{path}: {tensor.name} is {array.dtype} {array.shape}, which does not fit {tensor.dtype} "
+            f"{escaped(path)}: {escaped(tensor.name)} is {array.dtype} {array.shape}, which does not fit "
+            f"{tensor.dtype} "
             f"{list(tensor.shape)} of the metadata and {samples} samples. Export the bundle again."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ArtifactError(f"{path}: {tensor.name} holds values that are not finite. Export the bundle again.")
+        raise ArtifactError(
+            f"{escaped(path)}: {escaped(tensor.name)} holds values that are not finite. Export the bundle again."
+        )

@@ -185,7 +185,7 @@ def _one(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gat
     insisted = opening.target or opening.precision
     reason = why_not(bundle, sidecar, opening)
     if reason is not None and insisted:
-        raise ArtifactError(f"{sidecar.stem} of {bundle.folder} cannot run here: {reason}.")
+        raise ArtifactError(f"{sidecar.stem} of {escaped(bundle.folder)} cannot run here: {reason}.")
     if reason is None:
         try:
             extractor = open_extractor(bundle, sidecar, opening)

@@ -12,7 +12,7 @@ from ..errors import ArtifactError, InputError
 from .data.folders import shown
 from .data.sample import Benchmark, Sample
 from .extractor import Extractor
-from .foreign_text import shown_text
+from .foreign_text import escaped, shown_text
 from .metrics import RetrievalReport, evaluate_retrieval
 from .modalities import MODALITIES, SUBSETS
 from .preprocess import Preprocessing, image_array
@@ -127,10 +127,11 @@ def retrieval_of(benchmark: Benchmark) -> Retrieval:
         InputError: an empty query or gallery, or an unknown junk rule.
     """
     if benchmark.junk not in ("camera", "scene"):
-        raise InputError(f"The junk rule of {benchmark.name} must be camera or scene, not {benchmark.junk!r}.")
+        raise InputError(f"The junk rule of {escaped(benchmark.name)} must be camera or scene, not {benchmark.junk!r}.")
     if not benchmark.query or not benchmark.gallery:
         raise InputError(
-            f"{benchmark.name} has {len(benchmark.query)} queries and {len(benchmark.gallery)} gallery samples; "
+            f"{escaped(benchmark.name)} has {len(benchmark.query)} queries and {len(benchmark.gallery)} "
+            "gallery samples; "
             "an evaluation needs both."
         )
     rows = {sample: row for row, sample in enumerate(dict.fromkeys((*benchmark.query, *benchmark.gallery)))}

@@ -22,7 +22,7 @@ from .bundle import Bundle
 from .bundle_files import BundleReplacedError
 from .cpus import whole_number
 from .data.folders import shown
-from .foreign_text import shown_text
+from .foreign_text import escaped, shown_text
 from .image_settings import image_settings
 from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
 from .modalities import MODALITIES, NIR, RGB, TIR
@@ -376,7 +376,9 @@ def _opened_again(folder: str, how: dict[str, Any], fingerprint: str, sha256: st
     found = Extractor(folder, **how)
     if (found.fingerprint, found.artifact.sha256) != (fingerprint, sha256):
         found.close()
-        raise ArtifactError(f"{folder} is not the bundle that was pickled: it was replaced meanwhile. Open it again.")
+        raise ArtifactError(
+            f"{escaped(folder)} is not the bundle that was pickled: it was replaced meanwhile. Open it again."
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import ArtifactError, InputError
+from ..runtime.foreign_text import escaped
 from .models.clip import load_clip
 from .models.config import MambaProConfig
 from .models.imagenet import load_vit
@@ -75,7 +76,9 @@ def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str]) -> int:
     ]
     if problems:
         shown = "; ".join(problems[:_SHOWN])
-        raise ArtifactError(f"The tower in {checkpoint} does not fit, {len(problems)} tensors differ: {shown}.")
+        raise ArtifactError(
+            f"The tower in {escaped(checkpoint)} does not fit, {len(problems)} tensors differ: {shown}."
+        )
     with torch.no_grad():
         for name, value in ours.items():
             value.copy_(theirs[name])
@@ -90,6 +93,7 @@ def _check_sizes(model: MambaProConfig, source: MambaProConfig, checkpoint: str 
     ]
     if different:
         raise InputError(
-            f"The tower in {checkpoint} has {', '.join(different)}. Take a checkpoint of the same size and image size, "
+            f"The tower in {escaped(checkpoint)} has {', '.join(different)}. Take a checkpoint of the "
+            "same size and image size, "
             "or build the model to fit it."
         )

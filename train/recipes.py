@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import tomllib
 
 from ..errors import InputError
-from ..runtime.foreign_text import shown_text, shown_value
+from ..runtime.foreign_text import escaped, shown_text, shown_value
 from .config import OVERRIDES, TrainConfig
 from .toml_files import parse_toml, read_toml
 
@@ -121,7 +121,7 @@ def _check_names(values: Mapping[str, Any], known: Iterable[str], path: str) -> 
         if name not in known:
             near = get_close_matches(str(name)[:_LONGEST_NAME], list(known), n=1)
             hint = f"did you mean {path}{near[0]}?" if near else f"allowed are {', '.join(known)}."
-            raise InputError(f"The recipe has no field {path}{shown_text(name, 60)}; {hint}")
+            raise InputError(f"The recipe has no field {escaped(path)}{shown_text(name, 60)}; {hint}")
 
 
 def _typed(hint: Any, value: Any, path: str) -> Any:
@@ -138,20 +138,20 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         if isinstance(value, list | tuple) and len(value) == len(arguments):
             return tuple(_typed(one, part, path) for one, part in zip(arguments, value, strict=True))
-        raise InputError(f"{path} must be a list of {len(arguments)} values, not {shown_value(value, 80)}.")
+        raise InputError(f"{escaped(path)} must be a list of {len(arguments)} values, not {shown_value(value, 80)}.")
     if origin is dict:
         return _overrides(value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if type(value) is not hint:
-        raise InputError(f"{path} must be {_words(hint)}, not {shown_value(value, 80)}.")
+        raise InputError(f"{escaped(path)} must be {_words(hint)}, not {shown_value(value, 80)}.")
     return value
 
 
 def _overrides(value: Any, path: str) -> dict[str, Any]:
     """Fields of the model's own config; their types are its business."""
     if not isinstance(value, Mapping):
-        raise InputError(f"{path} must be a table of the model's fields, not {shown_value(value, 80)}.")
+        raise InputError(f"{escaped(path)} must be a table of the model's fields, not {shown_value(value, 80)}.")
     _check_names(value, OVERRIDES, f"{path}.")
     return {name: tuple(one) if isinstance(one, list) else one for name, one in value.items()}
 

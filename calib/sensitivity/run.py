@@ -229,7 +229,8 @@ def _begun(folder: Path) -> bool:
     foreign = [name for name in (RANKING, RANKING_PICTURE, PARETO, PARETO_PICTURE, POLICY) if (folder / name).exists()]
     if foreign:
         raise InputError(
-            f"{folder} holds {', '.join(foreign)} of something else. Give another folder with --out, or replace them "
+            f"{escaped(folder)} holds {', '.join(foreign)} of something else. Give another folder with "
+            "--out, or replace them "
             "with --overwrite."
         )
     return False

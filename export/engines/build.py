@@ -23,6 +23,7 @@ from ...errors import ExportError, InputError, SetupError
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from ...runtime.backends.cuda_memory import Gpu
 from ...runtime.files import sha256_of, write_atomically
+from ...runtime.foreign_text import escaped
 from ...runtime.free_memory import free_memory
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Build, EngineNeeds, Plugin
@@ -59,7 +60,7 @@ def build_engine(
     options = options or EngineOptions()
     options.require_consistent()
     if not onnx_file.is_file():
-        raise InputError(f"There is no ONNX file {onnx_file}.")
+        raise InputError(f"There is no ONNX file {escaped(onnx_file)}.")
     require_memory(onnx_file)
     gpu = None if options.rtx else gpu_at_hand()
     scans = _scans(onnx_file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import SetupError
 from ...plugins.cuda_compiler import ARCHITECTURES
+from ...runtime.foreign_text import escaped
 
 #: Head of a container of device code: magic number, version 1, 16 bytes long.
 _CONTAINER = struct.pack("<IHH", 0xBA55ED50, 1, 16)
@@ -57,7 +58,8 @@ def require_gpus(library: Path, capabilities: tuple[str, ...]) -> None:
     if missing:
         has = ", ".join(f"{x // 10}.{x % 10}" for x in sorted(code | ptx)) or "no GPU at all"
         raise SetupError(
-            f"The plugin library {library} has code for compute capability {has}, not for {', '.join(missing)}. "
+            f"The plugin library {escaped(library)} has code for compute capability {has}, not for "
+            f"{', '.join(missing)}. "
             f"Build it anew: mambapro plugins build tensorrt makes one for {_LEAST // 10}.{_LEAST % 10} and all later."
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import SetupError
+from ...runtime.foreign_text import escaped
 from ...runtime.free_memory import free_memory
 
 #: Peak of TensorRT-RTX's builder over the size of the ONNX file, and beside it; `benchmarks/rtx_engines.py` tells.
@@ -44,6 +45,7 @@ def require_memory(onnx_file: Path) -> None:
     need, free = usual_need(onnx_file.stat().st_size), free_memory()
     if free is not None and free < _HOPELESS * need:
         raise SetupError(
-            f"Building an engine of {onnx_file.name} usually takes {need / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB "
+            f"Building an engine of {escaped(onnx_file.name)} usually takes {need / 1e9:.1f} GB of "
+            f"memory; {free / 1e9:.1f} GB "
             "are free. Close other programs, build in fp16 (half the size), or on another machine from this bundle."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ExportError
+from ...runtime.foreign_text import escaped
 from .job import Job
 from .plugin import ChosenPlugin
 from .versions import Generation
@@ -41,7 +42,9 @@ def parsed_network(
         parsed = parser.parse_from_file(job.onnx)
     if not parsed:
         said = "; ".join(_words(parser.get_error(i)) for i in range(parser.num_errors))
-        raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {job.onnx}: {said or 'it does not say why'}.")
+        raise ExportError(
+            f"{trt.__name__} {trt.__version__} cannot read {escaped(job.onnx)}: {said or 'it does not say why'}."
+        )
     found, wanted = plugin_layers(trt, network), 0 if plugin.kind == "none" else job.scans
     if found != wanted:
         raise ExportError(

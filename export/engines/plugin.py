@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import SetupError
 from ...plugins.selective_scan import tensorrt_aot, tensorrt_fronts, tensorrt_library, tensorrt_python
+from ...runtime.foreign_text import escaped
 from .job import Job, Tell
 from .library_gpus import require_gpus
 
@@ -54,7 +55,7 @@ def _require_version(trt: Any, library: Path) -> None:
         tensorrt_library.check_headers(trt, version)
     except SetupError as error:
         raise SetupError(
-            f"The plugin library {library} is for TensorRT {version[0]}.{version[1]}, not for {trt.__name__} "
+            f"The plugin library {escaped(library)} is for TensorRT {version[0]}.{version[1]}, not for {trt.__name__} "
             f"{trt.__version__}. Build one for it: mambapro plugins build tensorrt."
         ) from error
 

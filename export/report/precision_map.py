@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto
 
 from ...errors import ArtifactError
 from ...plugins.selective_scan.schema import OP_TYPE
+from ...runtime.foreign_text import escaped
 from ...runtime.modalities import MODALITIES
 from ...runtime.strict_json import encode
 
@@ -95,14 +96,14 @@ def precision_map(path: Path, hint: str | None = None) -> PrecisionMap:
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
-        raise ArtifactError(f"{path} cannot be read as ONNX: {error}. Build the artifact again.") from error
+        raise ArtifactError(f"{escaped(path)} cannot be read as ONNX: {error}. Build the artifact again.") from error
     found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for block, part, kind, name, weights in _Graph(model).computations():
         asked = hint if hint and kind in HINTED and name == "fp32" else name
         found.setdefault((block, part), []).append((kind, asked, weights))
     if not found:
         raise ArtifactError(
-            f"{path} does not say to which module its nodes belong, so there is no map of it. "
+            f"{escaped(path)} does not say to which module its nodes belong, so there is no map of it. "
             "Was it changed by another tool? Export the bundle again."
         )
     return PrecisionMap(path.name, hint, tuple(_cell(*key, parts) for key, parts in found.items()))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ArtifactError, InputError
+from ...runtime.foreign_text import escaped
 from ...runtime.image_files import image_size, open_image
 from ...runtime.strict_json import encode
 from .stored import json_of, strictly
@@ -120,14 +121,16 @@ def read_sensitivity(folder: Path) -> Sensitivity:
         ArtifactError: a file is missing, damaged, or not what the analysis writes.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. --sensitivity takes the folder that the analysis wrote.")
+        raise InputError(f"{escaped(folder)} is not a folder. --sensitivity takes the folder that the analysis wrote.")
     missing = [name for name in (RANKING, PARETO, POLICY, *PICTURES) if not (folder / name).is_file()]
     if missing:
-        raise ArtifactError(f"{folder} is not a finished sensitivity analysis: {', '.join(missing)} missing. {_ADVICE}")
+        raise ArtifactError(
+            f"{escaped(folder)} is not a finished sensitivity analysis: {', '.join(missing)} missing. {_ADVICE}"
+        )
     ranking = strictly(StoredRanking, json_of(folder / RANKING), folder / RANKING, _ADVICE)
     pareto = strictly(StoredPareto, json_of(folder / PARETO), folder / PARETO, _ADVICE)
     if not ranking.entries or not 0 <= pareto.chosen < len(pareto.points) or ranking.key != pareto.key:
-        raise ArtifactError(f"{RANKING} and {PARETO} of {folder} are empty, or not of one analysis. {_ADVICE}")
+        raise ArtifactError(f"{RANKING} and {PARETO} of {escaped(folder)} are empty, or not of one analysis. {_ADVICE}")
     pictures = {name: _picture(folder / name) for name in PICTURES}
     return Sensitivity(folder.resolve().name, ranking, pareto, _text(folder / POLICY), pictures)
 
@@ -138,12 +141,12 @@ def _picture(path: Path) -> bytes:
     try:
         width, height = image_size(content)
         if width * height > _MOST_PIXELS:
-            raise ArtifactError(f"{path} has {width} x {height} pixels, too many for a page. {_ADVICE}")
+            raise ArtifactError(f"{escaped(path)} has {width} x {height} pixels, too many for a page. {_ADVICE}")
         kind = open_image(content).format
     except InputError as error:
-        raise ArtifactError(f"{path} is not a PNG picture: {error} {_ADVICE}") from error
+        raise ArtifactError(f"{escaped(path)} is not a PNG picture: {error} {_ADVICE}") from error
     if kind != "PNG":
-        raise ArtifactError(f"{path} is not a PNG picture but {kind}. {_ADVICE}")
+        raise ArtifactError(f"{escaped(path)} is not a PNG picture but {kind}. {_ADVICE}")
     return content
 
 
@@ -151,11 +154,11 @@ def _text(path: Path) -> str:
     try:
         return _content(path).decode()
     except UnicodeDecodeError as error:
-        raise ArtifactError(f"{path} is not text: {error}. {_ADVICE}") from error
+        raise ArtifactError(f"{escaped(path)} is not text: {error}. {_ADVICE}") from error
 
 
 def _content(path: Path) -> bytes:
     size = path.stat().st_size
     if size > _MOST_BYTES:
-        raise ArtifactError(f"{path} has {size / 1e6:.1f} MB, too much for a page. {_ADVICE}")
+        raise ArtifactError(f"{escaped(path)} has {size / 1e6:.1f} MB, too much for a page. {_ADVICE}")
     return path.read_bytes()

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import ArtifactError, InputError, MambaProError, SetupError
 from ..cpus import usable_threads
+from ..foreign_text import escaped
 from ..time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from .cuda_memory import gpu
 from .process import ProcessBound, never_free
@@ -211,7 +212,7 @@ def _options(library: ModuleType, threads: int | None, custom_operators: Sequenc
         try:
             options.register_custom_ops_library(str(path))
         except _library_errors() as error:
-            raise ArtifactError(f"ONNX Runtime cannot load the operator library {path}: {error}.") from error
+            raise ArtifactError(f"ONNX Runtime cannot load the operator library {escaped(path)}: {error}.") from error
     return options
 
 
@@ -229,7 +230,7 @@ def _preload(library: ModuleType) -> None:
 def _file_size(model: str | os.PathLike[str]) -> int:
     path = Path(model)
     if not path.is_file():
-        raise ArtifactError(f"There is no model file {path}.")
+        raise ArtifactError(f"There is no model file {escaped(path)}.")
     return path.stat().st_size
 
 

@@ -19,6 +19,7 @@ from ...plugins.private_folder import require_private
 from ...plugins.selective_scan import openvino_op
 from ..cpus import usable_threads
 from ..files import make_folder
+from ..foreign_text import escaped
 from .process import ProcessBound, never_free
 
 DEVICE = "CPU"
@@ -286,12 +287,12 @@ def _options(hint: str, mode: str, threads: int | None, cache: Path | None) -> d
 def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes) -> tuple[Any, bool]:
     where = "the model in memory" if isinstance(model, bytes) else os.fspath(model)
     if not isinstance(model, bytes) and not Path(model).is_file():
-        raise ArtifactError(f"There is no model file {where}.")
+        raise ArtifactError(f"There is no model file {escaped(where)}.")
     try:
         return openvino_op.read_either(core, model)
     except RuntimeError as error:
         raise ArtifactError(
-            f"OpenVINO {library.__version__} cannot read {where}: {_words(error)}. "
+            f"OpenVINO {library.__version__} cannot read {escaped(where)}: {_words(error)}. "
             "The file is damaged, or needs a newer OpenVINO."
         ) from error
 

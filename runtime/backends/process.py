@@ -13,6 +13,7 @@ from typing import NoReturn, Protocol
 from weakref import WeakSet
 
 from ...errors import InputError
+from ..foreign_text import escaped
 
 
 class Forkable(Protocol):
@@ -74,7 +75,8 @@ class ProcessBound:
 
     def __reduce__(self) -> NoReturn:
         raise InputError(
-            f"A model that is loaded in {self.name} cannot be pickled or copied. Pickle the Extractor, which opens its "
+            f"A model that is loaded in {escaped(self.name)} cannot be pickled or copied. Pickle the "
+            "Extractor, which opens its "
             "bundle again, or pass the path."
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArtifactError, InputError, SetupError
+from ..foreign_text import escaped
 from ..sidecar import TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .cuda_memory import Device
 from .process import ProcessBound, never_free
@@ -66,7 +67,9 @@ class TensorRtBackend(ProcessBound):
         needs = _needs(sidecar)
         self.name = _library_of(sidecar, library)
         if threads is not None:
-            raise InputError(f"threads counts the processor's threads, {self.name} runs on the GPU; leave it out.")
+            raise InputError(
+                f"threads counts the processor's threads, {escaped(self.name)} runs on the GPU; leave it out."
+            )
         self.threads: int | None = threads
         plan = _read(engine)
         self._trt = import_tensorrt(self.name)
@@ -177,7 +180,8 @@ class TensorRtBackend(ProcessBound):
             value = feeds.get(tensor.name)
             if value is not None and (value.dtype != tensor.dtype or value.shape[1:] != tensor.shape or not value.ndim):
                 raise ArtifactError(
-                    f"The engine takes {tensor.name} as {tensor.dtype} (batch, {', '.join(map(str, tensor.shape))}), "
+                    f"The engine takes {escaped(tensor.name)} as {tensor.dtype} (batch, "
+                    f"{', '.join(map(str, tensor.shape))}), "
                     f"not {value.dtype} {value.shape}. Is its metadata of another model?"
                 )
         lengths = {name: len(value) for name, value in feeds.items()}
@@ -220,14 +224,16 @@ def _free_dropped(held: _Held) -> None:
 
 def _needs(sidecar: Sidecar) -> EngineNeeds:
     if sidecar.engine is None:
-        raise ArtifactError(f"The sidecar of {sidecar.file} does not say what its engine needs. Build it again.")
+        raise ArtifactError(
+            f"The sidecar of {escaped(sidecar.file)} does not say what its engine needs. Build it again."
+        )
     return sidecar.engine
 
 
 def _library_of(sidecar: Sidecar, asked: str | None) -> str:
     found = {TENSORRT: "tensorrt", TENSORRT_RTX: "tensorrt_rtx"}.get(sidecar.target)
     if found is None or asked not in (None, found):
-        raise InputError(f"{sidecar.file} was built for {sidecar.target}, not for {asked or 'TensorRT'}.")
+        raise InputError(f"{escaped(sidecar.file)} was built for {sidecar.target}, not for {asked or 'TensorRT'}.")
     return found
 
 
@@ -235,4 +241,4 @@ def _read(engine: Path) -> bytes:
     try:
         return engine.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"The engine {engine} cannot be read: {error.strerror or error}.") from error
+        raise ArtifactError(f"The engine {escaped(engine)} cannot be read: {error.strerror or error}.") from error

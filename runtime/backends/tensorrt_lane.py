@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ArtifactError, SetupError
+from ..foreign_text import escaped
 from .cuda_memory import Device
 from .tensorrt_buffers import BatchRange, Buffers, Tensor
 from .tensorrt_generation import create_context, records_graphs_itself, working_memory
@@ -136,12 +137,14 @@ class Lane:
         for tensor in self._tensors:
             taken = not tensor.is_input or context.set_input_shape(tensor.name, (batch, *tensor.shape))
             if not taken or not context.set_tensor_address(tensor.name, self._buffers.address(tensor)):
-                raise SetupError(f"TensorRT did not take {tensor.name} with a batch of {batch}: {self._words()}.")
+                raise SetupError(
+                    f"TensorRT did not take {escaped(tensor.name)} with a batch of {batch}: {self._words()}."
+                )
         for tensor in self._tensors:
             shape = tuple(context.get_tensor_shape(tensor.name))
             if shape != (batch, *tensor.shape):
                 raise ArtifactError(
-                    f"The engine gives {tensor.name} the shape {list(shape)} for a batch of {batch}, not "
+                    f"The engine gives {escaped(tensor.name)} the shape {list(shape)} for a batch of {batch}, not "
                     f"{[batch, *tensor.shape]}. It is not the engine of a mambapro bundle."
                 )
 

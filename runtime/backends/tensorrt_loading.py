@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import ArtifactError, InputError, SetupError
 from ...plugins.selective_scan import tensorrt_library, tensorrt_python, tensorrt_registry
+from ..foreign_text import escaped
 from ..sidecar import EngineNeeds
 
 logger = logging.getLogger("mambapro")
@@ -40,7 +41,8 @@ def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str, host_code:
     if engine is None:
         raise ArtifactError(
             f"{trt.__name__} {trt.__version__} cannot load {what}: {log.words()}. The engine was built with "
-            f"{needs.library} for compute capability {', '.join(needs.compute_capabilities)} on {needs.platform}. "
+            f"{escaped(needs.library)} for compute capability {', '.join(needs.compute_capabilities)} on "
+            f"{needs.platform}. "
             "Rebuild it on this machine from the ONNX file in the bundle: mambapro build."
         )
     return engine, runtime
@@ -57,7 +59,9 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
     """
     if needs.plugin.kind != "beside":
         if library is not None:
-            raise InputError(f"This engine has its scan {needs.plugin.kind}; leave the plugin library {library} out.")
+            raise InputError(
+                f"This engine has its scan {needs.plugin.kind}; leave the plugin library {escaped(library)} out."
+            )
         return
     if found := tensorrt_registry.registered(trt):
         # one process can have one; all fronts run the same kernels and read what each other wrote
@@ -65,7 +69,7 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
     elif library is not None:
         tensorrt_library.register(trt, library)
     elif reason := tensorrt_python.available(trt):
-        raise SetupError(f"The engine needs the plugin library {needs.plugin.file}: {reason}.")
+        raise SetupError(f"The engine needs the plugin library {escaped(needs.plugin.file)}: {reason}.")
     else:
         tensorrt_python.register(trt)
 

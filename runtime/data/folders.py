@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import InputError
-from ..foreign_text import shown_text
+from ..foreign_text import escaped, shown_text
 from ..modalities import MODALITIES
 from .sample import ImageSource
 
@@ -51,15 +51,21 @@ def find_dataset(
     expected = f"{title} is expected as {inner}/{{{','.join(splits)}}} below the data folder"
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise InputError(f"The data folder {root} {what}. {expected}. Give the folder that holds {nesting[0]}/.")
+        raise InputError(
+            f"The data folder {escaped(root)} {what}. {expected}. Give the folder that holds {nesting[0]}/."
+        )
     ways = [nesting[skip:] for skip in range(len(nesting) + 1)] + [(nesting[0], *nesting)]
     candidates = [descend(root, *way) for way in ways]
     found = [folder for folder in candidates if any(descend(folder, split).is_dir() for split in splits)]
     if not found:
-        raise InputError(f"{expected}, but {root} {_contents(root)}. Give the folder that holds {nesting[0]}/.")
+        raise InputError(
+            f"{expected}, but {escaped(root)} {_contents(root)}. Give the folder that holds {nesting[0]}/."
+        )
     if len(found) > 1:
         both = " and ".join(str(folder) for folder in found)
-        raise InputError(f"{root} can be read in two ways, since {both} both hold {title} folders. Name one of them.")
+        raise InputError(
+            f"{escaped(root)} can be read in two ways, since {both} both hold {title} folders. Name one of them."
+        )
     folders = {split: descend(found[0], split) for split in needed}
     missing = [split for split, folder in folders.items() if not folder.is_dir()]
     if missing:
@@ -95,7 +101,9 @@ def image_names(folder: Path) -> list[str]:
         InputError: there is no such folder, or an image's name that belongs to something else than a file.
     """
     if not folder.is_dir():
-        raise InputError(f"The folder {folder} is missing. A sample needs its image in each of the three modalities.")
+        raise InputError(
+            f"The folder {escaped(folder)} is missing. A sample needs its image in each of the three modalities."
+        )
     with os.scandir(folder) as entries:
         images = sorted((entry.name, entry.is_file()) for entry in entries if is_image_name(entry.name))
     odd = [str(folder / name) for name, regular in images if not regular]
@@ -145,7 +153,9 @@ def parse_names(names: Iterable[str], parse: Callable[[str], T | None], folder: 
     parsed = [parse(name) for name in names]
     bad = [name for name, value in zip(names, parsed, strict=True) if value is None]
     if bad:
-        raise InputError(f"{len(bad)} file name(s) in {folder} cannot be parsed: {shown(bad)}. Expected {rule}.")
+        raise InputError(
+            f"{len(bad)} file name(s) in {escaped(folder)} cannot be parsed: {shown(bad)}. Expected {rule}."
+        )
     return [value for value in parsed if value is not None]
 
 
@@ -156,5 +166,5 @@ def require_samples(samples: Sequence[T], folder: Path, expected: str) -> tuple[
         InputError: there are none.
     """
     if not samples:
-        raise InputError(f"{folder} holds no images. Expected {expected}.")
+        raise InputError(f"{escaped(folder)} holds no images. Expected {expected}.")
     return tuple(samples)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ...errors import InputError
+from ..foreign_text import escaped
 from ..image_files import image_size
 from .folders import find_dataset, image_names, parse_names, require_samples
 from .sample import Benchmark, ImageSource, Sample
@@ -69,6 +70,6 @@ def _check_strip(path: Path) -> None:
     size = image_size(path)
     if size != STRIP_SIZE:
         raise InputError(
-            f"{path} is {size[0]}x{size[1]} pixels. RGBNT100 strips are {STRIP_SIZE[0]}x{STRIP_SIZE[1]}: "
+            f"{escaped(path)} is {size[0]}x{size[1]} pixels. RGBNT100 strips are {STRIP_SIZE[0]}x{STRIP_SIZE[1]}: "
             "rgb, nir and tir side by side, 256x128 each. Rebuild the strips in that size."
         )

@@ -15,6 +15,7 @@ from ...errors import ArtifactError, InputError
 from ...runtime.data.benchmarks import benchmark_info, read_benchmark
 from ...runtime.data.sample import Benchmark
 from ...runtime.files import json_text, staged_folder
+from ...runtime.foreign_text import escaped
 from ...runtime.preprocess import sensor_arrays
 from ...runtime.progress import Track, silent
 from ...runtime.targets import require_free
@@ -118,7 +119,8 @@ def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
     height, width = model.config.image_size
     if (height > width) != (usual[0] > usual[1]):
         raise ArtifactError(
-            f"{path} takes images of {height}x{width} (height x width), but those of {benchmark.name} are "
+            f"{escaped(path)} takes images of {height}x{width} (height x width), but those of "
+            f"{escaped(benchmark.name)} are "
             f"{usual[0]}x{usual[1]}. Give the --dataset that the checkpoint was trained on, or another checkpoint."
         )
     return model

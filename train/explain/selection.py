@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...runtime.data.sample import Benchmark, Sample
+from ...runtime.foreign_text import escaped
 
 #: Identities where the caller does not say how many: as many as there are, at most these.
 USUAL_IDENTITIES = 12
@@ -65,7 +66,8 @@ def select_samples(benchmark: Benchmark, identities: int | None, samples: int, s
     wanted = min(USUAL_IDENTITIES, len(usable)) if identities is None else identities
     if len(usable) < max(2, wanted):
         raise InputError(
-            f"Too few identities: the test part of {benchmark.name} has {len(usable)} with two samples or more, "
+            f"Too few identities: the test part of {escaped(benchmark.name)} has {len(usable)} with two "
+            "samples or more, "
             f"{max(2, wanted)} are needed. Give fewer --identities, or a larger data set."
         )
     random = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...errors import ArtifactError, InputError
 from ...runtime.files import write_atomically
-from ...runtime.foreign_text import shown_text
+from ...runtime.foreign_text import escaped, shown_text
 from ...runtime.json_files import parse_json
 from ...runtime.open_files import open_regular
 from .plain_pickle import OddTensor
@@ -132,7 +132,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
         content: Any = tensors if header is None else {MARK: header, "state_dict": tensors}
         write_atomically(path, lambda file: save_pickle(content, file), overwrite=overwrite)
     else:
-        raise InputError(f"Cannot save a checkpoint as {path.name}: give it the suffix .safetensors or .pth.")
+        raise InputError(f"Cannot save a checkpoint as {escaped(path.name)}: give it the suffix .safetensors or .pth.")
 
 
 def _plain(header: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ArtifactError, InputError
-from ...runtime.foreign_text import shown_text
+from ...runtime.foreign_text import escaped, shown_text
 from .config import HEAD_WIDTH, MambaProConfig
 from .entries import HEADS, check_entries, fill, require_finite, without_heads
 from .mambapro import MambaPro
@@ -135,7 +135,7 @@ def save_checkpoint(
         state = {key: value for key, value in state.items() if not key.startswith(HEADS)}
     if layout == "authors":
         if path.suffix != ".pth":
-            raise InputError(f"The authors' layout is a .pth file; {path.name} is not.")
+            raise InputError(f"The authors' layout is a .pth file; {escaped(path.name)} is not.")
         write_tensors(
             path, {theirs: state[ours] for theirs, ours in key_pairs(model.config) if ours in state}, None, overwrite
         )
@@ -174,17 +174,20 @@ def _empty_model(config: MambaProConfig) -> MambaPro:
 def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None, path: Path) -> MambaProConfig:
     if header.get("version") != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path} is a checkpoint of format {header.get('version')!r}; this version reads {FORMAT_VERSION}. "
+            f"{escaped(path)} is a checkpoint of format {header.get('version')!r}; this version reads "
+            f"{FORMAT_VERSION}. "
             "Update mambapro, or save the checkpoint again with this version."
         )
     try:
         config = MambaProConfig.from_json(header["config"])
         dict(header.get("training", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path} has a damaged header: {error}. Copy it again, or save it again.") from error
+        raise ArtifactError(
+            f"{escaped(path)} has a damaged header: {error}. Copy it again, or save it again."
+        ) from error
     if image_size is not None and tuple(image_size) != config.image_size:
         raise InputError(
-            f"{path} was trained at {_size(config.image_size)} (height x width), not {_size(image_size)}. "
+            f"{escaped(path)} was trained at {_size(config.image_size)} (height x width), not {_size(image_size)}. "
             "Leave the image size out: the checkpoint holds it."
         )
     return config
@@ -200,12 +203,13 @@ def _config_from_shapes(
     if not any(key.startswith("BACKBONE.") for key in tensors):
         shown = ", ".join(shown_text(key, 60) for key in list(tensors)[:3])
         raise ArtifactError(
-            f"{path} is no MambaPro checkpoint: no key starts with 'BACKBONE.' (it holds {shown}, ...). "
+            f"{escaped(path)} is no MambaPro checkpoint: no key starts with 'BACKBONE.' (it holds {shown}, ...). "
             "CLIP's own weights are read by mambapro.train.models.clip.load_clip."
         )
     if image_size is None:
         raise InputError(
-            f"{path} is in the authors' layout, which does not hold the image size. Give it as (height, width): "
+            f"{escaped(path)} is in the authors' layout, which does not hold the image size. Give it as "
+            "(height, width): "
             "--image-size 256x128 (RGBNT201) or 128x256 (RGBNT100, MSVR310), or name the --dataset."
         )
     block = "BACKBONE.base.transformer.resblocks.0"
@@ -263,7 +267,7 @@ def _check_patches(config: MambaProConfig, tensors: Mapping[str, Tensor], path: 
     if positions is not None and positions.dim() == 2 and 1 < len(positions) != 1 + rows * columns:
         raise InputError(
             f"Image size {_size(config.image_size)} gives {rows} x {columns} = {rows * columns} patches of "
-            f"{config.patch_size} pixels, but {path} has positions for {positions.shape[0] - 1}. "
+            f"{config.patch_size} pixels, but {escaped(path)} has positions for {positions.shape[0] - 1}. "
             "Give the height and width the model was trained at."
         )
 
