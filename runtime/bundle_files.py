@@ -22,7 +22,7 @@ CHECKS = "checks.json"
 SIGNATURE = "SHA256SUMS.sig"
 
 #: Bytes of the JSON files and of SHA256SUMS, and of a model or an engine, that are read at most.
-LARGEST_TEXT, LARGEST_FILE = 16 << 20, 8 << 30
+LARGEST_TEXT, LARGEST_FILE = 1 << 20, 8 << 30
 #: Bytes of golden.npz, as it lies on the disk and unpacked.
 LARGEST_GOLDEN = 256 << 20
 _MOST_LINES = 10_000

@@ -9,6 +9,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def write_all(folder: Path, good: Path) -> list[Path]:
     return paths
 
 
+@cache
 def changes() -> dict[str, Change]:
     """What is done to each bundle, by its name."""
     graphs = {f"graph_{name}": _replaced(MODEL, content) for name, content in odd_graphs().items()}
@@ -68,7 +70,7 @@ def _parity() -> dict[str, Change]:
 
 def _goldens() -> dict[str, Change]:
     return {
-        "golden_bomb": _replaced(GOLDEN, _bomb()),
+        "golden_bomb": lambda path: _replaced(GOLDEN, _bomb())(path),
         "golden_huge_claim": _replaced(GOLDEN, _claim((2**40,))),
         "golden_negative_claim": _replaced(GOLDEN, _claim((-1,))),
         "golden_pickle": _replaced(GOLDEN, _npz(embedding=np.array([{}], object))),
@@ -132,12 +134,16 @@ def _npz(**arrays: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
+@cache
 def _bomb() -> bytes:
-    """Half a gigabyte of zeros in half a megabyte."""
+    """Three hundred megabytes of zeros in one."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("embedding.npy", "w") as entry:
-        entry.write(_header((2**27,)))
-        for _ in range(512):
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("embedding.npy", "w") as entry,
+    ):
+        entry.write(_header((300 * 2**18,)))
+        for _ in range(300):
             entry.write(bytes(2**20))
     return stream.getvalue()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def write_all(folder: Path) -> list[Path]:
     return paths
 
 
+@cache
 def odd_graphs() -> dict[str, bytes]:
     """Content by name. Those that begin with `outside` read other files."""
     made: dict[str, Callable[[], ModelProto]] = {
