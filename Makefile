@@ -68,8 +68,8 @@ test-lowest: $(VENV)/made pyproject.toml
 	$(SAY) 'installing the oldest packages that are allowed in $(LOWEST)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.8'
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
-	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[cpu,openvino,calib]' \
-		'pytest>=8' 'pytest-timeout>=2.3.1' 'psutil>=6'
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[cpu,openvino,calib]'
+	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest pytest-timeout psutil
 	@$(LOWEST)/bin/python -m pytest tests/runtime tests/calib $(PYTEST)
 
 # Every platform and Python in one file; hashes make an installation the one that was tested.

@@ -49,6 +49,8 @@ def read_npz(
     Raises:
         kind: missing, no regular file, no npz, damaged, beyond a limit, or arrays of objects or records.
     """
+    # the option is looked at first: it is wrong whatever the file is
+    size_limit(content)
     with open_regular(path, what, kind) as file:
         return npz_arrays(file, path, what, kind, content=content, members=members)
 
