@@ -16,7 +16,8 @@ from mambapro.errors import InputError
 from mambapro.export.compare import _preprocessing
 from mambapro.export.describe import feature_space_of
 from mambapro.export.plan import ExportOptions
-from mambapro.runtime.bundle import METADATA, Bundle, write_sums
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import METADATA, write_sums
 from mambapro.runtime.data.benchmarks import read_benchmark
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
