@@ -70,15 +70,18 @@ def mambapro(*arguments: object) -> None:
         raise SystemExit(f"mambapro {arguments[0]} failed: {done.stderr[-1000:]}")
 
 
-def make_inputs(root: Path, checkpoint: Path | None = None, data: Path | None = None) -> Inputs:
+def make_inputs(
+    root: Path, checkpoint: Path | None = None, data: Path | None = None, bundle: Path | None = None
+) -> Inputs:
     """Draw, train and export what the commands work on, as far as it is not given."""
-    inputs = Inputs(root, data or root / "data", checkpoint or root / "run" / "best.pth", root / "m.mambapro")
+    inputs = Inputs(root, data or root / "data", checkpoint or root / "run" / "best.pth", bundle or root / "m.mambapro")
     if data is None:
         counts = ("--train-identities", 6, "--test-identities", 4, "--images", 4)
         mambapro("synth", "--dataset", "rgbnt201", "--out", inputs.data, *counts)
     if checkpoint is None:
         mambapro(*_train(inputs, root / "run"))
-    mambapro("export", "--ckpt", inputs.checkpoint, "--output", inputs.bundle)
+    if bundle is None:
+        mambapro("export", "--ckpt", inputs.checkpoint, "--output", inputs.bundle)
     return inputs
 
 

@@ -1,6 +1,6 @@
 """Kills every command that writes at random moments, and holds what is left to its promises.
 
-    python benchmarks/kills.py [--kills 100] [--seed 0] [--only extract,report] [--ckpt CKPT] [--data ROOT]
+    python benchmarks/kills.py [--kills 100] [--seed 0] [--only extract,report] [--ckpt CKPT --data ROOT --bundle M]
 
 All inputs are made first: a drawn data set, a tiny model, its bundle and its scales. Then the commands come in turns.
 SIGKILL ends the command's own process, not its children, at a moment drawn from 0 to a tenth more than an undisturbed
@@ -161,11 +161,12 @@ def trial(killer: Killer, command: Command, kills: int) -> Tally:
 @click.option("--only", default="", metavar="A,B,...", help="These commands alone.")
 @click.option("--ckpt", type=click.Path(exists=True, path_type=Path), help="Tiny checkpoint, in place of a new one.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Drawn set, in place of a new one.")
-def main(kills: int, seed: int, only: str, ckpt: Path | None, data: Path | None) -> None:
+@click.option("--bundle", type=click.Path(exists=True, path_type=Path), help="Its bundle, in place of a new one.")
+def main(kills: int, seed: int, only: str, ckpt: Path | None, data: Path | None, bundle: Path | None) -> None:
     """Print the table."""
     chosen = [command for command in COMMANDS if not only or command.name in only.split(",")]
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        inputs = make_inputs(Path(folder), ckpt and ckpt.absolute(), data and data.absolute())
+        inputs = make_inputs(Path(folder), *(path and path.absolute() for path in (ckpt, data, bundle)))
         killer = Killer(inputs, seed)
         killer.temporary.mkdir()
         click.echo(f"{'command':<22} {'seconds':>7} {'killed':>6} {'done':>5} {'whole':>6} {'absent':>6}  left")
