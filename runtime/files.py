@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from .disk_errors import full_disk, place
 from .durable import sync_file, sync_folder, sync_tree
 from .exchange import exchange, rename_new
+from .foreign_text import json_text_escaped
 from .held import RANDOM, held_folder, remove, sweep
 from .targets import Replaceable, followed, may_go, require_free, require_outside
 
@@ -230,5 +231,8 @@ def _put(ready: list[tuple[Path, Path, Path]], overwrite: bool, in_bundle: bool)
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON that ends in a newline; NaN is refused, since readers of JSON refuse it."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Indented JSON that ends in a newline; NaN is refused, since readers of JSON refuse it.
+
+    Letters of every language stay; control characters and undecodable bytes of file names are escaped.
+    """
+    return json_text_escaped(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"

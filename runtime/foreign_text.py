@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 
 #: Characters of foreign text that are shown at most; the rest is counted.
@@ -68,6 +69,16 @@ def _shown_line(line: str) -> str:
 def _cut(text: str, limit: int) -> str:
     rest = len(text) - limit
     return text if rest <= 0 else f"{text[:limit]}... ({rest} more characters)"
+
+
+def json_text_escaped(text: str) -> str:
+    """JSON text whose control and format characters and lone surrogates are escapes of JSON; line breaks stay.
+
+    Such characters stand only within strings, and what reads the JSON gets them back.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1].replace("\x7f", "\\u007f") for c in text)
 
 
 def in_html(text: str) -> str:

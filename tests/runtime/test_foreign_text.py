@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime.files import json_text
 from mambapro.runtime.foreign_text import LIMIT, escaped, in_html, shown_message, shown_text
 
 
@@ -70,3 +73,13 @@ def test_html() -> None:
     """Markup and what changes the writing direction are text."""
     assert in_html('<b a="\x1b\u202e">') == "&lt;b a=&quot;\\x1b\\u202e&quot;&gt;"
     assert len(in_html("x" * 100_000)) < 600
+
+
+@pytest.mark.parametrize("value", ["größe 画像", "\x1b[2J\x85\x7f\u202e", "b\udce9d", "\U000e0001", "a\nb"])
+def test_json_files(value: str) -> None:
+    """A file of JSON can be written whatever the names in it, acts on no terminal, and reads back as it was."""
+    text = json_text({"name": value})
+
+    assert json.loads(text.encode().decode()) == {"name": value}
+    assert text.replace("\n", "").isprintable()
+    assert not value.isprintable() or value in text
