@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,9 @@ from .foreign_text import shown_text
 VARIABLE = "MAMBAPRO_GRAPH_SECONDS"
 #: Seconds for any graph, and for each MB of a model: a slow board loads and runs a few MB in a second.
 _LEAST, _PER_MB_LOADED, _PER_MB_RUN = 8.0, 0.5, 0.15
+
+#: How many times its budget a call may take on the clock, while the process is given little of the processor.
+_BUSY = 6
 
 T = TypeVar("T")
 
@@ -41,7 +45,8 @@ def too_long(what: str, seconds: float) -> ArtifactError:
 
 
 def within(call: Callable[[], T], seconds: float, what: str) -> T:
-    """The result of `call`, made in a thread of its own; `what` names it in the message.
+    """The result of `call`, made in a thread of its own; `what` names it in the message. On a machine that is busy with
+    other things the seconds are those of the processor, up to _BUSY times as many on the clock.
 
     Raises:
         ArtifactError: it takes longer. Nothing can end it: its thread goes on until the process ends.
@@ -49,8 +54,14 @@ def within(call: Callable[[], T], seconds: float, what: str) -> T:
     """
     job = _Job(call)
     # a thread that is stuck must not hold the end of the process
+    begun, used = time.monotonic(), time.process_time()
     threading.Thread(target=job.run, daemon=True).start()
-    if not job.done.wait(seconds):
+    while not job.done.wait(min(seconds, 0.5)):
+        if time.monotonic() - begun < seconds:
+            continue
+        # where the machine is busy the process has not had its time yet; a call that only waits ends as well
+        if time.process_time() - used < seconds and time.monotonic() - begun < _BUSY * seconds:
+            continue
         _stuck.set()
         raise too_long(what, seconds)
     if job.error is not None:

@@ -40,16 +40,20 @@ def load(config: Any, file: Path) -> None:
 
 
 def store(config: Any, file: Path) -> None:
-    """Add the timings of a build to `file`."""
+    """Add the timings of a build to `file`. Where they cannot be locked they are not kept, with a warning."""
     make_folder(file.parent)
-    with held_lock(file.with_suffix(".lock")):
-        own = config.get_timing_cache()
-        if (
-            file.is_file()
-            and not why_untrusted(file)
-            and (other := config.create_timing_cache(file.read_bytes())) is not None
-        ):
-            # timings of another GPU or version are left out
+    try:
+        with held_lock(file.with_suffix(".lock")):
+            _add(config.get_timing_cache(), config, file)
+    except OSError as error:
+        log.warning("the timings of this build are not kept in %s: %s", file, error.strerror or error)
+
+
+def _add(own: Any, config: Any, file: Path) -> None:
+    if file.is_file() and not why_untrusted(file):
+        # timings of another GPU or version are left out
+        other = config.create_timing_cache(file.read_bytes())
+        if other is not None:
             own.combine(other, False)
-        content = bytes(own.serialize())
-        write_atomically(file, lambda path: path.write_bytes(content))
+    content = bytes(own.serialize())
+    write_atomically(file, lambda path: path.write_bytes(content))

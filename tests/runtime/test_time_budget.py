@@ -49,6 +49,33 @@ def test_only_the_first_run_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(found, -np.ones((3, 4), np.float32))
 
 
+def test_a_busy_machine_gets_more_time() -> None:
+    """What was given none of the processor during its budget may go on, but not for ever."""
+    assert within(lambda: threading.Event().wait(0.3), 0.1, "The loading of m.onnx") is False
+
+    started = time.monotonic()
+    with pytest.raises(ArtifactError, match="did not end within 0 s"):
+        within(lambda: threading.Event().wait(5), 0.1, "The loading of m.onnx")
+    time_budget._stuck.clear()
+    assert 0.5 < time.monotonic() - started < 4
+
+
+def test_a_call_that_computes_has_its_budget_alone() -> None:
+    """One that keeps the processor busy is ended after it."""
+    stop = threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            pass
+
+    used = time.process_time()
+    with pytest.raises(ArtifactError, match="did not end"):
+        within(compute, 0.2, "The loading of m.onnx")
+    stop.set()
+    time_budget._stuck.clear()
+    assert time.process_time() - used < 1
+
+
 def test_what_does_not_end_is_left_behind() -> None:
     """ArtifactError names the budget, and the process ends all the same."""
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -212,6 +213,37 @@ class TestTimingCache:
 
         assert set(json.loads(file.read_text())) == set(map(str, range(40)))
         assert sorted(path.name for path in file.parent.iterdir()) == ["gpu.cache", "gpu.lock"]
+
+    def test_a_lock_that_is_a_link_empties_nothing(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """The timings are not kept, with a warning; the file that it leads to keeps its content."""
+        file, trt, victim = tmp_path / "timing" / "gpu.cache", fake("11.4"), tmp_path / "victim"
+        file.parent.mkdir()
+        victim.write_text("precious")
+        file.with_suffix(".lock").symlink_to(victim)
+        config = trt.IBuilderConfig()
+        timing_cache.load(config, file)
+
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            timing_cache.store(config, file)
+
+        assert victim.read_text() == "precious" and not file.exists()
+        assert "are not kept" in caplog.text
+
+    def test_timings_that_others_may_write_are_not_used(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A warning names the file and its mode; the build starts without."""
+        file, trt = tmp_path / "timing" / "gpu.cache", fake("11.4")
+        config = trt.IBuilderConfig()
+        timing_cache.load(config, file)
+        config.get_timing_cache()._found["kernel"] = 1.0
+        timing_cache.store(config, file)
+        file.chmod(0o666)
+
+        again = trt.IBuilderConfig()
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            timing_cache.load(again, file)
+
+        assert again.get_timing_cache()._found == {}
+        assert "may be written by others (mode 0666)" in caplog.text
 
 
 def library(folder: Path, version: int, ptx: int | None = 75, code: tuple[int, ...] = ()) -> Path:

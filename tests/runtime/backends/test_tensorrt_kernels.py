@@ -6,6 +6,7 @@ import logging
 import threading
 
 import pytest
+from mambapro.errors import SetupError
 from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.backends.tensorrt_kernels import Kernels, kernel_file
 from trt_bench import Bench, assert_right
@@ -118,3 +119,29 @@ def test_one_compiles_at_a_time(tmp_path):
     thread.join(20)
 
     assert order == ["first", "second"]
+
+
+def test_kernels_that_another_user_may_have_written(rtx, caplog):
+    """They are code for the GPU: a file that others may write is left alone with a warning, as is one behind a link."""
+    assert session(rtx, 1) == 1
+    (file,) = (rtx.folder / "cache" / "kernels").glob("*.cache")
+    file.chmod(0o666)
+
+    with caplog.at_level(logging.WARNING, "mambapro"):
+        assert session(rtx, 1) == 1
+
+    assert "may be written by others (mode 0666)" in caplog.text
+
+
+def test_without_a_cache_folder_kernels_are_not_kept(rtx, monkeypatch, caplog):
+    """A user without a home directory is told once, and the engine runs."""
+
+    def homeless():
+        raise SetupError("There is no place for the cache")
+
+    monkeypatch.setattr("mambapro.runtime.backends.tensorrt_kernels.cache_folder", homeless)
+
+    with caplog.at_level(logging.WARNING, "mambapro"):
+        assert session(rtx, 1, 2) == 2
+
+    assert "Compiled kernels are not kept: There is no place for the cache" in caplog.text
