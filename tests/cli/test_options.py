@@ -10,15 +10,15 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from mambapro.calib import calibrate, images
-from mambapro.calib.sensitivity import material, run
+from mambapro.calib.sensitivity import run
+from mambapro.calib.sensitivity.pareto import Limits
 from mambapro.cli import eval_command, sensitivity_command
 from mambapro.cli.build_options import asked_precision, build_options, given_options, wanted_targets
 from mambapro.cli.builder import Builder
 from mambapro.cli.eval_command import measure_options
 from mambapro.cli.options import ImageSize, Numbers, given_switches, run_options, switch_options, taken
 from mambapro.cli.quantizing import benchmark_root
-from mambapro.runtime import bundle as bundles
+from mambapro.errors import InputError
 
 
 def called(decorate: Callable[[Any], Any], *arguments: str) -> dict[str, Any]:
@@ -197,19 +197,16 @@ class TestBenchmarkRoot:
 def test_limits_of_the_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--max-map-drop 2 is a fraction of 0.02 to the search; --max-departure is taken as it is."""
     seen: list[Any] = []
-    metadata = SimpleNamespace(preprocessing=None)
-    metadata.ranged = lambda *_, **__: metadata
-    opened = SimpleNamespace(metadata=metadata, file=lambda name: Path(name))
-    monkeypatch.setattr(bundles.Bundle, "open", lambda path: opened)
+
+    def options(*arguments: Any) -> None:
+        seen.extend(argument for argument in arguments if isinstance(argument, Limits))
+        raise InputError("that is all")
+
     monkeypatch.setattr(run, "require_pictures", lambda: None)
-    monkeypatch.setattr(images, "calibration_images", lambda *_, **__: None)
-    monkeypatch.setattr(calibrate, "calibrate", lambda *_, **__: SimpleNamespace(table=None))
-    monkeypatch.setattr(material, "folder_material", lambda *_, **__: None)
-    monkeypatch.setattr(run, "analyse", lambda *arguments: seen.append(arguments[4]))
-    monkeypatch.setattr(sensitivity_command, "emit", lambda *_: None)
+    monkeypatch.setattr(run, "SensitivityOptions", options)
 
     arguments = [str(tmp_path), "--calib", str(tmp_path), "--max-map-drop", "2", "--max-departure", "0.03"]
-    result = CliRunner().invoke(sensitivity_command.sensitivity, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(sensitivity_command.sensitivity, arguments)
 
-    assert result.exit_code == 0, result.output
-    assert (seen[0].limits.map_drop, seen[0].limits.departure) == (0.02, 0.03)
+    assert isinstance(result.exception, InputError) and str(result.exception) == "that is all"
+    assert (seen[0].map_drop, seen[0].departure) == (0.02, 0.03)

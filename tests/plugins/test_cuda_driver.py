@@ -307,3 +307,17 @@ class TestErrors:
         """A code of the driver that is not 0 is raised with its text."""
         with pytest.raises(SetupError, match=r"launching it failed: invalid argument \(1\)"):
             cuda_driver.check(1, "launching it")
+
+
+def test_the_largest_batch_of_a_launch() -> None:
+    """65535 samples fit into one launch, forward and backward; one more does not."""
+    largest = SIZE._replace(batch=65535)
+
+    assert cuda_kernels.forward_launch(largest, "float32", 4).grid[1] == 65535
+    assert cuda_kernels.backward_launches(largest, "float32")[0].grid[1] == 65535
+    for launches in (
+        lambda s: cuda_kernels.forward_launch(s, "float32", 4),
+        lambda s: cuda_kernels.backward_launches(s, "float32"),
+    ):
+        with pytest.raises(InputError, match="at most 65535"):
+            launches(SIZE._replace(batch=65536))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from mambapro.errors import InputError
@@ -123,6 +125,14 @@ class TestPaired:
         """Reports of different queries cannot be paired."""
         with pytest.raises(InputError, match="60 and 30"):
             paired_differences(report(1.0), report(1.0, queries=30))
+
+    def test_as_many_other_queries(self):
+        """Equally many queries that are not the same ones cannot be paired either."""
+        first = report(1.0)
+        second = replace(first, query_rows=tuple(row + 1 for row in first.query_rows))
+
+        with pytest.raises(InputError, match="cannot be paired"):
+            paired_differences(first, second)
 
     def test_other_ranks(self):
         """Reports that reach different ranks cannot be paired."""
