@@ -71,6 +71,28 @@ class TestForms:
 
         assert [(point.module, point.kind, point.axis) for point in found] == [("one", MATMUL, 1), ("two", GEMM, 0)]
 
+    @pytest.mark.parametrize(
+        ("module", "kept"),
+        [
+            ("aggregation.scans.rgb.ahead.dt_proj", True),
+            ("aggregation.reduction.rgb.linear", True),
+            ("aggregation.blocks.0.intra.scans", True),
+            ("aggregation.scans.rgb.ahead.x_proj", False),
+            ("backbone.layers.0.mlp.inner", False),
+        ],
+    )
+    def test_modules_that_never_become_int8(self, module: str, kept: bool) -> None:
+        """The step size's projection, the last layer and what a scan group multiplies itself stay as they are."""
+        zeros = {"A": np.zeros((8, 5), np.float32), "B": np.zeros((8, 5), np.float32)}
+        nodes = [
+            scoped(helper.make_node("MatMul", ["x", "A"], ["a"], name="1"), module),
+            scoped(helper.make_node("MatMul", ["x", "B"], ["b"], name="2"), "another"),
+        ]
+
+        found = [point.module for point in points(graph_of(nodes, zeros, 8, ["a", "b"]))]
+
+        assert found == (["another"] if kept else [module, "another"])
+
     def test_grouped_convolutions_stay(self) -> None:
         """Only the convolution of one group is a point."""
         zeros = {"A": np.zeros((6, 1, 3, 3), np.float32), "B": np.zeros((4, 6, 3, 3), np.float32)}

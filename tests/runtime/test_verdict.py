@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fake_cuda import FakeDriver
@@ -11,6 +13,7 @@ from fake_trt import fake_tensorrt
 from mambapro.errors import SetupError
 from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
 from mambapro.runtime import verdict as module
+from mambapro.runtime import verdict as verdicts
 from mambapro.runtime.sidecar import Build, EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.verdict import FIT, REBUILD, REFUSE, Machine, machine_of, verdict
 
@@ -219,3 +222,22 @@ class TestMachine:
 
         monkeypatch.setitem(module._LIBRARIES, "tensorrt", ("no_such_module", ("no-such-package",), "tensorrt"))
         assert machine_of().versions["tensorrt"] is None
+
+
+@pytest.mark.parametrize(("capability", "fits"), [("7.5", False), ("8.0", True), ("8.6", True), ("12.0", True)])
+def test_ampere_and_later_begin_at_8(capability: str, fits: bool) -> None:
+    """An engine for ampere+ that was built on 8.7 runs on every GPU from 8.0 on, and on no earlier one."""
+    needs: Any = SimpleNamespace(hardware="ampere+", compute_capabilities=("8.7",))
+
+    assert verdicts._gpu_fits(needs, capability) is fits
+
+
+@pytest.mark.parametrize(
+    ("installed", "fits"),
+    [("10.12.0.36", True), ("10.12.0", True), ("10.13.0", True), ("10.11.0", False), ("11.0.0", False), ("9.9", False)],
+)
+def test_version_compatible_engines(installed: str, fits: bool) -> None:
+    """A version-compatible engine runs on its own version and on later ones of the same major version."""
+    needs: Any = SimpleNamespace(library="10.12.0.36", version_compatible=True)
+
+    assert verdicts._version_fits(needs, installed) is fits

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.runtime.backends import onnxruntime as backend_module
 from mambapro.runtime.backends import onnxruntime as module
 from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
@@ -225,3 +226,10 @@ class TestThreads:
 
         assert backend.threads == usable_cpus()
         assert "5000 threads were asked for" in caplog.text and f"takes {usable_cpus()}" in caplog.text
+
+
+def test_denormal_numbers_count_as_zero() -> None:
+    """Sessions are asked to flush them: a scan that has decayed would be a hundred times slower."""
+    options = backend_module._options(backend_module.import_onnxruntime(), 1, (), False)
+
+    assert options.get_session_config_entry("session.set_denormal_as_zero") == "1"
