@@ -28,10 +28,9 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
         return _out_of_memory(error), SetupError.exit_code
     if isinstance(error, ImportError) and (error.name or "").split(".")[0] != "mambapro":
-        return (
-            f"A package cannot be loaded: {shown_text(error)}. mambapro env shows what is installed.",
-            SetupError.exit_code,
-        )
+        limit = " Is memory limited (ulimit -v)?" if "failed to map segment" in str(error) else ""
+        text = f"A package cannot be loaded: {shown_text(error)}.{limit} mambapro env shows what is installed."
+        return text, SetupError.exit_code
     if isinstance(error, OSError):
         return _system_error(error), InputError.exit_code if error.errno in _PATH_ERRORS else SetupError.exit_code
     return (

@@ -239,3 +239,9 @@ class TestUnforeseen:
         status, _, said = ended(capfd, raises(RuntimeError(text)))
 
         assert status == 3 and said.startswith("error: out of memory")
+
+    def test_memory_for_a_package(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """A library that a memory limit keeps out is told with the limit."""
+        status, _, said = ended(capfd, raises(ImportError("libtorch_cpu.so: failed to map segment")))
+
+        assert status == 3 and "libtorch_cpu.so" in said and "ulimit -v" in said
