@@ -47,6 +47,7 @@ from .bundle_files import (
 from .bundle_folder import BundleFolder
 from .files import hash_of
 from .foreign_text import escaped, shown_text
+from .held import COPIES, held_folder
 from .json_files import parse_json
 from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo
 from .npz_files import npz_arrays
@@ -178,8 +179,8 @@ class Bundle:
         Raises:
             ArtifactError, SetupError: as `loadable`.
         """
-        with self.loadable(name) as copy, tempfile.TemporaryDirectory(prefix="mambapro-") as folder:
-            path = Path(folder) / Path(name).name
+        with self.loadable(name) as copy, held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+            path = folder / Path(name).name
             path.symlink_to(copy.path)
             yield path
 

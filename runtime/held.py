@@ -20,6 +20,9 @@ RANDOM = f"[{_LETTERS}_]{{{_COUNT}}}"
 #: changes, and a result is renamed out of it.
 CONTENT = "content"
 
+#: Prefix of scratch folders in the folder for temporary files, for copies that libraries load by name.
+COPIES = "mambapro-copy-"
+
 _ATTEMPTS = 100
 #: Locks belong to an open file, which forked children share: they close theirs, or they would hold on.
 _held: set[int] = set()

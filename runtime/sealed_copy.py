@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import SetupError
+from .held import COPIES, held_folder
 
 _BLOCK = 1 << 20
 
@@ -41,8 +42,8 @@ def sealed_copy(source: BinaryIO, suffix: str = "") -> Iterator[SealedCopy]:
     except OSError as error:
         raise SetupError(f"No memory for a copy of the model: {error.strerror}.") from error
     if memory is None:
-        with tempfile.TemporaryDirectory(prefix="mambapro-") as folder:
-            path = Path(folder) / f"copy{suffix}"
+        with held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+            path = folder / f"copy{suffix}"
             with open(path, "wb", opener=_private) as target:
                 yield SealedCopy(path, *_copied(source, target))
         return

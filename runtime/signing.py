@@ -20,6 +20,7 @@ from .bundle_files import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
 from .check import verify_files
 from .files import write_atomically
 from .foreign_text import shown_text
+from .held import COPIES, held_folder
 from .open_files import read_limited, require_regular
 from .progress import Track, silent
 from .targets import require_free
@@ -156,7 +157,7 @@ def _signature(bundle: Bundle, path: Path | None) -> bytes:
 def _listed(bundle: Bundle) -> Iterator[Path]:
     """The list of files that the bundle was opened with, as a file that the library reads. Not the file in the folder:
     another one may have its place by now."""
-    with tempfile.TemporaryDirectory(prefix="mambapro-") as folder:
-        path = Path(folder) / SUMS
+    with held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+        path = folder / SUMS
         path.write_text(sums_text(bundle.sums), encoding="utf-8", newline="\n")
         yield path

@@ -6,10 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError
+from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle_files import MODEL
 from mambapro.runtime.held import held_folder, only_process
 
 
@@ -94,3 +97,16 @@ def test_links_and_files_of_such_names(tmp_path: Path) -> None:
         pass
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["precious", "x-abcd1234.tmp", "x-abcd1235.tmp"]
+
+
+def test_copies_of_killed_processes_go(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a bundle under a name for a library: the folder that a killed process left goes with the next one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "mambapro-copy-abcd1234.tmp" / "content").mkdir(parents=True)
+    (tmp_path / "mambapro-copy-abcd1234.tmp" / "content" / MODEL).symlink_to("gone")
+
+    with Bundle.open(bundle).named_copy(MODEL) as copy:
+        assert copy.name == MODEL and copy.read_bytes() == (bundle / MODEL).read_bytes()
+        assert not (tmp_path / "mambapro-copy-abcd1234.tmp").exists()
+
+    assert list(tmp_path.glob("mambapro-*")) == []
