@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.errors import SetupError
+from mambapro.plugins import compile as compiling
 from mambapro.plugins.compile import cxx_compiler, shared_library
 
 
@@ -56,3 +57,27 @@ def test_what_a_killed_compiler_left_goes(tmp_path: Path, monkeypatch: pytest.Mo
     library = shared_library("one", [source], ["-fPIC"], compiler)
 
     assert library.exists() and not (folder / "partial").exists()
+
+
+def test_the_key_of_the_cache(tmp_path: Path) -> None:
+    """Content of sources and of headers beside them, flags, and the compiler with its version make another library."""
+    source, header, compiler = (tmp_path / name for name in ("one.cpp", "one.h", "cc"))
+    found: list[str] = []
+
+    def key(flags: tuple[str, ...] = ("-O2",), version: str = "1", text: str = "int a;", head: str = "") -> None:
+        source.write_text(text)
+        header.write_text(head)
+        compiler.write_text(f"#!/bin/sh\necho {version}\n")
+        compiler.chmod(0o755)
+        found.append(compiling._fingerprint([source], flags, str(compiler)))
+
+    key()
+    key(flags=("-O3",))
+    key(flags=("-O2", "-g"))
+    key(version="2")
+    key(text="int b;")
+    key(head="#define A")
+    assert len(set(found)) == 6
+
+    key()
+    assert found[-1] == found[0]
