@@ -45,7 +45,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A line of bash in which `mambapro` is the command."""
     line = f'set -o pipefail; mambapro() {{ {sys.executable} -m mambapro "$@"; }}; {line}'
     return subprocess.run(
-        ["bash", "-c", line], capture_output=True, check=False, timeout=60, env={**os.environ, **environment}
+        ["bash", "-c", line], capture_output=True, check=False, timeout=300, env={**os.environ, **environment}
     )
 
 

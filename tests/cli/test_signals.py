@@ -75,14 +75,14 @@ class Interrupts:
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupts())
-from mambapro.__main__ import main
+from mambapro.cli.entry import main
 sys.argv = ["mambapro", "--version"]
 main()
 """
 #: A program that runs a command line again and again, and interrupts it one line later each time.
 EVERYWHERE = """
 import os, signal, sys
-from mambapro.__main__ import main
+from mambapro.cli.entry import main
 
 def interrupt_at(count, times, told):
     def trace(frame, event, argument):
@@ -122,7 +122,7 @@ print(*sorted({{*codes}}), len(codes))
 
 def test_interrupt_during_the_imports() -> None:
     """Ctrl-C before the commands are there is an interrupt like any other."""
-    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=300, check=False)
 
     assert (done.returncode, done.stderr.count("interrupted")) == (130, 1)
     assert "Traceback" not in done.stderr
@@ -133,7 +133,7 @@ def test_interrupt_at_every_line(arguments: list[str], times: int) -> None:
     """Ctrl-C, once or thrice, at any line of the command line's own code ends with 130 and no traceback."""
     code = EVERYWHERE.format(arguments=arguments, times=times)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
 
     *codes, tried = done.stdout.splitlines()[-1].split()
     assert codes == ["130"] and int(tried) > 20
