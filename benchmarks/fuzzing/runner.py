@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from mambapro.children import tie_to_parent
 
 from .entries import CODES, ENTRIES, Entry
 from .materials import Materials, make
@@ -191,7 +192,7 @@ def run_all(runner: Runner, cases: Sequence[Case], workers: int) -> int:
     _runner = runner
     counts: dict[str, collections.Counter[str]] = {case.entry.name: collections.Counter() for case in cases}
     longest: dict[str, float] = {}
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
+    with multiprocessing.get_context("fork").Pool(workers, tie_to_parent, (os.getpid(),)) as pool:
         for result in pool.imap_unordered(_one, cases):
             count, seconds = counts[result.name], result.outcome.seconds
             count["files"] += 1

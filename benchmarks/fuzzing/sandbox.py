@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
+from mambapro.children import tie_to_parent
+
 #: Python's audit events of a program that is started.
 _PROGRAMS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.startfile", "pty.spawn")
 _TRACEBACK = "Traceback (most recent call last)"
@@ -78,9 +80,10 @@ def warm_up() -> None:
 def watched(arguments: Sequence[str], folder: str, seconds: float) -> Outcome:
     """Run `mambapro ARGUMENTS` in `folder`, killed after `seconds`."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as notes:
-        started = time.monotonic()
+        started, parent = time.monotonic(), os.getpid()
         child = os.fork()
         if child == 0:
+            tie_to_parent(parent)
             _run(arguments, folder, said, notes)
         status, usage = _wait(child, started + seconds)
         took = time.monotonic() - started
