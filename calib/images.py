@@ -144,7 +144,7 @@ def calibration_images(
     return CalibrationImages(images, seen, hashes, len(offered), source)
 
 
-def require_samples(folder: Path, dataset: str | None) -> None:
+def require_samples(folder: Path, dataset: str | None, unpaired: bool = False) -> None:
     """Look whether `calibration_images` would find enough, without opening an image; arguments as there.
 
     Raises:
@@ -153,7 +153,7 @@ def require_samples(folder: Path, dataset: str | None) -> None:
     if dataset is not None and not _is_plain(folder):
         _require_enough(len(read_benchmark(dataset, folder).train), folder)
     else:
-        _require_enough(len(_of_folder(folder, None, 0)), folder)
+        _require_enough(len(_of_folder(folder, None, 0, unpaired)), folder)
 
 
 def _require_enough(count: int, folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .image_options import unpaired_option
 from .options import PATH, F, Numbers
 
 CALIBRATION: dict[str, Callable[[Any], Any]] = {
@@ -30,6 +31,7 @@ CALIBRATION: dict[str, Callable[[Any], Any]] = {
     "scales": click.option("--scales", type=PATH, help="Table that mambapro calibrate wrote, in place of --calib."),
     "policy": click.option("--policy", type=PATH, help="YAML of mambapro sensitivity: which layers stay in float."),
     "insist": click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same."),
+    "unpaired": unpaired_option,
 }
 
 GATES: dict[str, Callable[[Any], Any]] = {

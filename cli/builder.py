@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: What says something about int8 alone, about images, and about engines of TensorRT but not of TensorRT-RTX.
 _INT8 = ("scales", "policy", "algorithm", "force")
-_IMAGES = ("calib_images", "algorithm", "insist")
+_IMAGES = ("calib_images", "algorithm", "insist", "unpaired")
 _TENSORRT = ("timing_cache",)
 
 

@@ -41,6 +41,7 @@ class Quantizer:
         scales: table of an earlier calibration, in place of `calib`.
         policy: YAML of the layers that stay in float.
         insist: calibrate on test images all the same.
+        unpaired: take sensors' folders whose names have nothing in common.
 
     Raises:
         InputError: a folder, table or policy that is not there or cannot be read, or both images and a table.
@@ -58,9 +59,10 @@ class Quantizer:
         scales: Path | None,
         policy: Path | None,
         insist: bool,
+        unpaired: bool = False,
     ) -> None:
         self.folder, self.dataset, self.calib, self.count = folder, dataset, calib, calib_images
-        self.algorithm, self.insist = algorithm, insist
+        self.algorithm, self.insist, self.unpaired = algorithm, insist, unpaired
         if calib is not None and scales is not None:
             raise InputError(
                 f"Both calibration images ({escaped(calib)}) and a table ({scales}) were given; give one of them."
@@ -86,7 +88,7 @@ class Quantizer:
         with needs("calib"):
             from ..calib.images import require_samples
 
-        require_samples(self.calib, self.dataset if self.whole or self.data else None)
+        require_samples(self.calib, self.dataset if self.whole or self.data else None, self.unpaired)
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -128,6 +130,7 @@ class Quantizer:
             self.data,
             count=self.count,
             insist=self.insist,
+            unpaired=self.unpaired,
             track=track,
         )
 

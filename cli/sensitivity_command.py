@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .console import emit, needs, track
-from .image_options import image_options
+from .image_options import image_options, unpaired_option
 from .options import DATASETS, HELP, PATH, json_option, overwrite_option, seed_option
 
 
@@ -62,6 +62,7 @@ from .options import DATASETS, HELP, PATH, json_option, overwrite_option, seed_o
     help="Largest 1 - cosine.",
 )
 @click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same.")
+@unpaired_option
 @seed_option
 @overwrite_option
 @image_options
@@ -80,6 +81,7 @@ def sensitivity(
     max_map_drop: float,
     max_departure: float,
     insist: bool,
+    unpaired: bool,
     seed: int,
     overwrite: bool,
     as_json: bool,
@@ -107,7 +109,14 @@ def sensitivity(
     metadata = opened.metadata.ranged()
     folder = out or beside(bundle, ".sensitivity")
     chosen = calibration_images(
-        calib, metadata.preprocessing, dataset, count=calib_images, seed=seed, insist=insist, track=track
+        calib,
+        metadata.preprocessing,
+        dataset,
+        count=calib_images,
+        seed=seed,
+        insist=insist,
+        unpaired=unpaired,
+        track=track,
     )
     with opened.named_copy(MODEL) as model:
         table = calibrate(model, metadata, chosen, cache=folder / "scales", track=track).table

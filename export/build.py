@@ -6,7 +6,7 @@ import functools
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
 from ..runtime.foreign_text import escaped
 from ..runtime.graph_check import require_safe_graph
-from ..runtime.limits import LIMITS, MAP_DROPS
+from ..runtime.limits import LIMITS, MAP_DROPS, believed
 from ..runtime.metadata import UNVERIFIED
 from ..runtime.progress import Track, silent
 from ..runtime.sidecar import OPENVINO, Build, EngineNeeds, Sidecar, stem
@@ -205,11 +205,12 @@ def _typed_artifact(
 
 
 def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, track: Track) -> Sidecar:
-    """The artifact with the limits that were asked for, as an engine where its target wants one."""
+    """The artifact with the limits that count, as an engine where its target wants one."""
+    # what is kept from the bundle brings its own limits
     made = replace(
         made,
-        max_departure=options.max_departure or made.max_departure,
-        max_map_drop=options.max_map_drop or made.max_map_drop,
+        max_departure=_limit(made, made.max_departure, LIMITS, options.max_departure, "--max-departure"),
+        max_map_drop=_limit(made, made.max_map_drop, MAP_DROPS, options.max_map_drop, "--max-map-drop"),
         # of what is kept, those that made it
         versions=made.versions or versions_of(_PACKAGES),
     )
@@ -220,6 +221,13 @@ def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, 
     # the builder is another process: it needs a file with a name
     with scratch_folder(bundle) as place:
         return _engine(_copy(bundle, MODEL, place), work, made, options.engine, track)
+
+
+def _limit(made: Sidecar, stored: float, own: Mapping[str, float], asked: float | None, option: str) -> float:
+    limit, notes = believed(stored, own[made.precision], asked, option)
+    if asked is None and notes:
+        log.warning("%s: %s", made.stem, *notes)
+    return limit
 
 
 #: Packages that decide what an artifact is.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...runtime.latency import END_TO_END
 from .html import Column, Html, badge, facts, html, joined, paragraph, points, table
 from .report import BundleReport, FileReport
-from .verdict import OPEN, READY, REFERENCE, REFUSED
+from .verdict import OPEN, READY, REFERENCE, REFUSED, map_limit
 
 _ANSWERS = {READY: "Yes: {}", OPEN: "Not yet: {} has open questions", REFUSED: "No: no file passed its gates"}
 _WORDS = {READY: ("ready", "yes"), OPEN: ("open", "care"), REFUSED: ("refused", "no")}
@@ -130,7 +130,7 @@ def _cosine_cell(file: FileReport) -> str:
 
 
 def _drop_cell(file: FileReport) -> str:
-    gate, here, limit = file.sidecar.accuracy, file.measured.difference("mAP"), file.sidecar.max_map_drop
+    gate, here, limit = file.sidecar.accuracy, file.measured.difference("mAP"), map_limit(file.sidecar)
     if here is not None:
         told = [f"limit {100 * limit:.2f}"] if limit > 0 else []
         if here.low is not None and here.high is not None:

@@ -21,6 +21,7 @@ from ...runtime.evaluation_report import EvaluationReport
 from ...runtime.extractor import Extractor
 from ...runtime.feature_cache import extractor_identity
 from ...runtime.latency import LatencyReport, Timing
+from ...runtime.limits import LIMITS
 from ...runtime.opening import Opening, why_not
 from ...runtime.progress import Track, silent
 from ...runtime.race import bench_alone
@@ -151,7 +152,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
             return Measured(
                 provider=extractor.provider,
                 other_type=_other_type(extractor),
-                cosine=replace(gate, limit=sidecar.max_departure),
+                cosine=replace(gate, limit=min(sidecar.max_departure, LIMITS[sidecar.precision])),
                 accuracy=accuracy,
                 against_base=_against(base, accuracy, plan.options),
             )

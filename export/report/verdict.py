@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...runtime.latency import MODEL_ONLY
+from ...runtime.limits import MAP_DROPS
 from ...runtime.metadata import VERIFIED
 from ...runtime.rounds import ratios
 from ...runtime.sidecar import CosineGate, Sidecar, SpeedGate
@@ -68,6 +69,11 @@ def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival
     return Verdict(state, (*failed, *missing), numbers, accuracy, speed)
 
 
+def map_limit(sidecar: Sidecar) -> float:
+    """The largest loss of mAP that counts, a fraction: a bundle may be stricter with itself than this, not looser."""
+    return min(sidecar.max_map_drop, MAP_DROPS[sidecar.precision])
+
+
 def parity_gate(parity: StoredParity) -> CosineGate:
     """The gate that the exported model itself passed, over all sets of sensors."""
     samples = sum(subset.samples for subset in parity.subsets)
@@ -99,7 +105,7 @@ def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: 
     ]  # fmt: skip
     here = measured.difference("mAP")
     if here is not None and sidecar.max_map_drop > 0 and measured.other_type is None:
-        gates.append(("on the images of this report", -here.difference, sidecar.max_map_drop))
+        gates.append(("on the images of this report", -here.difference, map_limit(sidecar)))
     over = [f"mAP drop {where}: {100 * drop:.2f} points, limit {100 * limit:.2f}" for where, drop, limit in gates
             if not drop <= limit]  # fmt: skip
     failed.extend(over)

@@ -135,6 +135,23 @@ def test_too_few_calibration_images(
     assert code == 2 and "7 is not in the range x>=8" in error
 
 
+def test_sensors_without_a_common_name(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Such folders are refused, and the option that the message names takes them."""
+    for sensor in ("rgb", "tir"):
+        (tmp_path / sensor).mkdir()
+        for i in range(8):
+            Image.new("RGB", (4, 4)).save(tmp_path / sensor / f"{i}_{sensor}.png")
+    monkeypatch.setattr(Builder, "build", lambda self, _: [NoReport()])
+    asked = ["build", bundle, "--target", "openvino", "--calib", tmp_path]
+
+    code, _, error = said(capfd, *asked)
+
+    assert code == 2 and "--unpaired" in error, error
+    assert said(capfd, *asked, "--unpaired")[0] == 0
+
+
 def test_calibration_images_gate_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bundle: Path) -> None:
     """The root of a benchmark calibrates; its test part is evaluated only where --data says so."""
     draw_benchmark(tmp_path / "data", "rgbnt201", identities=(4, 2), views=4)

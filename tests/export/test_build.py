@@ -33,6 +33,7 @@ from mambapro.runtime.bundle_files import SUMS
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.limits import LIMITS, MAP_DROPS
 from mambapro.runtime.opening import Opening, choose
 from mambapro.runtime.progress import silent
 from mambapro.runtime.sidecar import AccuracyGate, EngineNeeds, Plugin, read_sidecar
@@ -164,6 +165,21 @@ class TestBuild:
         assert (bundle / again.file).read_bytes() == before
         assert (again.quantized, again.calibration) == (first.quantized, first.calibration)
         assert again.max_departure == 0.005 and again.state == "verified"
+
+    def test_stored_limits_are_not_believed(
+        self, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is kept from a bundle is held to the product's limits where the bundle's own are looser."""
+        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
+        loose = BuildOptions("openvino", max_departure=1.5, max_map_drop=0.9)
+        build_artifact(bundle, loose, noisy(1e-4))
+
+        with caplog.at_level(logging.WARNING, "mambapro"):
+            again = build_artifact(bundle, BuildOptions("openvino", "int8", overwrite=True)).artifact
+
+        assert (again.max_departure, again.max_map_drop) == (LIMITS["int8"], MAP_DROPS["int8"])
+        assert again.cosine is not None and again.cosine.limit == LIMITS["int8"]
+        assert "the bundle's own limit 1.5 does not count, 0.01 does (--max-departure allows more)" in caplog.text
 
     def test_rivals_are_of_the_same_target(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """int8 of OpenVINO has to beat bf16 even where float32 alone is in the bundle."""

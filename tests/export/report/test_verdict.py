@@ -66,6 +66,13 @@ def test_refused(int8: Sidecar, measured: Measured, reason: str) -> None:
     assert found.reasons[0].startswith(reason)
 
 
+def test_a_stored_limit_is_not_believed(int8: Sidecar) -> None:
+    """A bundle that allows itself more than this product does is held to the product's limit."""
+    found = judge(replace(int8, max_map_drop=0.9), int8.cosine, Measured(against_base=drop(1.5)))
+
+    assert found.reasons[0].startswith("mAP drop on the images of this report: 1.50 points, limit 1.00")
+
+
 def test_refused_by_its_own_gates(int8: Sidecar) -> None:
     """A sidecar whose gates are over their limits is refused without running anything."""
     assert int8.accuracy is not None
