@@ -11,7 +11,7 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C where the suite runs in the background of a shell, which ignores it: tests interrupt what they run."""
+    """Hear Ctrl-C where the suite runs in the background of a shell, which ignores it: tests interrupt commands."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
