@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-
 #: A command that is interrupted where the exception is lost.
 CODE = """
 import click, signal, sys, time
