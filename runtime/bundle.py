@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -245,7 +245,8 @@ class Bundle:
         path = self.folder / PARITY
         content = _json_of(self.read(PARITY, LARGEST_TEXT), path)
         limit = content.get("limit") if isinstance(content, dict) else None
-        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
+        # a whole number may be larger than any float
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= sys.float_info.max:
             raise ArtifactError(
                 f"{shown_text(path)} must hold a positive number `limit`, not {shown_text(repr(limit))}. "
                 "Export the bundle again."

@@ -267,7 +267,16 @@ class TestGoldenAndParity:
             Bundle.open(bundle).golden()
 
     @pytest.mark.parametrize(
-        "text", ["{}", "[]", '{"limit": 0}', '{"limit": true}', '{"limit": "1"}', '{"limit": NaN}']
+        "text",
+        [
+            "{}",
+            "[]",
+            '{"limit": 0}',
+            '{"limit": true}',
+            '{"limit": "1"}',
+            '{"limit": NaN}',
+            f'{{"limit": 1{"0" * 400}}}',
+        ],
     )
     def test_parity_without_a_positive_limit_is_refused(self, bundle, text):
         """ArtifactError, since a missing limit would let everything pass."""
