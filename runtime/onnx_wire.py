@@ -172,6 +172,9 @@ class _Reader:
             if self.fields > MOST_FIELDS:
                 raise WireError(f"it has more than {MOST_FIELDS:,} fields")
             key, place = self._varint(place, end)
+            if key >= 2**32:
+                # libraries differ in what they make of it: some drop the upper bits and see another field than here
+                raise WireError(f"a field at byte {place:,} has a number beyond 32 bits")
             number, kind = key >> 3, key & 7
             if kind == _VARINT:
                 whole, place = self._varint(place, end)

@@ -86,3 +86,21 @@ def test_every_single_bit_is_survived() -> None:
             require_safe_graph(bytes(broken), "m.onnx")
         except ArtifactError:
             continue
+
+
+def test_numbers_of_fields_that_readers_cut_are_refused() -> None:
+    """A tag beyond 32 bits, whose upper bits some libraries drop, cannot hide an outside tensor."""
+    place = bytes([13 << 3 | 2])
+    hidden = bytes([place[0] | 0x80, 0x80, 0x80, 0x80, 0x10])
+    tensor = b"\x08\x04\x10\x01\x42\x01w"
+    entry = b"\x0a\x08location\x12\x01x"
+
+    def model(tag: bytes) -> bytes:
+        body = tensor + tag + bytes([len(entry)]) + entry
+        graph = bytes([5 << 3 | 2, len(body)]) + body
+        return b"\x08\x09" + bytes([7 << 3 | 2, len(graph)]) + graph
+
+    with pytest.raises(ArtifactError, match="in other files"):
+        require_safe_graph(model(place), "m.onnx")
+    with pytest.raises(ArtifactError, match="a number beyond 32 bits"):
+        require_safe_graph(model(hidden), "m.onnx")
