@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mambapro.errors import AccuracyError, ParityError
+from mambapro.errors import AccuracyError, ParityError, SetupError
 from mambapro.runtime import check as module
 from mambapro.runtime import race as racing
-from mambapro.runtime.artifacts import add_artifact, artifacts_of, update_sidecar
+from mambapro.runtime.artifacts import add_artifact, artifacts_of, base_artifact, update_sidecar
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.bundle_files import MODEL
 from mambapro.runtime.check import check_bundle
@@ -188,3 +188,25 @@ def test_extractors_are_opened_as_told(with_int8: Path, tmp_path: Path, monkeypa
 
     names = ("load_plugins", "mode", "threads", "cache", "unverified")
     assert [given[0][name] for name in names] == [True, "throughput", 3, tmp_path, True]
+
+
+def test_a_folder_that_cannot_be_written_hides_no_failure(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What departs from PyTorch is ParityError, also where the verdict cannot be written down, as a warning tells."""
+    opened = Bundle.open(bundle)
+    artifact = replace(base_artifact(opened), precision="fp16")
+
+    def departs(*_: object) -> None:
+        raise ParityError("it departs")
+
+    def refused(*_: object) -> None:
+        raise SetupError("no permission")
+
+    monkeypatch.setattr(module, "_passed", departs)
+    monkeypatch.setattr(module, "write_record", refused)
+
+    with pytest.raises(ParityError, match="it departs"):
+        module._check(opened, artifact, None, Opening(), None, None)  # type: ignore[arg-type]
+
+    assert "stays marked as verified: no permission" in caplog.text
