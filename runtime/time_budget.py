@@ -20,6 +20,7 @@ _LEAST, _PER_MB_LOADED, _PER_MB_RUN = 8.0, 0.5, 0.15
 
 #: How many times its budget a call may take on the clock, while the process is given little of the processor.
 _BUSY = 6
+_LOOK_SECONDS = 0.5
 
 T = TypeVar("T")
 
@@ -53,15 +54,10 @@ def within(call: Callable[[], T], seconds: float, what: str) -> T:
         Whatever `call` raises.
     """
     job = _Job(call)
+    budget = _Budget(seconds)
     # a thread that is stuck must not hold the end of the process
-    begun, used = time.monotonic(), time.process_time()
     threading.Thread(target=job.run, daemon=True).start()
-    while not job.done.wait(min(seconds, 0.5)):
-        if time.monotonic() - begun < seconds:
-            continue
-        # where the machine is busy the process has not had its time yet; a call that only waits ends as well
-        if time.process_time() - used < seconds and time.monotonic() - begun < _BUSY * seconds:
-            continue
+    if not budget.ended(job.done):
         _stuck.set()
         raise too_long(what, seconds)
     if job.error is not None:
@@ -72,6 +68,23 @@ def within(call: Callable[[], T], seconds: float, what: str) -> T:
 def is_stuck() -> bool:
     """Whether a thread of this process works without end, so that libraries could not be left in order."""
     return _stuck.is_set()
+
+
+class _Budget:
+    """Seconds from now: of the clock, but where the machine is busy of the processor, up to _BUSY times as many."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._begun, self._used = time.monotonic(), time.process_time()
+
+    def ended(self, done: threading.Event) -> bool:
+        """Wait for `done`; False where the budget is spent before."""
+        while not done.wait(min(self.seconds, _LOOK_SECONDS)):
+            passed, used = time.monotonic() - self._begun, time.process_time() - self._used
+            # a call that only waits ends as well
+            if passed >= self.seconds and (used >= self.seconds or passed >= _BUSY * self.seconds):
+                return False
+        return True
 
 
 class _Job(Generic[T]):
@@ -93,24 +106,27 @@ class _Job(Generic[T]):
 
 
 class Deadline:
-    """Calls `stop` after some seconds, unless the block ends before; `passed` tells whether it did."""
+    """Calls `stop` after some seconds, counted as `within` does, unless the block ends before; `passed` tells whether
+    it did."""
 
     def __init__(self, stop: Callable[[], Any], seconds: float) -> None:
         self.passed = False
-        self._stop = stop
-        self._timer = threading.Timer(seconds, self._pass)
-        self._timer.daemon = True
+        self._stop, self._seconds = stop, seconds
+        self._done = threading.Event()
+        self._watch = threading.Thread(target=self._wait, daemon=True)
 
-    def _pass(self) -> None:
-        self.passed = True
-        self._stop()
+    def _wait(self) -> None:
+        if not _Budget(self._seconds).ended(self._done):
+            self.passed = True
+            self._stop()
 
     def __enter__(self) -> Deadline:
-        self._timer.start()
+        self._watch.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        self._done.set()
+        self._watch.join()
 
 
 def _asked() -> float | None:

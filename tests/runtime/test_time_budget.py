@@ -125,3 +125,16 @@ def test_check_of_a_bundle_that_never_ends(bundle: Path, monkeypatch: pytest.Mon
     for call in (check_bundle, Extractor):
         with pytest.raises(ArtifactError, match=r"model\.onnx holds Loop"):
             call(bundle, "cpu")
+
+
+def test_a_first_run_on_a_busy_machine_gets_more_time() -> None:
+    """A run that was given none of the processor during its budget is not stopped yet, but later it is."""
+    stopped = threading.Event()
+
+    with Deadline(stopped.set, 0.1) as short:
+        assert not stopped.wait(0.3)
+    assert not short.passed and not stopped.is_set()
+
+    with Deadline(stopped.set, 0.1) as long:
+        assert stopped.wait(5)
+    assert long.passed
