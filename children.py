@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 PARENT = "MAMBAPRO_PARENT"
 
 _SET_DEATH_SIGNAL = 1
+# Windows has no such signal, and none of the calls that take it; its children watch their parent
+_KILLED = getattr(signal, "SIGKILL", signal.SIGTERM)
 _POLL_SECONDS = 0.5
 
 
@@ -47,11 +49,16 @@ def tie_to_parent(parent: int | None = None) -> None:
 
 
 def tied(command: Sequence[str]) -> list[str]:
-    """A command line that runs a program of others, which ends with this process, and so do its own children."""
+    """A command line that runs a program of others, which ends with this process, and so do its own children.
+
+    On Windows, which has no sessions and no groups of processes, it is the command itself.
+    """
+    if os.name != "posix":
+        return list(command)
     return [sys.executable, "-I", "-S", os.path.abspath(__file__), str(os.getpid()), *command]
 
 
-def _killed_with_parent(number: int = signal.SIGKILL) -> bool:
+def _killed_with_parent(number: int = _KILLED) -> bool:
     """Ask the kernel for a signal at the parent's end; False where there is no such thing (not Linux)."""
     try:
         return ctypes.CDLL(None, use_errno=True).prctl(_SET_DEATH_SIGNAL, int(number), 0, 0, 0) == 0
@@ -75,7 +82,7 @@ def _guard(parent: int, command: Sequence[str]) -> int:
         # it may be about to start
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, _KILLED)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
