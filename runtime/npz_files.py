@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import zipfile
 from tokenize import TokenError
 from typing import BinaryIO
@@ -101,4 +102,9 @@ def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(entry) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+    if array.dtype.kind == "U":
+        letters = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
+        if letters.max(initial=0) > sys.maxunicode:
+            raise ValueError(f"its array {shown_text(entry.filename, 60)} holds text that is none")
+    return array

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import InputError
 from .files import json_text, staged_folder
+from .json_files import read_json
 from .preprocess import Preprocessing
 from .progress import Track, silent
 from .strip_picture import draw_strip
@@ -52,7 +53,7 @@ def write_strips(
 def _is_ours(folder: Path) -> bool:
     """Whether a folder holds a listing and nothing but what that names."""
     try:
-        listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+        listing = read_json(folder / LISTING, kind=InputError)
         named = {LISTING, *(entry["file"] for entry in listing["strips"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -33,6 +33,7 @@ ENTRIES = {
     "cut_list": npy("{'descr': " + "[" * 3000),
     "digits": _array("'|u1'", "(" + "9" * 5000 + ",)"),
     "long_header": npy("{'descr': '|u1', 'fortran_order': False, 'shape': (1,)}" + " " * 20_000, b"x", (2, 0)),
+    "no_letters": _array("'<U1'", "(1,)", b"\xff\xff\xff\x7f"),
     "version_3": _array("'|u1'", "(1,)", b"x", version=(3, 0)),
     "nonsense": npy("{'descr': 'nonsense', 'fortran_order': 3, 'shape': 'x'}", b"x"),
     "cut": b"\x93NUMPY\x01\x00\xff\xff{",

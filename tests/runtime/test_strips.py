@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.metrics import evaluate_distances
-from mambapro.runtime.strip_folder import check_strips_folder, write_strips
+from mambapro.runtime.strip_folder import LISTING, check_strips_folder, write_strips
 from mambapro.runtime.strip_picture import draw_strip
 from mambapro.runtime.strips import chosen_queries, ranked_strips
 from PIL import Image
@@ -153,3 +154,13 @@ class TestFolder:
             write_strips(tmp_path / "strips", [strip], "drawn", (256, 128))
 
         assert [path.name for path in tmp_path.iterdir() if path.is_dir() or "partial" in path.name] == []
+
+
+def test_a_listing_that_is_no_file_is_not_waited_for(tmp_path):
+    """A FIFO in the place of the listing makes the folder somebody else's at once."""
+    folder = tmp_path / "strips"
+    folder.mkdir()
+    os.mkfifo(folder / LISTING)
+
+    with pytest.raises(InputError, match="holds other things"):
+        check_strips_folder(folder, overwrite=True)

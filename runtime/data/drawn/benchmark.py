@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from PIL import Image
 from ....errors import InputError
 from ...files import json_text, staged_folder
 from ...foreign_text import escaped
+from ...json_files import read_json
 from ...progress import Track, silent
 from ..benchmarks import BenchmarkInfo, benchmark_info
 from . import settings
@@ -27,6 +27,7 @@ MOST_IDENTITIES = 300
 
 DEFAULT_IDENTITIES = (60, 40)
 _MARKER, _README = "drawn.json", "README.txt"
+_LARGEST_MARKER = 1 << 16
 DEFAULT_VIEWS = 8
 #: Two digits in the file names.
 MOST_VIEWS = 99
@@ -155,7 +156,7 @@ def _placed(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> lis
 def is_drawn(folder: Path) -> bool:
     """Whether a folder holds a drawn benchmark and no other file: nothing else is ever replaced."""
     try:
-        facts = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
+        facts = read_json(folder / _MARKER, kind=InputError, limit=_LARGEST_MARKER)
         info = benchmark_info(facts["dataset"])
         identities, views = (int(facts["train_identities"]), int(facts["test_identities"])), int(facts["views"])
         _check(0, identities, views)
