@@ -8,7 +8,7 @@ import click
 
 from .console import emit, needs, track
 from .image_options import image_options
-from .options import DATASETS, PATH, Numbers, data_option, json_option, overwrite_option
+from .options import DATASETS, PATH, Numbers, data_option, json_option, overwrite_option, weights_option
 
 
 @click.command()
@@ -24,6 +24,7 @@ from .options import DATASETS, PATH, Numbers, data_option, json_option, overwrit
 @click.option(
     "--backbone", "backbones", type=PATH, multiple=True, help="Checkpoint whose backbone all rows start from."
 )
+@weights_option
 @click.option(
     "--clip", help="CLIP weights in its place: an open_clip name such as ViT-B-16-quickgelu/openai, or a file."
 )

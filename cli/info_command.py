@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .console import emit, needs
-from .options import DATASETS, PATH, json_option
+from .options import DATASETS, PATH, json_option, weights_option
 
 
 @click.command()
@@ -15,10 +15,17 @@ from .options import DATASETS, PATH, json_option
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: model.size=tiny.")
 @click.option("--ckpt", type=PATH, help="A checkpoint's model in its place.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Images, cameras and identities; default: the recipe's.")
+@weights_option
 @click.option("--table", help="A table of the paper instead: parameters and operations of its rows beside ours.")
 @json_option
 def info(
-    recipe: str, changes: tuple[str, ...], ckpt: Path | None, dataset: str | None, table: str | None, as_json: bool
+    recipe: str,
+    changes: tuple[str, ...],
+    ckpt: Path | None,
+    dataset: str | None,
+    weights: str | None,
+    table: str | None,
+    as_json: bool,
 ) -> None:
     """Count the values and operations of a model's parts, beside the paper's figures.
 
@@ -31,7 +38,9 @@ def info(
     if ckpt is not None:
         if table is not None or changes:
             raise click.UsageError("--ckpt says what the model is; leave --table and --set out.")
-        emit(checkpoint_info(ckpt, dataset), as_json)
+        emit(checkpoint_info(ckpt, dataset, weights), as_json)
         return
+    if weights is not None:
+        raise click.UsageError("--weights chooses weights in a checkpoint: give --ckpt too.")
     config = load_recipe(recipe, changes)
     emit(model_info(config, dataset) if table is None else table_info(table, config), as_json)

@@ -121,6 +121,12 @@ def taken(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values.pop(name) for name in names if name in values}
 
 
+weights_option = click.option(
+    "--weights",
+    metavar="NAME",
+    help="Which weights, where the checkpoint holds several, such as ema; the error lists their names.",
+)
+
 _SWITCHES = {
     "prompt": "SRP prompts",
     "adapter": "PFA adapters",
@@ -134,8 +140,7 @@ def switch_options(command: F) -> F:
     for name, part in _SWITCHES.items():
         text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
         command = click.option(f"--{name}/--no-{name}", default=None, help=text)(command)
-    text = "Which weights, where the checkpoint holds several, such as ema; the error lists their names."
-    command = click.option("--weights", metavar="NAME", default=None, help=text)(command)
+    command = weights_option(command)
     text = "Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
     command = click.option("--sie-coe", type=float, default=None, help=text)(command)
     text = "Height x width of the model's input; the authors' files need it, or --dataset."

@@ -10,7 +10,7 @@ import click
 from ..runtime.foreign_text import escaped
 from .console import emit, needs, track
 from .image_options import image_options
-from .options import DATASETS, PATH, data_option, json_option, overwrite_option
+from .options import DATASETS, PATH, data_option, json_option, overwrite_option, weights_option
 
 
 @click.command()
@@ -25,6 +25,7 @@ from .options import DATASETS, PATH, data_option, json_option, overwrite_option
 @click.option("--clip-torchscript", is_flag=True, help="Let --clip be OpenAI's TorchScript archive. It runs code.")
 @click.option("--imagenet", help="ImageNet ViT weights for model.size=vit_b16_imagenet: a timm name, or a file.")
 @click.option("--backbone", type=PATH, help="A checkpoint whose backbone is taken over, in place of --clip.")
+@weights_option
 @click.option("--select-on-test", is_flag=True, help="Choose the best epoch on the test set, as published figures do.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training in --out stopped, bit for bit.")
@@ -43,6 +44,7 @@ def train(
     clip_torchscript: bool,
     imagenet: str | None,
     backbone: Path | None,
+    weights: str | None,
     select_on_test: bool,
     device: str,
     resume: bool,
@@ -68,7 +70,7 @@ def train(
         raise click.UsageError(
             f"The recipe {escaped(config.name)} is for any benchmark; say with --dataset which this one is."
         )
-    initialise = initialiser(clip, backbone, imagenet, allow_torchscript=clip_torchscript)
+    initialise = initialiser(clip, backbone, imagenet, allow_torchscript=clip_torchscript, weights=weights)
     with join_world(device) as world:
         if not world.is_first:
             logging.getLogger("mambapro").setLevel(logging.WARNING)

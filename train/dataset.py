@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..children import tie_to_parent
 from ..errors import InputError
 from ..runtime.data.sample import Benchmark, Sample
+from ..runtime.image_settings import ImageSettings, image_settings, set_image_settings
 from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import load_source, resize
 from ..runtime.progress import Track, silent
@@ -109,15 +111,21 @@ def build_loader(
         num_workers=workers,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=partial(_begin_worker, os.getpid()) if workers else None,
+        worker_init_fn=partial(_begin_worker, _parent_of_workers(), image_settings()) if workers else None,
         # PyTorch seeds the workers (torch, random, numpy) from here; else it would use up the global generator.
         generator=torch.Generator().manual_seed(dataset.seed),
     )
 
 
-def _begin_worker(parent: int, number: int) -> None:
-    """A worker ends with the training, though that is killed."""
-    tie_to_parent(parent)
+def _parent_of_workers() -> int | None:
+    """This process; None where a server forks them, which ends with this process (the default from Python 3.14)."""
+    return None if multiprocessing.get_start_method() == "forkserver" else os.getpid()
+
+
+def _begin_worker(parent: int | None, settings: ImageSettings, number: int) -> None:
+    """A worker ends with the training, though that is killed, and reads images as it does, however it was started."""
+    tie_to_parent(os.getppid() if parent is None else parent)
+    set_image_settings(settings)
 
 
 def fingerprint(training: Benchmark, validation: Benchmark | None) -> str:

@@ -29,29 +29,35 @@ def initialiser(
     vit: str | None = None,
     *,
     allow_torchscript: bool = False,
+    weights: str | None = None,
 ) -> Callable[[MambaPro], Any] | None:
     """What fills a new model's tower: CLIP (`load_clip`), a checkpoint (`load_tower`), ImageNet (`load_vit`), nothing.
 
+    `weights` names one of several sets of weights in the checkpoint.
+
     Raises:
-        InputError: more than one was given.
+        InputError: more than one was given, or `weights` without a checkpoint.
     """
     given = [str(source) for source in (clip, backbone, vit) if source is not None]
     if len(given) > 1:
         raise InputError(f"A backbone comes from one place, not from {' and '.join(given)}. Give one of them.")
+    if weights is not None and backbone is None:
+        raise InputError("--weights chooses weights in the checkpoint of --backbone: give that too.")
     if vit is not None:
         return lambda model: load_vit(model, vit)
     if clip is not None:
         return lambda model: load_clip(model, clip, allow_torchscript=allow_torchscript)
     if backbone is not None:
-        return lambda model: load_tower(model, backbone)
+        return lambda model: load_tower(model, backbone, weights)
     return None
 
 
-def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str]) -> int:
+def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str], weights: str | None = None) -> int:
     """Copy the tower of a checkpoint (patches, positions, layers, projection) into `model`, in place.
 
     Whatever is MambaPro's own stays as it is: prompts, adapters, camera table, aggregation, heads. That is what
-    `freeze_pretrained` freezes, so the checkpoint plays the part that CLIP's weights have in the paper.
+    `freeze_pretrained` freezes, so the checkpoint plays the part that CLIP's weights have in the paper. `weights` names
+    one of several sets of weights in the file, see `load_checkpoint`.
 
     Returns:
         How many values were copied.
@@ -60,7 +66,7 @@ def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str]) -> int:
         InputError: no such file, or a tower of another size or for other images.
         ArtifactError: unreadable file, or a tower with other tensors.
     """
-    source = load_checkpoint(checkpoint, default_image_size=model.config.image_size)
+    source = load_checkpoint(checkpoint, default_image_size=model.config.image_size, weights=weights)
     _check_sizes(model.config, source.config, checkpoint)
     # a ViT's camera table is frozen with the tower, but the cameras are those of other data
     ours, theirs = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ import torch
 
 from ..runtime.files import write_atomically
 from ..runtime.foreign_text import escaped
+from ..runtime.open_files import open_regular
 from .distributed import World
+
+#: The file of the rows of a training's epochs.
+LOG = "log.csv"
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,19 @@ class EpochMeter:
             images_per_second=self.samples * world.size / seconds,
             memory_mib=memory_mib,
         )
+
+
+def is_foreign_log(path: Path) -> bool:
+    """Whether a file is there that does not begin as the log of a training does.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not path.exists():
+        return False
+    first = [item.name for item in fields(EpochRecord)][:3]
+    with open_regular(path, "log") as file:
+        return not file.read(100).startswith(",".join(first).encode())
 
 
 class CsvLog:

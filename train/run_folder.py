@@ -11,10 +11,11 @@ from ..runtime.files import clear_leftovers, make_folder, remove_folders
 from ..runtime.foreign_text import shown_text
 from ..runtime.held import only_process
 from ..runtime.targets import require_free
+from .report import LOG, is_foreign_log
 from .state import NAME as STATE
 
 #: What a run leaves in its folder.
-FILES = ("best.pth", "last.pth", "log.csv", STATE)
+FILES = ("best.pth", "last.pth", LOG, STATE)
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def run_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -
 
     Raises:
         InputError: another run holds it; it holds files and neither was asked for; it is none, or lies in a bundle; a
-            name of a run's files is a link, a folder or no regular file.
+            name of a run's files is a link, a folder or no regular file, or with `resume` not what a run leaves.
         SetupError: no permission, or no room.
     """
     if folder.exists() and not folder.is_dir():
@@ -33,7 +34,9 @@ def run_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -
     made = make_folder(folder)
     try:
         with only_process(folder):
-            if not resume:
+            if resume:
+                _require_own(folder)
+            else:
                 _empty(folder, overwrite)
             clear_leftovers(folder, FILES)
             yield
@@ -55,6 +58,17 @@ def _empty(folder: Path, overwrite: bool) -> None:
     # should this run fail, nothing of an earlier one may pass for its result
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
+
+
+def _require_own(folder: Path) -> None:
+    """A run that goes on replaces files of these names: without a state of it beside them they may be a user's own."""
+    for name in FILES:
+        require_free(folder / name, overwrite=True)
+    if not (folder / STATE).exists() and is_foreign_log(folder / LOG):
+        raise InputError(
+            f"{shown_text(folder / LOG)} is not of a training, and there is no {STATE} to resume. Choose another "
+            "--out, or move that file."
+        )
 
 
 def _exists(folder: Path) -> InputError:

@@ -15,6 +15,7 @@ from ..runtime.files import write_atomically
 from ..runtime.foreign_text import shown_text
 from ..runtime.json_files import parse_json
 from .config import TrainConfig
+from .image_ranges import FIELD, noted_ranges
 from .models.tensor_files import save_pickle
 from .models.torch_files import read_torch_file
 
@@ -28,8 +29,9 @@ FREE = ("workers", "save_every")
 class State:
     """A training after `epoch` whole epochs and `batch` batches of the next.
 
-    `tensors` holds the state dicts of model, optimiser and scaler; `meter` the sums of the epoch that was begun. There
-    is no generator's state: every random number follows from the seed, the epoch and the batch.
+    `tensors` holds the state dicts of model, optimiser and scaler; `meter` the sums of the epoch that was begun;
+    `ranges` what `noted_ranges` says of 16-bit images. There is no generator's state: every random number follows from
+    the seed, the epoch and the batch.
     """
 
     config: dict[str, Any]
@@ -42,6 +44,7 @@ class State:
     tensors: dict[str, Any]
     meter: dict[str, Any] | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+    ranges: dict[str, Any] = field(default_factory=dict)
 
 
 def write_state(folder: Path, state: State, *, overwrite: bool = True) -> None:
@@ -54,7 +57,7 @@ def write_state(folder: Path, state: State, *, overwrite: bool = True) -> None:
     values = {item.name: getattr(state, item.name) for item in dataclasses.fields(state)}
     # JSON has the tuples of a config as lists, and weights_only reads no tuple subclasses
     values["config"] = json.dumps(state.config)
-    values["records"] = json.dumps(state.records)
+    values["records"], values["ranges"] = json.dumps(state.records), json.dumps(state.ranges)
     write_atomically(folder / NAME, lambda file: save_pickle({"version": VERSION, **values}, file), overwrite=overwrite)
 
 
@@ -86,7 +89,8 @@ def _state_of(values: Any) -> State:
     version = values.pop("version")
     if version != VERSION:
         raise ValueError(f"it is of format {shown_text(version, 40)}; this version reads {VERSION}")
-    values["config"], values["records"] = parse_json(values["config"]), parse_json(values["records"])
+    values.setdefault("ranges", "{}")
+    values |= {name: parse_json(values[name]) for name in ("config", "records", "ranges")}
     state = State(**values)
     numbers = (state.epoch, state.batch, state.best_epoch)
     if not all(type(number) is int and 0 <= number < 2**31 for number in numbers):
@@ -101,10 +105,10 @@ def _state_of(values: Any) -> State:
 
 
 def check_state(state: State, config: TrainConfig, data: str) -> None:
-    """A state goes on only with its own recipe and data.
+    """A state goes on only with its own recipe and data, read as before.
 
     Raises:
-        InputError: which fields differ, or that the data does.
+        InputError: which fields differ, or that the data or the ranges of 16-bit images do.
     """
     # both through JSON, which has lists for tuples
     before, after = (_flat(json.loads(json.dumps(values))) for values in (state.config, config.to_json()))
@@ -122,6 +126,14 @@ def check_state(state: State, config: TrainConfig, data: str) -> None:
         raise InputError(
             "The training to resume saw other data (other images, identities or cameras). Give the same --data and "
             "--dataset, or start anew in another folder."
+        )
+
+    ranges = noted_ranges()
+    if state.ranges != ranges:
+        was, now = (shown_text(values.get(FIELD, "the full range"), 80) for values in (state.ranges, ranges))
+        raise InputError(
+            f"The training to resume read 16-bit images otherwise: {was}, now {now}. Give the same "
+            "--sixteen-bit-range, or start anew in another folder."
         )
 
 

@@ -26,7 +26,7 @@ from .image_ranges import noted_ranges
 from .models.mambapro import MambaPro
 from .models.weights import save_checkpoint
 from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
-from .report import CsvLog, EpochMeter, EpochRecord, FitReport
+from .report import LOG, CsvLog, EpochMeter, EpochRecord, FitReport
 from .run_folder import FILES
 from .sampler import IdentitySampler
 from .state import NAME as STATE
@@ -61,7 +61,7 @@ class Trainer:
         self.step = TrainingStep(
             self.network, self.optimizer, self.scaler, config.solver, self.precision, device, world
         )
-        self.log = CsvLog(folder / "log.csv")
+        self.log = CsvLog(folder / LOG)
         # names of files that this run may replace: those it wrote, or goes on from
         self.own: set[str] = set()
         self.saved_epoch = 0
@@ -249,6 +249,7 @@ class Trainer:
             },
             meter=self.meter.state() if self.batch else None,
             records=[asdict(record) for record in records],
+            ranges=noted_ranges(),
         )
         write_state(self.folder, state, overwrite=STATE in self.own)
         self.own.add(STATE)

@@ -48,6 +48,7 @@ class TestInfo:
             (("--table", "1"), "There is no ablation '1'"),
             (("--ckpt", "x.pth", "--table", "3"), "leave --table"),
             (("--ckpt", "x.pth"), "x.pth"),
+            (("--weights", "ema"), "give --ckpt too"),
         ),
     )
     def test_wrong(self, arguments: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]) -> None:

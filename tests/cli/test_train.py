@@ -65,6 +65,7 @@ def test_a_backbone_is_taken_over(data: Path, tmp_path: Path) -> None:
         (["--dataset", "rgbnt201", "--set", "solver.epoch=3"], "did you mean solver.epochs?"),
         (["--dataset", "rgbnt201", "--resume", "--overwrite"], "give one of them"),
         (["--dataset", "rgbnt201", "--clip", "x", "--backbone", "y"], "Give one of them"),
+        (["--dataset", "rgbnt201", "--weights", "ema"], "--weights chooses weights in the checkpoint of --backbone"),
     ],
 )
 def test_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from mambapro.errors import InputError
 from mambapro.runtime.data.sample import ImageSource, Sample
+from mambapro.runtime.image_settings import ImageSettings, set_image_settings
 from mambapro.train.dataset import TriModalDataset, build_loader
 from mambapro.train.sampler import Draw, IdentitySampler
 from mambapro.train.transforms import Augmentation, TrainTransform
@@ -82,7 +84,7 @@ class TestItems:
 
 def check_batches(samples: list[Sample], workers: int) -> None:
     """Two epochs of batches are what the data set gives for the sampler's draws."""
-    dataset = TriModalDataset(samples, SIZE, VARIED)
+    dataset = TriModalDataset(samples, SIZE, VARIED, cache_bytes=0)
     sampler = IdentitySampler(dataset.labels, 2, 2)
     loader = build_loader(dataset, sampler, workers=workers)
     for epoch in (1, 2):
@@ -102,9 +104,13 @@ class TestLoader:
         """Batches are the sampler's, also in the second epoch."""
         check_batches(samples, 0)
 
-    def test_batches_of_workers(self, tmp_path: Path) -> None:
-        """The same from worker processes. They are forked, so from a process that holds a training and nothing else."""
-        command = [sys.executable, __file__, str(tmp_path)]
+    @pytest.mark.parametrize("method", ("fork", "forkserver"))
+    def test_batches_of_workers(self, method: str, tmp_path: Path) -> None:
+        """The same from worker processes, which read images with the settings of the training's process.
+
+        They are started by a process that holds a training and nothing else.
+        """
+        command = [sys.executable, __file__, str(tmp_path), method]
 
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
@@ -136,5 +142,10 @@ class TestErrors:
 
 
 if __name__ == "__main__":
-    check_batches(strips(Path(sys.argv[1])), workers=2)
+    multiprocessing.set_start_method(sys.argv[2])
+    drawn = strips(Path(sys.argv[1]))
+    cut = drawn[0].sources[0].path
+    cut.write_bytes(cut.read_bytes()[:-200])
+    set_image_settings(ImageSettings(accept_truncated=True))
+    check_batches(drawn, workers=2)
     sys.stdout.write("two epochs agree\n")

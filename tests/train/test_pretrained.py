@@ -44,6 +44,20 @@ class TestLoadTower:
         assert all(torch.equal(after[name], before[name]) for name in after.keys() - copied)
         assert count == sum(after[name].numel() for name in copied)
 
+    def test_one_of_several_sets_of_weights(self, tmp_path: Path) -> None:
+        """Of a file with weights and their average the one that is named is taken; a name needs a file."""
+        first, average = (model(seed).state_dict() for seed in (3, 4))
+        torch.save({"model": first, "ema": average}, tmp_path / "both.pth")
+        new = model(2)
+
+        fill = initialiser(backbone=tmp_path / "both.pth", weights="ema")
+        assert fill is not None
+        fill(new)
+
+        assert torch.equal(new.state_dict()["backbone.projection"], average["backbone.projection"])
+        with pytest.raises(InputError, match="--weights chooses weights in the checkpoint"):
+            initialiser(clip="x", weights="ema")
+
     @pytest.mark.parametrize(
         ("fields", "said"),
         (

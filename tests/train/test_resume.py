@@ -6,13 +6,16 @@ import csv
 import errno
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.runtime.image_settings import ImageSettings, using_image_settings
 from mambapro.train import state
 from mambapro.train.config import TrainConfig
+from mambapro.train.image_ranges import noted_ranges
 from mambapro.train.state import State, check_state, read_state, write_state
 from train_runs import draw, run, weights
 
@@ -92,8 +95,6 @@ class TestState:
 
     def test_other_recipe(self) -> None:
         """InputError names what differs; what does not change the weights may differ."""
-        from dataclasses import replace
-
         check_state(self.state(), replace(self.CONFIG, workers=2, save_every=5), "data")
         with pytest.raises(InputError, match="seed was 1111, is 5"):
             check_state(self.state(), replace(self.CONFIG, seed=5), "data")
@@ -102,6 +103,17 @@ class TestState:
         """InputError where the samples are others."""
         with pytest.raises(InputError, match="other data"):
             check_state(self.state(), self.CONFIG, "others")
+
+    def test_other_ranges_of_sixteen_bits(self, tmp_path: Path) -> None:
+        """InputError where 16-bit images are read otherwise than before, and both ranges."""
+        with using_image_settings(ImageSettings(sixteen_bit_range={"tir": (7000, 9000)})):
+            write_state(tmp_path, replace(self.state(), ranges=noted_ranges()))
+            found = read_state(tmp_path)
+            assert found is not None
+            check_state(found, self.CONFIG, "data")
+
+        with pytest.raises(InputError, match=r"'tir': \[7000, 9000\]}, now the full range.*--sixteen-bit-range"):
+            check_state(found, self.CONFIG, "data")
 
     @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80\x02cos\nsystem\n."])
     def test_damaged(self, tmp_path: Path, content: bytes) -> None:

@@ -57,6 +57,25 @@ class TestRunFolder:
 
         assert {path.name for path in tmp_path.iterdir()} == {".mine.pth", state.NAME}
 
+    def test_a_log_of_the_user_is_not_resumed(self, tmp_path: Path) -> None:
+        """Without a state a log.csv that no training wrote stays, with an error; one of a training goes on."""
+        (tmp_path / "log.csv").write_text("date,weight\n1,2\n")
+        with pytest.raises(InputError, match=r"log\.csv is not of a training"), run_folder(tmp_path, resume=True):
+            pytest.fail("it was begun")
+        assert (tmp_path / "log.csv").read_text() == "date,weight\n1,2\n"
+
+        (tmp_path / "log.csv").unlink()
+        CsvLog(tmp_path / "log.csv").write(RECORD)
+        with run_folder(tmp_path, resume=True):
+            pass
+
+    def test_what_cannot_be_replaced_is_told_before_resuming(self, tmp_path: Path) -> None:
+        """A FIFO by the name of a result is an error at once, not after an epoch."""
+        os.mkfifo(tmp_path / "last.pth")
+
+        with pytest.raises(InputError, match=r"last\.pth is a FIFO"), run_folder(tmp_path, resume=True):
+            pytest.fail("it was begun")
+
     @pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), lambda path: path.symlink_to("precious")])
     def test_special_files_and_links_stay(self, tmp_path: Path, make: object) -> None:
         """A name of a run that is no regular file is refused before anything is removed."""

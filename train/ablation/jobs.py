@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import InputError
 from ...runtime.files import sha256_of
 from ..config import TrainConfig
+from ..image_ranges import noted_ranges
 from ..models.config import MambaProConfig
 from ..models.mambapro import MambaPro
 from ..models.sizes import config_of_size
@@ -67,12 +68,18 @@ def base_recipe(dataset: str, config: str | None, size: str | None, changes: Seq
 
 
 def pretraining(
-    clip: str | None, vit: str | None, backbones: Sequence[Path], allow_torchscript: bool = False
+    clip: str | None,
+    vit: str | None,
+    backbones: Sequence[Path],
+    allow_torchscript: bool = False,
+    weights: str | None = None,
 ) -> Pretraining:
     """Pretrained backbones from the command's options; a checkpoint serves the kind of backbone it has.
 
+    `weights` names one of several sets of weights in the checkpoints.
+
     Raises:
-        InputError: two sources for one kind, or a file that is none.
+        InputError: two sources for one kind, a file that is none, or `weights` without a checkpoint.
         ArtifactError: a damaged checkpoint.
     """
     fill: dict[str, Callable[[MambaPro], Any]] = {}
@@ -84,8 +91,11 @@ def pretraining(
             raise InputError(f"There are two {kind} backbones, {source[kind]} and {word}; give one of each kind.")
         fill[kind], source[kind] = filler, word
 
+    if weights is not None and not backbones:
+        raise InputError("--weights chooses weights in the checkpoint of --backbone: give that too.")
     for path in backbones:
-        add(_kind_of(path), initialiser(backbone=path), _word(str(path)))
+        word = _word(str(path)) + ("" if weights is None else f" {weights}")
+        add(_kind_of(path, weights), initialiser(backbone=path, weights=weights), word)
     if clip is not None:
         add("clip", initialiser(clip=clip, allow_torchscript=allow_torchscript), _word(clip))
     if vit is not None:
@@ -93,9 +103,10 @@ def pretraining(
     return Pretraining(fill, source)
 
 
-def _kind_of(checkpoint: Path) -> str:
+def _kind_of(checkpoint: Path, weights: str | None) -> str:
     # the authors' files are of one kind whatever their image size, which they do not hold
-    return load_checkpoint(checkpoint, default_image_size=MambaProConfig.image_size).config.backbone
+    size = MambaProConfig.image_size
+    return load_checkpoint(checkpoint, default_image_size=size, weights=weights).config.backbone
 
 
 def _word(source: str) -> str:
@@ -133,9 +144,15 @@ def make_jobs(
         for row in rows:
             if row.trained or turn == 0:
                 config = _recipe(row, seed, recipe)
-                settings = {"backbone": pretrained.source[row.backbone], "data": data, "dataset": dataset}
+                settings: dict[str, Any] = {"data": data, "dataset": dataset, **noted_ranges()}
                 jobs.append(
-                    Job(table.key, row, seed, config, fingerprint({**settings, "config": _decisive(config, row)}))
+                    Job(
+                        table.key,
+                        row,
+                        seed,
+                        config,
+                        fingerprint({**settings, **noted_ranges(), "config": _decisive(config, row)}),
+                    )
                 )
     return tuple(jobs)
 

@@ -45,7 +45,8 @@ class AblationOptions:
     """What `mambapro ablate` was asked for.
 
     `dataset` None is the table's own. `rows` empty are all rows. `size`, `config` and `changes` make the recipe that
-    all rows share; `clip`, `vit` and `backbones` say where the pretrained backbone comes from.
+    all rows share; `clip`, `vit` and `backbones` say where the pretrained backbone comes from, `weights` which of a
+    checkpoint's sets of weights that is.
     """
 
     table: str
@@ -58,6 +59,7 @@ class AblationOptions:
     size: str | None = None
     changes: tuple[str, ...] = ()
     backbones: tuple[Path, ...] = ()
+    weights: str | None = None
     clip: str | None = None
     vit: str | None = None
     clip_torchscript: bool = False
@@ -80,7 +82,7 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
     table = table_named(options.table)
     dataset = options.dataset or table.dataset
     rows = table.pick(options.rows)
-    pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript)
+    pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript, options.weights)
     recipe = base_recipe(dataset, options.config, options.size, options.changes)
     benchmark = read_benchmark(dataset, options.data)
     jobs = make_jobs(

@@ -98,15 +98,17 @@ def model_info(recipe: TrainConfig, dataset: str | None = None) -> InfoReport:
     return _report(f"{recipe.model.size} for {info.title}", config, recipe.model.frozen)
 
 
-def checkpoint_info(path: Path, dataset: str | None = None) -> InfoReport:
+def checkpoint_info(path: Path, dataset: str | None = None, weights: str | None = None) -> InfoReport:
     """What the model of a checkpoint costs; the authors' files need `dataset`, which tells their image size.
+
+    `weights` names one of several sets of weights in the file, see `load_checkpoint`.
 
     Raises:
         InputError: no such file, or the image size is not known.
         ArtifactError: a damaged file.
     """
     size = None if dataset is None else benchmark_info(dataset).image_size
-    model = load_checkpoint(path, default_image_size=size, dataset=dataset)
+    model = load_checkpoint(path, default_image_size=size, weights=weights, dataset=dataset)
     settings = model.trained_on.get("config", {}).get("model", {})
     return _report(path.name, model.config, bool(settings.get("frozen", True)))
 

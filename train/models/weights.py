@@ -180,7 +180,7 @@ def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None
         )
     try:
         config = MambaProConfig.from_json(header["config"])
-        dict(header.get("training", {}))
+        _check_training(header.get("training", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
             f"{escaped(path)} has a damaged header: {error}. Copy it again, or save it again."
@@ -191,6 +191,13 @@ def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None
             "Leave the image size out: the checkpoint holds it."
         )
     return config
+
+
+def _check_training(facts: Any) -> None:
+    """Raise where the facts of a training are not of the types that are read from them."""
+    recipe, dataset = facts.get("config", {}), facts.get("dataset")
+    if not isinstance(recipe.get("model", {}), dict) or not isinstance(dataset, str | None):
+        raise ValueError("what it says of its training is of another kind")
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.sizes import build_model
 from mambapro.train.models.weights import load_checkpoint, save_checkpoint
 
@@ -249,6 +250,15 @@ class TestOddFiles:
     )
     def test_a_damaged_header_is_told(self, header: dict, model: torch.nn.Module, tmp_path: Path) -> None:
         """ArtifactError when what a file says of itself cannot be."""
+        torch.save({"mambapro": header, "state_dict": model.state_dict()}, tmp_path / "odd.pth")
+
+        with pytest.raises(ArtifactError, match="damaged header"):
+            load_checkpoint(tmp_path / "odd.pth")
+
+    @pytest.mark.parametrize("facts", ({"config": 5}, {"config": {"model": 3}}, {"dataset": 5}, [], 5))
+    def test_odd_facts_of_a_training_are_told(self, facts: object, model: MambaPro, tmp_path: Path) -> None:
+        """ArtifactError at reading, not a fault of whoever looks into them later."""
+        header = {"version": 1, "config": model.config.to_json(), "training": facts}
         torch.save({"mambapro": header, "state_dict": model.state_dict()}, tmp_path / "odd.pth")
 
         with pytest.raises(ArtifactError, match="damaged header"):
