@@ -144,16 +144,9 @@ def make_jobs(
         for row in rows:
             if row.trained or turn == 0:
                 config = _recipe(row, seed, recipe)
-                settings: dict[str, Any] = {"data": data, "dataset": dataset, **noted_ranges()}
-                jobs.append(
-                    Job(
-                        table.key,
-                        row,
-                        seed,
-                        config,
-                        fingerprint({**settings, **noted_ranges(), "config": _decisive(config, row)}),
-                    )
-                )
+                settings = {"backbone": pretrained.source[row.backbone], "data": data, "dataset": dataset}
+                decisive = {**settings, **noted_ranges(), "config": _decisive(config, row)}
+                jobs.append(Job(table.key, row, seed, config, fingerprint(decisive)))
     return tuple(jobs)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.image_settings import ImageSettings, using_image_settings
 from mambapro.train.ablation import run
 from mambapro.train.ablation.record import read_record
 from mambapro.train.ablation.run import AblationOptions, run_ablation
@@ -205,6 +206,16 @@ class TestAgain:
         assert len(fits) == 1
         run_ablation(other)
         assert len(fits) == 1
+
+    def test_other_ranges_of_sixteen_bits(self, options: AblationOptions, fits: list[str]) -> None:
+        """Results with another range of 16-bit images are other results."""
+        run_ablation(replace(options, rows=("C",)))
+        fits.clear()
+
+        settings = ImageSettings(sixteen_bit_range={"tir": (7000, 9000)})
+        with using_image_settings(settings), pytest.raises(InputError, match=r"3-C-seed1\.json"):
+            run_ablation(replace(options, rows=("C",)))
+        assert fits == []
 
     def changed(self, what: str, tmp_path: Path) -> dict[str, Any]:
         if what == "recipe":
