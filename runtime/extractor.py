@@ -24,6 +24,7 @@ from .cpus import whole_number
 from .data.folders import shown
 from .foreign_text import escaped, shown_text
 from .image_settings import image_settings
+from .memory_budget import bounded
 from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
 from .modalities import MODALITIES, NIR, RGB, TIR
 from .opening import LATENCY, Opening, open_backend, open_fastest
@@ -295,8 +296,9 @@ class Extractor:
         backend = self.backend
         if self._has_run or self.artifact.target != OPENVINO:
             return backend.run(feeds)
-        seconds = first_run_seconds(self._size, len(next(iter(feeds.values()))))
-        found = within(lambda: backend.run(feeds), seconds, f"The first run of {self.artifact.stem}")
+        batch, what = len(next(iter(feeds.values()))), f"The first run of {self.artifact.stem}"
+        with bounded(self._size, batch, what):
+            found = within(lambda: backend.run(feeds), first_run_seconds(self._size, batch), what)
         self._has_run = True
         return found
 

@@ -20,6 +20,7 @@ from .bundle_files import BundleReplacedError
 from .cpus import whole_number
 from .foreign_text import shown_text
 from .graph_check import require_safe_file, require_safe_graph
+from .memory_budget import bounded
 from .metadata import ONNXRUNTIME, PRECISIONS, VERIFIED, one_of
 from .sidecar import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .time_budget import loading_seconds, within
@@ -262,13 +263,14 @@ def _openvino(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     content = bundle.read(sidecar.file)
     require_safe_graph(content, bundle.folder / sidecar.file)
     prepare()
-    with _called("the model in memory", bundle.folder / sidecar.file):
+    what = "The loading of the model in memory"
+    with _called("the model in memory", bundle.folder / sidecar.file), bounded(len(content), 0, what):
         return within(
             lambda: OpenVinoBackend(
                 content, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads, cache=opening.cache
             ),
             loading_seconds(len(content)),
-            "The loading of the model in memory",
+            what,
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import ArtifactError, InputError, MambaProError, SetupError
 from ..cpus import usable_threads
 from ..foreign_text import escaped
+from ..memory_budget import bounded
 from ..time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from .cuda_memory import gpu
 from .process import ProcessBound, never_free
@@ -86,6 +87,7 @@ class OnnxRuntimeBackend(ProcessBound):
             providers = [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
         self.called = "the model in memory" if isinstance(model, bytes) else os.fspath(model)
         self._size = len(model) if isinstance(model, bytes) else _file_size(model)
+        self._size += sum(value.nbytes for value in (weights or {}).values())
         self._has_run = False
         session = _session(library, model, self._size, options, providers, asked)
         self.provider: str = session.get_providers()[0]
@@ -129,13 +131,15 @@ class OnnxRuntimeBackend(ProcessBound):
         options = import_onnxruntime().RunOptions()
         # what stops it is told below
         options.log_severity_level = _FATAL_ONLY
-        seconds = first_run_seconds(self._size, _batch(feeds))
+        batch, what = _batch(feeds), f"The first run of {self.called}"
+        seconds = first_run_seconds(self._size, batch)
         with Deadline(lambda: setattr(options, "terminate", True), seconds) as deadline:
             try:
-                values = session.run(self.outputs, dict(feeds), options)
+                with _bounded(self.provider, self._size, batch, what):
+                    values = session.run(self.outputs, dict(feeds), options)
             except _library_errors() as error:
                 if deadline.passed:
-                    raise too_long(f"The first run of {self.called}", seconds) from error
+                    raise too_long(what, seconds) from error
                 raise
         self._has_run = True
         return values
@@ -171,6 +175,11 @@ def import_onnxruntime() -> ModuleType:
             f"are one folder, and uninstalling either takes files of the other. {_REINSTALL}"
         )
     return onnxruntime
+
+
+def _bounded(provider: str, size: int, batch: int, what: str) -> contextlib.AbstractContextManager[None]:
+    """A budget of memory on the processor; what CUDA's libraries take for themselves is not the graph's."""
+    return bounded(size, batch, what) if provider == CPU_PROVIDER else contextlib.nullcontext()
 
 
 def _has_cuda(offered: list[str]) -> bool:
@@ -250,12 +259,13 @@ def _session(
     try:
         # In a thread of its own: the first session of a process that counts denormal numbers as zero leaves the thread
         # that opens it doing so for ever, and the user's own arithmetic would change.
-        session = within(
-            # Without enable_fallback=0 the Python wrapper retries on the CPU by itself, printing to stdout.
-            lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0),
-            loading_seconds(size),
-            f"The loading of {name}",
-        )
+        with _bounded(asked, size, 0, f"The loading of {name}"):
+            session = within(
+                # Without enable_fallback=0 the Python wrapper retries on the CPU by itself, printing to stdout.
+                lambda: library.InferenceSession(source, options, providers=providers, enable_fallback=0),
+                loading_seconds(size),
+                f"The loading of {name}",
+            )
     except _library_errors() as error:
         if type(error).__name__ == "EPFail":
             raise SetupError(f"ONNX Runtime cannot use {asked}: {error}. {_advice(asked)}") from error

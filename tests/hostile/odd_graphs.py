@@ -86,6 +86,17 @@ def plain_graph(op: str = "Neg") -> bytes:
     return _model([helper.make_node(op, ["x"], ["y"])]).SerializeToString()
 
 
+def all_memory(side: int = 100_000) -> bytes:
+    """A graph of a few hundred bytes whose constant has `side` x `side` numbers."""
+    shape = numpy_helper.from_array(np.array([side, side], np.int64), "s")
+    nodes = [
+        helper.make_node("ConstantOfShape", ["s"], ["c"]),
+        helper.make_node("ReduceSum", ["c"], ["r"], keepdims=0),
+        helper.make_node("Add", ["x", "r"], ["y"]),
+    ]
+    return _model(nodes, [shape]).SerializeToString()
+
+
 def _model(
     nodes: list[NodeProto],
     initializers: Sequence[TensorProto] = (),
