@@ -15,7 +15,8 @@ from ..runtime.bundle_files import MODEL
 from ..runtime.files import json_text, write_together
 from ..runtime.foreign_text import escaped
 from ..runtime.progress import Track, silent
-from ..runtime.targets import require_free
+from ..runtime.suited import warn_of_other_benchmark
+from ..runtime.targets import require_free, require_outside
 from .calibrate import Calibration, CalibrationOptions, calibrate
 from .images import DEFAULT_IMAGES, CalibrationImages, calibration_images
 from .thresholds import AUTO, DEFAULT_PERCENTILE
@@ -77,6 +78,9 @@ def run_calibration(
         raise InputError(f"A table of scales is a .json file, not {target}. Choose another --out.")
     for path in (target, listing):
         require_free(path, overwrite)
+    kept = cache or cache_folder() / "calibration"
+    require_outside(kept)
+    warn_of_other_benchmark(metadata, dataset)
     options = CalibrationOptions(algorithm, percentile, not no_smooth)
     chosen = calibration_images(
         calib,
@@ -91,7 +95,6 @@ def run_calibration(
         unpaired=unpaired,
         track=track,
     )
-    kept = cache or cache_folder() / "calibration"
     with opened.named_copy(MODEL) as model:
         found = calibrate(model, metadata, chosen, options, kept, track)
     # the table means something without the list, the list nothing without the table

@@ -123,9 +123,12 @@ def check(
     from ..runtime.check import check_bundle
     from ..runtime.data.benchmarks import read_benchmark
     from ..runtime.range_survey import survey_folder, tell_ranges
+    from ..runtime.suited import warn_of_other_benchmark
 
     if (data is None) != (dataset is None):
         raise click.UsageError("--data and --dataset belong together: give both, or none.")
+    if dataset is not None:
+        warn_of_other_benchmark(Bundle.open(bundle, verify=False).metadata, dataset)
     benchmark = None if data is None or dataset is None else read_benchmark(dataset, data, test_only=True)
     if images is not None:
         metadata = Bundle.open(bundle).metadata.ranged()

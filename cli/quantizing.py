@@ -121,7 +121,9 @@ class Quantizer:
     def _read_images(self, metadata: BundleMetadata) -> CalibrationImages:
         with needs("calib"):
             from ..calib.images import calibration_images
+        from ..runtime.suited import warn_of_other_benchmark
 
+        warn_of_other_benchmark(metadata, self.dataset)
         assert self.calib is not None
         return calibration_images(
             self.calib,

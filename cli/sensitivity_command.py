@@ -100,6 +100,8 @@ def sensitivity(
     from ..runtime.bundle import Bundle
     from ..runtime.bundle_files import MODEL
     from ..runtime.data.benchmarks import read_benchmark
+    from ..runtime.suited import warn_of_other_benchmark
+    from ..runtime.targets import require_outside
 
     require_pictures()
     options = SensitivityOptions(
@@ -108,6 +110,8 @@ def sensitivity(
     opened = Bundle.open(bundle)
     metadata = opened.metadata.ranged()
     folder = out or beside(bundle, ".sensitivity")
+    require_outside(folder)
+    warn_of_other_benchmark(metadata, dataset)
     chosen = calibration_images(
         calib,
         metadata.preprocessing,

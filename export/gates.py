@@ -20,6 +20,7 @@ from ..runtime.progress import Track
 from ..runtime.race import race, require_speed, speed_gate
 from ..runtime.rounds import ratios
 from ..runtime.sidecar import OPENVINO, Sidecar, SpeedGate
+from ..runtime.suited import warn_of_other_benchmark
 from .build_options import BuildOptions
 
 log = logging.getLogger("mambapro")
@@ -55,6 +56,7 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track
         cosine, _ = replay(extractor, bundle.golden(), made.max_departure)
         accuracy = None
         if options.data is not None and options.dataset is not None:
+            warn_of_other_benchmark(bundle.metadata, options.dataset)
             benchmark = read_benchmark(options.dataset, options.data, test_only=True)
             with open_extractor(bundle, base_artifact(bundle), Opening(allow_fallback=True)) as reference:
                 accuracy = accuracy_gate(reference, extractor, benchmark, made.max_map_drop, track)

@@ -1,4 +1,4 @@
-"""A word of warning where a bundle is evaluated on a benchmark that it was not made for."""
+"""A word of warning where a bundle is used on a benchmark that it was not made for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from .metadata import BundleMetadata
 log = logging.getLogger("mambapro")
 
 
-def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str) -> None:
-    """Warn where the benchmarks that a bundle names, or its number of cameras, are not those of `dataset`."""
+def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str | None) -> None:
+    """Warn where the benchmarks that a bundle names, or its number of cameras, are not those of `dataset`.
+
+    None is no benchmark, which says nothing.
+    """
+    if dataset is None:
+        return
     used = BENCHMARKS[dataset]
     if metadata.datasets:
         if dataset in metadata.datasets:
@@ -24,7 +29,7 @@ def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str) -> None:
     else:
         return
     log.warning(
-        "The bundle %s %s; it is evaluated on %s (%d cameras), where its accuracy will be another.",
+        "The bundle %s %s; it is used on %s (%d cameras), where its accuracy will be another.",
         shown_text(metadata.name, 60),
         why,
         used.title,

@@ -24,6 +24,7 @@ from ...runtime.modalities import MODALITIES
 from ...runtime.progress import Track, silent
 from ...runtime.sidecar import Sidecar
 from ...runtime.strip_folder import LISTING
+from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.targets import require_free
 from ...train.explain.page import document, fitting
 from .environment_section import environment_section
@@ -105,6 +106,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     verify_files(bundle, track)
     sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
     parity, artifacts = read_parity(bundle), artifacts_of(bundle)
+    warn_of_other_benchmark(bundle.metadata, options.dataset)
     benchmark = (
         read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
     )

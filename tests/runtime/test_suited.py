@@ -1,4 +1,4 @@
-"""A warning where a bundle is evaluated on a benchmark it was not made for."""
+"""A warning where a bundle is used on a benchmark it was not made for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Metadata:
 @pytest.mark.parametrize(
     ("datasets", "cameras", "used", "words"),
     (
-        (("rgbnt201",), 4, "rgbnt100", ("was trained on RGBNT201", "evaluated on RGBNT100 (8 cameras)")),
-        (("rgbnt100",), 8, "msvr310", ("was trained on RGBNT100", "evaluated on MSVR310")),
+        (("rgbnt201",), 4, "rgbnt100", ("was trained on RGBNT201", "used on RGBNT100 (8 cameras)")),
+        (("rgbnt100",), 8, "msvr310", ("was trained on RGBNT100", "used on MSVR310")),
         (("\x1b[31mmine",), 8, "msvr310", (r"\x1b[31mmine", "MSVR310")),
         ((), 4, "msvr310", ("a table of 4 cameras", "MSVR310 (8 cameras)")),
     ),
