@@ -20,7 +20,7 @@ from .data.sample import Benchmark
 from .environment import machine_name
 from .extractor import Extractor
 from .foreign_text import escaped, shown_text
-from .limits import LIMITS, MAP_DROPS, believed
+from .limits import LIMITS, MAP_DROPS, believed, require_limit
 from .litter import is_litter
 from .metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from .opening import Opening, why_not
@@ -124,12 +124,14 @@ def check_bundle(
             is checked; None = the bundle's own limit or this product's, whichever is smaller.
 
     Raises:
-        InputError: `path` is not a folder, or holds no such artifact.
+        InputError: `path` is not a folder, or holds no such artifact; a limit that nothing exceeds.
         SetupError: a runtime is missing, or does not run where it was asked to.
         ArtifactError: files that are changed, missing or not listed (all counted, ten shown), or unreadable.
         ParityError: an embedding departs from PyTorch's by more than the artifact's limit.
         AccuracyError: an artifact loses more mAP than it may, or an int8 one is not faster than the others.
     """
+    require_limit(max_departure, 2.0, "--max-departure")
+    require_limit(None if max_map_drop is None else 100 * max_map_drop, 100.0, "--max-map-drop, in points,")
     bundle = Bundle.open(path)
     failures: list[MambaProError] = []
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import InputError
+
 #: Largest 1 - cosine of an embedding. A wrong scan order costs only 1e-5, so the limits are tight.
 LIMITS = {"fp32": 1e-8, "fp16": 1e-4, "bf16": 1e-3, "int8": 1e-2}
 
@@ -26,3 +28,10 @@ def believed(stored: float, own: float, asked: float | None, option: str) -> tup
     if stored <= own:
         return stored, ()
     return own, (f"the bundle's own limit {stored:g} does not count, {own:g} does ({option} allows more)",)
+
+
+def require_limit(asked: float | None, most: float, option: str) -> None:
+    """Raise InputError for a limit that lets everything pass, or nothing; None = nothing was asked."""
+    # written so that NaN fails
+    if asked is not None and not 0 < asked <= most:
+        raise InputError(f"{option} must be above 0 and at most {most:g}, not {asked:g}.")

@@ -275,8 +275,11 @@ class BundleMetadata:
 
         Raises:
             ArtifactError: a newer schema, or fields that are unknown, missing or wrong (all counted, ten shown).
+            InputError: MAMBAPRO_MAX_GIB is no size.
         """
         _check_schema(value)
+        # the option is looked at first: it is wrong whatever the file is
+        size_limit(_LARGEST_SAMPLE)
         problems: list[str] = []
         metadata = decode(cls, value, "", problems)
         if metadata is None:

@@ -113,6 +113,9 @@ class OnnxRuntimeBackend(ProcessBound):
             raise InputError("The model is closed. Open it again to use it.")
         try:
             values = self._values(session, feeds)
+        except MambaProError:
+            # an InputError is a ValueError too
+            raise
         except _library_errors() as error:
             if type(error).__name__ == "InvalidArgument":
                 raise ArtifactError(
@@ -266,6 +269,9 @@ def _session(
                 loading_seconds(size),
                 f"The loading of {name}",
             )
+    except MambaProError:
+        # an InputError is a ValueError too
+        raise
     except _library_errors() as error:
         if type(error).__name__ == "EPFail":
             raise SetupError(f"ONNX Runtime cannot use {asked}: {error}. {_advice(asked)}") from error

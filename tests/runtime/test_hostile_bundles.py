@@ -217,3 +217,24 @@ def test_the_smaller_limit_counts(make_bundle: Callable[..., Path], bundle: Path
     (found,) = check_bundle(make_bundle("strict", limit=1e-9), "cpu").artifacts
     assert found.limit == 1e-9 and found.notes == ()
     assert {GOLDEN, METADATA} <= Bundle.open(folder).sums.keys()
+
+
+@pytest.mark.parametrize("limit", [np.inf, np.nan, -1.0, 0.0, 3.0])
+def test_limits_that_decide_nothing(limit: float, bundle: Path) -> None:
+    """A limit that is asked for and that nothing exceeds, or everything, is InputError before anything is read."""
+    with pytest.raises(InputError, match=r"--max-departure must be above 0 and at most 2"):
+        check_bundle(bundle, "cpu", max_departure=limit)
+    with pytest.raises(InputError, match=r"--max-map-drop, in points, must be above 0 and at most 100"):
+        check_bundle(bundle, "cpu", max_map_drop=limit)
+
+
+@pytest.mark.parametrize("variable", ["MAMBAPRO_GRAPH_SECONDS", "MAMBAPRO_MAX_GIB"])
+def test_an_option_that_is_wrong_is_no_fault_of_the_bundle(
+    variable: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """InputError names the variable; the bundle is not called damaged."""
+    monkeypatch.setenv(variable, "soon")
+
+    for open_it in (check_bundle, Extractor):
+        with pytest.raises(InputError, match=rf"^{variable} is 'soon'"):
+            open_it(bundle, "cpu")  # type: ignore[operator]
