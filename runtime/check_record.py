@@ -17,6 +17,7 @@ from .files import json_text, write_atomically
 from .foreign_text import shown_text
 from .json_files import parse_json
 from .metadata import UNVERIFIED, VERIFIED, one_of
+from .publication import locked
 from .sidecar import AccuracyGate, CosineGate, Sidecar, SpeedGate
 from .strict_json import decode, encode, first_lines
 
@@ -100,10 +101,13 @@ def write_record(bundle: Bundle, sidecar: Sidecar) -> None:
         sidecar.speed,
         sidecar.verified_on,
     )
-    known = {stem: item for stem, item in read_record(bundle).items() if f"{stem}.json" in bundle.sums}
-    content = {"schema": SCHEMA, **encode(CheckRecord({**known, sidecar.stem: found}))}
+    # another check may write down another artifact meanwhile
+    with locked(bundle.folder):
+        bundle.require_current()
+        known = {stem: item for stem, item in read_record(bundle).items() if f"{stem}.json" in bundle.sums}
+        content = {"schema": SCHEMA, **encode(CheckRecord({**known, sidecar.stem: found}))}
 
-    def write(path: Path) -> None:
-        path.write_text(json_text(content), encoding="utf-8", newline="\n")
+        def write(path: Path) -> None:
+            path.write_text(json_text(content), encoding="utf-8", newline="\n")
 
-    write_atomically(bundle.folder / CHECKS, write, in_bundle=True)
+        write_atomically(bundle.folder / CHECKS, write, in_bundle=True)

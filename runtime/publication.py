@@ -8,6 +8,7 @@ those before it are taken back. A process killed among them leaves a bundle with
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from .bundle_files import SUMS, read_sums, replaced, sums_text
 from .bundle_folder import BundleFolder
 from .files import sha256_of
 from .foreign_text import shown_text
+
+log = logging.getLogger("mambapro")
 
 
 @contextlib.contextmanager
@@ -35,14 +38,23 @@ def locked(folder: Path) -> Iterator[BundleFolder]:
             files = BundleFolder(folder)
         except OSError as error:
             raise SetupError(f"{shown_text(folder)} cannot be opened: {error.strerror}.") from error
-        fcntl.flock(files.handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(files.handle, fcntl.LOCK_EX)
+        except OSError as error:
+            # network file systems, which lock no folders
+            log.warning(
+                "%s lies on a disk without locks (%s): let one process at a time change it.",
+                shown_text(folder),
+                error.strerror,
+            )
         # another export may have taken the name while this one waited
         if files.is_still_there():
             break
     try:
         yield files
     finally:
-        fcntl.flock(files.handle, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            fcntl.flock(files.handle, fcntl.LOCK_UN)
 
 
 def publish(files: BundleFolder, new: Mapping[str, Path | str], old: list[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,10 @@ from mambapro.runtime.artifacts import add_artifact, artifacts_of, update_sideca
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.bundle_files import CHECKS, MODEL, SUMS
 from mambapro.runtime.check import check_bundle
+from mambapro.runtime.check_record import read_record, write_record
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.files import sha256_of
+from mambapro.runtime.publication import locked
 from mambapro.runtime.sidecar import Sidecar
 
 
@@ -161,3 +165,35 @@ class TestRecord:
         assert (with_int8 / SUMS).read_bytes() == before
         with pytest.raises(ArtifactError, match="not verified"):
             Extractor(with_int8, "cpu", precision="int8")
+
+
+def test_checks_write_one_after_the_other(with_int8: Path) -> None:
+    """What one check writes down waits for whoever changes the bundle, and keeps what the other found."""
+    bundle = Bundle.open(with_int8)
+    artifact = artifacts_of(bundle)[1]
+    writer = threading.Thread(target=write_record, args=(bundle, artifact))
+
+    with locked(with_int8):
+        writer.start()
+        writer.join(0.2)
+        waited = writer.is_alive() and not (with_int8 / CHECKS).exists()
+    writer.join(30)
+
+    assert waited and list(read_record(bundle)) == [artifact.stem]
+
+
+def test_a_disk_without_locks(
+    with_int8: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a folder cannot be locked the list is changed all the same, and a warning tells what that means."""
+
+    def no_locks(handle: int, how: int) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    changed = replace(artifacts_of(Bundle.open(with_int8))[1], verified_on="here")
+
+    update_sidecar(with_int8, changed)
+
+    assert artifacts_of(Bundle.open(with_int8))[1].verified_on == "here"
+    assert "lies on a disk without locks (Bad file descriptor)" in caplog.text
