@@ -92,7 +92,9 @@ class Kernels:
         try:
             write_atomically(self._file, lambda path: path.write_bytes(content))
             self._stored = content
-        except (InputError, SetupError) as error:
+            # the umask may let others write, and then nothing of it would be loaded
+            self._file.chmod(self._file.stat().st_mode & ~0o022)
+        except (InputError, SetupError, OSError) as error:
             # once is enough
             self._storing = False
             logger.warning("Compiled kernels are not kept: %s", error)

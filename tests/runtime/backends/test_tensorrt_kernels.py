@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 
 import pytest
@@ -88,6 +89,16 @@ class TestKept:
             assert session(rtx, 1, 2, 3) == 3
 
         assert caplog.text.count("cannot be read") == caplog.text.count("are not kept") == 1
+
+    def test_under_a_umask_for_groups(self, rtx):
+        """The file is written by this user alone, so that the next process may load it."""
+        before = os.umask(0o002)
+        try:
+            assert session(rtx, 2) == 1
+        finally:
+            os.umask(before)
+
+        assert session(rtx, 2) == 0
 
     def test_versions_and_gpus_have_files_of_their_own(self, rtx):
         """Under the user's cache folder, by names that every file system takes."""
