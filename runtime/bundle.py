@@ -100,7 +100,13 @@ class Bundle:
             InputError: `path` is not a folder, or may not be entered.
             ArtifactError: a file is missing, changed, a link out of the bundle, or of a newer schema.
         """
-        files = _folder_of(Path(path))
+        try:
+            folder = Path(path)
+        except TypeError as error:
+            raise InputError(
+                f"A bundle is given by the path of its folder, not by {shown_text(repr(path))}."
+            ) from error
+        files = _folder_of(folder)
         missing = [name for name in REQUIRED if not files.has(name)]
         if missing:
             if not files.is_still_there():

@@ -38,6 +38,8 @@ class BundleFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # the caller may change the working directory later
+        self.absolute = Path(os.path.abspath(path))
         self._handle: int | None = None
         self._handle = os.open(path, _FOLDER)
 
@@ -56,7 +58,7 @@ class BundleFolder:
     def is_still_there(self) -> bool:
         """Whether the folder that was opened still has its name."""
         try:
-            return os.path.samestat(self.path.stat(), os.fstat(self.handle))
+            return os.path.samestat(self.absolute.stat(), os.fstat(self.handle))
         except OSError:
             return False
 

@@ -203,7 +203,8 @@ class Extractor:
             "verify": self._bundle.verify,
             "load_plugins": self._opening.load_plugins,
         }
-        return _opened_again, (os.path.abspath(self._bundle.folder), how, self.fingerprint, self.artifact.sha256)
+        folder = str(self._bundle.files.absolute)
+        return _opened_again, (folder, how, self.fingerprint, self.artifact.sha256)
 
     def __call__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import threading
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mambapro.errors import ArtifactError
+from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.artifacts import add_artifact, scratch_copy
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.bundle_files import GOLDEN, METADATA, MODEL, SUMS, BundleReplacedError, write_sums
@@ -179,3 +180,26 @@ def test_artifact_of_another_model_is_refused(bundle: Path, changed: Path, sidec
     with pytest.raises(ArtifactError, match=r"onnxruntime-int8\.json was built from another model\.onnx"):
         check_bundle(bundle, "cpu")
     assert {GOLDEN, METADATA} < {path.name for path in bundle.iterdir()}
+
+
+def test_another_working_directory_replaces_nothing(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle that was opened by a relative path stays itself, pickled too, where the process goes elsewhere."""
+    monkeypatch.chdir(bundle.parent)
+    extractor = Extractor(bundle.name, "cpu")
+    image = np.zeros((9, 7, 3), np.uint8)
+    expected = extractor(image)
+
+    (tmp_path / "elsewhere" / bundle.name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    extractor._bundle.require_current()
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(extractor))(image), expected)
+
+
+@pytest.mark.parametrize("given", [7, b"x.mambapro", None])
+def test_what_is_no_path(given: object) -> None:
+    """InputError says what a bundle is given by."""
+    with pytest.raises(InputError, match="by the path of its folder, not by "):
+        Extractor(given)  # type: ignore[arg-type]
