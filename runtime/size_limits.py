@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
-
-from ..errors import InputError
-from .foreign_text import shown_text
+from .variables import positive_number
 
 #: The variable of the environment that raises all these limits, in GiB; it works for commands and for the library.
 VARIABLE = "MAMBAPRO_MAX_GIB"
@@ -20,13 +16,5 @@ def size_limit(default: int) -> int:
     Raises:
         InputError: the variable is no positive number.
     """
-    text = os.environ.get(VARIABLE, "").strip()
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 2**20:
-        raise InputError(f"{VARIABLE} is {shown_text(text, 40)!r}; it must be a positive number of GiB, such as 16.")
-    return max(default, int(value * 2**30))
+    asked = positive_number(VARIABLE, 2**20, "GiB, such as 16")
+    return default if asked is None else max(default, int(asked * 2**30))

@@ -3,15 +3,13 @@ whether a graph ends."""
 
 from __future__ import annotations
 
-import math
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ..errors import ArtifactError, InputError
-from .foreign_text import shown_text
+from ..errors import ArtifactError
+from .variables import positive_number
 
 #: Seconds instead of the budgets here, for slow machines.
 VARIABLE = "MAMBAPRO_GRAPH_SECONDS"
@@ -130,15 +128,4 @@ class Deadline:
 
 
 def _asked() -> float | None:
-    text = os.environ.get(VARIABLE, "").strip()
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= threading.TIMEOUT_MAX:
-        raise InputError(
-            f"{VARIABLE} is {shown_text(text, 40)!r}; it must be a positive number of seconds, such as 60."
-        )
-    return value
+    return positive_number(VARIABLE, threading.TIMEOUT_MAX, "seconds, such as 60")
