@@ -270,7 +270,7 @@ def test_sixteen_bit_range_can_be_set_and_changes_the_fingerprint(bundle, images
 
 
 def test_import_is_fast_and_free_of_heavy_packages():
-    """Importing the extractor takes under 0.3 s of the processor and loads neither torch nor onnx, onnxruntime, PIL, click, rich."""
+    """Importing the extractor takes under 0.3 s of the processor and loads none of the heavy packages."""
     code = (
         "import sys, time; start = time.process_time(); import mambapro.runtime.extractor; "
         "heavy = {'torch', 'onnx', 'onnxruntime', 'PIL', 'click', 'rich'} & set(sys.modules); "
