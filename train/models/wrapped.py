@@ -58,7 +58,7 @@ def unwrap(tree: Any, path: Path, anchors: Anchors = MODEL, chosen: str | None =
         raise InputError(f"{shown_text(path)} has no weights called {shown_text(chosen, 60)!r}; there are: {there}.")
     if not found:
         # no key of the model anywhere: an error about the file as it stands says more than one about its parts
-        return StateDict(_bare(tree, path))
+        return _bare(tree, path)
     if chosen is None and len(found) > 1:
         names = shown([shown_text(name or "(the file itself)", 60) for name in found])
         raise ArtifactError(
@@ -84,10 +84,13 @@ def _first(name: str) -> str:
     return name.split(".", 1)[0]
 
 
-def _bare(tree: Any, path: Path) -> dict[str, Tensor]:
+def _bare(tree: Any, path: Path) -> StateDict:
+    place: list[str] = []
     while isinstance(tree, dict) and len(tree) == 1 and isinstance(inner := next(iter(tree.values())), dict):
+        place.append(str(next(iter(tree))))
         tree = inner
-    return only_tensors(tree, path)
+    notes = (f"the weights under {shown_text('.'.join(place), 60)!r} were taken",) if place else ()
+    return StateDict(only_tensors(tree, path), notes)
 
 
 def _places(value: Any, place: str) -> Iterable[tuple[str, dict[str, Any]]]:

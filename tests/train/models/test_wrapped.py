@@ -58,6 +58,7 @@ WRAPPINGS: dict[str, Callable[[State, State], tuple[State, str]]] = {
     "model": lambda s, o: ({"model": s, "optimizer": o, "best": 0.5}, "the weights under 'model' were taken"),
     "another_name": lambda s, o: ({"generator": s}, "'generator'"),
     "two_levels": lambda s, o: ({"checkpoint": {"net": s}}, "'checkpoint.net'"),
+    "six_levels": lambda s, o: ({"a": {"b": {"c": {"d": {"e": {"f": s}}}}}}, "'a.b.c.d.e.f'"),
     "compiled": lambda s, o: (prefixed(s, "_orig_mod."), "_orig_mod in the names"),
     "compiled_part": lambda s, o: (
         {k.replace("BACKBONE.", "BACKBONE._orig_mod."): v for k, v in s.items()},
