@@ -95,7 +95,9 @@ def flip_and_crop(image: np.ndarray, geometry: Geometry, padding: int) -> np.nda
 
 def _overlap(length: int, shift: int) -> tuple[slice, slice]:
     """Where a window moved by `shift` meets the image: in the image, in the window."""
-    start, stop = max(shift, 0), max(min(length + shift, length), 0)
+    start = max(shift, 0)
+    # nothing where the window has left the image
+    stop = max(min(length + shift, length), start)
     return slice(start, stop), slice(start - shift, stop - shift)
 
 

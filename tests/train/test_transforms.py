@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from mambapro.train.transforms import Augmentation, Geometry, TrainTransform, draw_geometry, flip_and_crop
@@ -138,6 +140,16 @@ class TestTransform:
         assert (erased == erased[0, 0]).all()
         assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
         assert len(np.unique(noise)) > 0.99 * noise.size
+
+    def test_a_window_beside_the_image_is_black(self, images: np.ndarray) -> None:
+        """Padding far beyond the image's sides leaves windows that hold nothing of it, on every side."""
+        image = np.full_like(images[0], 255)
+        far = max(image.shape[:2]) + 5
+
+        for top, left in itertools.product((0, far, 2 * far), repeat=2):
+            found = flip_and_crop(image, Geometry(False, top, left, None), far)
+            assert found.all() == (top == left == far)
+            assert found.any() == (top == left == far)
 
     def test_padding_is_black(self, images: np.ndarray) -> None:
         """What the crop takes from outside the image is black, not mid-grey."""
