@@ -46,6 +46,7 @@ class Command:
         prepare: fills the empty folder before a run.
         own_cache: its cache is emptied before each run.
         overwrite: the option that replaces; None where there is none.
+        weight: how often it is killed, compared with the commands that take long.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Command:
     prepare: Callable[[Inputs, Path], object] = lambda inputs, results: None
     own_cache: bool = False
     overwrite: str | None = "--overwrite"
+    weight: int = 3
 
     def arguments(self, inputs: Inputs, results: Path, *, overwrite: bool) -> list[str]:
         """The command line after `mambapro`."""
@@ -245,7 +247,18 @@ def _line(*words: str) -> Callable[[Inputs, Path], list[str]]:
 
 _DATA = ("--data", "{data}", "--dataset", "rgbnt201")
 _CALIB = ("--calib", "{data}", "--dataset", "rgbnt201")
-_SENSITIVITY = ("--images", "8", "--calib-images", "8", "--group", "kind", "--out", "{out}/sensitivity")
+_SENSITIVITY = (
+    "--images",
+    "8",
+    "--rank-images",
+    "1",
+    "--calib-images",
+    "8",
+    "--group",
+    "kind",
+    "--out",
+    "{out}/sensitivity",
+)
 _ABLATION = (
     "ablate", "3", *_DATA, "--size", "tiny", "--rows", "A", "--backbone", "{ckpt}", "--out", "{out}/ablation",
 )  # fmt: skip
@@ -267,10 +280,11 @@ _EXPLAINED = ("--only", "similarity", "--identities", "4")
 
 COMMANDS = (
     Command("synth", _line(*_DRAW), _drawn, frozenset({"drawn"})),
-    Command("train", lambda inputs, out: _train(inputs, out / "run"), _trained, frozenset({"run"}), one_step=False),
+    Command("train", lambda inputs, out: _train(inputs, out / "run"), _trained, frozenset({"run"}), one_step=False,
+        weight=1),
     Command(
         "export", _line("export", "--ckpt", "{ckpt}", "--output", "{out}/b.mambapro"), _bundle,
-        frozenset({"b.mambapro"}),
+        frozenset({"b.mambapro"}), weight=1,
     ),
     Command(
         "calibrate",
@@ -279,11 +293,11 @@ COMMANDS = (
     ),
     Command(
         "sensitivity", _line("sensitivity", "{bundle}", *_CALIB, *_SENSITIVITY), _sensitivity,
-        frozenset({"sensitivity"}),
+        frozenset({"sensitivity"}), weight=1,
     ),
     Command(
         "build", _line("build", "{out}/b.mambapro", "--target", "openvino", "--precision", "bf16"), _bundle,
-        frozenset({"b.mambapro"}), prepare=_copy_bundle,
+        frozenset({"b.mambapro"}), prepare=_copy_bundle, weight=1,
     ),
     Command(
         "extract",
@@ -307,6 +321,6 @@ COMMANDS = (
     Command("ablate", _line(*_ABLATION), _ablated, frozenset({"ablation"}), one_step=False),
     Command(
         "plugins build", _line("plugins", "build", "openvino"), _compiled, frozenset(), one_step=False, own_cache=True,
-        overwrite=None,
+        overwrite=None, weight=1,
     ),
 )  # fmt: skip

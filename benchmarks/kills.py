@@ -11,8 +11,11 @@ run takes. After each kill:
 * in every second kill of a command the target was there before, and --overwrite is given: a target that is replaced
   in one step must be whole at any moment.
 
-After its last kill each command runs once undisturbed: then its result is whole, and in its folder and in the folder
-for temporary files there is nothing else. Prints a table; exit code 1 where anything was left.
+What killed runs leave beside their targets stays for the next run to clear. After its last kill each command runs once
+undisturbed: then its result is whole, its folder and its own cache hold the files that they held after the run before
+the first kill, and the folder for temporary files holds none. Prints a table, in which "scratch" counts the kills after
+which temporary files lay there for the next run to clear. Commands that take long are killed less often. Exit code 1
+where anything was left. The cache of PyTorch's compiler is PyTorch's own and lies elsewhere (TORCHINDUCTOR_CACHE_DIR).
 """
 
 from __future__ import annotations
@@ -25,11 +28,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 from killed_commands import COMMANDS, Command, Inputs, make_inputs, marked_processes
+from mambapro.runtime.held import remove
+
+#: The command line that is killed, before its arguments.
+PROGRAM = (sys.executable, "-m", "mambapro")
 
 
 @dataclass
@@ -41,68 +49,95 @@ class Tally:
     done: int = 0
     whole: int = 0
     absent: int = 0
+    scratch: int = 0
     problems: list[str] = field(default_factory=list)
 
 
 class Killer:
     """Runs commands in a world of their own: a folder for results, one for temporary files, and a cache."""
 
-    def __init__(self, inputs: Inputs, seed: int) -> None:
-        self.inputs, self.moments = inputs, random.Random(seed)
+    def __init__(self, inputs: Inputs, seed: int, program: tuple[str, ...] = PROGRAM) -> None:
+        self.inputs, self.moments, self.program = inputs, random.Random(seed), program
         self.results, self.temporary = inputs.root / "results", inputs.root / "tmp"
         self.cache = inputs.root / "cache"
+        self.temporary.mkdir()
         self.number = 0
+        self.expected: set[str] = set()
 
-    def run(self, command: Command, arguments: list[str], seconds: float | None) -> tuple[int | None, str]:
-        """Exit code and last words; None where it was killed after `seconds`."""
+    def run(self, command: Command, arguments: list[str], seconds: float | None) -> tuple[int | None, str, int]:
+        """Exit code, None where it was killed after `seconds`; last words; processes alive a second later."""
         self.number += 1
         mark = f"kills-{os.getpid()}-{self.number}"
-        environment = {**os.environ, "TMPDIR": str(self.temporary), "MAMBAPRO_CACHE": str(self.cache / command.name)}
-        environment["MAMBAPRO_MARK"] = mark
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mambapro", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=self.inputs.root,
-            start_new_session=True,
-        )
-        try:
-            said = process.communicate(timeout=seconds)[1]
-            return process.returncode, said
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        time.sleep(1.0)
+        environment = {**os.environ, "TMPDIR": str(self.temporary), "MAMBAPRO_MARK": mark}
+        if command.own_cache:
+            environment["MAMBAPRO_CACHE"] = str(self.cache / command.name)
+        with tempfile.TemporaryFile("w+") as words:
+            process = subprocess.Popen(
+                [*self.program, *arguments],
+                stdout=subprocess.DEVNULL,
+                # a pipe would be waited for as long as a child holds it
+                stderr=words,
+                env=environment,
+                cwd=self.inputs.root,
+                start_new_session=True,
+            )
+            code: int | None = None
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            words.seek(0)
+            said = words.read()
+        if marked_processes(mark):
+            time.sleep(1.0)
         left = marked_processes(mark)
         for number in left:
-            os.kill(number, signal.SIGKILL)
-        process.communicate()
-        return None, f"{len(left)} processes were alive a second later" if left else ""
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        return code, said, len(left)
+
+    def clear(self) -> None:
+        """Empty the folders for results and for temporary files."""
+        for folder in (self.results, self.temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
 
     def fresh(self, command: Command, kept: Path | None) -> None:
-        """The results folder before a run: empty, or with what an undisturbed run left."""
-        shutil.rmtree(self.results, ignore_errors=True)
+        """The targets before a run: absent, or as an undisturbed run left them. What lies beside them stays."""
+        for name in command.names:
+            remove(self.results / name)
         if kept is None:
-            self.results.mkdir()
             command.prepare(self.inputs, self.results)
         else:
-            shutil.copytree(kept, self.results)
+            shutil.copytree(kept, self.results, dirs_exist_ok=True)
         if command.own_cache:
             shutil.rmtree(self.cache / command.name, ignore_errors=True)
+
+    def files(self, command: Command) -> set[str]:
+        """Names of all that lies in the folder for results, in the command's own cache and among temporary files."""
+        folders = [self.results, self.temporary, *([self.cache / command.name] if command.own_cache else [])]
+        return {str(path.relative_to(self.inputs.root)) for folder in folders for path in folder.rglob("*")}
+
+    def beside(self) -> set[str]:
+        """Names of all that stands beside the targets, and among temporary files."""
+        return {path.name for path in (*self.results.iterdir(), *self.temporary.iterdir())}
 
     def undisturbed(self, command: Command, tally: Tally, after: str) -> None:
         """One run that nobody kills, on what is there; then nothing but its result may be there."""
         started = time.monotonic()
-        code, said = self.run(command, command.arguments(self.inputs, self.results, overwrite=True), None)
+        code, said, left = self.run(command, command.arguments(self.inputs, self.results, overwrite=True), None)
         tally.seconds = time.monotonic() - started
+        if left:
+            tally.problems.append(f"{after}: {left} processes were alive a second later")
         if code != 0:
             tally.problems.append(f"{after}: the next run failed with {code}: {said.strip()[-300:]}")
             return
         self.judge(command, tally, after, must=True)
-        surplus = {path.name for path in self.results.iterdir()} - command.names
-        surplus |= {path.name for path in self.temporary.iterdir()}
+        surplus = self.beside() - command.names
+        if self.expected:
+            surplus |= self.files(command) - self.expected
+        self.expected = self.expected or self.files(command)
         if surplus:
             tally.problems.append(f"{after}: left over: {', '.join(sorted(surplus))}")
 
@@ -124,21 +159,24 @@ class Killer:
         moment = self.moments.uniform(0, 1.1 * tally.seconds)
         after = f"killed at {moment:.1f} s"
         arguments = command.arguments(self.inputs, self.results, overwrite=kept is not None)
-        code, said = self.run(command, arguments, moment)
+        code, said, left = self.run(command, arguments, moment)
+        if left:
+            tally.problems.append(f"{after}: {left} processes were alive a second later")
         if code is None:
             tally.killed += 1
-            if said:
-                tally.problems.append(f"{after}: {said}")
         else:
             tally.done += 1
             if code != 0:
                 tally.problems.append(f"it failed by itself with {code}: {said.strip()[-300:]}")
+        tally.scratch += bool(self.beside() - command.names)
         self.judge(command, tally, after, must=kept is not None and command.one_step)
 
 
 def trial(killer: Killer, command: Command, kills: int) -> Tally:
     """All kills of one command, between two undisturbed runs."""
     tally, kept = Tally(), killer.inputs.root / "kept"
+    killer.clear()
+    killer.expected = set()
     killer.fresh(command, None)
     killer.undisturbed(command, tally, "undisturbed")
     shutil.rmtree(kept, ignore_errors=True)
@@ -155,6 +193,13 @@ def trial(killer: Killer, command: Command, kills: int) -> Tally:
     return tally
 
 
+def shares(commands: list[Command], kills: int) -> list[int]:
+    """Kills of each command, in proportion to their weights, `kills` in all."""
+    weights = [command.weight for command in commands]
+    ends = [kills * sum(weights[: number + 1]) // sum(weights) for number in range(len(weights))]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
 @click.command(help=__doc__)
 @click.option("--kills", default=100, show_default=True, help="Over all commands.")
 @click.option("--seed", default=0, show_default=True)
@@ -166,18 +211,21 @@ def main(kills: int, seed: int, only: str, ckpt: Path | None, data: Path | None,
     """Print the table."""
     chosen = [command for command in COMMANDS if not only or command.name in only.split(",")]
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        # libraries are compiled once; the command that compiles has a cache of its own
+        os.environ["MAMBAPRO_CACHE"] = str(Path(folder) / "cache" / "shared")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder) / "cache" / "torch")
         inputs = make_inputs(Path(folder), *(path and path.absolute() for path in (ckpt, data, bundle)))
         killer = Killer(inputs, seed)
-        killer.temporary.mkdir()
-        click.echo(f"{'command':<22} {'seconds':>7} {'killed':>6} {'done':>5} {'whole':>6} {'absent':>6}  left")
+        click.echo(
+            f"{'command':<22} {'seconds':>7} {'killed':>6} {'done':>5} {'whole':>6} {'absent':>6} {'scratch':>7}  left"
+        )
         tallies = []
-        for number, command in enumerate(chosen):
-            share = kills // len(chosen) + (number < kills % len(chosen))
+        for command, share in zip(chosen, shares(chosen, kills), strict=True):
             tally = trial(killer, command, share)
             tallies.append(tally)
             click.echo(
                 f"{command.name:<22} {tally.seconds:>7.1f} {tally.killed:>6} {tally.done:>5} {tally.whole:>6} "
-                f"{tally.absent:>6}  {'; '.join(tally.problems) or 'nothing'}"
+                f"{tally.absent:>6} {tally.scratch:>7}  {'; '.join(tally.problems) or 'nothing'}"
             )
     problems = sum(len(tally.problems) for tally in tallies)
     killed, done = sum(tally.killed for tally in tallies), sum(tally.done for tally in tallies)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from ..runtime.backends.base import Backend
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.files import write_atomically
 from ..runtime.foreign_text import shown_text
-from ..runtime.held import held_folder
+from ..runtime.held import temporary_folder
 from ..runtime.npz_files import read_npz
 from ..runtime.progress import Track, silent
 from .feeds import Feeds
@@ -78,7 +77,7 @@ def session_with(model: onnx.ModelProto, tensors: Sequence[Tensor]) -> Iterator[
     """The model on the CPU with some of its inner tensors as outputs; the model itself is as before afterwards."""
     before = len(model.graph.output)
     # a killed run leaves the whole model: the next one removes it
-    with held_folder(Path(tempfile.gettempdir()), "mambapro-calibrate-", ".tmp") as folder:
+    with temporary_folder("calibrate") as folder:
         path = folder / "model.onnx"
         inputs = {value.name for value in model.graph.input}
         for tensor in tensors:

@@ -20,7 +20,6 @@ import hashlib
 import io
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,7 +46,7 @@ from .bundle_files import (
 from .bundle_folder import BundleFolder
 from .files import hash_of
 from .foreign_text import escaped, shown_text
-from .held import COPIES, held_folder
+from .held import temporary_folder
 from .json_files import parse_json
 from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo
 from .npz_files import npz_arrays
@@ -185,7 +184,7 @@ class Bundle:
         Raises:
             ArtifactError, SetupError: as `loadable`.
         """
-        with self.loadable(name) as copy, held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+        with self.loadable(name) as copy, temporary_folder("copy") as folder:
             path = folder / Path(name).name
             path.symlink_to(copy.path)
             yield path

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,9 @@ RANDOM = f"[{_LETTERS}_]{{{_COUNT}}}"
 #: changes, and a result is renamed out of it.
 CONTENT = "content"
 
-#: Prefix of scratch folders in the folder for temporary files, for copies that libraries load by name.
-COPIES = "mambapro-copy-"
+#: Uses of scratch folders among temporary files: models that are calibrated or timed, copies that libraries load by
+#: name, sockets of worker processes, pictures of a report.
+USES = ("calibrate", "clock", "copy", "io", "report")
 
 _ATTEMPTS = 100
 #: Locks belong to an open file, which forked children share: they close theirs, or they would hold on.
@@ -48,6 +50,23 @@ def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
         if os.getpid() == maker:
             remove(folder)
         _release(handle)
+
+
+@contextmanager
+def temporary_folder(use: str) -> Iterator[Path]:
+    """A `held_folder` among temporary files for one of `USES`.
+
+    Those of every use that killed processes left are removed: a run that goes on after a kill may not come to the same
+    use again.
+
+    Raises:
+        OSError: there is no folder for temporary files, or nothing can be written to it.
+    """
+    parent = Path(tempfile.gettempdir())
+    for other in USES:
+        sweep(parent, f"mambapro-{other}-", ".tmp")
+    with held_folder(parent, f"mambapro-{use}-", ".tmp") as folder:
+        yield folder
 
 
 @contextmanager

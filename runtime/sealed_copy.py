@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import SetupError
-from .held import COPIES, held_folder
+from .held import temporary_folder
 
 _BLOCK = 1 << 20
 
@@ -42,7 +41,7 @@ def sealed_copy(source: BinaryIO, suffix: str = "") -> Iterator[SealedCopy]:
     except OSError as error:
         raise SetupError(f"No memory for a copy of the model: {error.strerror}.") from error
     if memory is None:
-        with held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+        with temporary_folder("copy") as folder:
             path = folder / f"copy{suffix}"
             with open(path, "wb", opener=_private) as target:
                 yield SealedCopy(path, *_copied(source, target))

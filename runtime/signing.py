@@ -7,7 +7,6 @@ is not in it. The signature lies beside it and needs `pip install "mambapro[sign
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from .bundle_files import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
 from .check import verify_files
 from .files import write_atomically
 from .foreign_text import shown_text
-from .held import COPIES, held_folder
+from .held import temporary_folder
 from .open_files import read_limited, require_regular
 from .progress import Track, silent
 from .targets import require_free
@@ -157,7 +156,7 @@ def _signature(bundle: Bundle, path: Path | None) -> bytes:
 def _listed(bundle: Bundle) -> Iterator[Path]:
     """The list of files that the bundle was opened with, as a file that the library reads. Not the file in the folder:
     another one may have its place by now."""
-    with held_folder(Path(tempfile.gettempdir()), COPIES, ".tmp") as folder:
+    with temporary_folder("copy") as folder:
         path = folder / SUMS
         path.write_text(sums_text(bundle.sums), encoding="utf-8", newline="\n")
         yield path

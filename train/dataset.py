@@ -7,8 +7,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from .config import TrainConfig
 from .open_files_limit import require_open_files
 from .sampler import Draw
 from .transforms import TrainTransform
+from .worker_files import folder_of_workers, use_folder
 
 #: Training sets that fit in here after resizing are kept in memory, decoded.
 CACHE_BYTES = 1 << 30
@@ -105,13 +106,16 @@ def build_loader(
         SetupError: the limit on open files is too low for so many workers.
     """
     require_open_files(workers)
+    begin = _Begin(_parent_of_workers(), image_settings())
+    if workers:
+        begin.folder = folder_of_workers(begin)
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=pin_memory,
         persistent_workers=workers > 0,
-        worker_init_fn=partial(_begin_worker, _parent_of_workers(), image_settings()) if workers else None,
+        worker_init_fn=begin if workers else None,
         # PyTorch seeds the workers (torch, random, numpy) from here; else it would use up the global generator.
         generator=torch.Generator().manual_seed(dataset.seed),
     )
@@ -122,10 +126,18 @@ def _parent_of_workers() -> int | None:
     return None if multiprocessing.get_start_method() == "forkserver" else os.getpid()
 
 
-def _begin_worker(parent: int | None, settings: ImageSettings, number: int) -> None:
+@dataclass
+class _Begin:
     """A worker ends with the training, though that is killed, and reads images as it does, however it was started."""
-    tie_to_parent(os.getppid() if parent is None else parent)
-    set_image_settings(settings)
+
+    parent: int | None
+    settings: ImageSettings
+    folder: Path | None = None
+
+    def __call__(self, number: int) -> None:
+        tie_to_parent(os.getppid() if self.parent is None else self.parent)
+        set_image_settings(self.settings)
+        use_folder(self.folder)
 
 
 def fingerprint(training: Benchmark, validation: Benchmark | None) -> str:

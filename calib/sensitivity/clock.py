@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import gettempdir
 
 import numpy as np
 import onnx
@@ -15,7 +13,7 @@ from ...errors import InputError
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ...runtime.backends.openvino import BF16, OpenVinoBackend
-from ...runtime.held import held_folder
+from ...runtime.held import temporary_folder
 from ..qdq import ONNXRUNTIME, OPENVINO
 
 #: Median milliseconds of one batch.
@@ -43,7 +41,7 @@ def clock(target: str, feeds: Mapping[str, np.ndarray], batch: int = 1, seconds:
 
     def milliseconds(model: onnx.ModelProto) -> float:
         # a killed run leaves the whole model: the next one removes it
-        with held_folder(Path(gettempdir()), "mambapro-clock-", ".tmp") as folder:
+        with temporary_folder("clock") as folder:
             file = folder / "model.onnx"
             onnx.save_model(model, file)
             backend: Backend = OnnxRuntimeBackend(file, "cpu") if target == ONNXRUNTIME else OpenVinoBackend(file, BF16)

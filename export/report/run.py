@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import gettempdir
 
 from ...errors import InputError
 from ...runtime.artifacts import artifacts_of
@@ -17,7 +16,7 @@ from ...runtime.data.benchmarks import read_benchmark
 from ...runtime.environment import environment_report
 from ...runtime.evaluation import EvaluationOptions
 from ...runtime.files import write_atomically
-from ...runtime.held import held_folder
+from ...runtime.held import temporary_folder
 from ...runtime.latency import MODEL_ONLY
 from ...runtime.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.modalities import MODALITIES
@@ -111,7 +110,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
         read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
     )
     # a killed run leaves its pictures: the next one removes them
-    with held_folder(Path(gettempdir()), "mambapro-report-", ".tmp") as folder:
+    with temporary_folder("report") as folder:
         strips = folder / "strips"
         plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
         measured = measure_all(bundle, artifacts, plan, track)

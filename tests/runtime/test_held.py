@@ -13,7 +13,7 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.bundle import Bundle
 from mambapro.runtime.bundle_files import MODEL
-from mambapro.runtime.held import held_folder, only_process
+from mambapro.runtime.held import USES, held_folder, only_process, temporary_folder
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -110,3 +110,19 @@ def test_copies_of_killed_processes_go(bundle: Path, tmp_path: Path, monkeypatch
         assert not (tmp_path / "mambapro-copy-abcd1234.tmp").exists()
 
     assert list(tmp_path.glob("mambapro-*")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be held there")
+@pytest.mark.parametrize("use", USES)
+def test_every_use_clears_all(use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on after a kill may not come to the same use again: each use clears what the others left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for other in USES:
+        (tmp_path / f"mambapro-{other}-abcd1234.tmp" / "content").mkdir(parents=True)
+    (tmp_path / "mambapro-unknown-abcd1234.tmp" / "content").mkdir(parents=True)
+
+    with temporary_folder(use) as folder, temporary_folder("copy") as second:
+        assert folder.is_dir() and second.is_dir()
+        kept = {folder.parent.name, second.parent.name, "mambapro-unknown-abcd1234.tmp"}
+        assert {path.name for path in tmp_path.iterdir()} == kept
+    assert [path.name for path in tmp_path.iterdir()] == ["mambapro-unknown-abcd1234.tmp"]
