@@ -26,6 +26,7 @@ from .data.sample import Sample
 from .environment import machine_name, versions_of
 from .extractor import Extractor
 from .files import sha256_of, write_atomically
+from .image_settings import image_settings
 from .npz_files import read_npz
 from .progress import Track, silent
 
@@ -156,6 +157,10 @@ def images_digest(samples: Sequence[Sample], track: Track = silent) -> str:
 
 
 def features_key(identity: Mapping[str, Any], images: str) -> str:
-    """Key of the features of images: hex SHA-256 over the model's identity, the machine and the images' digest."""
-    here = {"version": _VERSION, "machine": machine_name(), "packages": versions_of(_PACKAGES)}
+    """Key of the features of images: hex SHA-256 over the model's identity, the machine and the images' digest.
+
+    How this process decodes is part of it: an image that it refuses must not be found in the cache.
+    """
+    here: dict[str, Any] = {"version": _VERSION, "machine": machine_name(), "packages": versions_of(_PACKAGES)}
+    here["decoding"] = asdict(image_settings())
     return hashlib.sha256(json.dumps([here, images, dict(identity)], sort_keys=True, default=str).encode()).hexdigest()

@@ -14,6 +14,7 @@ from mambapro.runtime import feature_cache as module
 from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.feature_cache import FeatureCache, extractor_identity, features_key, images_digest
+from mambapro.runtime.image_settings import ImageSettings, using_image_settings
 
 KEY = "a" * 64
 
@@ -169,7 +170,7 @@ def test_images_are_known_by_their_content(samples: list[Sample]) -> None:
 
 
 def test_the_key_names_model_and_machine(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another preprocessing, file, machine or version of a package is another key."""
+    """Another preprocessing, file, machine, version of a package or way of decoding is another key."""
     with Extractor(bundle, "cpu") as extractor:
         identity = extractor_identity(extractor)
         other = extractor_identity(extractor, strict_cameras=True)
@@ -179,5 +180,8 @@ def test_the_key_names_model_and_machine(bundle: Path, monkeypatch: pytest.Monke
     assert features_key(identity, "others") != key and features_key(other, "images") != key
     assert features_key({**identity, "model": "0"}, "images") != key
     assert features_key({**identity, "height": identity["height"] + 1}, "images") != key
+    for settings in (ImageSettings(accept_truncated=True), ImageSettings(max_pixels=100)):
+        with using_image_settings(settings):
+            assert features_key(identity, "images") != key
     monkeypatch.setattr(module, "machine_name", lambda: "another")
     assert features_key(identity, "images") != key
