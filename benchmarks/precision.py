@@ -28,14 +28,14 @@ END_TO_END = "end to end"
 
 def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) -> float:
     """Median of the checkpoint in eager float32, from the same images as `mambapro bench` draws."""
-    from mambapro.export.plan import preprocessing_of
     from mambapro.runtime.data.benchmarks import benchmark_info
     from mambapro.runtime.latency import SOURCE_SCALE
     from mambapro.train.evaluate import torch_feature_function
+    from mambapro.train.image_ranges import model_preprocessing
     from mambapro.train.models.weights import load_checkpoint
 
     model = load_checkpoint(checkpoint, None, default_image_size=benchmark_info(dataset).image_size)
-    pre, random = preprocessing_of(model.config), np.random.default_rng(0)
+    pre, random = model_preprocessing(model), np.random.default_rng(0)
     shape = (pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE, 3)
     images = [[random.integers(0, 256, shape, np.uint8) for _ in range(batch)] for _ in range(3)]
     function, cameras = torch_feature_function(model), np.zeros(batch, np.int64)

@@ -30,11 +30,11 @@ from ..runtime.progress import Track, silent
 from ..runtime.reference import features_of
 from ..runtime.rounds import ROUNDS, Spread, in_turns, ratios
 from ..runtime.strict_json import encode
+from ..train.image_ranges import model_preprocessing
 from ..train.models.mambapro import MambaPro
 from ..train.models.weights import load_checkpoint
 from .accuracy import pytorch_model
 from .describe import feature_space_of
-from .plan import preprocessing_of
 from .timed_process import TimedProcess
 
 log = logging.getLogger("mambapro")
@@ -205,7 +205,7 @@ def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:
     Raises:
         InputError: bundles of different ranges of 16-bit images, and none given for all.
     """
-    first = bundles[0].metadata.ranged().preprocessing if bundles else preprocessing_of(model.config)
+    first = bundles[0].metadata.ranged().preprocessing if bundles else model_preprocessing(model)
     for bundle in bundles:
         if bundle.metadata.ranged().preprocessing != first:
             raise InputError(

@@ -12,7 +12,6 @@ from ..errors import InputError
 from ..runtime.data.benchmarks import benchmark_info
 from ..runtime.foreign_text import escaped
 from ..runtime.limits import LIMITS
-from ..runtime.modalities import MODALITIES
 from ..runtime.preprocess import Preprocessing
 from ..runtime.sixteen_bit import Ranges
 from ..train.image_ranges import model_preprocessing
@@ -159,13 +158,3 @@ class ExportPlan:
         if self.builds:
             rows["builds"] = f"{', '.join(self.builds)}, each behind its gates"
         return "\n".join(f"{key:11} {value}" for key, value in rows.items())
-
-
-def preprocessing_of(config: MambaProConfig, ranges: Ranges | None = None) -> Preprocessing:
-    """Resize and normalisation as the model was evaluated: PIL's bilinear filter.
-
-    `ranges` are those of 16-bit images, for all sensors or by sensor; None = those of the process, else the full one.
-    """
-    height, width = config.image_size
-    plain = Preprocessing(height=height, width=width, mean=config.pixel_mean, std=config.pixel_std)
-    return plain.with_ranges(ranges, MODALITIES)

@@ -38,12 +38,12 @@ def _checkpoint(
     checkpoint: str, image_size: list[int], switches: dict[str, Any]
 ) -> tuple[SubsetFunction, Preprocessing]:
     from ..train.evaluate import torch_feature_function
+    from ..train.image_ranges import model_preprocessing
     from ..train.models.weights import load_checkpoint
-    from .plan import preprocessing_of
 
     height, width = image_size
     model = load_checkpoint(checkpoint, (height, width), **switches)
-    return torch_feature_function(model), preprocessing_of(model.config)
+    return torch_feature_function(model), model_preprocessing(model)
 
 
 def _artifact(bundle: str, target: str, precision: str) -> tuple[SubsetFunction, Preprocessing]:

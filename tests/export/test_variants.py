@@ -10,10 +10,10 @@ import torch
 from mambapro.export.describe import feature_space_of, weights_sha256
 from mambapro.export.inference import inference_model, stage_names
 from mambapro.export.onnx_graph import onnx_from_model
-from mambapro.export.plan import preprocessing_of
 from mambapro.export.typed import typed
 from mambapro.runtime.metadata import fingerprint
 from mambapro.train.evaluate import embed
+from mambapro.train.image_ranges import model_preprocessing
 from mambapro.train.models import config as choices
 from mambapro.train.models.mambapro import MambaPro
 from mambapro.train.models.sizes import build_model
@@ -128,6 +128,6 @@ def test_the_published_feature_space_keeps_its_name() -> None:
     new = {*choices.VARIANT_FIELDS, "lora_rank", "drop_path", "direct", "identities"}
     settings = {key: value for key, value in model.config.to_json().items() if key not in new}
 
-    wanted = fingerprint(weights_sha256(model), preprocessing_of(model.config), settings)
+    wanted = fingerprint(weights_sha256(model), model_preprocessing(model), settings)
 
     assert feature_space_of(model).id == wanted
