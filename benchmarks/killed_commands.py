@@ -115,7 +115,7 @@ def _drawn(inputs: Inputs, results: Path) -> bool:
     benchmark = read_benchmark("rgbnt201", results / "drawn")
     for sample in (*benchmark.train, *benchmark.gallery):
         for source in sample.sources:
-            Image.open(source.path).load()
+            Image.open(source.path, formats=("JPEG",)).load()
     assert (len(benchmark.train), len(benchmark.gallery)) == (60, 60), "images are missing"
     return True
 
@@ -166,7 +166,7 @@ def _sensitivity(inputs: Inputs, results: Path) -> bool:
             json.loads((folder / name).read_text())
     for name in ("ranking.png", "pareto.png"):
         if (folder / name).exists():
-            Image.open(folder / name).load()
+            Image.open(folder / name, formats=("PNG",)).load()
     whole = (folder / "pareto.png").exists()
     if whole:
         read_sensitivity(folder)
@@ -186,7 +186,7 @@ def _strips(inputs: Inputs, results: Path) -> bool:
     if not folder.exists():
         return False
     for strip in json.loads((folder / "strips.json").read_text())["strips"]:
-        Image.open(folder / strip["file"]).load()
+        Image.open(folder / strip["file"], formats=("PNG", "JPEG")).load()
     return True
 
 

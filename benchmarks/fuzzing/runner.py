@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,6 +158,8 @@ def materials(entries: Sequence[Entry]) -> Iterator[Materials]:
             try:
                 make(folder, {entry.kind for entry in entries})
                 code = 0
+            except BaseException as error:
+                traceback.print_exception(error)
             finally:
                 sys.stderr.flush()
                 os._exit(code)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.export.pipeline import ExportReport
-from mambapro.export.report import measure
+from mambapro.export.report import measure, run
 from mambapro.export.report.measure import Measured
 from mambapro.export.report.report import BundleReport
 from mambapro.export.report.run import ReportOptions, report_bundle
@@ -280,7 +280,7 @@ def test_the_folder_of_a_killed_report_goes(
         assert len(held) == 1 and "mambapro-report-abcd1234.tmp" not in held
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mambapro.export.report.run.measure_all", stop)
+    monkeypatch.setattr(run, "measure_all", stop)
     with pytest.raises(KeyboardInterrupt):
         report_bundle(ReportOptions(exports["fp32"].bundle, out=tmp_path / "report.html"))
 
@@ -297,8 +297,8 @@ def test_a_page_that_appears_meanwhile_stays(
         page.write_text("theirs")
         return "ours"
 
-    monkeypatch.setattr("mambapro.export.report.run.measure_all", lambda bundle, artifacts, *_: [Measured()])
-    monkeypatch.setattr("mambapro.export.report.run.page_of", appears)
+    monkeypatch.setattr(run, "measure_all", lambda bundle, artifacts, *_: [Measured()])
+    monkeypatch.setattr(run, "page_of", appears)
     with pytest.raises(InputError, match="exists already"):
         report_bundle(ReportOptions(exports["fp32"].bundle, out=page))
     with pytest.raises(InputError, match="lies in the bundle"):
