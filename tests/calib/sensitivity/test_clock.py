@@ -18,7 +18,10 @@ from mambapro.errors import InputError
 
 def test_onnxruntime(graphs: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) -> None:
     """A model in memory is timed in ONNX Runtime; four samples take longer than one."""
-    times = [clock("onnxruntime", inputs, batch, seconds=0.0)(graphs["fp32"]) for batch in (1, 6)]
+    clocks_of = [clock("onnxruntime", inputs, batch, seconds=0.0) for batch in (1, 6)]
+
+    # the fastest of three: other work on the machine only makes it slower
+    times = [min(timed(graphs["fp32"]) for _ in range(3)) for timed in clocks_of]
 
     assert 0 < times[0] < times[1] < 60_000
 
