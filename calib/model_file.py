@@ -23,8 +23,11 @@ def load_model(file: Path) -> onnx.ModelProto:
     try:
         content = file.read_bytes()
         require_safe_graph(content, file)
-        return onnx.load_model_from_string(content)
-    except (google.protobuf.message.DecodeError, OSError, ValueError) as error:
+        model = onnx.load_model_from_string(content)
+        # passes over the graph rely on its order, its names and the attributes of its operators
+        onnx.checker.check_model(model)
+        return model
+    except (google.protobuf.message.DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
         raise ArtifactError(
             f"{shown_text(file)} is not an ONNX file: {shown_text(error)}. Export the bundle again."
         ) from error

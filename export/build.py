@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
-from ..errors import InputError
+from ..errors import ArtifactError, InputError
 from ..runtime.artifacts import (
     add_artifact,
     artifacts_of,
@@ -25,7 +26,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.bundle_files import MODEL
 from ..runtime.environment import versions_of
 from ..runtime.files import sha256_of
-from ..runtime.foreign_text import escaped
+from ..runtime.foreign_text import escaped, shown_text
 from ..runtime.graph_check import require_safe_graph
 from ..runtime.limits import LIMITS, MAP_DROPS, believed
 from ..runtime.metadata import UNVERIFIED
@@ -263,7 +264,15 @@ def _typed(
 def _model(bundle: Bundle) -> onnx.ModelProto:
     content = bundle.read(MODEL)
     require_safe_graph(content, bundle.folder / MODEL)
-    return onnx.load_model_from_string(content)
+    try:
+        model = onnx.load_model_from_string(content)
+        # passes over the graph rely on its order, its names and the attributes of its operators
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ArtifactError(
+            f"{shown_text(bundle.folder / MODEL)} is no valid ONNX model: {shown_text(error)}. Export the bundle again."
+        ) from error
+    return model
 
 
 def _widened(bundle: Bundle, range_check: RangeCheck | None, track: Track) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 from onnx.defs import OpSchema, SchemaError, get_schema
 
-from ..errors import ExportError
+from ..errors import ArtifactError, ExportError
 from ..plugins.selective_scan.schema import DOMAIN
 from ..runtime.foreign_text import escaped
 
@@ -23,12 +23,21 @@ _TYPE_NAMES: dict[int, str] = {
 
 
 def module_of(node: onnx.NodeProto) -> str | None:
-    """Name of the module that a node comes from, "" for the model itself; None where the file does not tell."""
+    """Name of the module that a node comes from, "" for the model itself; None where the file does not tell.
+
+    Raises:
+        ArtifactError: it tells in a way that is not the exporter's.
+    """
     scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), None)
     if scopes is None:
         return None
-    names = ast.literal_eval(scopes)
-    return str(names[-2]) if len(names) > 1 else ""
+    try:
+        names = ast.literal_eval(scopes)
+        return str(names[-2]) if len(names) > 1 else ""
+    except (ValueError, SyntaxError, LookupError, TypeError, MemoryError, RecursionError) as error:
+        raise ArtifactError(
+            f"The node {escaped(node.name)} names its modules in an unknown way ({SCOPES}). Export the bundle again."
+        ) from error
 
 
 def standard_opset(model: onnx.ModelProto) -> int:

@@ -17,19 +17,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
+from mambapro.errors import AccuracyError, ArtifactError, InputError, ParityError, SetupError
 from mambapro.export import gates
 from mambapro.export.build import Quantization, build_artifact
 from mambapro.export.build_checks import require_pair
 from mambapro.export.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle, is_bundle
 from mambapro.export.plan import ExportOptions
+from mambapro.export.value_types import SCOPES
 from mambapro.runtime import check
 from mambapro.runtime import race as racing
 from mambapro.runtime.artifacts import artifacts_of, base_artifact
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle import Bundle
-from mambapro.runtime.bundle_files import SUMS
+from mambapro.runtime.bundle_files import SUMS, write_sums
 from mambapro.runtime.check import check_bundle
 from mambapro.runtime.data.drawn.benchmark import draw_benchmark
 from mambapro.runtime.extractor import Extractor
@@ -298,6 +299,27 @@ class TestInput:
         """InputError says which option is missing."""
         with pytest.raises(InputError, match="--calib"):
             build_artifact(bundle, BuildOptions("openvino", "int8"))
+
+    @pytest.mark.parametrize("damage", ["order", "scopes"])
+    def test_a_graph_that_is_none(self, bundle: Path, damage: str) -> None:
+        """Nodes out of order and modules that cannot be read are the file's fault, told before anything is built."""
+        model = onnx.load(bundle / "model.onnx")
+        if damage == "order":
+            nodes = list(model.graph.node)[::-1]
+            del model.graph.node[:]
+            model.graph.node.extend(nodes)
+        else:
+            scopes = next(entry for entry in model.graph.node[-1].metadata_props if entry.key == SCOPES)
+            scopes.value = "b['', 'aggregation']"
+        # not into the file: other bundles may be links to it
+        (bundle / "model.onnx").unlink()
+        onnx.save(model, bundle / "model.onnx")
+        write_sums(bundle)
+
+        with pytest.raises(ArtifactError, match=r"no valid ONNX model|in an unknown way"):
+            build_artifact(bundle, BuildOptions("onnxruntime", "fp16"))
+
+        assert "onnxruntime-fp16.json" not in files(bundle)
 
     def test_the_model_itself(self, bundle: Path) -> None:
         """InputError for building what the bundle is."""
