@@ -6,6 +6,7 @@ import collections
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -197,24 +198,39 @@ def run_all(runner: Runner, cases: Sequence[Case], workers: int) -> int:
     _runner = runner
     counts: dict[str, collections.Counter[str]] = {case.entry.name: collections.Counter() for case in cases}
     longest: dict[str, float] = {}
-    with multiprocessing.get_context("fork").Pool(workers, tie_to_parent, (os.getpid(),)) as pool:
-        for result in pool.imap_unordered(_one, cases):
-            count, seconds = counts[result.name], result.outcome.seconds
+    try:
+        for result in _results(cases, workers):
+            count = counts[result.name]
             count["files"] += 1
             count["refused"] += result.outcome.code != 0
             count.update(next(kind for kind in _FAULTS if fault.startswith(kind)) for fault in result.faults)
-            longest[result.name] = max(longest.get(result.name, 0.0), seconds)
+            longest[result.name] = max(longest.get(result.name, 0.0), result.outcome.seconds)
             if result.faults:
                 click.echo(f"{result.name}: {'; '.join(result.faults)} {result.kept}", err=True)
+    except KeyboardInterrupt:
+        click.echo("interrupted; this is what was run:", err=True)
+        _table(counts, longest)
+        return 128 + signal.SIGINT
     return _table(counts, longest)
+
+
+def _results(cases: Sequence[Case], workers: int) -> Iterator[Result]:
+    with multiprocessing.get_context("fork").Pool(workers, _worker, (os.getpid(),)) as pool:
+        yield from pool.imap_unordered(_one, cases)
+
+
+def _worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tie_to_parent(parent)
 
 
 def _table(counts: dict[str, collections.Counter[str]], longest: dict[str, float]) -> int:
     heads = "".join(f"{kind.split()[0]:>11}" for kind in _FAULTS)
     click.echo(f"{'command, file':23}{'files':>7}{'refused':>9}{'longest s':>11}{heads}")
     rows = {**{name: counts[name] for name in sorted(counts)}, "all": sum(counts.values(), collections.Counter())}
-    longest["all"] = max(longest.values())
+    longest["all"] = max(longest.values(), default=0.0)
     for name, row in rows.items():
         found = "".join(f"{row[kind]:11}" for kind in _FAULTS)
-        click.echo(f"{name:23}{row['files']:7}{row['refused']:9}{longest[name]:11.1f}{found}")
+        click.echo(f"{name:23}{row['files']:7}{row['refused']:9}{longest.get(name, 0.0):11.1f}{found}")
     return int(any(rows["all"][kind] for kind in _FAULTS))

@@ -83,6 +83,7 @@ def watched(arguments: Sequence[str], folder: str, seconds: float) -> Outcome:
         started, parent = time.monotonic(), os.getpid()
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             tie_to_parent(parent)
             _run(arguments, folder, said, notes)
         status, usage = _wait(child, started + seconds)
