@@ -52,7 +52,7 @@ class Materials:
 
     @property
     def analysis(self) -> Path:
-        """What a sensitivity analysis of the bundle wrote."""
+        """Results of a sensitivity analysis of the bundle."""
         return self.folder / "analysis"
 
     @property

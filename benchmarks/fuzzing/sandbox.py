@@ -43,7 +43,7 @@ class Outcome:
     said: str
 
     def faults(self, codes: Sequence[int], seconds: float, memory: int) -> list[str]:
-        """In what it broke the promises: exit codes that are allowed, time, bytes of memory."""
+        """Name the promises it broke, of allowed exit codes, seconds, and bytes of memory."""
         found = []
         if self.code is None or self.seconds > seconds:
             found.append(f"hang ({self.seconds:.1f} s)")
