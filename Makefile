@@ -12,7 +12,7 @@ DATASET := rgbnt201
 KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test test-lowest lock test-lock sbom lint docs-check gpu-check clean
+.PHONY: help demo test test-lowest lock test-lock sbom lint docs docs-check gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
@@ -21,6 +21,7 @@ help:
 	@echo 'make lock   write locks/device.txt anew: what a device installs, with hashes; make test-lock installs it'
 	@echo 'make sbom   a CycloneDX list of what locks/device.txt holds, dist/device.cdx.json'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make docs   these pages as a site in site/, with the reference of the Python API'
 	@echo 'make docs-check  run the commands of README and docs in order, in an empty folder, and compare what they print'
 	@echo 'make gpu-check  what an NVIDIA GPU can verify: kernels, plugin, PyTorch operator, engines; writes JSON'
 	@echo 'make clean  remove what the others made'
@@ -42,6 +43,10 @@ $(VENV)/dev: $(VENV)/made pyproject.toml setup.py $(KERNEL)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@# only now: beside a torch that is not installed yet, the compiler's version would decide torch's
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,cuda]'
+	@touch $@
+
+$(VENV)/docs: $(VENV)/made pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 demo: $(VENV)/demo
@@ -96,6 +101,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
+
 # some ten minutes; what cannot be run is marked in the pages
 docs-check: $(VENV)/dev
 	@$(BIN)/python benchmarks/docs_check.py
@@ -105,4 +114,4 @@ gpu-check: $(VENV)/dev
 	@$(BIN)/python benchmarks/gpu_check.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(VENV)-device $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(VENV)-device $(DEMO) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

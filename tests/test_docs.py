@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,44 @@ def test_the_map_of_folders_is_complete() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 
     assert {folder for folder in folders if f"{folder}/" not in README} == set()
+
+
+def test_the_readme_is_short() -> None:
+    """The README has at most 160 lines; the rest stands in docs/."""
+    assert len(README.splitlines()) <= 160
+
+
+def test_every_page_stands_in_the_index() -> None:
+    """The home page links every other page of docs/."""
+    index = (ROOT / "docs/index.md").read_text()
+
+    assert [page.name for page in (ROOT / "docs").glob("[!i]*.md") if f"({page.name})" not in index] == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does."""
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed: pip install '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+class TestSite:
+    def test_is_built_without_a_warning(self, site: Path) -> None:
+        """Links, anchors, navigation and docstrings hold, and the reference has the public names."""
+        page = (site / "reference.html").read_text()
+
+        for name in re.findall(r"^::: (\S+)", (ROOT / "docs/reference.md").read_text(), re.MULTILINE):
+            assert f'id="{name}"' in page
+
+    def test_loads_nothing_from_elsewhere(self, site: Path) -> None:
+        """Scripts, styles, fonts and images are the site's own files."""
+        pages = "".join(path.read_text() for path in site.glob("*.html"))
+        styles = "".join(path.read_text() for path in site.rglob("*.css"))
+
+        assert re.findall(r"<(?:script|img|iframe)[^>]* src=.(?:https?:)?//[^>]*>", pages) == []
+        assert re.findall(r"<link[^>]* href=.(?:https?:)?//[^>]*>", pages) == []
+        assert re.findall(r"(?:url\(.?|@import .)(?:https?:)?//", styles) == []
