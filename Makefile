@@ -102,7 +102,7 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 docs: $(VENV)/docs
-	@$(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/mkdocs build --strict
 	@echo site/index.html
 
 # some ten minutes; what cannot be run is marked in the pages

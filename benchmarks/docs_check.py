@@ -2,7 +2,7 @@
 
 python benchmarks/docs_check.py [--demo FOLDER] [PAGE ...]
 
-What cannot be run on a machine without GPU, network or benchmarks is marked in the page, with the reason, and listed.
+Tests and benchmarks (`pytest`, `python benchmarks/`) run in the repository. What cannot be run on a machine without GPU, network or benchmarks is marked in the page, with the reason, and listed.
 --demo takes what an earlier demo left (FOLDER/data, FOLDER/run), in place of drawing, training and exporting again.
 """
 
@@ -74,8 +74,9 @@ def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
 
     Lines of standard error count where the page shows them.
     """
+    cwd = ROOT if command.line.startswith(("pytest ", "python benchmarks/")) else folder
     done = subprocess.run(
-        ["bash", "-c", command.line], cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+        ["bash", "-c", command.line], cwd=cwd, env=_environment(), capture_output=True, text=True, check=False
     )
     wanted = block.exit if last else 0
     if done.returncode != wanted:
@@ -90,9 +91,9 @@ def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The commands of this installation first, and the repository's own files by MAMBAPRO_SOURCE."""
+    """The commands of this installation first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "MAMBAPRO_SOURCE": str(ROOT)}
+    return {**os.environ, "PATH": path}
 
 
 if __name__ == "__main__":

@@ -121,6 +121,18 @@ def test_command_lines_parse(line: str) -> None:
     command.make_context("command", arguments)
 
 
+@pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("pytest", "python "))])
+def test_tests_and_benchmarks_exist(line: str) -> None:
+    """Files of the repository in a command line are there, as are the words that `-k` selects by."""
+    words = shlex.split(line)
+    files = [ROOT / word for word in words if word.startswith(("tests", "benchmarks"))]
+    wanted = words[words.index("-k") + 1] if "-k" in words else ""
+
+    assert files and all(file.exists() for file in files)
+    sources = [path for file in files for path in ([file] if file.is_file() else file.rglob("*.py"))]
+    assert any(wanted.lower() in path.read_text().lower() for path in sources)
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.number}")
 def test_names_that_stand_for_something_are_not_run(block: Block) -> None:
     """ROOT is nobody's folder: a block that names it says why it is not run; every reason is one."""

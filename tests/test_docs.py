@@ -29,6 +29,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_repository_exist(page: Path) -> None:
+    """Every source file that a page names is there, under that name or at the end of a longer one."""
+    named = re.findall(r"[\w./-]*\w\.(?:py|cuh?|cpp)\b", page.read_text())
+    folders = [path.parent for path in ROOT.glob("*/__init__.py")] + [ROOT / "tests", ROOT / "benchmarks"]
+    files = [*ROOT.glob("*.py"), *(path for folder in folders for path in folder.rglob("*.*"))]
+    there = "\n".join(f"/{path.relative_to(ROOT).as_posix()}\n" for path in files)
+
+    assert [name for name in named if f"/{name}\n" not in there] == []
+
+
 def test_every_option_in_the_readme_exists() -> None:
     """Options in the README's command lines are options of that command."""
     lines = re.findall(r"^\$ mambapro[ -](\w+)(.*)$", README, re.MULTILINE)
@@ -69,7 +80,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` does."""
     pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed: pip install '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # not --quiet: it hides the warnings from --strict as well
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
