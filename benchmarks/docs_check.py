@@ -2,8 +2,9 @@
 
 python benchmarks/docs_check.py [--demo FOLDER] [PAGE ...]
 
-Tests and benchmarks (`pytest`, `python benchmarks/`) run in the repository. What cannot be run on a machine without GPU, network or benchmarks is marked in the page, with the reason, and listed.
---demo takes what an earlier demo left (FOLDER/data, FOLDER/run), in place of drawing, training and exporting again.
+Tests and benchmarks (`pytest`, `python benchmarks/`) run in the repository. Blocks that cannot run on a machine without
+GPU, network or benchmarks are marked in the page, with the reason, and listed.
+--demo uses the output of an earlier demo (FOLDER/data, FOLDER/run) instead of drawing, training and exporting again.
 """
 
 from __future__ import annotations
