@@ -16,7 +16,7 @@ A message says what was given, what is allowed and what to do.
 
 from __future__ import annotations
 
-from .runtime.foreign_text import shown_message
+from .common.foreign_text import shown_message
 
 #: Exit code of an error that nobody foresaw, a fault of mambapro itself (EX_SOFTWARE of sysexits.h).
 FAULT = 70

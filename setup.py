@@ -12,26 +12,14 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-FOLDERS = [
-    "calib",
-    "calib.sensitivity",
-    "cli",
-    "export",
-    "export.engines",
-    "export.report",
-    "plugins",
-    "plugins.selective_scan",
-    "runtime",
-    "runtime.backends",
-    "runtime.data",
-    "runtime.data.drawn",
-    "train",
-    "train.ablation",
-    "train.explain",
-    "train.info",
-    "train.models",
-]
-ROOT_MODULES = {"__init__", "__main__", "children", "errors", "telemetry"}
+#: Top-level folders of the package; every folder below them that has an __init__.py belongs to it.
+TOP = ("calib", "cli", "common", "export", "graph", "plugins", "runtime", "synthetic", "train")
+ROOT_MODULES = {"__init__", "__main__", "errors", "telemetry"}
+
+
+def folders():
+    """Packages below the root, by dotted name."""
+    return sorted(".".join(path.parent.parts) for top in TOP for path in Path(top).rglob("__init__.py"))
 
 
 class BuildPackage(build_py):
@@ -81,7 +69,7 @@ class AnyPython(bdist_wheel):
 
 setup(
     package_dir={"mambapro": "."},
-    packages=["mambapro", *(f"mambapro.{folder}" for folder in FOLDERS)],
+    packages=["mambapro", *(f"mambapro.{folder}" for folder in folders())],
     package_data={
         "mambapro": ["py.typed"],
         "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"],

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from mambapro.runtime.artifacts import artifacts_of
-from mambapro.runtime.bundle import Bundle
-from mambapro.runtime.sidecar import Sidecar
+from mambapro.runtime.bundle.artifact import Sidecar
+from mambapro.runtime.bundle.bundle import Bundle
+from mambapro.runtime.bundle.catalog import artifacts_of
 
 HEAD = ("artifact", "MB", "in int8", "largest 1 - cosine", "mAP, float32 -> here", "drop, points", "95 % interval")
 

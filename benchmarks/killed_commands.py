@@ -106,8 +106,8 @@ def _train(inputs: Inputs, out: Path) -> list[str]:
 
 
 def _drawn(inputs: Inputs, results: Path) -> bool:
-    from mambapro.runtime.data.benchmarks import read_benchmark
-    from mambapro.runtime.data.drawn.benchmark import is_drawn
+    from mambapro.runtime.data.readers.benchmarks import read_benchmark
+    from mambapro.synthetic.benchmark import is_drawn
 
     if not (results / "drawn").exists():
         return False
@@ -121,8 +121,8 @@ def _drawn(inputs: Inputs, results: Path) -> bool:
 
 
 def _trained(inputs: Inputs, results: Path) -> bool:
-    from mambapro.train.models.weights import load_checkpoint
-    from mambapro.train.state import read_state
+    from mambapro.train.engine.state import read_state
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
 
     run = results / "run"
     found = [path for path in (run / "best.pth", run / "last.pth") if path.exists()]
@@ -137,7 +137,7 @@ def _trained(inputs: Inputs, results: Path) -> bool:
 
 
 def _bundle(inputs: Inputs, results: Path) -> bool:
-    from mambapro.runtime.check import check_bundle
+    from mambapro.runtime.evaluation.check import check_bundle
 
     if not (results / "b.mambapro").exists():
         return False
@@ -146,7 +146,7 @@ def _bundle(inputs: Inputs, results: Path) -> bool:
 
 
 def _table(inputs: Inputs, results: Path) -> bool:
-    from mambapro.calib.table import read_table
+    from mambapro.calib.scales import read_table
 
     table, listing = results / "scales.json", results / "scales.images.json"
     if listing.exists():
@@ -158,7 +158,7 @@ def _table(inputs: Inputs, results: Path) -> bool:
 
 
 def _sensitivity(inputs: Inputs, results: Path) -> bool:
-    from mambapro.export.report.sensitivity import read_sensitivity
+    from mambapro.export.report.sensitivity_folder import read_sensitivity
 
     folder = results / "sensitivity"
     for name in ("state.json", "ranking.json", "pareto.json"):
@@ -207,7 +207,7 @@ def _explained(inputs: Inputs, results: Path) -> bool:
 
 
 def _ablated(inputs: Inputs, results: Path) -> bool:
-    from mambapro.train.ablation.record import read_record
+    from mambapro.train.paper.ablation.record import read_record
 
     folder = results / "ablation"
     for path in (folder / "results").glob("*.json"):

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import click
 from killed_commands import COMMANDS, Command, Inputs, make_inputs, marked_processes
-from mambapro.runtime.held import remove
+from mambapro.common.files.locks import remove
 
 #: The command line that is killed, before its arguments.
 PROGRAM = (sys.executable, "-m", "mambapro")

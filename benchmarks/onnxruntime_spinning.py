@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import numpy as np
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
-from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle.bundle import Bundle
 
 SECONDS = 3.0
 CALLS_A_SECOND = 5

@@ -32,10 +32,10 @@ def onnx_model(path: Path | None, image_size: tuple[int, int] | None) -> onnx.Mo
         return onnx.load(path)
     # PyTorch is needed for checkpoints alone
     import torch
-    from mambapro.export.onnx_graph import onnx_from_model
-    from mambapro.train.models.config import MambaProConfig
-    from mambapro.train.models.mambapro import MambaPro
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro.export.pytorch.onnx_graph import onnx_from_model
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
+    from mambapro.train.models.mambapro.mambapro import MambaPro
+    from mambapro.train.models.mambapro.model_config import MambaProConfig
 
     if path is not None:
         return onnx_from_model(load_checkpoint(path, image_size, default_image_size=USUAL_SIZE))

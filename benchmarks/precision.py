@@ -28,18 +28,18 @@ END_TO_END = "end to end"
 
 def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) -> float:
     """Median of the checkpoint in eager float32, from the same images as `mambapro bench` draws."""
-    from mambapro.runtime.data.benchmarks import benchmark_info
-    from mambapro.runtime.latency import SOURCE_SCALE
-    from mambapro.train.evaluate import torch_feature_function
-    from mambapro.train.image_ranges import model_preprocessing
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro.runtime.data.readers.benchmarks import benchmark_info
+    from mambapro.runtime.evaluation.latency import SOURCE_SCALE
+    from mambapro.train.engine.image_ranges import model_preprocessing
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
+    from mambapro.train.reid.evaluate import torch_feature_function
 
     model = load_checkpoint(checkpoint, None, default_image_size=benchmark_info(dataset).image_size)
     pre, random = model_preprocessing(model), np.random.default_rng(0)
     shape = (pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE, 3)
     images = [[random.integers(0, 256, shape, np.uint8) for _ in range(batch)] for _ in range(3)]
     function, cameras = torch_feature_function(model), np.zeros(batch, np.int64)
-    from mambapro.runtime.preprocess import image_array
+    from mambapro.runtime.data.preprocess import image_array
 
     def call() -> None:
         function(*([image_array(image, pre) for image in sensor] for sensor in images), cameras)
@@ -91,10 +91,10 @@ def openvino_product(rows: int, width: int, precision: str) -> float:
 
 def operations_of(checkpoint: Path, dataset: str) -> tuple[float, int, int]:
     """Operations of one sample in matrix products and all else, rows of its backbone's products, its width."""
-    from mambapro.runtime.data.benchmarks import benchmark_info
-    from mambapro.train.info.operations import operations
-    from mambapro.train.info.parts import empty_model
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro.runtime.data.readers.benchmarks import benchmark_info
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
+    from mambapro.train.paper.cost.operations import operations
+    from mambapro.train.paper.cost.parameters import empty_model
 
     config = load_checkpoint(checkpoint, None, default_image_size=benchmark_info(dataset).image_size).config
     (height, width), patch = config.image_size, config.patch_size
@@ -118,9 +118,9 @@ def bundle_milliseconds(bundle: Path, target: str, precision: str, mode: str, ba
 
 def candidates(bundle: Path, batch: int) -> list[tuple[str, str, str]]:
     """(target, precision, mode) of what runs here."""
-    from mambapro.runtime.artifacts import artifacts_of
-    from mambapro.runtime.bundle import Bundle
-    from mambapro.runtime.opening import Opening, why_not
+    from mambapro.runtime.bundle.bundle import Bundle
+    from mambapro.runtime.bundle.catalog import artifacts_of
+    from mambapro.runtime.selection import Opening, why_not
 
     opened = Bundle.open(bundle)
     found = [item for item in artifacts_of(opened) if why_not(opened, item, Opening(unverified=True)) is None]

@@ -19,13 +19,13 @@ from typing import Any
 import click
 import onnx
 from mambapro.errors import MambaProError
-from mambapro.export.engines.build import build_engine
-from mambapro.export.engines.options import PLUGINS, RTX, EngineOptions
-from mambapro.export.engines.report import EngineReport
-from mambapro.export.onnx_file import save_onnx
-from mambapro.export.typed import typed
-from mambapro.export.value_types import element_types
-from mambapro.runtime.sidecar import Profile
+from mambapro.export.engines.build_engine import build_engine
+from mambapro.export.engines.engine_options import PLUGINS, RTX, EngineOptions
+from mambapro.export.engines.engine_report import EngineReport
+from mambapro.graph.cast import typed
+from mambapro.graph.onnx_file import save_onnx
+from mambapro.graph.value_types import element_types
+from mambapro.runtime.bundle.artifact import Profile
 from onnx import TensorProto
 
 HEAD = (

@@ -18,15 +18,15 @@ import click
 import onnx
 from mambapro.calib.calibrate import calibrate
 from mambapro.calib.images import calibration_images
-from mambapro.calib.qdq import LAYOUTS
-from mambapro.calib.sensitivity.chain import Chain
 from mambapro.calib.sensitivity.groups import GROUPS
-from mambapro.calib.sensitivity.material import benchmark_material
+from mambapro.calib.sensitivity.measurement import benchmark_material
 from mambapro.calib.sensitivity.ranking import Ranking, judge_of, rank
+from mambapro.calib.sensitivity.staged_model import Chain
 from mambapro.calib.sensitivity.state import State
-from mambapro.runtime.bundle import Bundle
-from mambapro.runtime.bundle_files import MODEL
-from mambapro.runtime.data.benchmarks import BENCHMARKS, read_benchmark
+from mambapro.graph.quantize import LAYOUTS
+from mambapro.runtime.bundle.bundle import Bundle
+from mambapro.runtime.bundle.checksums import MODEL
+from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, read_benchmark
 
 FIRST, IN_COMMON = 5, 4
 

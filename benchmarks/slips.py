@@ -6,16 +6,16 @@ With words only slips whose list, file or kind holds one of them are tried. The 
 for each folder of the package. A list begins with the tests of its modules, as pytest takes them, run from the root:
 
     [tests]
-    "calib/smooth.py" = ["tests/calib/test_smooth.py"]
+    "graph/smooth.py" = ["tests/graph/test_smooth.py"]
 
 and then has one table for each slip:
 
     [[slip]]
-    file = "calib/smooth.py"
+    file = "graph/smooth.py"
     kind = "swapped operands"            # a few words for people
     old = 'weights ** (1 - alpha)'       # occurs in the file exactly once
     new = 'weights ** alpha'
-    tests = ["tests/calib/test_qdq.py"]  # only where they are others than the module's
+    tests = ["tests/graph/test_quantize.py"]  # only where they are others than the module's
 
 Every worker has a copy of this working tree in a temporary folder and an environment that imports the package from
 there; the tree itself is not touched. The tests of a module are run once without a slip: they must pass. Then they are

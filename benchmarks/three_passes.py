@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from mambapro.runtime.modalities import MODALITIES
-from mambapro.train.models.aggregation import ModalityScan
-from mambapro.train.models.layers import Bottleneck
-from mambapro.train.models.mamba import StateSpace
-from mambapro.train.models.mambapro import MambaPro
-from mambapro.train.models.prompt import SynergisticResidualPrompt
-from mambapro.train.models.vit import Attention, Embedding, Layer
+from mambapro.runtime.data.modalities import MODALITIES
+from mambapro.train.models.mambapro.mambapro import MambaPro
+from mambapro.train.models.parts.aggregation import ModalityScan
+from mambapro.train.models.parts.layers import Bottleneck
+from mambapro.train.models.parts.mamba import StateSpace
+from mambapro.train.models.parts.prompt import SynergisticResidualPrompt
+from mambapro.train.models.parts.vit import Attention, Embedding, Layer
 from scan_cpu import indexed_loop, loop
 from torch import Tensor, nn
 

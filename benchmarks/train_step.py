@@ -22,12 +22,12 @@ from typing import Any
 
 import click
 import torch
-from mambapro.train.device import autocast, peak_memory
-from mambapro.train.frozen import prepare_training
-from mambapro.train.losses import pair_losses
-from mambapro.train.models.mambapro import MambaPro
-from mambapro.train.models.sizes import build_model
-from mambapro.train.optimizer import build_optimizer, freeze_pretrained
+from mambapro.train.engine.device import autocast, peak_memory
+from mambapro.train.engine.frozen import prepare_training
+from mambapro.train.engine.optimizer import build_optimizer, freeze_pretrained
+from mambapro.train.models.mambapro.mambapro import MambaPro
+from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.reid.losses import pair_losses
 from three_passes import RECURRENCES, ThreePasses
 from torch import Tensor
 

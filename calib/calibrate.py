@@ -17,23 +17,23 @@ import onnx
 from onnx import TensorProto
 
 from .. import __version__
+from ..common.foreign_text import escaped
+from ..common.progress import Track, silent
+from ..common.strict_json import encode
 from ..errors import ArtifactError, InputError
-from ..runtime.foreign_text import escaped
-from ..runtime.metadata import BundleMetadata
-from ..runtime.progress import Track, silent
-from ..runtime.strict_json import encode
-from .choose import Window, choose, matrix_of, rows_of, rows_worth, window_of
+from ..graph.layers import Point, points
+from ..graph.model_file import graph_sha256, load_model
+from ..graph.smooth import foldable_norms
+from ..runtime.bundle.metadata import BundleMetadata
+from .batches import Feeds
 from .coverage import coverage_of
-from .feeds import Feeds
 from .images import CalibrationImages
 from .memory import require_memory
-from .model_file import graph_sha256, load_model
-from .points import Point, points
 from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
 from .result import Calibration
-from .smooth import foldable_norms
+from .scales import Activation, ScaleTable, read_table
 from .statistics import Tensor, TensorStatistics, require_finite, tensors_of
-from .table import Activation, ScaleTable, read_table
+from .threshold_selection import Window, choose, matrix_of, rows_of, rows_worth, window_of
 from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE
 
 log = logging.getLogger("mambapro")

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ..runtime.foreign_text import escaped
-from ..runtime.modalities import MODALITIES
-from ..runtime.strict_json import encode
-from .balance import UNKNOWN_IDENTITY, missing_sensors
+from ..common.foreign_text import escaped
+from ..common.strict_json import encode
+from ..runtime.data.modalities import MODALITIES
+from .appearance import swapped
 from .images import CalibrationImages
-from .looks import swapped
+from .sampling import UNKNOWN_IDENTITY, missing_sensors
 
 
 @dataclass(frozen=True)

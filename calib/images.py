@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..common.files.atomic import sha256_of
+from ..common.foreign_text import escaped
+from ..common.progress import Track, silent
 from ..errors import InputError
-from ..runtime.data.benchmarks import read_benchmark
-from ..runtime.data.folders import shown
+from ..runtime.data.inputs import UNKNOWN_CAMERA
+from ..runtime.data.modalities import MODALITIES, NIR, RGB, TIR
+from ..runtime.data.pairing import paired_files
+from ..runtime.data.preprocess import Preprocessing
+from ..runtime.data.range_survey import survey, tell_ranges
+from ..runtime.data.readers.benchmarks import read_benchmark
+from ..runtime.data.readers.listing import shown
 from ..runtime.data.sample import Benchmark, ImageSource, Sample
-from ..runtime.files import sha256_of
-from ..runtime.folders import camera_from_name
-from ..runtime.foreign_text import escaped
-from ..runtime.modalities import MODALITIES, NIR, RGB, TIR
-from ..runtime.pairing import paired_files
-from ..runtime.preprocess import Preprocessing
-from ..runtime.progress import Track, silent
-from ..runtime.range_survey import survey, tell_ranges
-from ..runtime.samples import UNKNOWN_CAMERA
-from .balance import CalibrationImage, balanced
-from .looks import Look, look_at, swapped
+from ..runtime.extraction import camera_from_name
+from .appearance import Look, look_at, swapped
+from .sampling import CalibrationImage, balanced
 
 log = logging.getLogger("mambapro")
 

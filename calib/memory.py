@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..common.machine.free_memory import free_memory
 from ..errors import SetupError
-from ..runtime.free_memory import free_memory
 
 
 def require_memory(needed: int, what: str) -> int | None:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..common.files.open_files import read_limited
+from ..common.foreign_text import shown_text, shown_value
 from ..errors import InputError, SetupError
-from ..runtime.data.folders import shown
-from ..runtime.foreign_text import shown_text, shown_value
-from ..runtime.open_files import read_limited
-from .points import Point
+from ..graph.layers import Point
+from ..runtime.data.readers.listing import shown
 
 INT8, FLOAT = "int8", "float"
 CHOICES = (INT8, FLOAT)

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from ..common.files.atomic import write_atomically
+from ..common.files.locks import temporary_folder
+from ..common.foreign_text import shown_text
+from ..common.formats.npz_files import read_npz
+from ..common.progress import Track, silent
 from ..errors import ArtifactError
 from ..runtime.backends.base import Backend
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.files import write_atomically
-from ..runtime.foreign_text import shown_text
-from ..runtime.held import temporary_folder
-from ..runtime.npz_files import read_npz
-from ..runtime.progress import Track, silent
-from .feeds import Feeds
+from .batches import Feeds
 from .memory import require_memory
 from .statistics import Tensor, TensorStatistics
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .coverage import Coverage
-from .table import Activation, ScaleTable
+from .scales import Activation, ScaleTable
 from .thresholds import ALGORITHMS
 
 _WORST = 10

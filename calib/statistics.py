@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 
 from ..errors import ArtifactError
-from ..runtime.modalities import MODALITIES
+from ..graph.layers import Point
+from ..graph.smooth import Norm
+from ..runtime.data.modalities import MODALITIES
 from .histogram import BINS, TINY, AbsHistogram
-from .points import Point
-from .smooth import Norm
-from .table import Observed
+from .scales import Observed
 
 #: Shares of all values that the table tells the absolute value of.
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from .histogram import BINS, AbsHistogram
-from .table import LEVELS
+from .scales import LEVELS
 
 MINMAX, ENTROPY, PERCENTILE, MSE = "minmax", "entropy", "percentile", "mse"
 #: The simplest first: of equal errors the first one is taken.

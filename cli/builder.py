@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .build_options import CALIBRATION, ENGINE, GATES, given_options
-from .console import needs, track
+from .options.building import CALIBRATION, ENGINE, GATES, given_options
 from .quantizing import Quantizer
+from .terminal.console import needs, track
 
 if TYPE_CHECKING:
-    from ..export.build_options import BuildOptions, BuildReport
+    from ..export.artifacts.build_options import BuildOptions, BuildReport
 
 #: What says something about int8 alone, about images, and about engines of TensorRT but not of TensorRT-RTX.
 _INT8 = ("scales", "policy", "algorithm", "force")
@@ -74,7 +74,7 @@ class Builder:
 
     def build(self, bundle: Path) -> list[BuildReport]:
         """Build every target's artifact of a bundle."""
-        from ..export.build import build_artifact
+        from ..export.artifacts.build_artifact import build_artifact
 
         quantizer = self.quantizer(bundle)
         functions = quantizer.quantize, quantizer.range_check
@@ -84,9 +84,9 @@ class Builder:
 
     def _options(self, target: str, base: str | None, more: dict[str, Any]) -> BuildOptions:
         with needs("calib"):
-            from ..export.build_checks import require_pair, require_target
-            from ..export.build_options import BuildOptions
-            from ..export.engines.options import EngineOptions
+            from ..export.artifacts.build_checks import require_pair, require_target
+            from ..export.artifacts.build_options import BuildOptions
+            from ..export.engines.engine_options import EngineOptions
 
         engine = EngineOptions(**_engine_values({name: self.given[name] for name in ENGINE}))
         if base is not None and self.precision is not None:
@@ -151,7 +151,7 @@ def _engine_values(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         click.UsageError: a profile that is not three numbers.
     """
-    from ..runtime.sidecar import Profile
+    from ..runtime.bundle.artifact import Profile
 
     sizes, workspace = values["profile"], values["workspace"]
     if len(sizes) != 3:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from .signals import watch
+from .terminal.signals import watch
 
 
 def main() -> NoReturn:

@@ -29,27 +29,27 @@ from click.shell_completion import shell_complete
 
 from .. import __version__
 from ..errors import FAULT, InputError, SetupError
-from . import signals
-from .ablate_command import ablate
-from .build_command import build
-from .calibrate_command import calibrate
-from .console import say, set_up_logging
-from .data_commands import synth
+from .commands.ablate import ablate
+from .commands.build import build
+from .commands.calibrate import calibrate
+from .commands.evaluate import evaluate
+from .commands.explain import explain
+from .commands.export import check, compare, export
+from .commands.extract import bench, environment, extract
+from .commands.info import info
+from .commands.plugins import plugins
+from .commands.report import report
+from .commands.sensitivity import sensitivity
+from .commands.sign import sign, verify
+from .commands.synth import synth
+from .commands.train import train
 from .entry import export_main as export_main  # scripts of earlier installations import them from here
 from .entry import main as main
-from .eval_command import evaluate
-from .explain_command import explain
-from .export_commands import check, compare, export
-from .failures import explained
-from .info_command import info
-from .options import HELP
-from .outlet import OutputLost, give_up, safe_output
-from .plugin_commands import plugins
-from .report_command import report
-from .runtime_commands import bench, environment, extract
-from .sensitivity_command import sensitivity
-from .signing_commands import sign, verify
-from .train_commands import train
+from .options.shared import HELP
+from .terminal import signals
+from .terminal.console import say, set_up_logging
+from .terminal.failures import explained
+from .terminal.outlet import OutputLost, give_up, safe_output
 
 
 @click.group(context_settings={**HELP, "max_content_width": 120})

@@ -7,20 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.foreign_text import escaped
 from ..errors import ArtifactError, InputError
-from ..runtime.foreign_text import escaped
-from .console import needs, track
+from .terminal.console import needs, track
 
 if TYPE_CHECKING:
     from ..calib.calibrate import Calibration
     from ..calib.images import CalibrationImages
-    from ..calib.points import Point
     from ..calib.policy import Policy
-    from ..calib.table import ScaleTable
-    from ..export.build import Quantization, Quantize
-    from ..export.range_check import RangeCheck
-    from ..runtime.bundle import Bundle
-    from ..runtime.metadata import BundleMetadata
+    from ..calib.scales import ScaleTable
+    from ..export.artifacts.build_artifact import Quantization, Quantize
+    from ..export.artifacts.range_check import RangeCheck
+    from ..graph.layers import Point
+    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.bundle.metadata import BundleMetadata
 
 log = logging.getLogger("mambapro")
 
@@ -93,7 +93,7 @@ class Quantizer:
     @cached_property
     def bundle(self) -> Bundle:
         """The bundle."""
-        from ..runtime.bundle import Bundle
+        from ..runtime.bundle.bundle import Bundle
 
         return Bundle.open(self.folder)
 
@@ -142,7 +142,7 @@ class Quantizer:
         with needs("calib"):
             from ..calib.calibrate import CalibrationOptions, calibrate
         from ..plugins.compile import cache_folder
-        from ..runtime.bundle_files import MODEL
+        from ..runtime.bundle.checksums import MODEL
 
         metadata, images, options = self.bundle.metadata.ranged(), self.images, CalibrationOptions(self.algorithm)
         with self.bundle.named_copy(MODEL) as model:
@@ -158,8 +158,8 @@ class Quantizer:
         """
         if self.given is None:
             return self.calibration.table
-        from ..calib.model_file import graph_sha256
-        from ..runtime.bundle_files import MODEL
+        from ..graph.model_file import graph_sha256
+        from ..runtime.bundle.checksums import MODEL
 
         metadata = self.bundle.metadata
         mine, its = metadata.feature_space.id, self.given.feature_space
@@ -177,10 +177,10 @@ class Quantizer:
 
     def _quantize(self, model: Any, target: str) -> Quantization:
         """The model in int8, with the table and the policy."""
-        from ..calib.points import points
-        from ..calib.qdq import int8_points, quantized, with_scales
-        from ..export.build import Quantization
-        from ..runtime.files import json_text
+        from ..common.files.atomic import json_text
+        from ..export.artifacts.build_artifact import Quantization
+        from ..graph.layers import points
+        from ..graph.quantize import int8_points, quantized, with_scales
 
         found, layout = points(model), "tensorrt" if target == "tensorrt-rtx" else target
         # a policy of another model is told before the calibration, which is long
@@ -196,8 +196,8 @@ class Quantizer:
 
     def _range_check(self, model: Any, metadata: BundleMetadata) -> tuple[str, ...]:
         """Modules whose values come near the end of float16 on the calibration images."""
-        from ..calib.feeds import Feeds
-        from ..export.range_check import range_check
+        from ..calib.batches import Feeds
+        from ..export.artifacts.range_check import range_check
 
         feeds = Feeds(self._images(metadata).images, metadata, 2)
         found = range_check(model, [feeds[i] for i in range(min(_RANGE_BATCHES, len(feeds)))], track=track)
@@ -227,7 +227,7 @@ def _policy(file: Path) -> Policy:
 
 
 def _table(file: Path) -> ScaleTable:
-    from ..calib.table import read_table
+    from ..calib.scales import read_table
 
     if not file.is_file():
         raise InputError(f"There is no table of scales {escaped(file)}. mambapro calibrate writes one.")

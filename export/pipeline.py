@@ -13,33 +13,33 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ..common.files.atomic import is_partial, json_text, staged_folder
+from ..common.files.litter import is_litter
+from ..common.files.targets import require_free
+from ..common.foreign_text import escaped
+from ..common.progress import Track, silent
 from ..errors import InputError, SetupError
-from ..runtime.artifacts import is_artifact_file
+from ..graph.cast import typed
+from ..graph.onnx_file import save_onnx
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..runtime.bundle_files import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
-from ..runtime.files import is_partial, json_text, staged_folder
-from ..runtime.foreign_text import escaped
-from ..runtime.limits import MAP_DROPS
-from ..runtime.litter import is_litter
-from ..runtime.metadata import EMBEDDING, BundleMetadata, Precision
-from ..runtime.progress import Track, silent
-from ..runtime.sidecar import AccuracyGate
-from ..runtime.targets import require_free
-from ..train.models.mambapro import MambaPro
-from .accuracy import export_accuracy
-from .build_options import BuildReport
-from .describe import describe, stamp
-from .inference import inference_model
-from .onnx_file import save_onnx
-from .onnx_graph import check_graph, input_names, onnx_from_model
-from .parity import ParityReport, compare, require_parity
-from .parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
-from .plan import ExportOptions, ExportPlan
-from .precision import precision_map
-from .range_check import RangeCheck, modules_to_keep
-from .reference import TorchReference
-from .trace import first_departure, trace_stages
-from .typed import typed
+from ..runtime.bundle.artifact import AccuracyGate
+from ..runtime.bundle.catalog import is_artifact_file
+from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
+from ..runtime.bundle.limits import MAP_DROPS
+from ..runtime.bundle.metadata import EMBEDDING, BundleMetadata, Precision
+from ..train.models.mambapro.mambapro import MambaPro
+from .artifacts.build_options import BuildReport
+from .artifacts.range_check import RangeCheck, modules_to_keep
+from .pytorch.bundle_metadata import describe, stamp
+from .pytorch.inference import inference_model
+from .pytorch.onnx_graph import check_graph, input_names, onnx_from_model
+from .pytorch.parity import ParityReport, compare, require_parity
+from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
+from .pytorch.plan import ExportOptions, ExportPlan
+from .pytorch.precision_summary import precision_map
+from .pytorch.pytorch_features import TorchReference
+from .pytorch.retrieval_gate import export_accuracy
+from .pytorch.trace import first_departure, trace_stages
 
 log = logging.getLogger("mambapro")
 

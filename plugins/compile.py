@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..children import tied
+from ..common.children import tied
 from ..errors import SetupError
 from .private_folder import held_lock, why_untrusted
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, telemetry
+from ..common.machine.cpus import usable_cpus
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
-from .cpus import usable_cpus
 
 #: Distributions whose versions are told, installed or not. Only their metadata is read, nothing is imported.
 PACKAGES = (

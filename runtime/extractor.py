@@ -15,26 +15,26 @@ from typing import Any
 
 import numpy as np
 
+from ..common.foreign_text import escaped, shown_text
+from ..common.machine.cpus import whole_number
+from ..common.machine.memory_budget import bounded
+from ..common.machine.time_budget import first_run_seconds, within
+from ..common.progress import Track, silent
 from ..errors import ArtifactError, InputError
 from .backends.base import Backend
 from .backends.process import refuse_fork, watch
-from .bundle import Bundle
-from .bundle_files import BundleReplacedError
-from .cpus import whole_number
-from .data.folders import shown
-from .foreign_text import escaped, shown_text
-from .image_settings import image_settings
-from .memory_budget import bounded
-from .metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
-from .modalities import MODALITIES, NIR, RGB, TIR
-from .opening import LATENCY, Opening, open_backend, open_fastest
-from .preprocess import Preprocessing
-from .progress import Track, silent
-from .range_watch import RangeWatch
-from .samples import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
-from .sidecar import OPENVINO, Sidecar
-from .sixteen_bit import Ranges
-from .time_budget import first_run_seconds, within
+from .bundle.artifact import OPENVINO, Sidecar
+from .bundle.bundle import Bundle
+from .bundle.checksums import BundleReplacedError
+from .bundle.metadata import CAMERA, EMBEDDING, IMAGE, MODALITY_MASK, BundleMetadata
+from .data.image_settings import image_settings
+from .data.inputs import UNKNOWN_CAMERA, Cameras, Images, camera_numbers, gather
+from .data.modalities import MODALITIES, NIR, RGB, TIR
+from .data.preprocess import Preprocessing
+from .data.range_watch import RangeWatch
+from .data.readers.listing import shown
+from .data.sixteen_bit import Ranges
+from .selection import LATENCY, Opening, open_backend, open_fastest
 
 log = logging.getLogger("mambapro")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..common.progress import Track, silent
+from .data.inputs import Cameras, Images, camera_numbers, gather
+from .data.modalities import NIR, RGB, TIR
 from .extractor import Extractor, of_the_model, unit_rows
-from .modalities import NIR, RGB, TIR
-from .progress import Track, silent
-from .samples import Cameras, Images, camera_numbers, gather
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from .data.benchmarks import BENCHMARKS
-from .foreign_text import shown_text
-from .metadata import BundleMetadata
+from ..common.foreign_text import shown_text
+from .bundle.metadata import BundleMetadata
+from .data.readers.benchmarks import BENCHMARKS
 
 log = logging.getLogger("mambapro")
 

@@ -39,7 +39,7 @@ def denormal_numbers() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_features_of_other_tests(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Features that one test left in the cache are no answer to another: models are bent in tests."""
-    from mambapro.runtime import reference
+    from mambapro.runtime.evaluation import reference_features as reference
 
     monkeypatch.setattr(reference, "features_folder", lambda: tmp_path_factory.mktemp("cache") / "features")
 
@@ -87,8 +87,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained tiny model in our own format: 64x32 pixels, 4 cameras, 5 identities."""
     # the runtime is tested where there is no PyTorch as well
     torch = pytest.importorskip("torch")
-    from mambapro.train.models.sizes import build_model
-    from mambapro.train.models.weights import save_checkpoint
+    from mambapro.train.models.checkpoints.weights import save_checkpoint
+    from mambapro.train.models.mambapro.sizes import build_model
 
     torch.manual_seed(3)
     model = build_model("tiny", image_size=(64, 32), cameras=4, identities=5)

@@ -35,7 +35,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     folders = ("calib", "cli", "export", "plugins", "runtime", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
-    root = ("__init__.py", "__main__.py", "children.py", "errors.py", "telemetry.py", "py.typed")
+    root = ("__init__.py", "__main__.py", "common/children.py", "errors.py", "telemetry.py", "py.typed")
     wanted |= {f"mambapro/{name}" for name in root}
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "train" / "recipes").glob("*.toml")}
     scan = ROOT / "plugins" / "selective_scan"

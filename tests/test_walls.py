@@ -78,7 +78,13 @@ def test_models_know_only_what_is_below() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ("mambapro.runtime.extractor", "mambapro.runtime.check", "mambapro.runtime.folders", "mambapro.cli.main")
+    "module",
+    (
+        "mambapro.runtime.extractor",
+        "mambapro.runtime.evaluation.check",
+        "mambapro.runtime.extraction",
+        "mambapro.cli.main",
+    ),
 )
 def test_torch_stays_out(module: str) -> None:
     """Importing what runs on a device loads neither torch nor onnx."""

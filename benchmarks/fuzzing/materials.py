@@ -138,8 +138,8 @@ def _exif() -> bytes:
 
 def _checkpoints(made: Materials) -> None:
     import torch
-    from mambapro.train.models.sizes import build_model
-    from mambapro.train.models.weights import save_checkpoint
+    from mambapro.train.models.checkpoints.weights import save_checkpoint
+    from mambapro.train.models.mambapro.sizes import build_model
 
     torch.manual_seed(0)
     narrow = {"width": 64, "depth": 2, "mlp_width": 64, "embed_dim": 32, "adapter_width": 16, "transfer_width": 16}
@@ -163,7 +163,7 @@ def copy_bundle(made: Materials, place: Path) -> Path:
 
 def relist(bundle: Path) -> None:
     """Make SHA256SUMS say what is there, as an attacker would."""
-    from mambapro.runtime.bundle_files import write_sums
+    from mambapro.runtime.bundle.checksums import write_sums
 
     write_sums(bundle)
 

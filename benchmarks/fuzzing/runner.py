@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from mambapro.children import tie_to_parent
+from mambapro.common.children import tie_to_parent
 
 from .entries import CODES, ENTRIES, Entry
 from .materials import Materials, make

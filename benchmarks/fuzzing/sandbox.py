@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
-from mambapro.children import tie_to_parent
+from mambapro.common.children import tie_to_parent
 
 #: Python's audit events of a program that is started.
 _PROGRAMS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.system", "os.startfile", "pty.spawn")
@@ -62,13 +62,13 @@ class Outcome:
 
 def warm_up() -> None:
     """Import what the commands import; nothing may be opened, started or computed here."""
-    import mambapro.calib.run
+    import mambapro.calib.calibrate_bundle
     import mambapro.cli.main
     import mambapro.export.pipeline
-    import mambapro.export.report.run
+    import mambapro.export.report.write_report
+    import mambapro.runtime.data.preprocess
     import mambapro.runtime.extractor
-    import mambapro.runtime.preprocess
-    import mambapro.train.loop  # noqa: F401
+    import mambapro.train.engine.loop  # noqa: F401
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
     import yaml  # noqa: F401

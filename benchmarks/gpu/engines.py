@@ -23,8 +23,8 @@ from mambapro.errors import MambaProError, SetupError
 from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
 from mambapro.plugins.selective_scan.cuda_driver import check
 from mambapro.runtime.backends.cuda_memory import gpu
-from mambapro.runtime.backends.tensorrt_generation import TENSORRT_RTX, create_context, rtx_capabilities
-from mambapro.runtime.backends.tensorrt_loading import log_of
+from mambapro.runtime.backends.tensorrt.loading import log_of
+from mambapro.runtime.backends.tensorrt.versions import TENSORRT_RTX, create_context, rtx_capabilities
 from part import BATCHES, FULL_SIZE, TYPES, NoGpu, Record, Skipped, finish
 from scan_cases import LIMITS, Case, error_of, stored, wanted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...errors import InputError
-from ...runtime.modalities import MODALITIES
+from ...runtime.data.modalities import MODALITIES
 
 LAYER, BLOCK, KIND = "layer", "block", "kind"
 GROUPS = (LAYER, BLOCK, KIND)

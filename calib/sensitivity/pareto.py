@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ...common.progress import Track, silent
+from ...common.strict_json import encode
 from ...errors import InputError
-from ...runtime.progress import Track, silent
-from ...runtime.rounds import Spread, in_turns
-from ...runtime.strict_json import encode
-from ..qdq import quantized
-from ..table import ScaleTable
-from .chain import Chain, Values
-from .clock import Clock
+from ...graph.quantize import quantized
+from ...runtime.evaluation.rounds import Spread, in_turns
+from ..scales import ScaleTable
+from .loss import Judge, Loss
 from .ranking import Ranking, Sensitivity
-from .score import Judge, Loss
+from .staged_model import Chain, Values
 from .state import State
 from .text import in_points, table
+from .timing import Clock
 
 log = logging.getLogger("mambapro")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...train.explain.look import COLOURS, INK, QUIET, drawing, place, png_bytes, shortened, write
+from ...common.figures import COLOURS, INK, QUIET, drawing, place, png_bytes, shortened, write
 from .pareto import Pareto
 from .ranking import Ranking
 

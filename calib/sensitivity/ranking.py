@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...runtime.progress import Track, silent
-from ...runtime.strict_json import encode
-from .chain import Chain, Values
+from ...common.progress import Track, silent
+from ...common.strict_json import encode
 from .groups import grouped
-from .material import Material
-from .score import Judge, Loss
+from .loss import Judge, Loss
+from .measurement import Material
+from .staged_model import Chain, Values
 from .state import State
 from .text import in_points, table
 

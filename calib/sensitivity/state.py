@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...common.files.atomic import json_text, write_atomically
+from ...common.foreign_text import shown_text
+from ...common.formats.json_files import read_json
+from ...common.strict_json import decode, encode
 from ...errors import ArtifactError, InputError
-from ...runtime.files import json_text, write_atomically
-from ...runtime.foreign_text import shown_text
-from ...runtime.json_files import read_json
-from ...runtime.strict_json import decode, encode
 
 SCHEMA = "mambapro.sensitivity-state/1"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...common.foreign_text import escaped
 from ...errors import ExportError
-from ...runtime.foreign_text import escaped
-from .job import Job
+from .messages import Job
 from .plugin import ChosenPlugin
 from .versions import Generation
 

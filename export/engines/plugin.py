@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...common.foreign_text import escaped
 from ...errors import SetupError
 from ...plugins.selective_scan import tensorrt_aot, tensorrt_fronts, tensorrt_library, tensorrt_python
-from ...runtime.foreign_text import escaped
-from .job import Job, Tell
 from .library_gpus import require_gpus
+from .messages import Job, Tell
 
 
 @dataclass(frozen=True)

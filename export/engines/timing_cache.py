@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ...common.files.atomic import make_folder, write_atomically
 from ...plugins.compile import cache_folder
 from ...plugins.private_folder import held_lock, why_untrusted
-from ...runtime.files import make_folder, write_atomically
 
 log = logging.getLogger("mambapro")
 

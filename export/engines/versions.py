@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import SetupError
-from ...runtime.backends.tensorrt_generation import RANGES
-from .options import RTX
+from ...runtime.backends.tensorrt.versions import RANGES
+from .engine_options import RTX
 
 _STRONG, _PLUGIN_FIRST = (10, 12), (10, 7)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .bundle_report import BundleReport, FileReport
 from .html import Html, code, facts, folded, joined, section
-from .report import BundleReport, FileReport
 
 
 def environment_section(report: BundleReport) -> Html:

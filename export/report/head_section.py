@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...runtime.latency import END_TO_END
+from ...runtime.evaluation.latency import END_TO_END
+from .bundle_report import BundleReport, FileReport
 from .html import Column, Html, badge, facts, html, joined, paragraph, points, table
-from .report import BundleReport, FileReport
-from .verdict import OPEN, READY, REFERENCE, REFUSED, map_limit
+from .readiness import OPEN, READY, REFERENCE, REFUSED, map_limit
 
 _ANSWERS = {READY: "Yes: {}", OPEN: "Not yet: {} has open questions", REFUSED: "No: no file passed its gates"}
 _WORDS = {READY: ("ready", "yes"), OPEN: ("open", "care"), REFUSED: ("refused", "no")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ...runtime.foreign_text import in_html
+from ...common.foreign_text import in_html
 
 
 class Html(str):

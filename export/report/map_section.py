@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...runtime.foreign_text import in_html
+from ...common.foreign_text import in_html
 from .html import Html, folded, html, joined, paragraph, section
 from .precision_map import INT8, Cell, PrecisionMap
 

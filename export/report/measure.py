@@ -9,25 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...common.progress import Track, silent
+from ...common.strict_json import decode
 from ...errors import ArtifactError, ParityError, SetupError
-from ...runtime.artifacts import base_artifact
-from ...runtime.bootstrap import paired_differences
-from ...runtime.bundle import Bundle
-from ...runtime.check import open_extractor, replay, why_other_type
+from ...runtime.bundle.artifact import CosineGate, Sidecar
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.catalog import base_artifact
+from ...runtime.bundle.limits import LIMITS
 from ...runtime.data.sample import Benchmark
-from ...runtime.evaluate import feature_function
-from ...runtime.evaluation import EvaluationOptions, evaluate_model
-from ...runtime.evaluation_report import EvaluationReport
+from ...runtime.evaluation.bootstrap import paired_differences
+from ...runtime.evaluation.check import open_extractor, replay, why_other_type
+from ...runtime.evaluation.feature_cache import extractor_identity
+from ...runtime.evaluation.gates.speed import bench_alone
+from ...runtime.evaluation.latency import LatencyReport, Timing
+from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
+from ...runtime.evaluation.retrieval.evaluate import feature_function
+from ...runtime.evaluation.retrieval.report import EvaluationReport
+from ...runtime.evaluation.rounds import in_turns
 from ...runtime.extractor import Extractor
-from ...runtime.feature_cache import extractor_identity
-from ...runtime.latency import LatencyReport, Timing
-from ...runtime.limits import LIMITS
-from ...runtime.opening import Opening, why_not
-from ...runtime.progress import Track, silent
-from ...runtime.race import bench_alone
-from ...runtime.rounds import in_turns
-from ...runtime.sidecar import CosineGate, Sidecar
-from ...runtime.strict_json import decode
+from ...runtime.selection import Opening, why_not
 
 _WARMUP = 3
 #: Turns of each file.

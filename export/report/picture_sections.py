@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...train.explain.page import image_tag
+from ...train.paper.explain.page import image_tag
 from .html import Column, Html, badge, code, folded, html, missing, paragraph, points, section, small, table
-from .sensitivity import PICTURES, Sensitivity, StoredLoss, StoredPareto, StoredRanking
+from .sensitivity_folder import PICTURES, Sensitivity, StoredLoss, StoredPareto, StoredRanking
 
 _WITHOUT_DATA = "Labelled images are needed, and none were given: --data and --dataset name them."
 _LOSS_COLUMNS = (Column("median 1 - cosine"), Column("mean"), Column("largest"), Column("mAP drop, points"))

@@ -15,11 +15,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import NodeProto, TensorProto
 
+from ...common.foreign_text import escaped
+from ...common.strict_json import encode
 from ...errors import ArtifactError
 from ...plugins.selective_scan.schema import OP_TYPE
-from ...runtime.foreign_text import escaped
-from ...runtime.modalities import MODALITIES
-from ...runtime.strict_json import encode
+from ...runtime.data.modalities import MODALITIES
 
 #: What a node does, of the kinds that decide how fast and how exact a model is.
 LINEAR, PRODUCT, NORM, SOFTMAX, SCAN, SUM = "linear", "product", "norm", "softmax", "scan", "sum"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...runtime.data.benchmarks import BENCHMARKS
-from ...runtime.evaluation_report import PART, EvaluationReport, EvaluationRow, percent
-from ...runtime.latency import Timing
+from ...runtime.data.readers.benchmarks import BENCHMARKS
+from ...runtime.evaluation.latency import Timing
+from ...runtime.evaluation.retrieval.report import PART, EvaluationReport, EvaluationRow, percent
+from .bundle_report import BundleReport, FileReport
 from .html import Column, Html, code, facts, missing, paragraph, points, section, table, track
 from .measure import ROUNDS, Difference
-from .report import BundleReport, FileReport
 from .stored import StoredParity
 
 #: The smallest departure that the logarithmic axis shows: below it is the noise of float64.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...common.foreign_text import shown_text
+from ...common.formats.json_files import parse_json, read_json
+from ...common.strict_json import decode, first_lines
 from ...errors import ArtifactError
-from ...runtime.bundle import Bundle
-from ...runtime.bundle_files import PARITY
-from ...runtime.foreign_text import shown_text
-from ...runtime.json_files import parse_json, read_json
-from ...runtime.sidecar import AccuracyGate
-from ...runtime.strict_json import decode, first_lines
+from ...runtime.bundle.artifact import AccuracyGate
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.checksums import PARITY
 
 T = TypeVar("T")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ...common.foreign_text import escaped
+from ...common.machine.cpus import usable_threads
+from ...common.machine.memory_budget import bounded
+from ...common.machine.time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from ...errors import ArtifactError, InputError, MambaProError, SetupError
-from ..cpus import usable_threads
-from ..foreign_text import escaped
-from ..memory_budget import bounded
-from ..time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from .cuda_memory import gpu
 from .process import ProcessBound, never_free
 

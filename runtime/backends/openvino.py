@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.files.atomic import make_folder
+from ...common.foreign_text import escaped
+from ...common.machine.cpus import usable_threads
 from ...errors import ArtifactError, InputError, SetupError
 from ...plugins.private_folder import require_private
 from ...plugins.selective_scan import openvino_op
-from ..cpus import usable_threads
-from ..files import make_folder
-from ..foreign_text import escaped
 from .process import ProcessBound, never_free
 
 DEVICE = "CPU"

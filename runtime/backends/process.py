@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from typing import NoReturn, Protocol
 from weakref import WeakSet
 
+from ...common.foreign_text import escaped
 from ...errors import InputError
-from ..foreign_text import escaped
 
 
 class Forkable(Protocol):

@@ -9,15 +9,15 @@ import onnx
 import pytest
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
 from mambapro.calib.images import CalibrationImages, calibration_images
-from mambapro.calib.table import ScaleTable
-from mambapro.export.describe import describe
-from mambapro.export.onnx_graph import onnx_from_model
-from mambapro.export.plan import ExportOptions
-from mambapro.export.typed import typed
-from mambapro.runtime.data.drawn.samples import draw_samples
-from mambapro.runtime.metadata import BundleMetadata
-from mambapro.runtime.modalities import MODALITIES
-from mambapro.train.models.weights import load_checkpoint
+from mambapro.calib.scales import ScaleTable
+from mambapro.export.pytorch.bundle_metadata import describe
+from mambapro.export.pytorch.onnx_graph import onnx_from_model
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.graph.cast import typed
+from mambapro.runtime.bundle.metadata import BundleMetadata
+from mambapro.runtime.data.modalities import MODALITIES
+from mambapro.synthetic.observation import draw_samples
+from mambapro.train.models.checkpoints.weights import load_checkpoint
 from PIL import Image
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mambapro.calib.run import beside
+from mambapro.calib.calibrate_bundle import beside
 
 
 @pytest.mark.parametrize(

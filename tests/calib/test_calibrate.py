@@ -16,17 +16,17 @@ import onnx
 import pytest
 from mambapro.calib import calibrate as module
 from mambapro.calib import memory, ranges
+from mambapro.calib.batches import Feeds
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
-from mambapro.calib.feeds import Feeds
 from mambapro.calib.images import CalibrationImages
-from mambapro.calib.points import points
 from mambapro.calib.ranges import groups_of, session_with
-from mambapro.calib.smooth import foldable_norms
+from mambapro.calib.scales import ScaleTable
 from mambapro.calib.statistics import TensorStatistics, tensors_of
-from mambapro.calib.table import ScaleTable
+from mambapro.common.progress import silent
 from mambapro.errors import ArtifactError, InputError, SetupError
-from mambapro.runtime.metadata import BundleMetadata
-from mambapro.runtime.progress import silent
+from mambapro.graph.layers import points
+from mambapro.graph.smooth import foldable_norms
+from mambapro.runtime.bundle.metadata import BundleMetadata
 from onnx import numpy_helper
 
 #: Calibrates with what stands in the files it is given, and says each batch before it is run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from mambapro.calib.choose import _best
+from mambapro.calib.threshold_selection import _best
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from mambapro.calib.calibrate import calibrate
 from mambapro.calib.images import CalibrationImages
-from mambapro.calib.points import points
-from mambapro.calib.qdq import quantized
+from mambapro.calib.scales import ScaleTable
 from mambapro.calib.statistics import TensorStatistics, tensors_of
-from mambapro.calib.table import ScaleTable
 from mambapro.errors import ArtifactError
-from mambapro.runtime.metadata import BundleMetadata
+from mambapro.graph.layers import points
+from mambapro.graph.quantize import quantized
+from mambapro.runtime.bundle.metadata import BundleMetadata
 from onnx import numpy_helper
 
 

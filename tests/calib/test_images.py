@@ -12,18 +12,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mambapro.calib import calibrate_bundle as running
 from mambapro.calib import images as choosing_images
-from mambapro.calib import run as running
-from mambapro.calib.balance import CalibrationImage, balanced
 from mambapro.calib.coverage import coverage_of
 from mambapro.calib.images import CalibrationImages, calibration_images
+from mambapro.calib.sampling import CalibrationImage, balanced
 from mambapro.errors import InputError
-from mambapro.runtime.data.benchmarks import read_benchmark
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.data.image_settings import ImageSettings, using_image_settings
+from mambapro.runtime.data.modalities import MODALITIES
+from mambapro.runtime.data.preprocess import Preprocessing
+from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import ImageSource
-from mambapro.runtime.image_settings import ImageSettings, using_image_settings
-from mambapro.runtime.modalities import MODALITIES
-from mambapro.runtime.preprocess import Preprocessing
+from mambapro.synthetic.benchmark import draw_benchmark
 from PIL import Image
 
 SMALL = Preprocessing(64, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mambapro.calib.points import points
-from mambapro.calib.smooth import foldable_norms
 from mambapro.calib.statistics import tensors_of
-from mambapro.export.onnx_graph import onnx_from_model
-from mambapro.train.models.sizes import build_model
+from mambapro.export.pytorch.onnx_graph import onnx_from_model
+from mambapro.graph.layers import points
+from mambapro.graph.smooth import foldable_norms
+from mambapro.train.models.mambapro.sizes import build_model
 
 
 def test_sensors_are_told_apart() -> None:

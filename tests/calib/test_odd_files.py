@@ -14,10 +14,10 @@ import odd_tables
 import pytest
 from mambapro.calib.policy import Policy, matches, read_policy
 from mambapro.calib.ranges import _taken_up
+from mambapro.calib.scales import read_table
 from mambapro.calib.sensitivity.state import SCHEMA, State
-from mambapro.calib.table import read_table
 from mambapro.errors import ArtifactError, InputError, MambaProError
-from mambapro.train.ablation.record import read_record
+from mambapro.train.paper.ablation.record import read_record
 
 
 def odd_answers(read: Callable[[Path], object], paths: list[Path]) -> dict[str, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mambapro.calib.points import MATMUL, Point
 from mambapro.calib.policy import FLOAT, INT8, PRESETS, Policy, matches, read_policy
 from mambapro.errors import InputError
+from mambapro.graph.layers import MATMUL, Point
 
 NAMES = (
     "backbone.embedding.patches",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mambapro.calib.points import MATMUL, Point
-from mambapro.calib.smooth import Norm
 from mambapro.calib.statistics import Tensor, TensorStatistics
 from mambapro.errors import ArtifactError
+from mambapro.graph.layers import MATMUL, Point
+from mambapro.graph.smooth import Norm
 
 LINEAR = Point("n1", "part.linear", "h", "W", MATMUL, 1)
 NORM = Norm("part.norm", "gamma", "beta", "h", (LINEAR,))

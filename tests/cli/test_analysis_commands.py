@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.cli.main import run
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.synthetic.benchmark import draw_benchmark
 
 
 def said(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -63,8 +63,8 @@ class TestAblate:
     def test_untrained_row(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """The command prints the table and leaves it in its folder; the same command again only prints it."""
         import torch
-        from mambapro.train.models.sizes import build_model
-        from mambapro.train.models.weights import save_checkpoint
+        from mambapro.train.models.checkpoints.weights import save_checkpoint
+        from mambapro.train.models.mambapro.sizes import build_model
 
         draw_benchmark(tmp_path / "data", "rgbnt201", identities=(2, 3), views=3)
         torch.manual_seed(1)

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from mambapro.calib import run as calib_run
-from mambapro.calib.table import read_table
-from mambapro.cli.calibrate_command import calibrate
+from mambapro.calib import calibrate_bundle as calib_run
+from mambapro.calib.scales import read_table
+from mambapro.cli.commands.calibrate import calibrate
 from mambapro.cli.main import run
 from mambapro.export.pipeline import export_bundle
-from mambapro.export.plan import ExportOptions
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.synthetic.benchmark import draw_benchmark
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from mambapro.cli import main as entry
 from mambapro.cli.main import cli, run
 from mambapro.export.pipeline import export_bundle
-from mambapro.export.plan import ExportOptions
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.synthetic.benchmark import draw_benchmark
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mambapro.cli.main import run
 from mambapro.export.pipeline import export_bundle
-from mambapro.export.plan import ExportOptions
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.synthetic.benchmark import draw_benchmark
 
 
 @pytest.fixture(scope="module")

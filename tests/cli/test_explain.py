@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from mambapro.cli.explain_command import PICTURES
+from mambapro.cli.commands.explain import PICTURES
 from mambapro.cli.main import run
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
-from mambapro.train.explain.run import KINDS
+from mambapro.synthetic.benchmark import draw_benchmark
+from mambapro.train.paper.explain.explain import KINDS
 
 
 @pytest.fixture(scope="module")

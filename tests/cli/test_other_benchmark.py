@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mambapro.cli.main import run
 from mambapro.export.pipeline import export_bundle
-from mambapro.export.plan import ExportOptions
+from mambapro.export.pytorch.plan import ExportOptions
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from typing import Any
 import click
 import pytest
 from mambapro import errors
-from mambapro.cli.console import emit, track
 from mambapro.cli.main import cli, run
+from mambapro.cli.terminal.console import emit, track
 
 #: Moves the cursor, rings, changes the direction of writing, ends in what rich would read as markup and an emoji.
 HOSTILE = "\x1b[2J\x07\x9b31m\u202eabc[/red]:smile:"

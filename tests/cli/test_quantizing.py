@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.table import Activation, Observed, ScaleTable
+from mambapro.calib.scales import Activation, Observed, ScaleTable
 from mambapro.cli.quantizing import Quantizer
 from mambapro.errors import ArtifactError, InputError
 from onnx import TensorProto, helper, numpy_helper

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.cli.main import run
-from mambapro.train.models.weights import load_checkpoint
+from mambapro.train.models.checkpoints.weights import load_checkpoint
 
 SMALL = [
     "--set=model.overrides.depth=1",

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from mambapro.export import pipeline
 from mambapro.export.pipeline import ExportReport, export_bundle
-from mambapro.export.plan import ExportOptions
-from mambapro.train.models.weights import load_checkpoint
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.train.models.checkpoints.weights import load_checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -18,18 +18,19 @@ import numpy as np
 import onnx
 import pytest
 from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
-from mambapro.export import accuracy, pipeline
-from mambapro.export.parity import ParityReport, SubsetParity, require_parity
-from mambapro.export.parity_images import batches_of_subsets, parity_images
+from mambapro.export import pipeline
 from mambapro.export.pipeline import export_bundle, plan_export
-from mambapro.export.plan import ExportOptions
+from mambapro.export.pytorch import retrieval_gate as accuracy
+from mambapro.export.pytorch.parity import ParityReport, SubsetParity, require_parity
+from mambapro.export.pytorch.parity_images import batches_of_subsets, parity_images
+from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.export.report.stored import read_parity
-from mambapro.runtime.bundle import Bundle
-from mambapro.runtime.check import check_bundle
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
+from mambapro.runtime.bundle.bundle import Bundle
+from mambapro.runtime.bundle.limits import LIMITS
+from mambapro.runtime.data.preprocess import Preprocessing
+from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.limits import LIMITS
-from mambapro.runtime.preprocess import Preprocessing
+from mambapro.synthetic.benchmark import draw_benchmark
 from onnx import numpy_helper
 
 

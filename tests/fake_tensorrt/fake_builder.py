@@ -15,7 +15,7 @@ from typing import Any
 
 import onnx
 from fake_trt import plan
-from mambapro.export.value_types import element_types
+from mambapro.graph.value_types import element_types
 from onnx import TensorProto
 
 _KINDS = {

@@ -6,8 +6,8 @@ import numpy as np
 from fake_cuda import FakeDriver
 from fake_trt import computed, fake_tensorrt, plan
 from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts, tensorrt_registry
-from mambapro.runtime.backends.tensorrt import TensorRtBackend
-from mambapro.runtime.sidecar import Build, EngineNeeds, Plugin, Sidecar
+from mambapro.runtime.backends.tensorrt.backend import TensorRtBackend
+from mambapro.runtime.bundle.artifact import Build, EngineNeeds, Plugin, Sidecar
 
 GENERATIONS = ("10.3", "10.12", "11.4", "rtx")
 IMAGES = ("rgb", "nir", "tir")

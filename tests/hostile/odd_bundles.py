@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mambapro.runtime.bundle_files import GOLDEN, METADATA, MODEL, PARITY, SUMS, write_sums
+from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, SUMS, write_sums
 from odd_graphs import odd_graphs
 
 Change = Callable[[Path], None]

@@ -53,10 +53,10 @@ def scans(
 @cache
 def model_files(checkpoint: Path) -> list[Path]:
     """The model of a checkpoint, float32 and float16, as the exporter writes it, in files beside the checkpoint."""
-    from mambapro.export.onnx_file import save_onnx
-    from mambapro.export.onnx_graph import onnx_from_model
-    from mambapro.export.typed import typed
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro.export.pytorch.onnx_graph import onnx_from_model
+    from mambapro.graph.cast import typed
+    from mambapro.graph.onnx_file import save_onnx
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
 
     paths = [checkpoint.parent / f"{precision}.onnx" for precision in ("fp32", "fp16")]
     graph = onnx_from_model(load_checkpoint(checkpoint).eval())

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from mambapro.runtime.artifacts import add_artifact
-from mambapro.runtime.bundle_files import MODEL, write_sums
-from mambapro.runtime.files import sha256_of
-from mambapro.runtime.metadata import (
+from mambapro.common.files.atomic import sha256_of
+from mambapro.runtime.bundle.artifact import Build, Sidecar
+from mambapro.runtime.bundle.catalog import add_artifact
+from mambapro.runtime.bundle.checksums import MODEL, write_sums
+from mambapro.runtime.bundle.metadata import (
     Artifact,
     BundleMetadata,
     Checkpoint,
@@ -27,9 +28,8 @@ from mambapro.runtime.metadata import (
     TensorInfo,
     fingerprint,
 )
-from mambapro.runtime.modalities import MODALITIES
-from mambapro.runtime.preprocess import Preprocessing
-from mambapro.runtime.sidecar import Build, Sidecar
+from mambapro.runtime.data.modalities import MODALITIES
+from mambapro.runtime.data.preprocess import Preprocessing
 from onnx import TensorProto, helper, numpy_helper
 
 HEIGHT, WIDTH, DIM, CAMERAS = 16, 8, 12, 4

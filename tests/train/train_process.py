@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
-from mambapro.train.distributed import join_world
-from mambapro.train.loop import train_model
-from mambapro.train.models.sizes import build_model
-from mambapro.train.recipes import load_recipe
-from mambapro.train.step import TrainingStep
+from mambapro.train.engine.distributed import join_world
+from mambapro.train.engine.loop import train_model
+from mambapro.train.engine.recipes import load_recipe
+from mambapro.train.engine.step import TrainingStep
+from mambapro.train.models.mambapro.sizes import build_model
 
 SMALL = {"width": 64, "depth": 1, "embed_dim": 32, "scan_channels": 32, "aggregation_depth": 1}
 

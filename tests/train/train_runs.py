@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mambapro.train.models.weights import load_checkpoint
+from mambapro.train.models.checkpoints.weights import load_checkpoint
 from PIL import Image
 
 SCRIPT = Path(__file__).with_name("train_process.py")

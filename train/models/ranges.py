@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ...common.foreign_text import shown_value
 from ...errors import InputError
-from ...runtime.foreign_text import shown_value
 
 
 class Range(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from ...runtime.data.benchmarks import BENCHMARKS, BenchmarkInfo
-from ...runtime.foreign_text import shown_text
-from .config import MambaProConfig
+from ...common.foreign_text import shown_text
+from ...runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
+from .mambapro.model_config import MambaProConfig
 
 log = logging.getLogger("mambapro")
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mambapro.calib.policy import read_policy
-from mambapro.calib.sensitivity import run
-from mambapro.calib.sensitivity.run import POLICY, STATE
-from mambapro.calib.sensitivity.score import Loss
+from mambapro.calib.sensitivity import analysis as run
+from mambapro.calib.sensitivity.analysis import POLICY, STATE
+from mambapro.calib.sensitivity.loss import Loss
 from mambapro.calib.sensitivity.state import State
-from mambapro.cli.sensitivity_command import sensitivity
+from mambapro.cli.commands.sensitivity import sensitivity
 from mambapro.errors import InputError
-from mambapro.runtime.bundle_files import GOLDEN, METADATA, MODEL, PARITY, write_sums
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
-from mambapro.runtime.metadata import BundleMetadata
+from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, write_sums
+from mambapro.runtime.bundle.metadata import BundleMetadata
+from mambapro.synthetic.benchmark import draw_benchmark
 
 
 @pytest.fixture

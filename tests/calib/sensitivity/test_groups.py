@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx
 import pytest
-from mambapro.calib.points import points
 from mambapro.calib.policy import matches
 from mambapro.calib.sensitivity.groups import GROUPS, grouped
 from mambapro.errors import InputError
+from mambapro.graph.layers import points
 
 
 @pytest.mark.parametrize("how", GROUPS)

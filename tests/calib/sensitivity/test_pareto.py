@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mambapro.calib.sensitivity.loss import Loss
 from mambapro.calib.sensitivity.pareto import Limits, Pareto, Search, by_cost_per_work, find_choice, steps
 from mambapro.calib.sensitivity.ranking import Sensitivity
-from mambapro.calib.sensitivity.score import Loss
 from mambapro.errors import InputError
 
 GROUPS = 40

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+from mambapro.calib.sensitivity.loss import Loss
 from mambapro.calib.sensitivity.ranking import rank
-from mambapro.calib.sensitivity.score import Loss
 
 
 class GivenChain:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from mambapro.export.typed import typed
+from mambapro.graph.cast import typed
 from onnx import TensorProto, helper
 
 

@@ -9,8 +9,8 @@ from unittest.mock import MagicMock
 
 import pytest
 from mambapro.errors import ExportError, SetupError
-from mambapro.export.engines.config import builder_config, capabilities_of
-from mambapro.export.engines.job import Job
+from mambapro.export.engines.builder_config import builder_config, capabilities_of
+from mambapro.export.engines.messages import Job
 from mambapro.export.engines.network import parsed_network, set_weak_types
 from mambapro.export.engines.versions import Generation, generation_of
 

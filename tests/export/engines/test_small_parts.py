@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError, SetupError
-from mambapro.export.engines import memory
-from mambapro.export.engines.job import Job
-from mambapro.export.engines.options import EngineOptions
-from mambapro.export.engines.progress import Percent
+from mambapro.export.engines import build_memory as memory
+from mambapro.export.engines.builder_progress import Percent
+from mambapro.export.engines.engine_options import EngineOptions
+from mambapro.export.engines.messages import Job
 
 
 @pytest.mark.parametrize("gpu", [None, ("NVIDIA Orin", "8.7")])

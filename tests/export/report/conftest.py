@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from mambapro.common.files.atomic import sha256_of
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.report import measure
-from mambapro.export.report.report import BundleReport
-from mambapro.export.report.run import ReportOptions, report_bundle
-from mambapro.runtime.artifacts import add_artifact
-from mambapro.runtime.data.drawn.benchmark import draw_benchmark
-from mambapro.runtime.files import sha256_of
-from mambapro.runtime.sidecar import (
+from mambapro.export.report.bundle_report import BundleReport
+from mambapro.export.report.write_report import ReportOptions, report_bundle
+from mambapro.runtime.bundle.artifact import (
     AccuracyGate,
     Build,
     CosineGate,
@@ -28,6 +26,8 @@ from mambapro.runtime.sidecar import (
     Sidecar,
     SpeedGate,
 )
+from mambapro.runtime.bundle.catalog import add_artifact
+from mambapro.synthetic.benchmark import draw_benchmark
 from onnx import helper, numpy_helper
 from PIL import Image
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mambapro.export.report.report import BundleReport
+from mambapro.export.report.bundle_report import BundleReport
 from PIL import Image
 
 CHROMIUM = next(

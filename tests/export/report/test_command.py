@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from mambapro.cli.commands.report import report
 from mambapro.cli.main import run
-from mambapro.cli.report_command import report
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.report import measure
 

@@ -9,8 +9,8 @@ import pytest
 from mambapro.export.report.html import Html, badge, code, facts, folded, html, paragraph, section
 from mambapro.export.report.measure import _batches, _joined
 from mambapro.export.report.precision_map import LINEAR, SCAN, Cell, PrecisionMap
-from mambapro.export.report.verdict import parity_gate
-from mambapro.runtime.latency import MODEL_ONLY, LatencyReport, Timing
+from mambapro.export.report.readiness import parity_gate
+from mambapro.runtime.evaluation.latency import MODEL_ONLY, LatencyReport, Timing
 
 BAD, ESCAPED = '<b title="x">&', "&lt;b title=&quot;x&quot;&gt;&amp;"
 

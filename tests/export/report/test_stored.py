@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mambapro.calib.sensitivity import pareto, ranking, score
+from mambapro.calib.sensitivity import loss as score
+from mambapro.calib.sensitivity import pareto, ranking
 from mambapro.errors import ArtifactError, InputError
-from mambapro.export.parity import SubsetParity
 from mambapro.export.pipeline import ExportReport
-from mambapro.export.report.sensitivity import (
+from mambapro.export.pytorch.parity import SubsetParity
+from mambapro.export.pytorch.trace import StageParity
+from mambapro.export.report.sensitivity_folder import (
     StoredEntry,
     StoredLimits,
     StoredLoss,
@@ -24,8 +26,7 @@ from mambapro.export.report.sensitivity import (
     read_sensitivity,
 )
 from mambapro.export.report.stored import StoredStage, StoredSubset, read_parity
-from mambapro.export.trace import StageParity
-from mambapro.runtime.bundle import Bundle
+from mambapro.runtime.bundle.bundle import Bundle
 
 
 def test_parity_is_what_the_export_wrote(exports: dict[str, ExportReport]) -> None:

@@ -12,9 +12,9 @@ from trt_bench import GENERATIONS, Bench
 @pytest.fixture(scope="session")
 def tiny_onnx(tiny_checkpoint, tmp_path_factory) -> Path:
     """The tiny model as float32 ONNX, exported once."""
-    from mambapro.export.onnx_file import save_onnx
-    from mambapro.export.onnx_graph import onnx_from_model
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro.export.pytorch.onnx_graph import onnx_from_model
+    from mambapro.graph.onnx_file import save_onnx
+    from mambapro.train.models.checkpoints.weights import load_checkpoint
 
     path = tmp_path_factory.mktemp("tiny-onnx") / "model.onnx"
     save_onnx(onnx_from_model(load_checkpoint(tiny_checkpoint)), path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mambapro.train.models.config import MambaProConfig
+from mambapro.train.models.mambapro.model_config import MambaProConfig
 from mambapro.train.models.suited import warn_of_other_benchmark
 
 UPRIGHT, LYING = (256, 128), (128, 256)

@@ -1,0 +1,51 @@
+"""Calibration images as the model's inputs, batch by batch, each batch the same whenever it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..runtime.bundle.metadata import CAMERA, IMAGE, MODALITY_MASK, BundleMetadata
+from ..runtime.data.inputs import Samples
+from ..runtime.data.preprocess import ImageLike
+from .sampling import CalibrationImage
+
+
+class Feeds(Sequence[dict[str, np.ndarray]]):
+    """Batches of `images`. A model of fixed batch gets its last batch filled up with the first images.
+
+    Args:
+        images: in order.
+        metadata: the model's inputs and preprocessing.
+        batch: samples of a batch; the model's own where that is fixed.
+    """
+
+    def __init__(self, images: Sequence[CalibrationImage], metadata: BundleMetadata, batch: int) -> None:
+        self.images, self.metadata = tuple(images), metadata
+        self.batch = metadata.batch or batch
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.batch)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:  # type: ignore[override]
+        """Inputs by name.
+
+        Raises:
+            InputError: an image that cannot be read.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        chosen = list(self.images[number * self.batch : (number + 1) * self.batch])
+        if self.metadata.batch is not None:
+            chosen += [self.images[i % len(self.images)] for i in range(self.batch - len(chosen))]
+        sources: dict[str, Sequence[ImageLike | None]] = {
+            modality: [image.source(modality) for image in chosen] for modality in self.metadata.modalities
+        }
+        arrays, mask = Samples(sources, len(chosen)).load(0, len(chosen), self.metadata.preprocessing)
+        cameras = np.array([image.camera for image in chosen], np.int64)
+        given = {CAMERA: cameras, MODALITY_MASK: mask}
+        return {
+            tensor.name: (arrays[tensor.name] if tensor.role == IMAGE else given[tensor.role]).astype(tensor.dtype)
+            for tensor in self.metadata.inputs
+        }

@@ -1,0 +1,45 @@
+"""mambapro build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..builder import Builder
+from ..options.building import build_options
+from ..options.images import image_options
+from ..options.shared import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
+from ..terminal.console import emit
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Runtime to build for.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Default: that of BUNDLE, with --calib int8.")
+@click.option("--data", type=PATH, help="Root folder of --dataset: the mAP of the artifact is gated on its test part.")
+@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data and --calib hold.")
+@click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default by precision.")
+@build_options
+@overwrite_option
+@image_options
+@json_option
+def build(
+    bundle: Path,
+    target: str,
+    precision: str | None,
+    data: Path | None,
+    dataset: str | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Build an artifact of BUNDLE for one runtime and precision, gate it, and add it to the bundle.
+
+    What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on a
+    machine that has one verifies it.
+    """
+    max_departure, overwrite = values.pop("max_departure"), values.pop("overwrite")
+    more = {"max_departure": max_departure, "overwrite": overwrite}
+    builder = Builder(values, (target,), precision, None, data, dataset, **more)
+    emit(builder.build(bundle)[0], as_json)

@@ -1,0 +1,58 @@
+"""mambapro calibrate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..options.images import image_options, unpaired_option
+from ..options.shared import DATASETS, PATH, json_option, overwrite_option, seed_option
+from ..terminal.console import emit, needs, track
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option(
+    "--calib",
+    type=PATH,
+    required=True,
+    help="Images: a folder with rgb/, nir/ and tir/, or the root of --dataset (its training part is taken).",
+)
+@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --calib or --data holds.")
+@click.option("--data", type=PATH, help="Root of --dataset: its query and gallery images are refused in --calib.")
+@click.option("--images", type=click.IntRange(8), default=256, show_default=True, help="Samples taken from --calib.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(("auto", "minmax", "entropy", "percentile", "mse")),
+    default="auto",
+    show_default=True,
+    help="Ranges of activations; auto decides for each layer by measured error.",
+)
+@click.option("--percentile", type=float, default=99.99, show_default=True, help="For --algorithm percentile, auto.")
+@click.option("--no-smooth", is_flag=True, help="Leave LayerNorms as they are.")
+@click.option("--camera-pattern", help=r"Camera number in the file names of a folder, such as 'cam(\d+)'.")
+@click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
+@unpaired_option
+@click.option("--insist", is_flag=True, help="Calibrate on query and gallery images all the same.")
+@click.option(
+    "--cache",
+    type=PATH,
+    help="Folder for unfinished work; default: the user's cache.",
+)
+@click.option("--out", type=PATH, help="The table of scales; default: <bundle>-scales.json beside the bundle.")
+@seed_option
+@overwrite_option
+@image_options
+@json_option
+def calibrate(bundle: Path, out: Path | None, cache: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+    """Find the int8 scales of the float32 BUNDLE on calibration images and write them as one table.
+
+    The list of images goes beside it, with the SHA-256 of each. The table serves every runtime, and the float16 bundle
+    of the checkpoint as well.
+    """
+    with needs("calib"):
+        from ...calib.calibrate_bundle import run_calibration
+
+    emit(run_calibration(bundle, out, cache=cache, overwrite=overwrite, track=track, **given), as_json)

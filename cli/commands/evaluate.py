@@ -1,0 +1,161 @@
+"""mambapro eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..options.images import image_options, skip_bad_option
+from ..options.shared import (
+    PATH,
+    data_option,
+    dataset_option,
+    given_switches,
+    json_option,
+    overwrite_option,
+    run_options,
+    seed_option,
+    switch_options,
+    taken,
+)
+from ..terminal.console import emit, needs, track
+
+
+def measure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to measure beside mAP, CMC and mINP."""
+    for option in reversed(_MEASURES):
+        command = option(command)
+    return command
+
+
+_MEASURES = (
+    click.option(
+        "--bootstrap",
+        type=click.IntRange(0),
+        default=1000,
+        show_default=True,
+        help="Resamples of the queries for the 95 % intervals; 0 = no intervals.",
+    ),
+    click.option("--rerank", is_flag=True, help="Also with k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3)."),
+    click.option("--subsets", is_flag=True, help="Also all incomplete sets of sensors; mid-grey where one is missing."),
+    click.option("--per-modality", is_flag=True, help="Also each modality's third of the feature alone."),
+    click.option("--strips", type=PATH, help="Folder for pictures of queries and their top 10."),
+    click.option(
+        "--strips-count",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Queries to draw: half of them the worst, the others spread up to the best.",
+    ),
+)
+
+
+@click.command("eval")
+@click.argument("model", type=PATH, required=False)
+@click.option("--ckpt", type=PATH, help="The checkpoint to evaluate, in place of MODEL.")
+@data_option
+@dataset_option
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@measure_options
+@seed_option
+@skip_bad_option
+@click.option("--skipped", type=PATH, help="JSON file for the list of what --skip-bad left out.")
+@run_options
+@switch_options
+@overwrite_option
+@image_options
+@json_option
+def evaluate(
+    model: Path | None,
+    ckpt: Path | None,
+    data: Path,
+    dataset: str,
+    batch: int,
+    skipped: Path | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """mAP, CMC and mINP of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint.
+
+    Intervals are of the queries: how much the numbers would move with other queries of the same kind.
+    """
+    from ...runtime.evaluation.retrieval.analysis import evaluate_model
+
+    path = _the_model(model, ckpt)
+    if skipped is not None:
+        _require_list(skipped, values)
+    switches, size, running = given_switches(values), values.pop("image_size"), taken(values)
+    options = _options(values)
+    if ckpt is not None or path.is_file():
+        if running["target"] or running["precision"]:
+            raise click.UsageError("--target and --precision choose an artifact of a bundle; this is a checkpoint.")
+        with needs("train"):
+            from ...train.reid.evaluate import evaluate_checkpoint
+        report = evaluate_checkpoint(
+            path,
+            data,
+            dataset,
+            image_size=size,
+            switches=switches,
+            options=options,
+            device=running["device"],
+            batch_size=batch,
+            track=track,
+        )
+        _finish(report, skipped, values["overwrite"], as_json)
+        return
+    if switches or size is not None:
+        raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
+    from ...runtime.data.readers.benchmarks import read_benchmark
+    from ...runtime.evaluation.retrieval.evaluate import feature_function
+    from ...runtime.extractor import Extractor
+    from ...runtime.suited import warn_of_other_benchmark
+
+    benchmark = read_benchmark(dataset, data, test_only=True)
+    with Extractor(path, batch_size=batch, **running) as extractor:
+        warn_of_other_benchmark(extractor.metadata, dataset)
+        function, preprocessing = feature_function(extractor), extractor.preprocessing
+        name = f"{path}, {extractor.artifact.stem}"
+        report = evaluate_model(benchmark, function, preprocessing, options, model=name, batch_size=batch, track=track)
+    _finish(report, skipped, values["overwrite"], as_json)
+
+
+def _require_list(path: Path, values: dict[str, Any]) -> None:
+    from ...common.files.targets import require_free
+
+    if not values["skip_bad"]:
+        raise click.UsageError("--skipped lists what --skip-bad leaves out; give both, or none.")
+    require_free(path, values["overwrite"])
+
+
+def _finish(report: Any, skipped: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Write the list of what was left out, if it was asked for, and print the report."""
+    if skipped is not None:
+        from ...common.files.atomic import write_atomically
+        from ...runtime.data.skipped import Skipped, writer_of_skipped
+
+        left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
+        write_atomically(skipped, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)
+    emit(report, as_json)
+
+
+def _the_model(model: Path | None, ckpt: Path | None) -> Path:
+    if model is not None and ckpt is not None:
+        raise click.UsageError(f"Both MODEL ({model}) and --ckpt {ckpt} were given; give one of them.")
+    path = ckpt or model
+    if path is None:
+        raise click.UsageError("Nothing to evaluate: give MODEL, a bundle or a checkpoint, or --ckpt CHECKPOINT.")
+    if ckpt is not None and ckpt.is_dir():
+        raise click.UsageError(f"--ckpt {ckpt} is a folder, and a checkpoint is a file. Give a bundle as MODEL.")
+    return path
+
+
+def _options(values: dict[str, Any]) -> Any:
+    """EvaluationOptions of the command's remaining arguments."""
+    from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
+    from ...runtime.evaluation.retrieval.reranking import Reranking
+
+    return EvaluationOptions(reranking=Reranking() if values.pop("rerank") else None, **values)

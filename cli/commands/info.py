@@ -1,0 +1,46 @@
+"""mambapro info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options.shared import DATASETS, PATH, json_option, weights_option
+from ..terminal.console import emit, needs
+
+
+@click.command()
+@click.option("--config", "recipe", default="rgbnt201", show_default=True, help="Recipe whose model it is, or a file.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: model.size=tiny.")
+@click.option("--ckpt", type=PATH, help="A checkpoint's model in its place.")
+@click.option("--dataset", type=click.Choice(DATASETS), help="Images, cameras and identities; default: the recipe's.")
+@weights_option
+@click.option("--table", help="A table of the paper instead: parameters and operations of its rows beside ours.")
+@json_option
+def info(
+    recipe: str,
+    changes: tuple[str, ...],
+    ckpt: Path | None,
+    dataset: str | None,
+    weights: str | None,
+    table: str | None,
+    as_json: bool,
+) -> None:
+    """Count the values and operations of a model's parts, beside the paper's figures.
+
+    With --table 3 (to 7, 10 to 12) the rows of that table. Nothing is trained or loaded, so it takes a second.
+    """
+    with needs("train"):
+        from ...train.engine.recipes import load_recipe
+        from ...train.paper.cost.model_cost import checkpoint_info, model_info, table_info
+
+    if ckpt is not None:
+        if table is not None or changes:
+            raise click.UsageError("--ckpt says what the model is; leave --table and --set out.")
+        emit(checkpoint_info(ckpt, dataset, weights), as_json)
+        return
+    if weights is not None:
+        raise click.UsageError("--weights chooses weights in a checkpoint: give --ckpt too.")
+    config = load_recipe(recipe, changes)
+    emit(model_info(config, dataset) if table is None else table_info(table, config), as_json)

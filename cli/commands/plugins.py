@@ -1,0 +1,68 @@
+"""mambapro plugins: the faces of the selective scan on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ...common.foreign_text import escaped
+from ...errors import SetupError
+from ..options.shared import json_option
+from ..terminal.console import emit
+
+
+@click.group()
+def plugins() -> None:
+    """The selective scan in each runtime: what can be used here, built ahead, checked."""
+
+
+@plugins.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """Show every face of the scan, and why it cannot be used if it cannot."""
+    from ...plugins.selective_scan.faces import list_faces
+
+    emit(list_faces(), as_json)
+
+
+@plugins.command()
+@click.argument("name", metavar="[onnxruntime|openvino|tensorrt]")
+@json_option
+def build(name: str, as_json: bool) -> None:
+    """Compile a library ahead of its first use, and print its path.
+
+    openvino: against the headers inside the installed package. onnxruntime: against the C headers whose folder
+    $ONNXRUNTIME_INCLUDE_DIR names. tensorrt: needs nvcc and TensorRT's headers, whose folder $TENSORRT_INCLUDE_DIR
+    names. Libraries go into $MAMBAPRO_CACHE, by default in the user's cache folder.
+    """
+    from ...plugins.selective_scan.faces import build as build_face
+
+    emit(_Library(name, build_face(name)), as_json)
+
+
+@dataclass(frozen=True)
+class _Library:
+    """A library of the scan that was built."""
+
+    runtime: str
+    path: Path
+
+    def to_json(self) -> dict[str, str]:
+        return {"runtime": self.runtime, "path": str(self.path)}
+
+    def __str__(self) -> str:
+        return escaped(self.path)
+
+
+@plugins.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Run every face that needs no GPU against the float64 definition."""
+    from ...plugins.selective_scan.faces import check as check_faces
+
+    report = check_faces()
+    emit(report, as_json)
+    if not report.passed:
+        raise SetupError("a face of the selective scan does not return the definition's numbers; do not use it here.")

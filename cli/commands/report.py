@@ -1,0 +1,69 @@
+"""mambapro report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options.images import image_options
+from ..options.shared import DATASETS, PATH, Numbers, json_option, overwrite_option, seed_option
+from ..terminal.console import emit, needs, track
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--data", type=PATH, help="Root folder of a benchmark, to measure accuracy on.")
+@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
+@click.option("--sensitivity", type=PATH, help="Folder that a sensitivity analysis wrote, to show.")
+@click.option("--out", type=PATH, default="report.html", show_default=True, help="The page to write.")
+@click.option("--runs", type=click.IntRange(1), default=30, show_default=True, help="Timed runs of each file.")
+@click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
+@click.option("--strips-count", type=click.IntRange(1), default=6, show_default=True, help="Queries to draw.")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Resamples of the queries for the 95 % intervals; 0 = no intervals.",
+)
+@seed_option
+@overwrite_option
+@image_options
+@json_option
+def report(
+    bundle: Path,
+    data: Path | None,
+    dataset: str | None,
+    sensitivity: Path | None,
+    out: Path,
+    runs: int,
+    batches: tuple[int, ...],
+    strips_count: int,
+    bootstrap: int,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Write one HTML page about BUNDLE: may it be deployed, and why.
+
+    Every file of the bundle is replayed and timed on this machine; with --data it is evaluated as well. What does not
+    run here is listed with the reason. The page holds everything it needs and is smaller than 5 MB.
+    """
+    with needs("export"):
+        from ...export.report.write_report import ReportOptions, report_bundle
+
+    options = ReportOptions(
+        bundle=bundle,
+        data=data,
+        dataset=dataset,
+        sensitivity=sensitivity,
+        out=out,
+        runs=runs,
+        batches=batches,
+        strips=strips_count,
+        bootstrap=bootstrap,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    emit(report_bundle(options, track), as_json)

@@ -1,0 +1,41 @@
+"""mambapro sign, mambapro verify: signatures of bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options.shared import PATH, json_option, overwrite_option
+from ..terminal.console import emit, needs, track
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--key", type=PATH, required=True, help="Private key on P-256, P-384 or P-521, in PEM.")
+@click.option("--password", envvar="MAMBAPRO_KEY_PASSWORD", help="Of the key; better in $MAMBAPRO_KEY_PASSWORD.")
+@overwrite_option
+@json_option
+def sign(bundle: Path, key: Path, password: str | None, overwrite: bool, as_json: bool) -> None:
+    """Sign the list of files of a BUNDLE, SHA256SUMS, in the format of sigstore's model-signing.
+
+    The signature, SHA256SUMS.sig, lies in the bundle. What `check` finds later is not signed and leaves it good; an
+    artifact that is built later does not.
+    """
+    with needs("sign"):
+        from ...runtime.bundle.signing import sign_bundle
+
+        emit(sign_bundle(bundle, key, password, overwrite, track), as_json)
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.option("--key", type=PATH, required=True, help="Public key in PEM.")
+@click.option("--signature", type=PATH, help="The signature; default: SHA256SUMS.sig in the bundle.")
+@json_option
+def verify(bundle: Path, key: Path, signature: Path | None, as_json: bool) -> None:
+    """Verify the signature of a BUNDLE and the hash of every file; nothing is loaded. Exit code 7 where it fails."""
+    with needs("sign"):
+        from ...runtime.bundle.signing import verify_bundle
+
+        emit(verify_bundle(bundle, key, signature, track), as_json)

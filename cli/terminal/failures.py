@@ -1,0 +1,64 @@
+"""Errors of any class as a message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from pathlib import Path
+
+from ...common.foreign_text import shown_text
+from ...errors import FAULT, InputError, MambaProError, SetupError
+
+_PACKAGE = Path(__file__).parents[2]
+#: Errors of the system that lie in the path that was given; all others lie in the machine.
+_PATH_ERRORS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
+#: Words of libraries that could not get memory, but raise another class than MemoryError.
+_MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc", "bad allocation", "out of memory")
+
+
+def explained(error: BaseException) -> tuple[str, int]:
+    """(message, exit code) of an error that ends a command.
+
+    What is raised on purpose has its own. Of what libraries and the system raise, memory, packages and files are told
+    apart; anything else is a fault of mambapro (exit code 70) and is told as one, with the place where it happened.
+    """
+    if isinstance(error, MambaProError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
+        return _out_of_memory(error), SetupError.exit_code
+    if isinstance(error, ImportError) and (error.name or "").split(".")[0] != "mambapro":
+        limit = " Is memory limited (ulimit -v)?" if "failed to map segment" in str(error) else ""
+        text = f"A package cannot be loaded: {shown_text(error)}.{limit} mambapro env shows what is installed."
+        return text, SetupError.exit_code
+    if isinstance(error, OSError):
+        return _system_error(error), InputError.exit_code if error.errno in _PATH_ERRORS else SetupError.exit_code
+    return (
+        f"mambapro has a fault: {type(error).__name__}: {shown_text(error) or 'no message'} ({_place(error)}). "
+        "Nobody foresaw this error; please report it with the command line. "
+        "mambapro --verbose COMMAND shows the traceback."
+    ), FAULT
+
+
+def _out_of_memory(error: BaseException) -> str:
+    detail = f" ({shown_text(error)})" if str(error) else ""
+    return f"out of memory{detail}. Close other programs, or take a machine with more."
+
+
+def _system_error(error: OSError) -> str:
+    if error.strerror is None:
+        return shown_text(error)
+    names = [
+        shown_text(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+    ]
+    return ": ".join([error.strerror, " -> ".join(names)] if names else [error.strerror]) + "."
+
+
+def _place(error: BaseException, most: int = 3) -> str:
+    """The innermost lines of this package that the error passed, innermost first."""
+    places = [
+        f"{Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    return "at " + ", ".join(reversed(places[-most:])) if places else "nowhere in mambapro"

@@ -1,0 +1,1 @@
+"""Opening, locking and atomically writing files and folders."""

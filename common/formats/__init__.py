@@ -1,0 +1,1 @@
+"""Readers of untrusted JSON, NPZ, ZIP and TOML files, with size limits."""

@@ -1,0 +1,1 @@
+"""Processors, memory, environment variables, and budgets of time and memory."""

@@ -1,0 +1,131 @@
+"""Budgets of time for what a foreign graph may do at first: be loaded, and be run once. Nothing can tell beforehand
+whether a graph ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from ...errors import ArtifactError
+from .variables import positive_number
+
+#: Seconds instead of the budgets here, for slow machines.
+VARIABLE = "MAMBAPRO_GRAPH_SECONDS"
+#: Seconds for any graph, and for each MB of a model: a slow board loads and runs a few MB in a second.
+_LEAST, _PER_MB_LOADED, _PER_MB_RUN = 8.0, 0.5, 0.15
+
+#: How many times its budget a call may take on the clock, while the process is given little of the processor.
+_BUSY = 6
+_LOOK_SECONDS = 0.5
+
+T = TypeVar("T")
+
+_stuck = threading.Event()
+
+
+def loading_seconds(size: int) -> float:
+    """How long the loading of a model of `size` bytes may take."""
+    return _asked() or _LEAST + _PER_MB_LOADED * size / 1e6
+
+
+def first_run_seconds(size: int, batch: int) -> float:
+    """How long the first run of a batch through a model of `size` bytes may take."""
+    return _asked() or _LEAST + _PER_MB_RUN * size / 1e6 * batch
+
+
+def too_long(what: str, seconds: float) -> ArtifactError:
+    """The error of a graph that was still busy after its budget."""
+    return ArtifactError(
+        f"{what} did not end within {seconds:.0f} s, its budget: the graph may never end. Where the machine is slow "
+        f"and the model is yours, set {VARIABLE} to more seconds."
+    )
+
+
+def within(call: Callable[[], T], seconds: float, what: str) -> T:
+    """The result of `call`, made in a thread of its own; `what` names it in the message. On a machine that is busy with
+    other things the seconds are those of the processor, up to _BUSY times as many on the clock.
+
+    Raises:
+        ArtifactError: it takes longer. Nothing can end it: its thread goes on until the process ends.
+        Whatever `call` raises.
+    """
+    job = _Job(call)
+    budget = _Budget(seconds)
+    # a thread that is stuck must not hold the end of the process
+    threading.Thread(target=job.run, daemon=True).start()
+    if not budget.ended(job.done):
+        _stuck.set()
+        raise too_long(what, seconds)
+    if job.error is not None:
+        raise job.error
+    return job.result  # type: ignore[return-value]
+
+
+def is_stuck() -> bool:
+    """Whether a thread of this process works without end, so that libraries could not be left in order."""
+    return _stuck.is_set()
+
+
+class _Budget:
+    """Seconds from now: of the clock, but where the machine is busy of the processor, up to _BUSY times as many."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._begun, self._used = time.monotonic(), time.process_time()
+
+    def ended(self, done: threading.Event) -> bool:
+        """Wait for `done`; False where the budget is spent before."""
+        while not done.wait(min(self.seconds, _LOOK_SECONDS)):
+            passed, used = time.monotonic() - self._begun, time.process_time() - self._used
+            # a call that only waits ends as well
+            if passed >= self.seconds and (used >= self.seconds or passed >= _BUSY * self.seconds):
+                return False
+        return True
+
+
+class _Job(Generic[T]):
+    def __init__(self, call: Callable[[], T]) -> None:
+        self.call = call
+        self.done = threading.Event()
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self.call()
+        except BaseException as error:
+            self.error = error
+        finally:
+            # what it held is freed with the caller's frame, not with this thread
+            del self.call
+            self.done.set()
+
+
+class Deadline:
+    """Calls `stop` after some seconds, counted as `within` does, unless the block ends before; `passed` tells whether
+    it did."""
+
+    def __init__(self, stop: Callable[[], Any], seconds: float) -> None:
+        self.passed = False
+        self._stop, self._seconds = stop, seconds
+        self._done = threading.Event()
+        self._watch = threading.Thread(target=self._wait, daemon=True)
+
+    def _wait(self) -> None:
+        if not _Budget(self._seconds).ended(self._done):
+            self.passed = True
+            self._stop()
+
+    def __enter__(self) -> Deadline:
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._watch.join()
+
+
+def _asked() -> float | None:
+    return positive_number(VARIABLE, threading.TIMEOUT_MAX, "seconds, such as 60")

@@ -1,0 +1,1 @@
+"""From a bundle to artifacts for one runtime and precision."""

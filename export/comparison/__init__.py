@@ -1,0 +1,1 @@
+"""A checkpoint in PyTorch side by side with its exported bundles."""

@@ -1,0 +1,195 @@
+"""Typed ONNX to an engine of TensorRT or TensorRT-RTX: a plain plan that every program of theirs loads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import onnx
+
+from ... import errors
+from ...common.children import environment_of_child
+from ...common.files.atomic import sha256_of, write_atomically
+from ...common.foreign_text import escaped
+from ...common.machine.free_memory import free_memory
+from ...common.progress import Track, silent
+from ...errors import ExportError, InputError, SetupError
+from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
+from ...runtime.backends.cuda_memory import Gpu
+from ...runtime.bundle.artifact import Build, EngineNeeds, Plugin
+from .build_memory import require_memory, usual_need
+from .engine_options import EngineOptions
+from .engine_report import EngineReport
+from .gpu import gpu_at_hand
+from .messages import Built, Job
+
+log = logging.getLogger("mambapro")
+
+_CHILD = "mambapro.export.engines.worker"
+#: How much of what a dying process said is shown.
+_LAST_WORDS = 1200
+
+
+def build_engine(
+    onnx_file: Path, engine_file: Path, options: EngineOptions | None = None, track: Track = silent
+) -> EngineReport:
+    """Build an engine in a process of its own; `engine_file` appears when it is complete, or not at all.
+
+    Args:
+        onnx_file: typed ONNX: float32, or as `typed` and the calibration write it.
+        engine_file: replaced if it exists.
+        options: how.
+        track: shows percents.
+
+    Raises:
+        InputError: options that do not go together, or that the library does not have.
+        SetupError: the library is missing or of an unsupported version, no GPU (TensorRT), no plugin of the kind
+            asked for, too little memory or room.
+        ExportError: the library refuses the model, or ended the process.
+    """
+    options = options or EngineOptions()
+    options.require_consistent()
+    if not onnx_file.is_file():
+        raise InputError(f"There is no ONNX file {escaped(onnx_file)}.")
+    require_memory(onnx_file)
+    gpu = None if options.rtx else gpu_at_hand()
+    scans = _scans(onnx_file)
+    started = time.perf_counter()
+    built: list[Built] = []
+
+    def write(path: Path) -> None:
+        job = _job(onnx_file, path, options, scans, None if gpu is None else (gpu.name, gpu.capability))
+        built.append(_run(job, track))
+
+    write_atomically(engine_file, write)
+    return _report(engine_file, options, gpu, built[0], time.perf_counter() - started)
+
+
+def _scans(onnx_file: Path) -> int:
+    nodes = onnx.load(onnx_file).graph.node
+    return sum(node.domain == DOMAIN and node.op_type == OP_TYPE for node in nodes)
+
+
+def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: tuple[str, str] | None) -> Job:
+    profile = options.profile
+    return Job(
+        onnx=str(onnx_file.absolute()),
+        plan=str(plan),
+        library=options.library,
+        batches=(profile.smallest, profile.usual, profile.largest),
+        scans=scans,
+        compute_capabilities=options.compute_capabilities,
+        hardware=options.hardware,
+        version_compatible=options.version_compatible,
+        plugin=options.plugin,
+        plugin_library=None if options.plugin_library is None else str(options.plugin_library.absolute()),
+        workspace=options.workspace,
+        timing_cache=None if options.timing_cache is None else str(options.timing_cache.absolute()),
+        tf32=options.tf32,
+        gpu=gpu,
+    )
+
+
+def _run(job: Job, track: Track) -> Built:
+    """The building process from its start to its end, whatever end that is."""
+    with tempfile.TemporaryFile() as said:
+        command = [sys.executable, "-m", _CHILD]
+        child = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=said, text=True, env=environment_of_child())
+        assert child.stdin is not None and child.stdout is not None
+        found: dict[str, Any] = {}
+        try:
+            with child.stdin as request:
+                request.write(job.to_text())
+            for _ in track(_percents(child.stdout, found), f"building the engine with {job.library}", 100):
+                pass
+            code = child.wait()
+        finally:
+            # Ctrl-C and errors of ours end it too
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            child.stdout.close()
+        if "error" in found:
+            kind, message = found["error"]
+            raise getattr(errors, kind)(message)
+        if "done" not in found:
+            raise _died(job, code, _tail(said))
+    values = found["done"]
+    return Built(**{**values, "capabilities": tuple(values["capabilities"])})
+
+
+def _percents(events: IO[str], found: dict[str, Any]) -> Iterator[None]:
+    """Yields once for every percent; what else is told goes to the log or into `found`."""
+    shown = 0
+    for line in events:
+        if not line.endswith("\n"):
+            # the process ended in the middle of it
+            break
+        for kind, value in json.loads(line).items():
+            if kind == "percent":
+                yield from [None] * max(0, value - shown)
+                shown = max(shown, value)
+            elif kind == "log":
+                log.log(logging.getLevelName(value[0]), "%s", value[1])
+            else:
+                found[kind] = value
+    if "done" in found:
+        yield from [None] * (100 - shown)
+
+
+def _died(job: Job, code: int, said: str) -> Exception:
+    words = f" It last said: {said}" if said else ""
+    if code == -signal.SIGKILL:
+        need, free = usual_need(Path(job.onnx).stat().st_size), free_memory()
+        there = "" if free is None else f"; {free / 1e9:.1f} GB are free now"
+        return SetupError(
+            "The process that builds the engine was killed, most likely for lack of memory: a build of this file "
+            f"usually takes {need / 1e9:.1f} GB{there}. Free memory, build in fp16, or on another machine.{words}"
+        )
+    how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    return ExportError(f"{job.library} ended the process that builds the engine {how}; no engine was made.{words}")
+
+
+def _tail(said: IO[bytes]) -> str:
+    said.seek(max(0, said.seek(0, os.SEEK_END) - _LAST_WORDS))
+    return said.read().decode(errors="replace").strip()
+
+
+def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: Built, seconds: float) -> EngineReport:
+    library = None if built.plugin_library is None else Path(built.plugin_library)
+    beside = library if built.plugin == "beside" else None
+    # of an embedded one the hash stays: it says that the engine brings code for the processor
+    plugin = Plugin(
+        built.plugin,
+        None if beside is None else beside.name,
+        None if library is None else sha256_of(library),
+    )
+    needs = EngineNeeds(
+        library=built.version,
+        compute_capabilities=built.capabilities,
+        hardware="compute-capability" if options.rtx else options.hardware,
+        version_compatible=options.version_compatible,
+        platform=f"{sys.platform}-{platform.machine().lower()}",
+        plugin=plugin,
+        gpu=None if gpu is None else gpu.name,
+    )
+    return EngineReport(
+        file=file,
+        build=Build(seconds, file.stat().st_size, built.layers, built.plugin_layers),
+        needs=needs,
+        profile=options.profile,
+        plugin_front=built.front,
+        plugin_library=beside,
+        builder_seconds=built.seconds,
+        peak_memory=built.peak_memory,
+    )

@@ -1,0 +1,52 @@
+"""What building an engine came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...runtime.bundle.artifact import Build, EngineNeeds, Profile
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """A built engine.
+
+    Attributes:
+        file: the plain plan.
+        build: seconds of the whole process, bytes, layers.
+        needs: what it can be loaded by.
+        profile: batch sizes.
+        plugin_front: "library", "aot", "python", or None where there is no plugin.
+        plugin_library: the library that has to go beside the engine, under the name that `needs.plugin.file` has.
+        builder_seconds: what TensorRT itself took.
+        peak_memory: bytes of host memory of the building process.
+    """
+
+    file: Path
+    build: Build
+    needs: EngineNeeds
+    profile: Profile
+    plugin_front: str | None
+    plugin_library: Path | None
+    builder_seconds: float
+    peak_memory: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict."""
+        library = None if self.plugin_library is None else str(self.plugin_library)
+        return {**asdict(self), "file": str(self.file), "plugin_library": library}
+
+    def __str__(self) -> str:
+        build, needs = self.build, self.needs
+        batches = f"{self.profile.smallest} to {self.profile.largest}, fastest at {self.profile.usual}"
+        plugin = needs.plugin.kind + (f" ({self.plugin_front})" if self.plugin_front else "")
+        rows = (
+            ("engine", f"{self.file}, {build.bytes / 1e6:.1f} MB"),
+            ("for", f"{needs.library} on compute capability {', '.join(needs.compute_capabilities)}, {needs.platform}"),
+            ("layers", f"{build.layers}, {build.plugin_layers} of them scan plugins; plugin {plugin}"),
+            ("batches", batches),
+            ("took", f"{build.seconds:.1f} s, {self.peak_memory / 1e9:.2f} GB of memory"),
+        )
+        return "\n".join(f"{name:8} {text}" for name, text in rows)

@@ -1,0 +1,144 @@
+"""The process that builds one engine: a job comes in as JSON, events go out as JSON lines.
+
+It is a process of its own because TensorRT ends the process it runs in when something goes badly wrong, because its
+registry of plugins lives as long as that, and because its memory is then given back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...common.children import tie_to_parent
+from ...errors import ExportError, MambaProError, SetupError
+from ...plugins.selective_scan.tensorrt_fronts import import_module
+from . import timing_cache
+from .build_memory import peak_memory
+from .builder_config import builder_config, cache_folder_of, capabilities_of
+from .builder_progress import Percent, monitor
+from .messages import Built, Job, Tell
+from .network import parsed_network, plugin_layers
+from .plugin import register_plugin
+from .versions import Generation, generation_of
+
+#: What TensorRT says when memory ends, in lower case.
+_NO_MEMORY = ("out of memory", "outofmemory", "bad_alloc", "insufficient memory", "cudaerrormemoryallocation")
+
+
+def build(trt: Any, job: Job, tell: Tell) -> Built:
+    """Build an engine with the module `trt` into the file that the job names.
+
+    Raises:
+        InputError: the job asks for what this version does not have.
+        SetupError: an unsupported version, no plugin, or too little memory.
+        ExportError: the parser or the builder refuses the model.
+    """
+    generation = generation_of(trt)
+    logger = _logger(trt, tell)
+    capabilities = capabilities_of(trt, job, generation)
+    plugin = register_plugin(trt, job, capabilities, tell)
+    builder = trt.Builder(logger)
+    network, parser = parsed_network(trt, builder, logger, job, generation, plugin)
+    layers, plugins = network.num_layers, plugin_layers(trt, network)
+    config = builder_config(trt, builder, network, job, generation, plugin)
+    config.progress_monitor = monitor(trt, Percent(lambda percent: tell("percent", percent)))
+    seconds = _write_plan(trt, builder, network, config, job, generation, logger)
+    del parser
+    return Built(
+        version=trt.__version__,
+        layers=layers,
+        plugin_layers=plugins,
+        capabilities=capabilities,
+        plugin=plugin.kind,
+        front=plugin.front,
+        plugin_library=None if plugin.library is None else str(plugin.library),
+        seconds=seconds,
+        peak_memory=peak_memory(),
+    )
+
+
+def _write_plan(
+    trt: Any, builder: Any, network: Any, config: Any, job: Job, generation: Generation, logger: Any
+) -> float:
+    """Build and write the engine; returns the seconds that the builder took."""
+    cache = None
+    if not generation.rtx:
+        assert job.gpu is not None
+        cache = timing_cache.cache_file(cache_folder_of(job), trt.__version__, *job.gpu)
+        timing_cache.load(config, cache)
+    started = time.perf_counter()
+    plan = builder.build_serialized_network(network, config)
+    seconds = time.perf_counter() - started
+    if plan is None:
+        raise _failure(trt, logger.errors)
+    if cache is not None:
+        timing_cache.store(config, cache)
+    Path(job.plan).write_bytes(plan)
+    return seconds
+
+
+def _failure(trt: Any, errors: list[str]) -> MambaProError:
+    said = "; ".join(errors[-3:]) or "it does not say why"
+    if any(words in line.lower() for line in errors for words in _NO_MEMORY):
+        return SetupError(
+            f"{trt.__name__} ran out of memory: {said}. Free memory, or build with a smaller --workspace, a smaller "
+            "largest batch or in fp16."
+        )
+    turing = any("is not supported" in line and "GEMM" in line for line in errors)
+    hint = " Compute capability 7.5 has no float32 product in TensorRT-RTX: leave it out." if turing else ""
+    return ExportError(f"{trt.__name__} {trt.__version__} could not build the engine: {said}.{hint}")
+
+
+def _logger(trt: Any, tell: Tell) -> Any:
+    class Logger(trt.ILogger):
+        """Hands warnings on, and keeps errors for the message."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+            elif severity != trt.ILogger.WARNING:
+                return
+            # all but errors is for those who want to know more: a scan that is no plugin makes hundreds of warnings
+            tell("log", ["DEBUG", message])
+
+    return Logger()
+
+
+def main() -> None:
+    """Read a job from standard input, build, and tell on standard output."""
+    tie_to_parent()
+    # libraries print: what they print goes to standard error, and the events keep their line to themselves
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def tell(kind: str, value: Any) -> None:
+        with lock:
+            try:
+                events.write(json.dumps({kind: value}) + "\n")
+                events.flush()
+            except BrokenPipeError:
+                # nobody waits for the engine any more
+                os._exit(1)
+
+    job = Job.from_text(sys.stdin.read())
+    try:
+        tell("done", asdict(build(import_module(job.library), job, tell)))
+    except MambaProError as error:
+        tell("error", [type(error).__name__, str(error)])
+    except MemoryError:
+        tell("error", ["SetupError", "Python ran out of memory while the engine was built."])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Everything that is constant at inference, computed once: the modules that stand in for the trained ones.
+
+Each takes a trained module and has its interface. Folding happens in float32; other types come later, see typed.py.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ...train.models.parts.adapters import UNUSED, LowRankLinear
+from ...train.models.parts.aggregation import ModalityConv
+from ...train.models.parts.mamba import ScanGroup
+from ...train.models.parts.prompt import (
+    IndependentPrompt,
+    SeparateResidualPrompt,
+    SynergisticPrompt,
+    SynergisticResidualPrompt,
+    arrange,
+    carry,
+)
+from ...train.models.parts.vit import Attention, Embedding, Layer
+from ...train.models.parts.vit_imagenet import ImageNetEmbedding
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class FoldedPrompt(nn.Module):
+    """Prompts p and moved prompts p + T(p) as tables: the transfers vanish, 21 M values in the full model."""
+
+    own: Tensor
+    moved: Tensor
+
+    def __init__(self, prompt: SynergisticResidualPrompt) -> None:
+        super().__init__()
+        self.register_buffer("own", prompt.own())
+        self.register_buffer("moved", prompt.moved())
+        self.residual, self.hand_on = prompt.residual, prompt.hand_on
+
+    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+        return arrange(carry(self.own, handed_on, self.residual, batch), self.moved)
+
+
+class ConstantPrompt(nn.Module):
+    """Prompts that nothing is handed on to: one table for each stream."""
+
+    table: Tensor
+
+    def __init__(self, prompt: IndependentPrompt) -> None:
+        super().__init__()
+        self.register_buffer("table", prompt(None, 1))
+
+    def forward(self, handed_on: None, batch: int) -> Tensor:
+        return self.table.unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
+
+    def hand_on(self, prompts: Tensor) -> None:
+        return None
+
+
+class WrittenAttention(Attention):
+    """Attention as two matrix products with a softmax between them: what every runtime knows and fuses."""
+
+    def __init__(self, attention: Attention) -> None:
+        nn.Module.__init__(self)
+        self.heads = attention.heads
+        self.in_proj, self.out_proj = attention.in_proj, attention.out_proj
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return scores.softmax(-1) @ v
+
+
+class FoldedEmbedding(Embedding):
+    """Camera table already scaled, with the row of the unknown camera at its end."""
+
+    rows: Tensor
+
+    def __init__(self, embedding: Embedding) -> None:
+        nn.Module.__init__(self)
+        self.patches, self.ln_pre = embedding.patches, embedding.ln_pre
+        self.class_token, self.positions = embedding.class_token, embedding.positions
+        self.use_cameras, self.camera_scale = embedding.use_cameras, 1.0
+        if self.use_cameras:
+            rows = embedding.camera_rows()
+            self.register_buffer("rows", embedding.camera_scale * torch.cat((rows, rows.mean(0, keepdim=True))))
+
+    def camera(self, ids: Tensor) -> Tensor:
+        unknown = self.rows.shape[0] - 1
+        return self.rows[torch.where((ids < 0) | (ids >= unknown), unknown, ids)]
+
+
+class FoldedImageNetEmbedding(FoldedEmbedding, ImageNetEmbedding):
+    """The same for the ViT of ImageNet: what differs is the trained one's forward pass."""
+
+    forward = ImageNetEmbedding.forward
+
+
+class FoldedScanGroup(ScanGroup):
+    """A, D and step bias of all groups as three constants."""
+
+    A: Tensor
+    D: Tensor
+    bias: Tensor
+
+    def __init__(self, group: ScanGroup) -> None:
+        nn.ModuleDict.__init__(self, dict(group.items()))
+        self.both = group.both
+        for name, value in zip(("A", "D", "bias"), group.constants(), strict=True):
+            self.register_buffer(name, value)
+        for space in self.spaces:
+            del space.A_log, space.D
+            space.dt_proj.register_parameter("bias", None)
+
+    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.A, self.D, self.bias
+
+
+def folded_convolution(conv: ModalityConv) -> ModalityConv:
+    """BatchNorm into the depthwise convolution before it, in place."""
+    conv.conv = nn.utils.fuse_conv_bn_eval(conv.conv, conv.norm)
+    conv.register_module("norm", nn.Identity())
+    return conv
+
+
+def trimmed_layer(layer: Layer) -> Layer:
+    """Without what the switches leave unused, in place."""
+    if not layer.use_prompt:
+        layer.prompt = None
+    if (layer.after_attention, layer.after_mlp) == UNUSED:
+        layer.adapter = None
+    return layer
+
+
+#: What stands in for which trained module.
+_FOLDED: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    Embedding: FoldedEmbedding,
+    ImageNetEmbedding: FoldedImageNetEmbedding,
+    Layer: trimmed_layer,
+    Attention: WrittenAttention,
+    LowRankLinear: LowRankLinear.merged,
+    SynergisticResidualPrompt: FoldedPrompt,
+    SeparateResidualPrompt: FoldedPrompt,
+    SynergisticPrompt: ConstantPrompt,
+    IndependentPrompt: ConstantPrompt,
+    ScanGroup: FoldedScanGroup,
+    ModalityConv: folded_convolution,
+}
+
+
+def fold(module: nn.Module) -> None:
+    """Put the folded modules in the place of the trained ones inside `module`, innermost first, in place."""
+    for name, child in list(module.named_children()):
+        fold(child)
+        if folded := _FOLDED.get(type(child)):
+            setattr(module, name, folded(child))
+
+
+def copy_for_folding(module: M) -> M:
+    """A copy that may be folded in place; frozen tensors stay shared, they are never written to."""
+    memo = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, memo)

@@ -1,0 +1,160 @@
+"""What an export is going to do: read off the checkpoint, printed by --dry-run, stored in the bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...common.foreign_text import escaped
+from ...errors import InputError
+from ...runtime.bundle.limits import LIMITS
+from ...runtime.data.preprocess import Preprocessing
+from ...runtime.data.readers.benchmarks import benchmark_info
+from ...runtime.data.sixteen_bit import Ranges
+from ...train.engine.image_ranges import model_preprocessing
+from ...train.models.checkpoints.weights import load_checkpoint
+from ...train.models.mambapro.mambapro import MambaPro
+from ...train.models.mambapro.model_config import MambaProConfig
+from .onnx_graph import OPSET, input_names
+from .precision_summary import FP32_ISLANDS, precision_map
+
+#: Suffix of a bundle's folder.
+SUFFIX = ".mambapro"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user can say about an export.
+
+    Attributes:
+        checkpoint: the authors' `.pth`, or one of ours.
+        precision: of the exported model, "fp32" or "fp16".
+        output: the bundle's folder; None is `<checkpoint>-<label>.mambapro` beside the checkpoint.
+        image_size: (height, width); the authors' files need it, or `dataset`.
+        dataset: benchmark the model was trained on; gives the image size and the manner of drawn parity images.
+        data: root folder of `dataset`: parity on its images, and the mAP of a float16 file is gated on its test part.
+        parity_data: the same for the parity run alone; None is `data`, without which images are drawn.
+        switches: what the authors' files do not hold, see load_checkpoint.
+        limit: largest 1 - cosine allowed; None is LIMITS of the precision.
+        max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
+        trace: compare stage by stage as well.
+        overwrite: replace an existing output folder.
+        sixteen_bit_range: (low, high) of 16-bit images, or by sensor, written into the bundle; None is what the
+            checkpoint says of its training, else the full range.
+        label: what the default output is named after; None is the precision.
+    """
+
+    checkpoint: Path
+    precision: str = "fp32"
+    output: Path | None = None
+    image_size: tuple[int, int] | None = None
+    dataset: str | None = None
+    data: str | None = None
+    parity_data: str | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    limit: float | None = None
+    max_map_drop: float | None = None
+    trace: bool = False
+    overwrite: bool = False
+    sixteen_bit_range: Ranges | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        precision_map(self.precision)
+        # os.path's does not raise for names that are too long
+        if not os.path.isfile(self.checkpoint):  # noqa: PTH113
+            raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
+        if self.limit is not None and not 0 < self.limit <= 2:
+            raise InputError(f"--max-departure must be between 0 and 2 (1 - cosine), not {self.limit}.")
+        if self.max_map_drop is not None and not 0 < self.max_map_drop <= 1:
+            raise InputError(f"--max-map-drop must be above 0 and at most 100 points, not {100 * self.max_map_drop:g}.")
+        if self.dataset is not None:
+            benchmark_info(self.dataset)
+
+    @property
+    def bundle(self) -> Path:
+        """The folder that will be written."""
+        return self.output or self.checkpoint.with_name(
+            f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
+        )
+
+    def preprocessing(self, model: MambaPro) -> Preprocessing:
+        """Of a model's images, with the ranges that were asked for, else those of its training."""
+        return model_preprocessing(model, self.sixteen_bit_range)
+
+    @property
+    def images(self) -> str | None:
+        """Root folder of `dataset` for the parity run."""
+        return self.parity_data or self.data
+
+    @property
+    def max_departure(self) -> float:
+        """The limit in force."""
+        return LIMITS[self.precision] if self.limit is None else self.limit
+
+    def load_model(self) -> MambaPro:
+        """The checkpoint's model.
+
+        Raises:
+            InputError, ArtifactError: as load_checkpoint.
+        """
+        usual = benchmark_info(self.dataset).image_size if self.dataset is not None else None
+        return load_checkpoint(
+            self.checkpoint, self.image_size, default_image_size=usual, dataset=self.dataset, **self.switches
+        )
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """The plan of an export, as printed and as JSON. `builds` are the artifacts that are built after it."""
+
+    checkpoint: str
+    bundle: str
+    config: MambaProConfig
+    precision: str
+    parameters: int
+    exported_parameters: int
+    limit: float
+    images: str
+    builds: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict."""
+        return {
+            "checkpoint": self.checkpoint,
+            "bundle": self.bundle,
+            "config": self.config.to_json(),
+            "precision": precision_map(self.precision),
+            "opset": OPSET,
+            "inputs": input_names(self.config),
+            "embedding_dim": self.config.feature_dim,
+            "parameters": self.parameters,
+            "exported_parameters": self.exported_parameters,
+            "limit": self.limit,
+            "parity_images": self.images,
+            "builds": list(self.builds),
+        }
+
+    def __str__(self) -> str:
+        config = self.config
+        height, width = config.image_size
+        switches = ("prompt", "adapter", "mamba", "mamba_bi", "sie_camera")
+        kept = f"; fp32 stays in {', '.join(FP32_ISLANDS)}" if self.precision != "fp32" else ""
+        variants = "".join(f", {name} {value}" for name, value in config.variants.items())
+        rows = {
+            "checkpoint": escaped(self.checkpoint),
+            "model": f"width {config.width}, {config.depth} layers, {height}x{width} pixels, {config.cameras} cameras, "
+            f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}{variants}",
+            "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
+            "transfers, BatchNorm and training heads fold away",
+            "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",
+            "precision": f"{self.precision}{kept}",
+            "parity": f"largest 1 - cosine {self.limit:.0e}, on {escaped(self.images)}",
+            "bundle": escaped(self.bundle),
+        }
+        if self.builds:
+            rows["builds"] = f"{', '.join(self.builds)}, each behind its gates"
+        return "\n".join(f"{key:11} {value}" for key, value in rows.items())

@@ -1,0 +1,80 @@
+"""Stage by stage: where an exported model first departs from PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+
+from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
+from ...runtime.evaluation.check import cosine_departures
+from ...train.models.mambapro.mambapro import MambaPro
+from ...train.reid.evaluate import embed
+from .inference import EMBEDDING, stage_names
+from .onnx_graph import with_stages
+from .parity_images import ParityBatch
+
+#: Samples traced: departures are systematic, and stages are large.
+SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class StageParity:
+    """A stage by the name of the PyTorch module that ends there. `departs`: above the limit."""
+
+    stage: str
+    max_departure: float
+    max_difference: float
+    departs: bool
+
+    def __str__(self) -> str:
+        mark = "  <- departs" if self.departs else ""
+        return f"  {self.stage:34} 1-cos {self.max_departure:8.1e}  max abs {self.max_difference:8.1e}{mark}"
+
+
+def trace_stages(
+    model: MambaPro, exported: onnx.ModelProto, batch: ParityBatch, limit: float
+) -> tuple[StageParity, ...]:
+    """Compare every stage of the exported graph with the module of PyTorch that ends there, on SAMPLES samples."""
+    batch = ParityBatch(batch.subset, batch.images[:SAMPLES], batch.cameras[:SAMPLES])
+    expected = _torch_stages(model, batch)
+    backend = OnnxRuntimeBackend(with_stages(exported, model.config).SerializeToString(), device="cpu")
+    feeds = {name: value for name, value in batch.feeds().items() if name in backend.inputs}
+    found = backend.run(feeds)
+    return tuple(_compare(name, expected[name], found[name], limit) for name in expected)
+
+
+def _torch_stages(model: MambaPro, batch: ParityBatch) -> dict[str, np.ndarray]:
+    stages: dict[str, np.ndarray] = {}
+
+    def record(name: str, output: torch.Tensor | tuple) -> None:
+        value = output[0] if isinstance(output, tuple) else output
+        stages[name] = value.float().numpy()
+
+    hooks = [
+        model.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: record(name, output))
+        for name in stage_names(model.config)
+    ]
+    try:
+        feature = embed(model, batch.images, batch.cameras, batch.mask)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {**{name: stages[name] for name in stage_names(model.config)}, EMBEDDING: feature}
+
+
+def _compare(name: str, expected: np.ndarray, found: np.ndarray, limit: float) -> StageParity:
+    # every stream or sample is a row: the first axis of tokens is streams, of features samples
+    rows = [
+        np.asarray(x, np.float64).reshape(-1, x.shape[-1] * x.shape[-2] if x.ndim > 2 else x.shape[-1])
+        for x in (expected, found)
+    ]
+    departure = float(cosine_departures(*rows).max())
+    return StageParity(name, departure, float(np.abs(rows[0] - rows[1]).max()), not departure <= limit)
+
+
+def first_departure(stages: tuple[StageParity, ...]) -> str | None:
+    """Name of the first stage above the limit, None if none is."""
+    return next((stage.stage for stage in stages if stage.departs), None)

@@ -1,0 +1,142 @@
+"""Everything that a page about a bundle says, as values."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...common.foreign_text import escaped
+from ...runtime.bundle.artifact import CosineGate, Sidecar
+from ...runtime.bundle.metadata import BundleMetadata
+from ...runtime.environment import EnvironmentReport
+from ...runtime.evaluation.latency import END_TO_END
+from .measure import Measured
+from .precision_map import PrecisionMap
+from .readiness import OPEN, READY, REFUSED, Verdict
+from .sensitivity_folder import Sensitivity
+from .stored import StoredParity
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One loadable file of a bundle. `cosine` is the gate it passed when it was made."""
+
+    sidecar: Sidecar
+    cosine: CosineGate | None
+    verdict: Verdict
+    map: PrecisionMap
+    measured: Measured
+
+    @property
+    def name(self) -> str:
+        """Target and precision, such as "openvino-int8"."""
+        return self.sidecar.stem
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "name": self.name,
+            "sidecar": self.sidecar.to_json(),
+            "cosine": None if self.cosine is None else asdict(self.cosine),
+            "verdict": self.verdict.to_json(),
+            "map": self.map.to_json(),
+            "measured": self.measured.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class BundleReport:
+    """A bundle: its files, the exported model first.
+
+    Attributes:
+        bundle: name of its folder.
+        metadata: what the bundle says of itself.
+        parity: the export's gate.
+        files: every loadable file.
+        dataset: benchmark that accuracy was measured on; None without one.
+        batches, runs: what was timed.
+        sensitivity: what was read of an analysis; None without one.
+        environment: this machine.
+        made: UTC time of the report, ISO 8601.
+        page: file that was written.
+        page_bytes: its size.
+    """
+
+    bundle: str
+    metadata: BundleMetadata
+    parity: StoredParity
+    files: tuple[FileReport, ...]
+    dataset: str | None
+    batches: tuple[int, ...]
+    runs: int
+    sensitivity: Sensitivity | None
+    environment: EnvironmentReport
+    made: str
+    page: str = ""
+    page_bytes: int = 0
+
+    @property
+    def state(self) -> str:
+        """READY if some file is, else OPEN if some file is, else REFUSED."""
+        states = {file.verdict.state for file in self.files}
+        return next(state for state in (READY, OPEN, REFUSED) if state in states)
+
+    @property
+    def choice(self) -> FileReport:
+        """The file to deploy: of those in the best state the fastest measured here; the first where none was."""
+        best = [file for file in self.files if file.verdict.state == self.state]
+        times = [(file.measured.milliseconds(END_TO_END, self.batches[0]), i) for i, file in enumerate(best)]
+        measured = [(time, i) for time, i in times if time is not None]
+        return best[min(measured)[1] if measured else 0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain nested values."""
+        return {
+            "bundle": self.bundle,
+            "state": self.state,
+            "choice": self.choice.name,
+            "feature_space": self.metadata.feature_space.id,
+            "parity": asdict(self.parity),
+            "files": [file.to_json() for file in self.files],
+            "dataset": self.dataset,
+            "batches": list(self.batches),
+            "runs": self.runs,
+            "sensitivity": None if self.sensitivity is None else self.sensitivity.to_json(),
+            "environment": self.environment.to_json(),
+            "made": self.made,
+            "page": self.page,
+            "page_bytes": self.page_bytes,
+        }
+
+    def __str__(self) -> str:
+        rows = [
+            ("file", "verdict", "1 - cosine", "mAP", "ms, p50 (rounds)"),
+            *(self._cells(file) for file in self.files),
+        ]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [
+            "  ".join([*(row[i].ljust(widths[i]) for i in (0, 1)), *(row[i].rjust(widths[i]) for i in (2, 3, 4))])
+            for row in rows
+        ]
+        reasons = [f"{file.name}: {reason}" for file in self.files for reason in file.verdict.reasons]
+        problems = [f"{file.name} did not run here: {why}" for file in self.files if (why := file.measured.not_run)]
+        busy = [
+            f"{file.name}: {text}"
+            for file in self.files
+            if file.measured.latency is not None
+            for text in file.measured.latency.warnings
+        ]
+        wrote = f"wrote {escaped(self.page)} ({self.page_bytes / 1e6:.1f} MB)"
+        return "\n".join([*lines, *reasons, *problems, *busy, wrote])
+
+    def _cells(self, file: FileReport) -> tuple[str, str, str, str, str]:
+        measured = file.measured
+        cosine = measured.cosine or file.cosine
+        time = measured.timing(END_TO_END, self.batches[0])
+        return (
+            file.name,
+            file.verdict.state,
+            "-" if cosine is None else f"{cosine.largest:.1e}",
+            "-" if measured.accuracy is None else f"{measured.accuracy.map:.1%}",
+            "-" if time is None else f"{time.p50:.1f} ({time.spread.low:.1f} to {time.spread.high:.1f})",
+        )

@@ -1,0 +1,141 @@
+"""May an artifact be deployed? What its gates say, and what was measured here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
+from ...runtime.bundle.limits import MAP_DROPS
+from ...runtime.bundle.metadata import VERIFIED
+from ...runtime.evaluation.latency import MODEL_ONLY
+from ...runtime.evaluation.rounds import ratios
+from .measure import Measured
+from .precision_map import INT8
+from .stored import StoredParity
+
+READY, OPEN, REFUSED = "ready", "open", "refused"
+#: The float32 export is what accuracy is measured against.
+REFERENCE = "fp32"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """READY: verified, and every gate passed. OPEN: nothing failed, but something was not looked at. REFUSED: a gate
+    failed. `reasons` say why it is not READY; `numbers`, `accuracy` and `speed` are the single gates, None = not run.
+    """
+
+    state: str
+    reasons: tuple[str, ...]
+    numbers: bool | None
+    accuracy: bool | None
+    speed: bool | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "reasons": list(self.reasons)}
+
+
+class Rival(NamedTuple):
+    """A file that int8 is compared with: milliseconds of the model alone, name, batch, milliseconds of each round."""
+
+    milliseconds: float
+    name: str
+    batch: int
+    rounds: tuple[float, ...] = ()
+
+
+def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: Rival | None = None) -> Verdict:
+    """The verdict on one artifact.
+
+    Args:
+        sidecar: what is known of it.
+        cosine: the gate that it passed when it was made.
+        measured: what was found here.
+        rival: the fastest here of higher precision for its target.
+    """
+    failed: list[str] = []
+    missing: list[str] = []
+    if measured.failure is not None:
+        failed.append(f"it failed on this machine: {measured.failure}")
+    numbers = _numbers(cosine, measured, failed, missing)
+    accuracy = _accuracy(sidecar, measured, failed, missing)
+    speed = _speed(sidecar, measured, rival, missing)
+    if measured.other_type is not None:
+        missing.append(f"it is {measured.other_type}; what was measured says nothing of {sidecar.precision}")
+    if sidecar.state != VERIFIED:
+        missing.append("no machine has verified it yet: run mambapro check on its device")
+    state = REFUSED if failed else OPEN if missing else READY
+    return Verdict(state, (*failed, *missing), numbers, accuracy, speed)
+
+
+def map_limit(sidecar: Sidecar) -> float:
+    """The largest loss of mAP that counts, a fraction: a bundle may be stricter with itself than this, not looser."""
+    return min(sidecar.max_map_drop, MAP_DROPS[sidecar.precision])
+
+
+def parity_gate(parity: StoredParity) -> CosineGate:
+    """The gate that the exported model itself passed, over all sets of sensors."""
+    samples = sum(subset.samples for subset in parity.subsets)
+    mean = sum(subset.mean_departure * subset.samples for subset in parity.subsets) / samples
+    return CosineGate(parity.max_departure, mean, parity.limit, samples)
+
+
+def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
+    gates = [] if cosine is None else [("when it was made", cosine.largest, cosine.limit)]
+    if measured.cosine is not None:
+        gates.append(("on this machine", measured.cosine.largest, measured.cosine.limit))
+    # written so that NaN fails
+    over = [f"1 - cosine to PyTorch {where}: {found:.1e}, limit {limit:.0e}" for where, found, limit in gates
+            if not found <= limit]  # fmt: skip
+    failed.extend(over)
+    # in another type it proves nothing, unless it is over the limit even so
+    proved = cosine is not None or (measured.cosine is not None and measured.other_type is None)
+    if not proved and not over:
+        missing.append("its numbers were not compared with PyTorch's")
+        return None
+    return not over
+
+
+def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
+    if sidecar.precision == REFERENCE:
+        return None
+    gates = [] if sidecar.accuracy is None else [
+        (f"on {sidecar.accuracy.dataset} when it was made", sidecar.accuracy.drop, sidecar.accuracy.limit)
+    ]  # fmt: skip
+    here = measured.difference("mAP")
+    if here is not None and sidecar.max_map_drop > 0 and measured.other_type is None:
+        gates.append(("on the images of this report", -here.difference, map_limit(sidecar)))
+    over = [f"mAP drop {where}: {100 * drop:.2f} points, limit {100 * limit:.2f}" for where, drop, limit in gates
+            if not drop <= limit]  # fmt: skip
+    failed.extend(over)
+    if not gates:
+        missing.append(
+            "its mAP was not compared with float32's: give --data and --dataset, here or to mambapro build"
+            if sidecar.max_map_drop > 0
+            else "its mAP was not compared with float32's: export in float32 and build this precision from that"
+        )
+        return None
+    return not over
+
+
+def _speed(sidecar: Sidecar, measured: Measured, rival: Rival | None, missing: list[str]) -> bool | None:
+    """int8 has to be worth it; where it is not, that is for its user to know, not a fault."""
+    if sidecar.precision != INT8:
+        return None
+    here = None if rival is None else measured.timing(MODEL_ONLY, rival.batch)
+    gate = sidecar.speed
+    if here is not None and rival is not None:
+        # a file that failed in a round has none of it
+        even = rival.rounds if len(rival.rounds) == len(here.rounds) else ()
+        found = ratios(even, here.rounds).values if even else ()
+        gate = SpeedGate(rival.batch, here.p50, rival.name, rival.milliseconds, ratios=found)
+    if gate is None:
+        missing.append("its speed was not compared with a higher precision")
+        return None
+    times = f"{gate.milliseconds:.1f} against {gate.other_milliseconds:.1f} ms for the model alone"
+    if gate.slower:
+        missing.append(f"it is not faster than {gate.other}: {times}")
+    elif gate.doubtful or (not gate.spread.agree and gate.spread.low <= 1):
+        missing.append(f"it is not clearly faster than {gate.other}: {gate.told}")
+    return not gate.slower

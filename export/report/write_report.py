@@ -1,0 +1,221 @@
+"""`mambapro report`: measure a bundle on this machine and write one page about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ...common.files.atomic import write_atomically
+from ...common.files.locks import temporary_folder
+from ...common.files.targets import require_free
+from ...common.progress import Track, silent
+from ...errors import InputError
+from ...runtime.bundle.artifact import Sidecar
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.catalog import artifacts_of
+from ...runtime.bundle.metadata import MODALITY_MASK, BundleMetadata
+from ...runtime.data.modalities import MODALITIES
+from ...runtime.data.readers.benchmarks import read_benchmark
+from ...runtime.environment import environment_report
+from ...runtime.evaluation.check import verify_files
+from ...runtime.evaluation.latency import MODEL_ONLY
+from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
+from ...runtime.evaluation.retrieval.strip_folder import LISTING
+from ...runtime.suited import warn_of_other_benchmark
+from ...train.paper.explain.page import document, fitting
+from .bundle_report import BundleReport, FileReport
+from .environment_section import environment_section
+from .head_section import head
+from .html import Html, joined
+from .map_section import map_section
+from .measure import Measured, Plan, measure_all
+from .picture_sections import StripPicture, sensitivity_section, strips_section
+from .precision_map import INT8, precision_map
+from .readiness import Rival, judge, parity_gate
+from .sections import accuracy_section, latency_section, parity_section
+from .sensitivity_folder import read_sensitivity
+from .stored import StoredParity, read_parity
+from .style import STYLE
+
+_CONTENTS = (
+    ("accuracy", "Accuracy"), ("latency", "Latency"), ("precision", "Precision"), ("parity", "Parity"),
+    ("sensitivity", "Sensitivity"), ("strips", "Retrievals"), ("environment", "Environment"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What to report.
+
+    Attributes:
+        bundle: folder of the bundle.
+        data, dataset: root folder and name of the benchmark that accuracy is measured on; both or none.
+        sensitivity: folder of a sensitivity analysis.
+        out: page to write.
+        runs: timed calls of each batch size.
+        batches: batch sizes to time.
+        strips: queries to draw.
+        bootstrap: resamples of the queries; 0 = no intervals.
+        seed: of the resamples.
+        overwrite: replace `out`.
+
+    Raises:
+        InputError: a number that cannot be meant, or one of data and dataset without the other.
+    """
+
+    bundle: Path
+    data: Path | None = None
+    dataset: str | None = None
+    sensitivity: Path | None = None
+    out: Path = Path("report.html")
+    runs: int = 30
+    batches: tuple[int, ...] = (1,)
+    strips: int = 6
+    bootstrap: int = 1000
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.data is None) != (self.dataset is None):
+            raise InputError("--data and --dataset belong together: the folder of a benchmark, and which one it is.")
+        if self.runs < 1 or not self.batches or min(self.batches) < 1 or self.strips < 1:
+            raise InputError(
+                f"A report needs runs, batches and strips of at least 1, not {self.runs}, {list(self.batches)} and "
+                f"{self.strips}."
+            )
+        if self.out.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"The report is an HTML page; name it like report.html, not {self.out.name!r}.")
+
+
+def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport:
+    """Check, measure and describe a bundle, and write the page.
+
+    Every file is looked at: what does not run here is told with its reason.
+
+    Raises:
+        InputError: a bundle, benchmark or folder that cannot be used, or `out` exists.
+        ArtifactError: the bundle or the sensitivity analysis is damaged.
+        SetupError: no room or no permission.
+    """
+    require_free(options.out, options.overwrite)
+    bundle = Bundle.open(options.bundle)
+    verify_files(bundle, track)
+    sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
+    parity, artifacts = read_parity(bundle), artifacts_of(bundle)
+    warn_of_other_benchmark(bundle.metadata, options.dataset)
+    benchmark = (
+        read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
+    )
+    # a killed run leaves its pictures: the next one removes them
+    with temporary_folder("report") as folder:
+        strips = folder / "strips"
+        plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
+        measured = measure_all(bundle, artifacts, plan, track)
+        pictures = _strips(strips)
+    report = BundleReport(
+        bundle=bundle.folder.resolve().name,
+        metadata=bundle.metadata,
+        parity=parity,
+        files=_files(bundle, artifacts, measured, parity),
+        dataset=options.dataset,
+        batches=options.batches,
+        runs=options.runs,
+        sensitivity=sensitivity,
+        environment=environment_report(),
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    text = page_of(report, pictures)
+    write_atomically(options.out, lambda path: path.write_text(text, encoding="utf-8"), overwrite=options.overwrite)
+    return replace(report, page=str(options.out), page_bytes=len(text.encode()))
+
+
+def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) -> EvaluationOptions:
+    """Everything that the model allows."""
+    return EvaluationOptions(
+        options.bootstrap,
+        options.seed,
+        subsets=bool(metadata.names(MODALITY_MASK)),
+        per_modality=metadata.dim % len(MODALITIES) == 0,
+        strips=strips,
+        strips_count=options.strips,
+    )
+
+
+def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
+    """The page as HTML; everything is inside it.
+
+    Raises:
+        InputError: its pictures are too large even as JPEG.
+    """
+    nav = "".join(f'<a href="#{name}">{text}</a>' for name, text in _CONTENTS)
+    drawn_by = next((file.name for file in report.files if file.measured.accuracy is not None), "")
+
+    def page(quality: int | None) -> str:
+        parts = [
+            head(report),
+            Html(f'<nav aria-label="Contents">{nav}</nav>'),
+            accuracy_section(report),
+            latency_section(report),
+            map_section({file.name: file.map for file in report.files}, report.choice.name),
+            parity_section(report),
+            sensitivity_section(report.sensitivity, report.files[0].sidecar.sha256),
+            strips_section(strips, drawn_by, report.dataset, quality),
+            environment_section(report),
+        ]
+        return document(f"{report.bundle}: mambapro report", STYLE, joined(parts))
+
+    return fitting(page, "Draw fewer retrievals with --strips-count.")
+
+
+def _files(
+    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity
+) -> tuple[FileReport, ...]:
+    files = []
+    for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
+        cosine = sidecar.cosine if i else parity_gate(parity)
+        verdict = judge(sidecar, cosine, found, _rival(sidecar, found, artifacts, measured))
+        # a hint that is not followed here changes nothing
+        with bundle.named_copy(sidecar.onnx) as file:
+            found_map = precision_map(file, None if found.other_type else sidecar.hint)
+        files.append(FileReport(sidecar, cosine, verdict, found_map, found))
+    return tuple(files)
+
+
+def _rival(
+    sidecar: Sidecar, found: Measured, artifacts: Sequence[Sidecar], measured: Sequence[Measured]
+) -> Rival | None:
+    """The fastest here of a file's target in a higher precision than int8, at the first batch that both were timed at.
+
+    An engine that cannot take a batch is timed at another, and the two say nothing of each other.
+    """
+    for batch in found.batches:
+        rivals = [
+            Rival(time.p50, other.stem, batch, time.rounds)
+            for other, one in zip(artifacts, measured, strict=True)
+            if other.target == sidecar.target and other.precision != INT8
+            if (time := one.timing(MODEL_ONLY, batch)) is not None
+        ]
+        if rivals:
+            return min(rivals)
+    return None
+
+
+def _strips(folder: Path) -> list[StripPicture]:
+    """The pictures that the evaluation drew; none where it did not come to that."""
+    if not folder.is_dir():
+        return []
+    listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
+    return [
+        StripPicture(
+            png=(folder / entry["file"]).read_bytes(),
+            query=entry["query"]["name"],
+            average_precision=entry["average_precision"],
+            first_match=entry["first_match"],
+            right=sum(found["right"] for found in entry["retrieved"]),
+            shown=len(entry["retrieved"]),
+        )
+        for entry in listing["strips"]
+    ]

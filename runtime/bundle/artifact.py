@@ -1,0 +1,339 @@
+"""What stands beside every file of a bundle that a runtime loads: `<target>-<precision>.json`.
+
+It says how the file was made, what it needs, and what was measured on it. A plan of TensorRT stays a plain plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ...common.files.open_files import read_limited
+from ...common.foreign_text import shown_text
+from ...common.formats.json_files import LARGEST, parse_json
+from ...common.strict_json import decode, encode, first_lines
+from ...errors import ArtifactError, InputError
+from ..evaluation.rounds import Spread, ratios
+from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
+
+SCHEMA = "mambapro.artifact/2"
+#: The first had no `source`; all else is the same.
+READ = ("mambapro.artifact/1", SCHEMA)
+
+OPENVINO, TENSORRT, TENSORRT_RTX = "openvino", "tensorrt", "tensorrt-rtx"
+TARGETS = (ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Batch sizes that an engine takes, and the one it was made fastest for."""
+
+    smallest: int = 1
+    usual: int = 8
+    largest: int = 32
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest <= self.usual <= self.largest:
+            raise InputError(
+                f"A profile needs 1 <= smallest <= usual <= largest, not {self.smallest}, {self.usual}, {self.largest}."
+            )
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """How an engine gets its selective scan.
+
+    Attributes:
+        kind: "embedded" in the engine, "beside" it as `file`, or "none": the scan is the ONNX function, inlined.
+        file: library in the bundle, for "beside".
+        sha256: of the library, where there is one.
+    """
+
+    kind: str
+    file: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("embedded", "beside", "none"))
+
+
+@dataclass(frozen=True)
+class EngineNeeds:
+    """What a TensorRT or TensorRT-RTX engine can be loaded by.
+
+    Attributes:
+        library: version that built it, such as "10.12.0.36".
+        compute_capabilities: of the GPUs it was built for, such as ("8.6", "8.9").
+        hardware: "same" GPU, the same "compute-capability", or "ampere+" (every GPU from 8.0).
+        version_compatible: newer TensorRT of the same major version loads it too.
+        platform: operating system and processor, such as "linux-x86_64".
+        plugin: how it gets the scan.
+        gpu: name of the GPU it was built on, None where none was needed.
+    """
+
+    library: str
+    compute_capabilities: tuple[str, ...]
+    hardware: str
+    version_compatible: bool
+    platform: str
+    plugin: Plugin
+    gpu: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("hardware", self.hardware, ("same", "compute-capability", "ampere+"))
+
+    @property
+    def code(self) -> str | None:
+        """What it brings that the processor would run, None where there is nothing of the kind."""
+        beside = self.plugin.kind == "beside" and self.plugin.file is not None
+        # a plugin that was compiled for the GPU alone is embedded without a library
+        if beside or (self.plugin.kind == "embedded" and self.plugin.sha256 is not None):
+            return "a plugin library"
+        return "a runtime of TensorRT" if self.version_compatible else None
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a file was made: seconds, its bytes, layers of the network, how many of them are scan plugins."""
+
+    seconds: float
+    bytes: int
+    layers: int | None = None
+    plugin_layers: int | None = None
+
+
+@dataclass(frozen=True)
+class CosineGate:
+    """1 - cosine to PyTorch over `samples` goldens: the largest found and the largest allowed."""
+
+    largest: float
+    mean: float
+    limit: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class AccuracyGate:
+    """mAP through the file against the model in float32, on the same queries; fractions, `drop` = reference - found.
+
+    `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest drop allowed.
+    `queries` are those that count: without a match outside their own camera or scene they do not.
+    """
+
+    dataset: str
+    queries: int
+    gallery: int
+    reference: float
+    found: float
+    drop: float
+    low: float
+    high: float
+    limit: float
+
+    def __str__(self) -> str:
+        drop, low, high = (round(100 * value, 2) + 0.0 for value in (self.drop, self.low, self.high))
+        numbers = f"{100 * self.reference:.2f} % -> {100 * self.found:.2f} %, drop {drop:.2f} [{low:.2f}, {high:.2f}]"
+        return f"{numbers} points, limit {100 * self.limit:.2f}"
+
+
+@dataclass(frozen=True)
+class SpeedGate:
+    """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target.
+
+    `ratios`: how many times as fast as the other it was in each round of turns; empty where the rounds are not known.
+    `listed`: of an artifact that was kept although it lost, how many times as fast as the others in the bundle it is.
+    """
+
+    batch: int
+    milliseconds: float
+    other: str
+    other_milliseconds: float
+    forced: bool = False
+    ratios: tuple[float, ...] = ()
+    listed: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def spread(self) -> Spread:
+        """The ratios by round; where the rounds are not known, that of the two medians."""
+        return Spread(self.ratios) if self.ratios else ratios((self.other_milliseconds,), (self.milliseconds,))
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the other: the median over the rounds."""
+        return self.spread.median
+
+    @property
+    def low(self) -> float:
+        """The smallest ratio of a round."""
+        return self.spread.low
+
+    @property
+    def high(self) -> float:
+        """The largest ratio of a round."""
+        return self.spread.high
+
+    @property
+    def slower(self) -> bool:
+        """Not faster: the median is not above 1."""
+        # written so that NaN counts as well
+        return not self.ratio > 1
+
+    @property
+    def doubtful(self) -> bool:
+        """Faster in the median, but not in all rounds but one of five."""
+        return not self.slower and self._not_faster > self._few
+
+    @property
+    def undecided(self) -> bool:
+        """More than one round of five says that it is faster, and as many that it is not."""
+        return min(self._not_faster, len(self.spread.values) - self._not_faster) > self._few
+
+    @property
+    def told(self) -> str:
+        """The comparison in words; where the rounds disagree without a number that stands for all of them."""
+        span = f"{self.low:.2f} to {self.high:.2f}"
+        rounds = self.spread.counted
+        if not self.spread.agree:
+            wins = len(self.spread.values) - self._not_faster
+            return f"faster in {wins} of {rounds}, {span} times as fast"
+        return f"{self.ratio:.2f} times as fast" + (f", {span} in {rounds}" if self.ratios else "")
+
+    def __str__(self) -> str:
+        doubt = ", not clearly faster" if self.doubtful else ""
+        span = f"{self.low:.2f} to {self.high:.2f}"
+        if not self.spread.agree:
+            return f"{self.milliseconds:.1f} ms, against {self.other}: {self.told}{doubt}"
+        rounds = f" ({span} in {self.spread.counted})" if self.ratios else ""
+        return f"{self.milliseconds:.1f} ms, {self.ratio:.2f} times as fast as {self.other}{rounds}{doubt}"
+
+    @property
+    def _not_faster(self) -> int:
+        """Rounds in which it was not faster; NaN is none."""
+        return sum(not ratio > 1 for ratio in self.spread.values)
+
+    @property
+    def _few(self) -> int:
+        """Rounds that may say otherwise: one of five."""
+        return max(1, len(self.spread.values) // 5)
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """One loadable file of a bundle.
+
+    Attributes:
+        file: the file in the bundle that is loaded.
+        target: one of TARGETS.
+        precision: "fp32", "fp16", "bf16" or "int8".
+        state: "verified" on some machine, or "unverified": made where it cannot run, `mambapro check` settles it.
+        sha256: of `file`.
+        onnx: typed ONNX in the bundle that `file` is, or was built from and can be rebuilt from.
+        hint: OpenVINO's inference precision, such as "bf16"; None elsewhere.
+        max_departure, max_map_drop: what its gates allow: 1 - cosine, and a fraction of mAP.
+        profile: batch sizes of an engine; None where any batch goes.
+        engine: what an engine needs; None for what is not an engine.
+        build: how it was made.
+        cosine, accuracy, speed: the gates that it passed; None where one was not run.
+        calibration: SHA-256 of the table of scales of an int8 file.
+        quantized: names of the modules that compute in int8.
+        widened: names of the modules kept in float32 because their values come near the end of float16.
+        verified_on: what the machine that verified it is, in words.
+        versions: packages that made it.
+        source: SHA-256 of the bundle's model that it was built from; None where it was built before that was told.
+    """
+
+    file: str
+    target: str
+    precision: str
+    state: str
+    sha256: str
+    onnx: str
+    build: Build
+    max_departure: float
+    max_map_drop: float
+    hint: str | None = None
+    profile: Profile | None = None
+    engine: EngineNeeds | None = None
+    cosine: CosineGate | None = None
+    accuracy: AccuracyGate | None = None
+    speed: SpeedGate | None = None
+    calibration: str | None = None
+    quantized: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
+    verified_on: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
+    schema: str = SCHEMA
+
+    def __post_init__(self) -> None:
+        one_of("schema", self.schema, READ)
+        one_of("target", self.target, TARGETS)
+        one_of("precision", self.precision, PRECISIONS)
+        one_of("state", self.state, (VERIFIED, UNVERIFIED))
+
+    @property
+    def stem(self) -> str:
+        """The name that its files share, such as "openvino-int8"."""
+        return stem(self.target, self.precision)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict, `schema` first."""
+        return {"schema": self.schema, **encode(self)}
+
+    @classmethod
+    def from_json(cls, value: object, where: Path | str = "the sidecar") -> Sidecar:
+        """The opposite of `to_json`.
+
+        Raises:
+            ArtifactError: fields that are unknown, missing or wrong; `where` is named.
+        """
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if isinstance(schema, str) and schema not in READ and schema.startswith(SCHEMA.split("/")[0] + "/"):
+            raise ArtifactError(
+                f"{shown_text(where)} has the schema {shown_text(schema)}; this mambapro reads up to {SCHEMA}. Update "
+                "mambapro, or build the artifact again with this version."
+            )
+        problems: list[str] = []
+        found = decode(cls, value, "", problems)
+        if found is None:
+            lines = "\n  ".join(first_lines(problems))
+            raise ArtifactError(f"{shown_text(where)} does not follow the schema {SCHEMA}:\n  {lines}")
+        # what is written of it is written as of today
+        return replace(found, schema=SCHEMA)
+
+
+#: What cannot be built, and why.
+NEVER_BUILT = {
+    (ONNXRUNTIME, "bf16"): "its CPU has no bfloat16 products",
+    (OPENVINO, "fp16"): "on CPUs it computes in bf16 or float32, and a float16 file gains nothing",
+}
+
+
+def stem(target: str, precision: str) -> str:
+    """Name without suffix of what belongs to a target and precision: `<stem>.onnx`, `.engine`, `.json`."""
+    return f"{target}-{precision}"
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """A sidecar from its file.
+
+    Raises:
+        ArtifactError: not JSON, or of another schema.
+    """
+    return parse_sidecar(read_limited(path, LARGEST, "sidecar", ArtifactError), path)
+
+
+def parse_sidecar(content: bytes, where: Path) -> Sidecar:
+    """A sidecar from its file's content; `where` is named in messages.
+
+    Raises:
+        ArtifactError: not JSON, or of another schema.
+    """
+    try:
+        value = parse_json(content)
+    except ValueError as error:
+        raise ArtifactError(
+            f"{shown_text(where)} cannot be read: {shown_text(error)}. Build the artifact again."
+        ) from error
+    return Sidecar.from_json(value, where)

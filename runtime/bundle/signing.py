@@ -1,0 +1,162 @@
+"""Signatures of bundles in the format of sigstore's model-signing, with a pair of keys and without a network.
+
+What is signed is SHA256SUMS, and through it every file that it lists; what changes while a bundle is used, checks.json,
+is not in it. The signature lies beside it and needs `pip install "mambapro[sign]"`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...common.files.atomic import write_atomically
+from ...common.files.locks import temporary_folder
+from ...common.files.open_files import read_limited, require_regular
+from ...common.files.targets import require_free
+from ...common.foreign_text import shown_text
+from ...common.progress import Track, silent
+from ...errors import ArtifactError, InputError
+from ..evaluation.check import verify_files
+from .bundle import Bundle
+from .checksums import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
+
+
+@dataclass(frozen=True)
+class SignatureReport:
+    """A bundle whose list of files has a signature, which was written or verified just now."""
+
+    bundle: str
+    signature: str
+    files: int
+    done: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"bundle": self.bundle, "signature": self.signature, "files": self.files, "done": self.done}
+
+    def __str__(self) -> str:
+        return f"{self.done}: {shown_text(self.bundle)}, {self.files} files, by {shown_text(self.signature)}"
+
+
+def sign_bundle(
+    path: str | os.PathLike[str],
+    key: Path,
+    password: str | None = None,
+    overwrite: bool = False,
+    track: Track = silent,
+) -> SignatureReport:
+    """Sign a bundle whose hashes agree; writes SHA256SUMS.sig into it.
+
+    Args:
+        path: the bundle.
+        key: private key on an elliptic curve (P-256, P-384 or P-521), in PEM.
+        password: of the key, if it has one.
+        overwrite: replace a signature.
+        track: shows progress.
+
+    Raises:
+        InputError: no bundle, no such key, or a signature is there already.
+        SetupError: no room or no permission.
+        ArtifactError: the bundle is not whole.
+    """
+    from model_signing import signing
+
+    require_regular(key, "private key")
+    bundle = Bundle.open(path)
+    verify_files(bundle, track)
+    if bundle.files.read(SUMS, LARGEST_TEXT) != sums_text(bundle.sums).encode():
+        raise ArtifactError(
+            f"{shown_text(bundle.folder / SUMS)} is not as mambapro writes it. Export the bundle again."
+        )
+    target = bundle.folder / SIGNATURE
+    require_free(target, overwrite, in_bundle=True)
+    with _listed(bundle) as listed:
+        try:
+            config = signing.Config().use_elliptic_key_signer(private_key=key, password=password)
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{shown_text(key)} cannot be used as a private key: {shown_text(error)}. It must be a key on P-256, "
+                "P-384 or P-521 in PEM, with its password if it has one."
+            ) from error
+        made = listed.with_name(SIGNATURE)
+        config.sign(listed, made)
+        content = made.read_bytes()
+    bundle.require_current()
+    write_atomically(target, lambda file: file.write_bytes(content), overwrite=overwrite, in_bundle=True)
+    return SignatureReport(str(path), str(target), len(bundle.sums), "signed")
+
+
+def verify_bundle(
+    path: str | os.PathLike[str], key: Path, signature: Path | None = None, track: Track = silent
+) -> SignatureReport:
+    """Verify that whoever has the private key signed a bundle, and that every file is what was signed.
+
+    Args:
+        path: the bundle.
+        key: public key in PEM.
+        signature: None = SHA256SUMS.sig in the bundle.
+        track: shows progress.
+
+    Raises:
+        InputError: no bundle or no such key.
+        ArtifactError: no signature, one of another key or another list, or files that are not those that were signed.
+    """
+    bundle = Bundle.open(path)
+    require_signature(bundle, key, signature)
+    verify_files(bundle, track)
+    return SignatureReport(
+        str(path), str(signature or bundle.folder / SIGNATURE), len(bundle.sums), "the signature is good"
+    )
+
+
+def require_signature(bundle: Bundle, key: Path, signature: Path | None = None) -> None:
+    """Raise ArtifactError unless the list of files that `bundle` was opened with is signed; its files are compared with
+    that list when they are read.
+
+    Raises:
+        InputError: no such key.
+        ArtifactError: no signature, or one of another key or another list.
+    """
+    from model_signing import verifying
+
+    require_regular(key, "public key")
+    where = signature or bundle.folder / SIGNATURE
+    with _listed(bundle) as listed:
+        given = listed.with_name(SIGNATURE)
+        given.write_bytes(_signature(bundle, signature))
+        try:
+            config = verifying.Config().use_elliptic_key_verifier(public_key=key)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{shown_text(key)} cannot be used as a public key: {shown_text(error)}.") from error
+        try:
+            config.verify(listed, given)
+        except Exception as error:  # the library raises many kinds; all mean that nothing is proved
+            raise ArtifactError(
+                f"{shown_text(where)} is no signature of {shown_text(bundle.folder)} by {shown_text(key)}: "
+                f"{shown_text(error) or type(error).__name__}. Do not use the bundle, or get it again."
+            ) from error
+
+
+def _signature(bundle: Bundle, path: Path | None) -> bytes:
+    if path is not None:
+        return read_limited(path, LARGEST_TEXT, "signature")
+    try:
+        return bundle.files.read(SIGNATURE, LARGEST_TEXT)
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{shown_text(bundle.folder)} has no {SIGNATURE}. It was not signed (mambapro sign), or lost its signature."
+        ) from error
+
+
+@contextmanager
+def _listed(bundle: Bundle) -> Iterator[Path]:
+    """The list of files that the bundle was opened with, as a file that the library reads. Not the file in the folder:
+    another one may have its place by now."""
+    with temporary_folder("copy") as folder:
+        path = folder / SUMS
+        path.write_text(sums_text(bundle.sums), encoding="utf-8", newline="\n")
+        yield path

@@ -1,0 +1,235 @@
+"""Whether an artifact can be loaded on a machine, told before it is tried: fit, rebuild it here, or refuse.
+
+`machine_of` looks at the machine, `verdict` only thinks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from typing import Any
+
+from ..errors import MambaProError
+from ..plugins.selective_scan import tensorrt_fronts
+from .backends.cuda_memory import gpu
+from .backends.tensorrt.versions import RTX_CAPABILITIES, release, rtx_capabilities, version_problem
+from .bundle.artifact import ONNXRUNTIME, OPENVINO, TARGETS, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
+
+FIT, REBUILD, REFUSE = "fit", "rebuild", "refuse"
+
+#: Target -> its module, the distributions that may bring it, and the extra that installs it.
+_LIBRARIES = {
+    ONNXRUNTIME: ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "cpu"),
+    OPENVINO: ("openvino", ("openvino",), "openvino"),
+    TENSORRT: ("tensorrt", ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"), "tensorrt"),
+    TENSORRT_RTX: ("tensorrt_rtx", ("tensorrt-rtx", "tensorrt-rtx-cu12", "tensorrt-rtx-cu13"), "tensorrt-rtx"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a verdict needs to know of a machine.
+
+    Attributes:
+        platform: operating system and processor, such as "linux-x86_64".
+        gpu: name of the GPU, None where there is none; capability: of it, such as "8.6".
+        no_gpu: why there is none, where that is known.
+        versions: of the library of each target, None where it is not installed.
+        builder: whether engines can be built here: what that needs beside TensorRT itself.
+        rtx_builds: compute capabilities that its TensorRT-RTX can build for. It is asked only where the GPU is none
+            that every version builds for, else this is empty.
+    """
+
+    platform: str
+    gpu: str | None = None
+    capability: str | None = None
+    no_gpu: str | None = None
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    builder: bool = False
+    rtx_builds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The state, "fit", "rebuild" or "refuse", and why it is not "fit", in sentences."""
+
+    state: str
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    def __str__(self) -> str:
+        return self.state if not self.reasons else f"{self.state}: {' '.join(self.reasons)}"
+
+
+def machine_of(device: int = 0) -> Machine:
+    """The machine at hand with its GPU `device`; never raises for something that is missing."""
+    name = capability = reason = None
+    try:
+        found = gpu(device)
+        name, capability = found.name, found.capability
+    except MambaProError as error:
+        reason = str(error)
+    versions = {target: _version(target) for target in TARGETS}
+    return Machine(
+        platform=f"{sys.platform}-{platform.machine().lower()}",
+        gpu=name,
+        capability=capability,
+        no_gpu=reason,
+        versions=versions,
+        builder=importlib.util.find_spec("onnx") is not None,
+        rtx_builds=_rtx_builds(capability) if versions[TENSORRT_RTX] else (),
+    )
+
+
+def verdict(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] | None = None) -> Verdict:
+    """Whether `machine` can load an artifact.
+
+    Args:
+        sidecar: of the artifact.
+        machine: from `machine_of`.
+        files: SHA-256 of the bundle's files by name, as they are now; None where whoever opens them compares them.
+
+    Returns:
+        "fit"; "rebuild" where the artifact cannot be loaded but can be built here from the ONNX file in the bundle;
+        else "refuse". Every reason that was found is given.
+    """
+    hopeless = [reason for reason in (_without_library(sidecar, machine), _without_gpu(sidecar, machine)) if reason]
+    mendable = _changed_files(sidecar, files)
+    if sidecar.engine is not None and not hopeless:
+        mendable += _elsewhere(sidecar, sidecar.engine, machine)
+    if not hopeless and not mendable:
+        return Verdict(FIT)
+    obstacles = _cannot_build(sidecar, machine, files) if mendable else []
+    state = REFUSE if hopeless or obstacles else REBUILD
+    return Verdict(state, (*hopeless, *mendable, *obstacles))
+
+
+def _without_library(sidecar: Sidecar, machine: Machine) -> str | None:
+    version = machine.versions.get(sidecar.target)
+    module, _, extra = _LIBRARIES[sidecar.target]
+    if version is None:
+        return f'{sidecar.target} is not installed: pip install "mambapro[{extra}]".'
+    return version_problem(module, version) if sidecar.engine is not None else None
+
+
+def _without_gpu(sidecar: Sidecar, machine: Machine) -> str | None:
+    if sidecar.engine is None or machine.capability is not None:
+        return None
+    return f"An engine needs an NVIDIA GPU, and there is none here{f' ({machine.no_gpu})' if machine.no_gpu else ''}."
+
+
+def _changed_files(sidecar: Sidecar, files: Mapping[str, str] | None) -> list[str]:
+    if files is None:
+        return []
+    wanted = {sidecar.file: sidecar.sha256}
+    if sidecar.engine is not None and sidecar.engine.plugin.file is not None:
+        wanted[sidecar.engine.plugin.file] = sidecar.engine.plugin.sha256 or ""
+    return [
+        f"{name} is missing."
+        if name not in files
+        else f"{name} is not the file that {sidecar.stem}.json was written for."
+        for name, digest in wanted.items()
+        if files.get(name) != digest
+    ]
+
+
+def _elsewhere(sidecar: Sidecar, needs: EngineNeeds, machine: Machine) -> list[str]:
+    """In what the machine differs from what an engine was built for."""
+    reasons = []
+    if machine.platform != needs.platform:
+        reasons.append(f"It was built for {needs.platform}; this is {machine.platform}.")
+    installed = machine.versions[sidecar.target] or ""
+    if not _version_fits(needs, installed):
+        how = "it and later ones of the same major version" if needs.version_compatible else "it alone"
+        reasons.append(f"It was built with {sidecar.target} {needs.library}, for {how}; installed is {installed}.")
+    if not _gpu_fits(needs, machine.capability or ""):
+        built = ", ".join(needs.compute_capabilities)
+        others = ", and all from 8.0" if needs.hardware == "ampere+" else ""
+        reasons.append(
+            f"It was built for GPUs of compute capability {built}{others}; {machine.gpu} has {machine.capability}."
+        )
+    elif needs.hardware == "same" and needs.gpu is not None and machine.gpu != needs.gpu:
+        reasons.append(f"It was built for the {needs.gpu} alone; this is the {machine.gpu}.")
+    return reasons
+
+
+def _version_fits(needs: EngineNeeds, installed: str) -> bool:
+    built, here = release(needs.library), release(installed)
+    # some packages tell three numbers, some four: what only one of them tells cannot be compared
+    shared = min(len(built), len(here))
+    if needs.version_compatible:
+        return built[:1] == here[:1] and here[:shared] >= built[:shared]
+    return built[:shared] == here[:shared]
+
+
+def _gpu_fits(needs: EngineNeeds, capability: str) -> bool:
+    newer = needs.hardware == "ampere+" and release(capability) >= (8, 0)
+    return newer or capability in needs.compute_capabilities
+
+
+def _cannot_build(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] | None) -> list[str]:
+    """What keeps this machine from making the artifact anew."""
+    if sidecar.onnx == sidecar.file:
+        return ["There is nothing in the bundle that it could be built from; export the bundle again."]
+    reasons = []
+    if files is not None and sidecar.onnx not in files:
+        reasons.append(f"{sidecar.onnx}, which it was built from, is missing; export the bundle again.")
+    if not machine.builder:
+        reasons.append('It cannot be rebuilt here: the package onnx is not installed (pip install "mambapro[calib]").')
+    if sidecar.target == TENSORRT_RTX and sidecar.engine is not None:
+        reasons += _rtx_cannot_build(sidecar.engine, machine)
+    return reasons
+
+
+def _rtx_cannot_build(needs: EngineNeeds, machine: Machine) -> list[str]:
+    """Why building anew would give an engine that this GPU does not take either."""
+    capability, name = machine.capability, f"TensorRT-RTX {machine.versions[TENSORRT_RTX]}"
+    if capability in RTX_CAPABILITIES or not machine.rtx_builds:
+        return []
+    if capability not in machine.rtx_builds:
+        return [
+            f"{name} builds for compute capability {', '.join(machine.rtx_builds)} alone, so building it again does not"
+            " help; take --target tensorrt, or another artifact of the bundle."
+        ]
+    if capability in needs.compute_capabilities:
+        return []
+    known = " whole models are known not to build for it, for lack of a float32 product there;" * (capability == "7.5")
+    return [
+        f"Built again as before it is for the same GPUs: {name} builds for {capability} only where it is told "
+        f"--compute-capability {capability};{known} else take --target tensorrt, or another artifact of the bundle."
+    ]
+
+
+def _rtx_builds(capability: str | None) -> tuple[str, ...]:
+    """What TensorRT-RTX says that it builds for, where there is a GPU that it may not build for."""
+    if capability is None or capability in RTX_CAPABILITIES:
+        return ()
+    try:
+        return rtx_capabilities(tensorrt_fronts.import_module(_LIBRARIES[TENSORRT_RTX][0]))
+    except (MambaProError, ImportError, OSError, AttributeError):
+        return ()
+
+
+def _version(target: str) -> str | None:
+    """Version of a target's library; it is imported only where no package tells it."""
+    module, distributions, _ = _LIBRARIES[target]
+    if importlib.util.find_spec(module) is None:
+        return None
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    importer = tensorrt_fronts.import_module if module in tensorrt_fronts.MODULES else importlib.import_module
+    try:
+        return str(importer(module).__version__)
+    except (MambaProError, ImportError, OSError, AttributeError):
+        return None

@@ -1,0 +1,202 @@
+"""What a caller gives an Extractor, sorted out: images of three sensors, one or many, some missing; camera numbers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import InputError
+from .preprocess import ImageLike, Preprocessing, image_array, is_encoded
+from .range_watch import RangeWatch
+from .readers.listing import shown
+
+#: Images of one sensor: one image, a sequence of images (None = missing for that sample), a 4-D array, or None.
+Images = ImageLike | Sequence[ImageLike | None] | None
+
+#: Camera numbers: one for all samples, or one per sample; None = unknown.
+Cameras = int | Sequence[int | None] | np.ndarray | None
+
+UNKNOWN_CAMERA = -1
+
+#: Images of a batch that a message names.
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images of N samples by modality, not decoded yet; None stands for a missing image."""
+
+    images: dict[str, Sequence[ImageLike | None]]
+    count: int
+
+    def load(
+        self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Decode samples start..stop.
+
+        Returns:
+            uint8 (n, height, width, 3) by modality, zeros where missing, and the float32 mask (n, modalities).
+
+        Raises:
+            InputError: images that cannot be used; names those of the batch, by sample and sensor.
+        """
+        arrays, mask, bad = self.load_good(start, stop, preprocessing, watch)
+        if bad:
+            raise UnusableImageError(told_bad(bad)) from bad[0].error
+        return arrays, mask
+
+    def load_good(
+        self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[BadImage]]:
+        """As `load`, and what cannot be used, one entry for each image; its place in the arrays is black, its mask 0.
+
+        `watch` is told of the 16-bit values, and tells.
+        """
+        shape = (stop - start, preprocessing.height, preprocessing.width, 3)
+        arrays = {modality: np.zeros(shape, np.uint8) for modality in self.images}
+        mask = np.zeros((stop - start, len(self.images)), np.float32)
+        bad: list[BadImage] = []
+        for column, (modality, images) in enumerate(self.images.items()):
+            for row in range(stop - start):
+                image = images[start + row]
+                if image is None:
+                    continue
+                try:
+                    arrays[modality][row] = image_array(image, preprocessing, modality, watch)
+                except InputError as error:
+                    bad.append(BadImage(start + row, modality, error))
+                else:
+                    mask[row, column] = 1.0
+        if watch is not None:
+            watch.tell()
+        return arrays, mask, bad
+
+
+class UnusableImageError(InputError):
+    """Images that cannot be used, in a batch of otherwise good samples."""
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """An image that cannot be used: the number of its sample, its sensor, and why."""
+
+    sample: int
+    sensor: str
+    error: InputError
+
+    def __str__(self) -> str:
+        return f"Sample {self.sample}, {self.sensor}: {self.error}"
+
+
+def told_bad(bad: Sequence[BadImage]) -> str:
+    """Images of one batch that cannot be used, in words."""
+    if len(bad) == 1:
+        return str(bad[0])
+    lines = [str(image) for image in bad[:MOST_TOLD]]
+    if len(bad) > MOST_TOLD:
+        lines.append(f"... and {len(bad) - MOST_TOLD} more")
+    return f"{len(bad)} images of one batch cannot be used:\n  " + "\n  ".join(lines)
+
+
+def gather(given: Mapping[str, Images], empty: list[int] | None = None) -> Samples:
+    """Count the samples and check that the sensors agree.
+
+    Args:
+        given: images by modality.
+        empty: takes the numbers of samples that no sensor saw, which are errors without it.
+
+    Raises:
+        InputError: different counts (all of them named), no image at all, or a sample that no sensor saw.
+    """
+    lists = {modality: _as_sequence(modality, images) for modality, images in given.items()}
+    counts = {modality: len(images) for modality, images in lists.items() if images is not None}
+    if not counts:
+        raise InputError(f"All of {', '.join(given)} are None. Give the images of at least one sensor.")
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{modality} {counts.get(modality, 'none')}" for modality in given)
+        raise InputError(
+            f"The sensors have different numbers of images: {told}. Give one image per sample and sensor, "
+            "None for each missing image, or None for a sensor that is missing altogether."
+        )
+    count = next(iter(counts.values()))
+    full = {modality: [None] * count if images is None else images for modality, images in lists.items()}
+    unseen = [i for i in range(count) if all(images[i] is None for images in full.values())]
+    if empty is not None:
+        empty += unseen
+    elif unseen:
+        numbers = shown([str(i) for i in unseen])
+        raise InputError(f"No sensor has an image of sample {numbers}. A sample needs at least one image.")
+    return Samples(full, count)
+
+
+def _as_sequence(modality: str, images: Images) -> Sequence[ImageLike | None] | None:
+    if images is None:
+        return None
+    if isinstance(images, np.ndarray):
+        return _array_as_sequence(modality, images)
+    if isinstance(images, str | os.PathLike) or is_encoded(images):
+        return [images]
+    if isinstance(images, Sequence) and not isinstance(images, bytes | bytearray | memoryview):
+        return images
+    if hasattr(images, "__next__"):
+        kind = type(images).__name__
+        raise InputError(
+            f"{modality} is an iterator ({kind}), whose length is not known. Give a list: list(images); one encoded "
+            "image is its bytes or an open file."
+        )
+    # An ImageSource, a PIL image, or something that image_array will refuse by name.
+    return [images]
+
+
+def _array_as_sequence(modality: str, array: np.ndarray) -> Sequence[np.ndarray]:
+    if array.ndim == 4:
+        return list(array)
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3)):
+        return [array]
+    raise InputError(
+        f"{modality} is an array of shape {array.shape}. One image is (H, W, 3), (H, W, 1) or (H, W), several are "
+        "(N, H, W, 3), (N, H, W, 1) or a list of images."
+    )
+
+
+def camera_numbers(given: Cameras, count: int, cameras: int, strict: bool) -> np.ndarray:
+    """int64 (count,) camera numbers; unknown ones are -1.
+
+    Numbers outside 0..cameras-1 are left as they are: the model treats every one of them as unknown.
+
+    Raises:
+        InputError: not whole numbers, not one per sample, or, with `strict`, a number outside the model's table.
+    """
+    if given is None:
+        given = UNKNOWN_CAMERA
+    if isinstance(given, np.ndarray) and given.dtype == object:
+        given = given.tolist()
+    if isinstance(given, list | tuple):
+        given = [UNKNOWN_CAMERA if number is None else number for number in given]
+    try:
+        numbers = np.asarray(given)
+        if count == 0 and numbers.size == 0:
+            numbers = numbers.astype(np.int64)
+        if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers.ndim == 1 and len(numbers) != count):
+            raise InputError(
+                f"cameras must be one whole number, or one for each of the {count} samples, not {numbers.dtype} of "
+                f"shape {numbers.shape}."
+            )
+        numbers = np.broadcast_to(numbers, (count,)).astype(np.int64)
+    except (OverflowError, TypeError) as error:
+        raise InputError(f"cameras must be whole numbers: {error}.") from error
+    except ValueError as error:
+        raise (
+            error if isinstance(error, InputError) else InputError(f"cameras must be whole numbers: {error}.")
+        ) from error
+    outside = [str(number) for number in np.unique(numbers[(numbers < 0) | (numbers >= cameras)])]
+    if strict and outside:
+        allowed = f"numbers 0 to {cameras - 1}" if cameras else "none: it has no camera embedding"
+        raise InputError(
+            f"Cameras outside the model's table: {shown(outside)}. It knows {allowed}. "
+            "Without strict_cameras (--strict-cameras) the model takes them as unknown."
+        )
+    return numbers

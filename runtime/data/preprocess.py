@@ -1,0 +1,298 @@
+"""Images to the uint8 arrays that the model takes: decode, scale 16-bit values, resize. Defined once, for every user.
+
+Training, calibration, evaluation and the runtime all resize with `resize`, which is Pillow's: its filters widen when an
+image is made smaller (antialiasing), which other libraries' filters of the same name do not do. Normalisation is not
+here: it is inside the model's graph.
+
+EXIF orientation is not applied, as in training. Of a file with several frames the first is used.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, TypeGuard, Union
+
+import numpy as np
+
+from ...common.strict_json import NOT_STORED, STORED_IF_SET
+from ...errors import InputError
+from .image_files import (
+    FORMATS,
+    decoding,
+    image_name,
+    open_image,
+    pillow_limit_lifted,
+    require_size,
+    tell_orientation,
+)
+from .image_settings import ImageSettings, image_settings
+from .modalities import MODALITIES
+from .range_watch import RangeWatch
+from .sample import ImageSource
+from .sixteen_bit import FULL_RANGE, Range, Ranges, as_range, canonical, eight_bit, ranges_by_sensor
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: What `image_array` takes.
+ImageLike = Union[
+    str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], np.ndarray, "Image.Image", ImageSource
+]
+
+FILTERS = ("bilinear", "bicubic")
+
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_EIGHT_BIT_MODES = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")
+_ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
+#: A range wider than this leaves at most 17 of 256 greys of values from 0 to 255.
+_WIDE = 16 * 255
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the model's input, and what the model does to it.
+
+    Attributes:
+        height, width: pixels of the model's input.
+        mean, std: per colour channel (R, G, B), of values divided by 255; applied by the graph.
+        resize: Pillow's filter, one of FILTERS.
+        antialias: always true: Pillow widens the filter when it makes an image smaller.
+        sixteen_bit_range: (low, high); 16-bit values are scaled linearly so that low becomes 0 and high 255.
+        normalized_in_graph: always true: the model takes uint8.
+        sensor_ranges: (low, high) of the sensors that differ from `sixteen_bit_range`; see `with_ranges`.
+        settings: limits of decoding; None = those of the process. Not part of what a bundle says.
+
+    Raises:
+        InputError: a value that cannot be meant.
+    """
+
+    height: int
+    width: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize: str = "bilinear"
+    antialias: bool = True
+    sixteen_bit_range: tuple[int, int] = FULL_RANGE
+    normalized_in_graph: bool = True
+    sensor_ranges: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False, metadata=STORED_IF_SET)
+    settings: ImageSettings | None = field(default=None, compare=False, metadata=NOT_STORED)
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise InputError(f"height and width must be at least 1 pixel, not {self.height} and {self.width}.")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)) or min(self.std) <= 0:
+            raise InputError(f"mean must be finite and std positive, not {self.mean} and {self.std}.")
+        _check_filter(self.resize)
+        if not (self.antialias and self.normalized_in_graph):
+            raise InputError("antialias and normalized_in_graph must be true: this version knows nothing else.")
+        # one way to write a range, so that equal ones are equal
+        object.__setattr__(self, "sixteen_bit_range", as_range(self.sixteen_bit_range))
+        ranges = {name: as_range(value) for name, value in sorted(self.sensor_ranges.items())}
+        object.__setattr__(self, "sensor_ranges", ranges)
+
+    def range_of(self, sensor: str | None) -> Range:
+        """(low, high) of a sensor's 16-bit images; None is a sensor that is not known."""
+        return self.sixteen_bit_range if sensor is None else self.sensor_ranges.get(sensor, self.sixteen_bit_range)
+
+    def with_ranges(self, given: Ranges | None, sensors: Sequence[str]) -> Preprocessing:
+        """The same with ranges of 16-bit images that a caller gave; equal to this one where they say nothing new.
+
+        Args:
+            given: (low, high) of all sensors, or by sensor; None = the ranges of the process (`image_settings`).
+            sensors: of the model, in order.
+
+        Raises:
+            InputError: a range that cannot be meant, or an unknown sensor.
+        """
+        if given is None:
+            given = {name: value for name, value in image_settings().sixteen_bit_range.items() if name in sensors}
+        asked = ranges_by_sensor(given, sensors)
+        before = {name: self.range_of(name) for name in sensors}
+        if asked == {} or {**before, **asked} == before:
+            return self
+        common, differing = canonical({**before, **asked})
+        return replace(self, sixteen_bit_range=common, sensor_ranges=differing)
+
+
+def image_array(
+    image: ImageLike, preprocessing: Preprocessing, sensor: str | None = None, watch: RangeWatch | None = None
+) -> np.ndarray:
+    """Any image as uint8 (height, width, 3), as `preprocessing` wants it.
+
+    `image` is a path, the bytes of an image file, an open binary file, a PIL image, an ImageSource, or an array: uint8
+    (H, W, 3) in the order R, G, B; uint8 (H, W) or (H, W, 1) grey; uint16 (H, W) or (H, W, 1) of any byte order, for
+    example thermal. Grey is repeated on the three channels.
+
+    16-bit values, of arrays and of files, become `rint((value - low) * 255 / (high - low))` with (low, high) =
+    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` notices ranges that are too wide.
+
+    Raises:
+        InputError: the file cannot be read or has too many pixels, the array has another type or shape, a 16-bit value
+            is outside the range, a 16-bit image is of one grey, or the image is not opaque.
+    """
+    to_rgb = _ToRgb(preprocessing.range_of(sensor), preprocessing.settings or image_settings(), sensor, watch)
+    if isinstance(image, np.ndarray):
+        loaded = to_rgb.array(image)
+    elif isinstance(image, ImageSource):
+        loaded = to_rgb.source(image)
+    elif isinstance(image, str | os.PathLike):
+        loaded = to_rgb.source(ImageSource(Path(image)))
+    elif is_encoded(image):
+        loaded = to_rgb.pixels(open_image(image, to_rgb.settings), image_name(image))
+    else:
+        loaded = to_rgb.pil(image)
+    return np.array(resize(loaded, (preprocessing.height, preprocessing.width), preprocessing.resize))
+
+
+def sensor_arrays(images: Sequence[ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
+    """`image_array` of one sample's images, which are in the order of MODALITIES."""
+    return [image_array(image, preprocessing, name) for name, image in zip(MODALITIES, images, strict=True)]
+
+
+def load_source(
+    source: ImageSource,
+    sixteen_bit_range: tuple[int, int] | None = None,
+    sensor: str | None = None,
+    settings: ImageSettings | None = None,
+) -> Image.Image:
+    """Decode a file, completely, and crop its box; the result is a PIL image in RGB mode.
+
+    `sixteen_bit_range` None is that of the sensor in `settings`, else the full one; `settings` None is the process's.
+
+    Raises:
+        InputError: missing, unreadable, truncated or empty file; a box that leaves the image; see `image_array`.
+    """
+    settings = settings or image_settings()
+    limits = sixteen_bit_range or settings.sixteen_bit_range.get(sensor or "", FULL_RANGE)
+    return _ToRgb(as_range(limits), settings, sensor, None).source(source)
+
+
+def is_encoded(image: object) -> TypeGuard[bytes | bytearray | memoryview | IO[bytes]]:
+    """Whether an image is the bytes of a file, or an open file."""
+    return isinstance(image, bytes | bytearray | memoryview) or (
+        callable(getattr(image, "read", None)) and not isinstance(image, str | os.PathLike)
+    )
+
+
+def resize(image: Image.Image, size: tuple[int, int], filter_name: str) -> Image.Image:
+    """Resize to `size` = (height, width) pixels with Pillow's filter of that name (one of FILTERS)."""
+    from PIL import Image
+
+    _check_filter(filter_name)
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    height, width = size
+    return image.resize((width, height), filters[filter_name])
+
+
+def _check_filter(name: str) -> None:
+    if name not in FILTERS:
+        raise InputError(f"The resize filter must be one of {', '.join(FILTERS)}, not {name!r}.")
+
+
+@dataclass(frozen=True)
+class _ToRgb:
+    """Images of any kind as PIL images in RGB mode, not resized yet."""
+
+    limits: Range
+    settings: ImageSettings
+    sensor: str | None
+    watch: RangeWatch | None
+
+    def source(self, source: ImageSource) -> Image.Image:
+        image, name = open_image(source.path, self.settings), image_name(source.path)
+        if source.box is not None:
+            left, top, right, bottom = source.box
+            if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+                raise InputError(
+                    f"{name} is {image.width} x {image.height} pixels, which does not hold the box {source.box} "
+                    "(left, top, right, bottom). Is the file of the data set that was named?"
+                )
+            with pillow_limit_lifted(image.size):
+                image = image.crop(source.box)
+        return self.pixels(image, name)
+
+    def pil(self, image: object) -> Image.Image:
+        from PIL import Image, ImageFile
+
+        if not isinstance(image, Image.Image):
+            raise InputError(
+                "An image must be a path, bytes or an open file, a NumPy array, a PIL image or an ImageSource, not "
+                f"{type(image).__name__}."
+            )
+        name = image_name(image) if getattr(image, "filename", "") else "the PIL image"
+        lazy = isinstance(image, ImageFile.ImageFile) and bool(image.tile)
+        if image.width and image.height:
+            require_size(image.size, name, self.settings)
+        if (lazy and image.format not in (*FORMATS, "MPO")) or isinstance(image, ImageFile.StubImageFile):
+            raise InputError(
+                f"{name} was opened as {image.format} and is not decoded yet. Formats that are decoded here are "
+                f"{', '.join(FORMATS)}; of another one call image.load() first."
+            )
+        with decoding(name), pillow_limit_lifted(image.size):
+            image.load()
+        tell_orientation(image, name)
+        return self.pixels(image, name)
+
+    def pixels(self, image: Image.Image, name: str) -> Image.Image:
+        from PIL import Image
+
+        if image.width == 0 or image.height == 0:
+            raise InputError(f"{name} has no pixels ({image.width} x {image.height}).")
+        with decoding(name):
+            if image.mode in _SIXTEEN_BIT_MODES:
+                return Image.fromarray(self._grey(np.asarray(image), name, image.mode)).convert("RGB")
+            if image.mode in _ALPHA_MODES or "transparency" in image.info:
+                return _opaque(image, name)
+            if image.mode not in _EIGHT_BIT_MODES:
+                raise InputError(
+                    f"{name} has pixels of mode {image.mode!r}. Convert it to 8-bit colour, 8-bit grey or 16-bit grey "
+                    "first."
+                )
+            return image.convert("RGB")
+
+    def array(self, array: np.ndarray) -> Image.Image:
+        from PIL import Image
+
+        if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+            raise InputError(
+                f"An image array must be uint8 (0 to 255) or uint16 grey, not {array.dtype}. Convert it, for example "
+                "np.rint(image * 255).astype(np.uint8) for floats from 0 to 1."
+            )
+        if array.ndim == 3 and array.shape[2] == 1:
+            array = array[:, :, 0]
+        grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
+        wide = array.dtype.itemsize == 2
+        if array.size == 0 or not (grey or (colour and not wide)):
+            raise InputError(
+                f"An image array must be uint8 (H, W, 3), uint8 (H, W) or uint16 (H, W), all at least 1, not "
+                f"{array.dtype} {array.shape}. Drop an alpha channel with image[..., :3]; channels come last."
+            )
+        if wide:
+            array = self._grey(array, "the array", "I;16")
+        return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+    def _grey(self, values: np.ndarray, name: str, mode: str) -> np.ndarray:
+        if mode == "I" and 0 < int(values.max()) <= 255 and self.limits[1] - self.limits[0] > _WIDE:
+            raise InputError(
+                f"{name} has 32 bits a pixel but values from {values.min()} to {values.max()}, as an 8-bit image has: "
+                f"scaled from {self.limits[0]} to {self.limits[1]} it would be black. Save it with 8 bits a pixel, or "
+                "give the range 0:255 (--sixteen-bit-range; in Python sixteen_bit_range=(0, 255))."
+            )
+        scaled, (least, most) = eight_bit(values, name, self.sensor, self.limits)
+        if self.watch is not None:
+            self.watch.add(self.sensor, least, most, self.limits)
+        return scaled
+
+
+def _opaque(image: Image.Image, name: str) -> Image.Image:
+    with_alpha = image.convert("RGBA")
+    if with_alpha.getchannel("A").getextrema() != (255, 255):
+        raise InputError(
+            f"{name} has transparent pixels, and what is behind them is not known. Paste it on a background first."
+        )
+    # straight from a palette with transparency Pillow would warn
+    return (with_alpha if image.mode == "P" else image).convert("RGB")

@@ -1,0 +1,1 @@
+"""Retrieval accuracy, latency, and the checks of a bundle on this machine."""

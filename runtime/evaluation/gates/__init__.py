@@ -1,0 +1,1 @@
+"""Accuracy and speed gates of artifacts."""

@@ -1,0 +1,244 @@
+"""How long a bundle takes on this machine: percentiles, end to end and of the model alone, and memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...common.foreign_text import escaped
+from ...common.machine.cpus import usable_cpus
+from ...common.progress import Track, silent
+from ...common.strict_json import encode
+from ...errors import InputError
+from ..data.modalities import NIR, RGB, TIR
+from ..extractor import Extractor
+from .rounds import ROUNDS, Spread, in_turns
+
+END_TO_END, MODEL_ONLY = "end to end", "model only"
+
+#: Source images are this many times as high and wide as the model's input, so that the resize is timed too.
+SOURCE_SCALE = 2
+
+_MOST_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds per call of one batch size. `samples_per_second` is the batch over the mean; `rounds` has the p50 of
+    each round of turns."""
+
+    scope: str
+    batch: int
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    samples_per_second: float
+    rounds: tuple[float, ...] = ()
+
+    @property
+    def spread(self) -> Spread:
+        """The p50 of each round; where the rounds are not known, that of all calls."""
+        return Spread(self.rounds or (self.p50,))
+
+    def warning(self) -> str | None:
+        """Why the numbers are not to be trusted; None where the rounds agree."""
+        if self.spread.agree:
+            return None
+        low, high, counted = self.spread.low, self.spread.high, self.spread.counted
+        return (
+            f"{self.scope}, batch {self.batch}: the rounds disagree, p50 between {low:.2f} and {high:.2f} ms in "
+            f"{counted}; the machine was busy. Measure again while nothing else runs."
+        )
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """Timings of one bundle.
+
+    "end to end" starts at decoded uint8 images, SOURCE_SCALE times the model's size, and ends at the normalised
+    embedding: checks, resize, run, normalisation. Reading and decoding files is not in it. "model only" is the run on
+    arrays of the model's size. `peak_memory` is the largest resident set of the whole process so far, in bytes;
+    `memory` is that of now; None where the system does not tell. `threads` None = ONNX Runtime's choice. `warnings` say
+    which timings are not to be trusted, because their rounds disagree.
+    """
+
+    bundle: str
+    artifact: str
+    precision: str
+    provider: str
+    threads: int | None
+    cpus: int
+    warmup: int
+    source_size: tuple[int, int]
+    model_size: tuple[int, int]
+    timings: tuple[Timing, ...]
+    memory: int | None
+    peak_memory: int | None
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dict(encode(self))
+
+    def __str__(self) -> str:
+        threads = "default" if self.threads is None else str(self.threads)
+        artifact = f"{escaped(self.bundle)}, {self.artifact}"
+        head = f"{artifact}, on {self.provider}, threads {threads}, {self.cpus} CPUs\n{self._scopes()}"
+        rows = [("", "batch", "p50 ms", "p90 ms", "p99 ms", "mean ms", "samples/s", "p50 by round")]
+        for t in self.timings:
+            numbers = *(f"{ms:.2f}" for ms in (t.p50, t.p90, t.p99, t.mean)), f"{t.samples_per_second:.1f}"
+            rows.append((t.scope, str(t.batch), *numbers, f"{t.spread.low:.2f} to {t.spread.high:.2f}"))  # type: ignore[arg-type]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        table = "\n".join(
+            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+            for row in rows
+        )
+        memory = f"memory {_mebibytes(self.memory)} now, {_mebibytes(self.peak_memory)} at most"
+        return "\n".join([head, table, *self.warnings, memory])
+
+    def _scopes(self) -> str:
+        """What the scopes that were timed begin and end with."""
+        (high, wide), (height, width) = self.source_size, self.model_size
+        meanings = {
+            END_TO_END: f"end to end: from decoded images of {high} x {wide} to the normalised embedding",
+            MODEL_ONLY: f"model only: from {height} x {width}",
+        }
+        timed = dict.fromkeys(timing.scope for timing in self.timings)
+        return "; ".join(meanings[scope] for scope in timed if scope in meanings)
+
+
+def measure_latency(
+    extractor: Extractor,
+    batches: Sequence[int] = (1,),
+    runs: int = 50,
+    warmup: int = 5,
+    track: Track = silent,
+    *,
+    seconds: float = 0.0,
+    scopes: Sequence[str] = (END_TO_END, MODEL_ONLY),
+    rounds: int = ROUNDS,
+) -> LatencyReport:
+    """Time at least `runs` calls per batch size and scope, in rounds in which they take turns.
+
+    Each turn begins with calls that do not count, `warmup` of them in the first round and one in the others. Where the
+    calls of one take less than `seconds` together, more follow until that has passed.
+
+    Raises:
+        InputError: a batch that the extractor would split, or numbers below 1.
+    """
+    if not batches or min(batches) < 1 or runs < 1 or warmup < 0 or rounds < 1:
+        raise InputError(
+            f"batches, runs and rounds must be at least 1, not {list(batches)}, {runs} and {rounds}; warmup at least 0."
+        )
+    if not 0 <= seconds <= _MOST_SECONDS:
+        raise InputError(f"seconds must be between 0 and {_MOST_SECONDS}, not {seconds}.")
+    if max(batches) > extractor.batch_size:
+        raise InputError(
+            f"A batch of {max(batches)} would be split into runs of {extractor.batch_size}. Open the bundle with "
+            f"batch_size={max(batches)}, or export it with a dynamic batch."
+        )
+    rounds = min(rounds, runs)
+    stints = {
+        (batch, scope): _Stint(_call(extractor, batch, scope), -(-runs // rounds), seconds / rounds, warmup)
+        for batch in batches
+        for scope in scopes
+    }
+    found = in_turns(stints, rounds, track)
+    timings = tuple(_timing(calls, scope, batch) for (batch, scope), calls in found.items())
+    pre, memory, peak = extractor.preprocessing, resident_memory(), peak_memory()
+    if memory is not None and peak is not None:
+        # the kernel keeps the peak in coarser steps than the memory of now
+        peak = max(memory, peak)
+    return LatencyReport(
+        bundle=extractor.metadata.name,
+        artifact=extractor.artifact.stem,
+        precision=extractor.artifact.precision,
+        provider=extractor.provider,
+        threads=extractor.backend.threads,
+        cpus=usable_cpus(),
+        warmup=warmup,
+        source_size=(pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE),
+        model_size=(pre.height, pre.width),
+        timings=timings,
+        memory=memory,
+        peak_memory=peak,
+        warnings=tuple(text for timing in timings if (text := timing.warning()) is not None),
+    )
+
+
+def _call(extractor: Extractor, batch: int, scope: str) -> Callable[[], object]:
+    pre, modalities = extractor.preprocessing, extractor.metadata.modalities
+    scale = SOURCE_SCALE if scope == END_TO_END else 1
+    rng = np.random.default_rng(0)
+    shape = (batch, pre.height * scale, pre.width * scale, 3)
+    images = {modality: rng.integers(0, 256, shape, np.uint8) for modality in modalities}
+    if scope == MODEL_ONLY:
+        return lambda: extractor.embed(images)
+    return lambda: extractor(images.get(RGB), images.get(NIR), images.get(TIR))
+
+
+class _Stint:
+    """One turn of one case: milliseconds of its calls."""
+
+    def __init__(self, call: Callable[[], object], runs: int, seconds: float, warmup: int) -> None:
+        self._call, self._runs, self._seconds, self._warmup = call, runs, seconds, warmup
+
+    def __call__(self) -> list[float]:
+        for _ in range(self._warmup):
+            self._call()
+        # the others only disturbed the caches
+        self._warmup = min(self._warmup, 1)
+        return timed_calls(self._call, self._runs, self._seconds)
+
+
+def timed_calls(call: Callable[[], object], runs: int, seconds: float) -> list[float]:
+    """Milliseconds of at least `runs` calls that take at least `seconds` together."""
+    found: list[float] = []
+    begin = start = time.perf_counter()
+    while len(found) < runs or start - begin < seconds:
+        call()
+        end = time.perf_counter()
+        found.append((end - start) * 1000.0)
+        start = end
+    return found
+
+
+def _timing(rounds: Sequence[Sequence[float]], scope: str, batch: int) -> Timing:
+    """Percentiles of the calls of all rounds together, and the median of each round."""
+    times = np.concatenate([np.array(calls) for calls in rounds])
+    p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)))
+    mean = float(times.mean())
+    medians = tuple(float(np.median(calls)) for calls in rounds)
+    return Timing(scope, batch, len(times), p50, p90, p99, mean, batch * 1000.0 / mean, medians)
+
+
+def resident_memory() -> int | None:
+    """Resident memory of this process now, bytes; None where /proc does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_memory() -> int | None:
+    """Largest resident memory of this process since its start, bytes; None on systems without getrusage."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    # Kibibytes on Linux, bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _mebibytes(value: int | None) -> str:
+    return "unknown" if value is None else f"{value / 2**20:.0f} MiB"

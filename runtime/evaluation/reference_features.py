@@ -1,0 +1,133 @@
+"""Features of a test set for a comparison: told what they cost, and taken from the cache where they are in it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...common.progress import Track, duration, silent
+from ...errors import InputError, MambaProError
+from ..data.modalities import SUBSETS, subset_name
+from ..data.preprocess import Preprocessing
+from ..data.sample import Sample
+from .feature_cache import FeatureCache, features_folder, features_key, images_digest
+from .retrieval.evaluate import Retrieval, SubsetFunction, extract_subsets
+
+log = logging.getLogger("mambapro")
+
+#: Samples whose time stands for that of all others; sets that are smaller take no time worth telling.
+_TRIED, _FEW = 4, 32
+
+
+#: A set of present sensors.
+Sensors = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to evaluate.
+
+    Attributes:
+        name: in messages.
+        extract: its feature function.
+        preprocessing: of its images.
+        batch_size: samples at a time.
+        identity: what its features depend on beside the images, for the cache; None = they are not kept.
+    """
+
+    name: str
+    extract: SubsetFunction
+    preprocessing: Preprocessing
+    batch_size: int = 32
+    identity: Mapping[str, Any] | None = None
+
+
+def features_of(
+    models: Sequence[Model],
+    retrieval: Retrieval,
+    track: Track = silent,
+    cache: FeatureCache | None = None,
+    subsets: Sequence[Sensors] = SUBSETS[:1],
+    bad: dict[Sample, InputError] | None = None,
+) -> list[dict[Sensors, np.ndarray]]:
+    """Features of all samples, float32 (N, dim), for each model and set of sensors.
+
+    What all of it costs is told in the log before it begins; `cache` None is the user's. With `bad` samples whose
+    images cannot be used are left out, and put there.
+
+    Raises:
+        InputError: an unreadable image.
+        ArtifactError: features that are not finite.
+    """
+    cache = cache or FeatureCache(features_folder())
+    samples = retrieval.samples
+    keys = _keys(models, samples, subsets, track)
+    found = [_kept(cache, key, len(samples)) for key in keys]
+    missing = [[subset for subset in subsets if subset not in kept] for kept in found]
+    work = {model.name: (model, left) for model, left in zip(models, missing, strict=True) if left}
+    if len(samples) > _FEW:
+        seconds = {name: _per_sample(model, samples) * len(left) for name, (model, left) in work.items()}
+        if all(map(math.isfinite, seconds.values())):
+            log.info("%s", cost(retrieval.benchmark.name, len(samples), len(subsets), seconds))
+    for model, left, kept, key in zip(models, missing, found, keys, strict=True):
+        if not left:
+            log.info("the features of %s are in the cache", model.name)
+            continue
+        made = extract_subsets(samples, model.extract, model.preprocessing, left, model.batch_size, track, bad)
+        for subset in left:
+            kept[subset] = made[subset]
+            if subset in key and not bad:
+                cache.put(key[subset], made[subset])
+    return found
+
+
+def cost(dataset: str, samples: int, subsets: int, seconds: Mapping[str, float]) -> str:
+    """What evaluating takes, in words: samples, seconds of one in all sets of sensors by model, and the product."""
+    sets = f" with {subsets} sets of sensors" if subsets > 1 else ""
+    if not seconds:
+        return f"mAP on {dataset}: {samples} samples{sets}, all of them in the cache"
+    each = " + ".join(f"{1000 * value:.0f} ms ({name})" for name, value in seconds.items())
+    return f"mAP on {dataset}: {samples} samples{sets} x {each} = about {duration(samples * sum(seconds.values()))}"
+
+
+def _keys(
+    models: Sequence[Model], samples: Sequence[Sample], subsets: Sequence[Sensors], track: Track
+) -> list[dict[Sensors, str]]:
+    """Keys in the cache for each model and set of sensors; none where nothing is kept."""
+    if all(model.identity is None for model in models):
+        return [{} for _ in models]
+    try:
+        images = images_digest(samples, track)
+    except (OSError, MambaProError):
+        # whoever decodes the image says what is wrong with it
+        return [{} for _ in models]
+    return [
+        {}
+        if model.identity is None
+        else {subset: features_key({**model.identity, "sensors": subset_name(subset)}, images) for subset in subsets}
+        for model in models
+    ]
+
+
+def _kept(cache: FeatureCache, keys: Mapping[Sensors, str], samples: int) -> dict[Sensors, np.ndarray]:
+    found = {subset: cache.get(key, samples) for subset, key in keys.items()}
+    return {subset: features for subset, features in found.items() if features is not None}
+
+
+def _per_sample(model: Model, samples: Sequence[Sample]) -> float:
+    """Seconds of one sample, decoded and run, NaN where that fails; the first call is slower and does not count."""
+    few, subsets = samples[:_TRIED], SUBSETS[:1]
+    try:
+        extract_subsets(few, model.extract, model.preprocessing, subsets, model.batch_size)
+        started = time.perf_counter()
+        extract_subsets(few, model.extract, model.preprocessing, subsets, model.batch_size)
+    except MambaProError:
+        # the evaluation itself meets it again, and knows whether it is an error
+        return math.nan
+    return (time.perf_counter() - started) / len(few)

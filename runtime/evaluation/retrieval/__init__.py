@@ -1,0 +1,1 @@
+"""Retrieval metrics, re-ranking and ranking strips."""

@@ -1,0 +1,214 @@
+"""Retrieval accuracy of anything that turns images into embeddings: a bundle, or a PyTorch model from above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ....common.foreign_text import escaped, shown_text
+from ....common.progress import Track, silent
+from ....errors import ArtifactError, InputError
+from ...data.inputs import UnusableImageError
+from ...data.modalities import MODALITIES, SUBSETS
+from ...data.preprocess import Preprocessing, image_array
+from ...data.range_watch import RangeWatch
+from ...data.readers.listing import shown
+from ...data.sample import Benchmark, Sample
+from ...extractor import Extractor
+from .metrics import RetrievalReport, evaluate_retrieval
+
+#: Three lists (rgb, nir, tir) of uint8 (H, W, 3) images of the model's size and int64 (N,) cameras -> (N, dim).
+FeatureFunction = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], np.ndarray]
+
+#: Images of one sensor, or None where it is missing for all samples.
+SensorImages = list[np.ndarray] | None
+
+#: A FeatureFunction that also takes missing sensors.
+SubsetFunction = Callable[[SensorImages, SensorImages, SensorImages, np.ndarray], np.ndarray]
+
+
+def feature_function(extractor: Extractor, strict_cameras: bool = False) -> SubsetFunction:
+    """The feature function of a bundle; its embeddings are raw, since retrieval normalises."""
+
+    def extract(rgb: SensorImages, nir: SensorImages, tir: SensorImages, cameras: np.ndarray) -> np.ndarray:
+        return extractor(rgb, nir, tir, cameras, normalize=False, strict_cameras=strict_cameras)
+
+    return extract
+
+
+def extract_features(
+    samples: Sequence[Sample],
+    extract: FeatureFunction,
+    preprocessing: Preprocessing,
+    batch_size: int = 32,
+    track: Track = silent,
+) -> np.ndarray:
+    """Features of all samples in order, float32 (N, dim); images are decoded batch by batch.
+
+    Raises:
+        InputError: no samples, an unreadable image, or a batch size below 1.
+        ArtifactError: features that are not finite or not one per sample; names samples.
+    """
+    features = []
+    for batch, (rgb, nir, tir), cameras in _decoded(samples, preprocessing, batch_size, track):
+        features.append(_checked(extract(rgb, nir, tir, cameras), batch))
+    return np.concatenate(features)
+
+
+def extract_subsets(
+    samples: Sequence[Sample],
+    extract: SubsetFunction,
+    preprocessing: Preprocessing,
+    subsets: Sequence[tuple[str, ...]] = SUBSETS,
+    batch_size: int = 32,
+    track: Track = silent,
+    bad: dict[Sample, InputError] | None = None,
+) -> dict[tuple[str, ...], np.ndarray]:
+    """As `extract_features`, once for each set of present sensors; each image is decoded once.
+
+    `bad` takes the samples with an image that cannot be used, which are errors without it; the features are those of
+    the others.
+    """
+    features: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
+    for batch, images, cameras in _decoded(samples, preprocessing, batch_size, track, bad):
+        for subset, parts in features.items():
+            rgb, nir, tir = (images[i] if name in subset else None for i, name in enumerate(MODALITIES))
+            parts.append(_checked(extract(rgb, nir, tir, cameras), batch))
+    if bad is not None and len(bad) == len(set(samples)):
+        raise InputError(f"None of the {len(bad)} samples can be read. The first: {next(iter(bad.values()))}")
+    return {subset: np.concatenate(parts) for subset, parts in features.items()}
+
+
+def evaluate_benchmark(
+    benchmark: Benchmark,
+    extract: FeatureFunction,
+    preprocessing: Preprocessing,
+    batch_size: int = 32,
+    track: Track = silent,
+) -> RetrievalReport:
+    """mAP, CMC and mINP of the benchmark's query and gallery, by its own junk rule.
+
+    A sample that is both query and gallery (all of RGBNT201's are) goes through the model once.
+
+    Raises:
+        InputError: an empty query or gallery, an unreadable image, no query with a valid match.
+        ArtifactError: features that are not finite.
+    """
+    retrieval = retrieval_of(benchmark)
+    return retrieval.report(extract_features(retrieval.samples, extract, preprocessing, batch_size, track))
+
+
+class Retrieval(NamedTuple):
+    """A benchmark's test part: distinct samples, the rows of them that are query and gallery, and their labels in the
+    order of `evaluate_retrieval`."""
+
+    benchmark: Benchmark
+    samples: list[Sample]
+    query: list[int]
+    gallery: list[int]
+    labels: tuple[list[int], list[int], list[int], list[int]]
+
+    def split(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of `samples` (N, dim) as those of the queries and of the gallery."""
+        return features[self.query], features[self.gallery]
+
+    def report(self, features: np.ndarray) -> RetrievalReport:
+        """The accuracy of features of `samples` (N, dim)."""
+        return evaluate_retrieval(*self.split(features), *self.labels)
+
+
+def retrieval_of(benchmark: Benchmark) -> Retrieval:
+    """The test part of a benchmark.
+
+    Raises:
+        InputError: an empty query or gallery, or an unknown junk rule.
+    """
+    if benchmark.junk not in ("camera", "scene"):
+        raise InputError(f"The junk rule of {escaped(benchmark.name)} must be camera or scene, not {benchmark.junk!r}.")
+    if not benchmark.query or not benchmark.gallery:
+        raise InputError(
+            f"{escaped(benchmark.name)} has {len(benchmark.query)} queries and {len(benchmark.gallery)} "
+            "gallery samples; "
+            "an evaluation needs both."
+        )
+    rows = {sample: row for row, sample in enumerate(dict.fromkeys((*benchmark.query, *benchmark.gallery)))}
+    parts = benchmark.query, benchmark.gallery
+    query, gallery = ([rows[sample] for sample in part] for part in parts)
+    query_ids, gallery_ids = ([sample.identity for sample in part] for part in parts)
+    query_groups, gallery_groups = ([getattr(sample, benchmark.junk) for sample in part] for part in parts)
+    return Retrieval(benchmark, list(rows), query, gallery, (query_ids, gallery_ids, query_groups, gallery_groups))
+
+
+def without(benchmark: Benchmark, left_out: Collection[Sample]) -> Benchmark:
+    """A benchmark whose query and gallery lack some samples."""
+    query, gallery = (
+        tuple(sample for sample in part if sample not in left_out) for part in (benchmark.query, benchmark.gallery)
+    )
+    return replace(benchmark, query=query, gallery=gallery)
+
+
+def _decoded(
+    samples: Sequence[Sample],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    track: Track,
+    bad: dict[Sample, InputError] | None = None,
+) -> Iterator[tuple[Sequence[Sample], list[list[np.ndarray]], np.ndarray]]:
+    """Batches: samples, their images by sensor, their cameras."""
+    if not samples:
+        raise InputError("There are no samples to extract features from.")
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, not {batch_size}.")
+    watch = RangeWatch()
+    group: list[Sample] = []
+    for number, sample in enumerate(track(samples, "Extracting features", len(samples)), 1):
+        group.append(sample)
+        if len(group) < batch_size and number < len(samples):
+            continue
+        batch, images = _decode_batch(group, preprocessing, watch, bad)
+        watch.tell()
+        if batch:
+            yield batch, images, np.array([one.camera for one in batch], np.int64)
+        group = []
+
+
+def _decode_batch(
+    batch: Sequence[Sample], preprocessing: Preprocessing, watch: RangeWatch, bad: dict[Sample, InputError] | None
+) -> tuple[list[Sample], list[list[np.ndarray]]]:
+    """The samples whose images can be used, and these by sensor."""
+    good: list[Sample] = []
+    images: list[list[np.ndarray]] = [[] for _ in MODALITIES]
+    problems: dict[Sample, InputError] = {}
+    for sample in batch:
+        try:
+            arrays = [
+                image_array(source, preprocessing, name, watch)
+                for name, source in zip(MODALITIES, sample.sources, strict=True)
+            ]
+        except InputError as error:
+            problems[sample] = error
+            continue
+        good.append(sample)
+        for sensor, array in zip(images, arrays, strict=True):
+            sensor.append(array)
+    if bad is not None:
+        bad |= problems
+    elif problems:
+        first, *others = problems.values()
+        more = f" {len(others)} more of the same batch cannot be used: " if others else ""
+        names = shown([shown_text(sample.name) for sample in list(problems)[1:]])
+        raise UnusableImageError(f"{first}{more}{names}") from first
+    return good, images
+
+
+def _checked(features: np.ndarray, batch: Sequence[Sample]) -> np.ndarray:
+    found = np.asarray(features)
+    if found.ndim != 2 or len(found) != len(batch):
+        raise ArtifactError(f"The model returned features of shape {found.shape} for {len(batch)} samples.")
+    bad = [sample.name for sample, row in zip(batch, found, strict=True) if not np.isfinite(row).all()]
+    if bad:
+        raise ArtifactError(f"The model returned NaN or infinity for {shown(bad)}.")
+    return found.astype(np.float32, copy=False)

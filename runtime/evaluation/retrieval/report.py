@@ -1,0 +1,151 @@
+"""What an evaluation tells: a table with one row for each way of ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....common.foreign_text import escaped, shown_text
+from ...data.readers.listing import shown
+from ..bootstrap import Intervals
+from .metrics import RetrievalReport
+
+WHOLE, RERANKED, SUBSET, PART = "whole", "re-ranked", "subset", "part"
+
+_CAPTIONS = {
+    SUBSET: "sensors missing from query and gallery (mid-grey instead)",
+    PART: "one third of the whole feature alone",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """One way of ranking. `kind` is WHOLE, RERANKED, SUBSET or PART; `sensors` such as "rgb+tir" are those that were
+    present, or whose third of the feature was used."""
+
+    kind: str
+    sensors: str
+    report: RetrievalReport
+    intervals: Intervals | None
+
+    @property
+    def name(self) -> str:
+        """What the row is called in the table."""
+        return f"{self.sensors}, {self.kind}" if self.kind == RERANKED else self.sensors
+
+    def to_json(self) -> dict[str, Any]:
+        """Means, counts and intervals; not the values of each query."""
+        intervals = None if self.intervals is None else self.intervals.to_json()
+        return {"kind": self.kind, "sensors": self.sensors, **self.report.summary(), "intervals": intervals}
+
+    def cells(self) -> list[str]:
+        """Name, mAP, Rank-1, Rank-5, Rank-10, mINP as text."""
+        report, intervals = self.report, self.intervals
+        shown = [percent(report.map), *(percent(report.rank(k)) for k in (1, 5, 10)), percent(report.minp)]
+        if intervals is not None:
+            shown[0] += f" {intervals.map}"
+            shown[1] += f" {intervals.rank(1)}"
+        return [self.name, *shown]
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The retrieval accuracy of one model on one benchmark; the first row is the whole feature, all sensors present.
+
+    `junk` is the field ("camera" or "scene") of the benchmark's junk rule; `gallery` counts its samples; `strips` are
+    the pictures that were written; `left_out` are the samples (name, why) with an image that cannot be used; `samples`
+    counts the distinct ones of query and gallery that were evaluated.
+    """
+
+    dataset: str
+    model: str
+    junk: str
+    gallery: int
+    rows: tuple[EvaluationRow, ...]
+    strips: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    samples: int = 0
+
+    @property
+    def whole(self) -> RetrievalReport:
+        """The first row's report."""
+        return self.rows[0].report
+
+    @property
+    def map(self) -> float:
+        """mAP of the whole feature, a fraction."""
+        return self.whole.map
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: those of the whole feature, each query's among them, then `rows` with the means of each row."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "junk": self.junk,
+            "gallery": self.gallery,
+            **self.whole.to_json(),
+            "rows": [row.to_json() for row in self.rows],
+            "strips": list(self.strips),
+            "samples": self.samples,
+            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
+        }
+
+    def __str__(self) -> str:
+        counts = f"{self.whole.queries} queries, gallery of {self.gallery}"
+        lines = [
+            f"{self.dataset}: {counts}; junk: same identity and {self.junk}",
+            *self._left_out(),
+            *self._skipped(),
+            *self._table(),
+            *self._interval_note(),
+        ]
+        if self.strips:
+            lines.append(f"{len(self.strips)} strips in {escaped(str(Path(self.strips[0]).parent))}")
+        return "\n".join(lines)
+
+    def _left_out(self) -> list[str]:
+        if not self.left_out:
+            return []
+        names = shown([shown_text(name) for name, _ in self.left_out])
+        return [f"{len(self.left_out)} samples left out, an image of theirs cannot be used: {names}"]
+
+    def _skipped(self) -> list[str]:
+        skipped, absent = self.whole.skipped_queries, self.whole.absent_queries
+        if not skipped:
+            return []
+        return [
+            f"{skipped} more queries skipped: {absent} of identities that the gallery lacks, {skipped - absent} whose "
+            f"identity it has in their own {self.junk} only"
+        ]
+
+    def _table(self) -> list[str]:
+        table = [["", "mAP", "Rank-1", "Rank-5", "Rank-10", "mINP"], *(row.cells() for row in self.rows)]
+        widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
+        lines, kind = [_aligned(table[0], widths)], WHOLE
+        for row, cells in zip(self.rows, table[1:], strict=True):
+            if row.kind != kind and row.kind in _CAPTIONS:
+                lines.append(_CAPTIONS[row.kind])
+            kind = row.kind
+            lines.append(_aligned(cells, widths))
+        return lines
+
+    def _interval_note(self) -> list[str]:
+        intervals = self.rows[0].intervals
+        if intervals is None:
+            return []
+        return [
+            f"[low, high]: {100 * intervals.level:g} % interval from {intervals.resamples} bootstrap resamples of the "
+            f"queries, seed {intervals.seed}"
+        ]
+
+
+def percent(fraction: float) -> str:
+    """0.7911 -> "79.11 %"."""
+    return f"{100 * fraction:.2f} %"
+
+
+def _aligned(cells: list[str], widths: list[int]) -> str:
+    name, *numbers = cells
+    right = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
+    return "  ".join([name.ljust(widths[0]), *right])

@@ -1,0 +1,213 @@
+"""What options become: sizes, numbers, fractions of points, bytes of MiB; without running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from mambapro.calib.sensitivity import analysis as run
+from mambapro.calib.sensitivity.pareto import Limits
+from mambapro.cli.builder import Builder
+from mambapro.cli.commands import evaluate as eval_command
+from mambapro.cli.commands import sensitivity as sensitivity_command
+from mambapro.cli.commands.evaluate import measure_options
+from mambapro.cli.options.building import asked_precision, build_options, given_options, wanted_targets
+from mambapro.cli.options.shared import ImageSize, Numbers, given_switches, run_options, switch_options, taken
+from mambapro.cli.quantizing import benchmark_root
+from mambapro.errors import InputError
+
+
+def called(decorate: Callable[[Any], Any], *arguments: str) -> dict[str, Any]:
+    """Keyword arguments that a command of these options gets."""
+    found: dict[str, Any] = {}
+
+    @click.command()
+    @decorate
+    def command(**values: Any) -> None:
+        found.update(values, given=given_options([name for name in values if name != "given"]))
+
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return found
+
+
+class TestValues:
+    def test_height_comes_first(self) -> None:
+        """256x128 is upright: 256 high, 128 wide."""
+        assert ImageSize().convert("256x128", None, None) == (256, 128)
+        assert ImageSize().convert("64X32", None, None) == (64, 32)
+
+    @pytest.mark.parametrize("value", ["256", "0x128", "256x0", "256x-1", "256x128x3", "axb", ""])
+    def test_no_size(self, value: str) -> None:
+        """Anything else is refused with an example."""
+        with pytest.raises(click.BadParameter, match="such as 256x128"):
+            ImageSize().convert(value, None, None)
+
+    def test_numbers(self) -> None:
+        """Whole numbers from 1, in the order given."""
+        assert Numbers().convert("8,1,32", None, None) == (8, 1, 32)
+
+    @pytest.mark.parametrize("value", ["0", "1,0", "1,,2", "1,2,", "1.5", "-1", ""])
+    def test_no_numbers(self, value: str) -> None:
+        """Zero, negative numbers, fractions and gaps are refused."""
+        with pytest.raises(click.BadParameter, match="such as 1,8"):
+            Numbers().convert(value, None, None)
+
+
+class TestWhatWasGiven:
+    def test_switches(self) -> None:
+        """A switch that was set counts whether it is on or off, a weight also where it is 0; others are left out."""
+        values = called(switch_options, "--no-mamba", "--prompt", "--sie-coe", "0", "--image-size", "64x32")
+
+        assert given_switches(values) == {"mamba": False, "prompt": True, "sie_coe": 0.0}
+
+    def test_where_it_runs(self) -> None:
+        """Every option of where and how a bundle runs is handed on, under the extractor's names."""
+        values = called(run_options, "--unverified", "--load-plugins", "--mode", "throughput", "--target", "openvino")
+
+        assert taken(values) == {
+            "device": "auto",
+            "allow_fallback": False,
+            "target": "openvino",
+            "precision": None,
+            "mode": "throughput",
+            "load_plugins": True,
+            "unverified": True,
+            "cache": None,
+        }
+
+    def test_only_what_was_written(self) -> None:
+        """Options left at their default were not given; one that was set to its default was."""
+        values = called(build_options, "--profile", "1,8,32", "--force")
+
+        assert sorted(values["given"]) == ["--force", "--profile"]
+
+    def test_measures(self) -> None:
+        """Re-ranking is done where it was asked for, with the paper's parameters."""
+        plain, reranked = (
+            eval_command._options(
+                {"seed": 0, "overwrite": False, **without(called(measure_options, *arguments), "given")}
+            )
+            for arguments in ((), ("--rerank",))
+        )
+
+        assert plain.reranking is None
+        assert (reranked.reranking.k1, reranked.reranking.k2, reranked.reranking.distance_weight) == (20, 6, 0.3)
+
+
+def without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+class TestPrecision:
+    def test_one_flag(self) -> None:
+        """Without a flag it is fp32; the flags are taken out."""
+        values = {"fp16": False, "bf16": True, "int8": False}
+
+        assert asked_precision(values) == "bf16" and values == {}
+        assert asked_precision({"fp16": False, "bf16": False, "int8": False}) == "fp32"
+
+    @pytest.mark.parametrize("flags", [(True, True, False), (False, True, True), (True, True, True)])
+    def test_two_flags(self, flags: tuple[bool, ...]) -> None:
+        """Two and three flags are refused."""
+        with pytest.raises(click.UsageError, match="exclude each other"):
+            asked_precision(dict(zip(("fp16", "bf16", "int8"), flags, strict=True)))
+
+    @pytest.mark.parametrize(
+        ("targets", "precision", "built"),
+        [
+            ((), "fp32", ()),
+            ((), "fp16", ()),
+            ((), "int8", ("onnxruntime",)),
+            (("onnxruntime", "openvino"), "fp32", ("openvino",)),
+            (("onnxruntime", "openvino"), "fp16", ("openvino",)),
+            (("onnxruntime", "openvino"), "int8", ("onnxruntime", "openvino")),
+        ],
+    )
+    def test_what_is_built(self, targets: tuple[str, ...], precision: str, built: tuple[str, ...]) -> None:
+        """The exported model is ONNX Runtime's fp32 or fp16 already; everything else is built."""
+        assert wanted_targets(targets, precision) == built
+
+
+class TestBuilder:
+    @staticmethod
+    def builder(*arguments: str, targets: tuple[str, ...], precision: str | None = None, **more: Any) -> Builder:
+        found: list[Builder] = []
+
+        @click.command()
+        @build_options
+        def command(**values: Any) -> None:
+            found.append(Builder(values, targets, precision, None, more.get("data"), more.get("dataset")))
+
+        result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return found[0]
+
+    def test_points_are_hundredths(self, tmp_path: Path) -> None:
+        """--max-map-drop 1.5 allows a loss of 0.015."""
+        made = self.builder(
+            "--max-map-drop", "1.5", targets=("openvino",), precision="bf16", data=tmp_path, dataset="rgbnt201"
+        )
+
+        assert made.max_map_drop == pytest.approx(0.015)
+        assert made.options[0].max_map_drop == pytest.approx(0.015)
+
+    def test_without_a_limit(self) -> None:
+        """The default is the precision's own."""
+        assert self.builder(targets=("openvino",), precision="bf16").max_map_drop is None
+
+    def test_mebibytes(self) -> None:
+        """--workspace 512 is 512 MiB; the profile is smallest, usual, largest."""
+        made = self.builder("--workspace", "512", "--profile", "1,4,16", targets=("tensorrt-rtx",), precision="fp16")
+
+        engine = made.options[0].engine
+        assert engine.workspace == 512 * 1024 * 1024
+        assert (engine.profile.smallest, engine.profile.usual, engine.profile.largest) == (1, 4, 16)
+        assert engine.library == "tensorrt_rtx"
+
+    def test_a_target_twice(self) -> None:
+        """One that stands twice is built once, in the order given."""
+        made = self.builder(targets=("openvino", "openvino"), precision="bf16")
+
+        assert [options.target for options in made.options] == ["openvino"]
+
+    def test_scales_mean_int8(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A table of scales without a precision asks for int8, as calibration images do."""
+        monkeypatch.setattr("mambapro.cli.quantizing._table", lambda file: SimpleNamespace())
+
+        made = self.builder("--scales", str(tmp_path / "s.json"), targets=("openvino",))
+
+        assert made.precision == "int8"
+
+
+class TestBenchmarkRoot:
+    def test_a_plain_folder_is_none(self, tmp_path: Path) -> None:
+        """A folder with any of rgb/, nir/, tir/ holds plain images; without one of them it is the benchmark's root."""
+        assert benchmark_root(tmp_path, "rgbnt201") == tmp_path
+        assert benchmark_root(tmp_path, None) is None
+        assert benchmark_root(None, "rgbnt201") is None
+        (tmp_path / "nir").mkdir()
+        assert benchmark_root(tmp_path, "rgbnt201") is None
+
+
+def test_limits_of_the_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--max-map-drop 2 is a fraction of 0.02 to the search; --max-departure is taken as it is."""
+    seen: list[Any] = []
+
+    def options(*arguments: Any) -> None:
+        seen.extend(argument for argument in arguments if isinstance(argument, Limits))
+        raise InputError("that is all")
+
+    monkeypatch.setattr(run, "require_pictures", lambda: None)
+    monkeypatch.setattr(run, "SensitivityOptions", options)
+
+    arguments = [str(tmp_path), "--calib", str(tmp_path), "--max-map-drop", "2", "--max-departure", "0.03"]
+    result = CliRunner().invoke(sensitivity_command.sensitivity, arguments)
+
+    assert isinstance(result.exception, InputError) and str(result.exception) == "that is all"
+    assert (seen[0].map_drop, seen[0].departure) == (0.02, 0.03)

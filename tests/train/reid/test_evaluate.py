@@ -1,0 +1,91 @@
+"""A PyTorch model as a feature function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mambapro.errors import InputError
+from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions
+from mambapro.synthetic.benchmark import draw_benchmark
+from mambapro.train.models.mambapro.mambapro import MambaPro
+from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.reid.evaluate import evaluate_checkpoint, torch_feature_function
+
+CAMERAS = np.array([0, 1, 1, 0, -1])
+
+
+@pytest.fixture
+def model() -> MambaPro:
+    """The smallest complete model, in training mode."""
+    torch.manual_seed(0)
+    fields = {"width": 64, "depth": 1, "embed_dim": 32, "scan_channels": 32}
+    return build_model("tiny", image_size=(32, 16), cameras=2, identities=3, pixel_mean=(0.5, 0.4, 0.3), **fields)
+
+
+@pytest.fixture
+def images() -> list[list[np.ndarray]]:
+    """Five uint8 images of each sensor."""
+    random = np.random.default_rng(0)
+    return [list(random.integers(0, 256, (5, 32, 16, 3), dtype=np.uint8)) for _ in range(3)]
+
+
+def test_features(model: MambaPro, images: list[list[np.ndarray]]) -> None:
+    """Features are those of the model in evaluation mode on normalised images, one row per sample."""
+    features = torch_feature_function(model, batch_size=2)(*images, CAMERAS)
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.config.pixel_mean, model.config.pixel_std))
+    batch = torch.from_numpy(np.stack(images, axis=1)).permute(0, 1, 4, 2, 3) / 255
+    with torch.no_grad():
+        expected = model.eval()((batch - mean) / std, torch.from_numpy(CAMERAS))
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
+
+
+def test_mode_is_restored(model: MambaPro, images: list[list[np.ndarray]]) -> None:
+    """A model in training mode is so afterwards, and its running statistics are untouched."""
+    before = {name: value.clone() for name, value in model.named_buffers()}
+
+    torch_feature_function(model.train())(*images, CAMERAS)
+
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("missing", [(0,), (2,), (0, 1)])
+def test_missing_sensors(model: MambaPro, images: list[list[np.ndarray]], missing: tuple[int, ...]) -> None:
+    """A sensor that is None is zero after normalisation, in every batch, whatever stands in the others."""
+    given = [None if i in missing else sensor for i, sensor in enumerate(images)]
+    features = torch_feature_function(model, batch_size=2)(*given, CAMERAS)
+
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.config.pixel_mean, model.config.pixel_std))
+    batch = (torch.from_numpy(np.stack(images, axis=1)).permute(0, 1, 4, 2, 3) / 255 - mean) / std
+    batch[:, list(missing)] = 0
+    with torch.no_grad():
+        expected = model.eval()(batch, torch.from_numpy(CAMERAS))
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
+
+
+def test_no_sensor(model: MambaPro) -> None:
+    """Without any sensor there is nothing to embed."""
+    with pytest.raises(InputError, match="at least one"):
+        torch_feature_function(model)(None, None, None, CAMERAS)
+
+
+def test_evaluate_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """A checkpoint's report has the rows that were asked for, and names it."""
+    draw_benchmark(tmp_path / "data", "rgbnt201", identities=(2, 4), views=3)
+    options = EvaluationOptions(bootstrap=10, subsets=True, per_modality=True)
+
+    report = evaluate_checkpoint(tiny_checkpoint, tmp_path / "data", "rgbnt201", options=options, device="cpu")
+
+    assert (report.model, report.whole.queries, len(report.rows)) == (str(tiny_checkpoint), 12, 10)
+    assert len({row.report.per_query_ap for row in report.rows}) > 5
+
+
+def test_batch_size(model: MambaPro) -> None:
+    """A batch size below 1 raises ValueError."""
+    with pytest.raises(ValueError, match="batch_size=0"):
+        torch_feature_function(model, batch_size=0)

@@ -1,0 +1,63 @@
+"""Where a training runs, and in which arithmetic."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from ...errors import InputError, SetupError
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """The torch device of a name; "auto" is CUDA where there is a card, else the CPU.
+
+    A bare "cuda" is card `local_rank`.
+
+    Raises:
+        SetupError: CUDA was asked for and is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise SetupError(f"device={name!r} was asked for, but PyTorch sees no CUDA card. Use device='cpu'.")
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory held so far in MiB: PyTorch's on the GPU, the process's on a CPU; NaN where nobody knows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    # kibibytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """The arithmetic of the forward pass: "auto" is float16 on CUDA and float32 elsewhere.
+
+    Raises:
+        InputError: float16 without CUDA, where it cannot train.
+    """
+    if name == "auto":
+        return "float16" if device.type == "cuda" else "float32"
+    if name == "float16" and device.type != "cuda":
+        raise InputError(f"precision='float16' needs CUDA, not {device.type}. Use 'float32' or 'bfloat16'.")
+    return name
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Context of a forward pass in a precision of `resolve_precision`."""
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def autocast_type(precision: str) -> torch.dtype | None:
+    """The type that `autocast` converts to; None in float32."""
+    return _DTYPES.get(precision)

@@ -1,0 +1,98 @@
+"""What is trained, at which rate: freezing, Adam's groups, and the schedule of the paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from ...errors import InputError
+
+#: Parts of the backbone that are MambaPro's own and not the tower's: camera table (a ViT's, frozen_cameras, goes with
+#: the tower, as in the authors' code), adapters with LoRA's matrices, prompts, per-modality head.
+_OWN_PARTS = ("backbone.embedding.cameras", ".adapter.", ".prompt.", "backbone.head.")
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether a parameter belongs to the pretrained tower: CLIP, or a ViT of ImageNet."""
+    return name.startswith("backbone.") and not any(part in name for part in _OWN_PARTS)
+
+
+def freeze_pretrained(model: nn.Module) -> int:
+    """Stop the gradients of CLIP's parameters; returns how many values that are."""
+    frozen = [parameter for name, parameter in model.named_parameters() if is_pretrained(name)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return sum(parameter.numel() for parameter in frozen)
+
+
+def base_rate(name: str, base: float, bias_factor: float, pretrained: float) -> float:
+    """The rate a parameter's schedule aims at: CLIP's own, biases included, have one of theirs."""
+    if is_pretrained(name):
+        return pretrained
+    return base * bias_factor if "bias" in name else base
+
+
+def build_optimizer(
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    *,
+    base: float,
+    bias_factor: float = 2.0,
+    pretrained: float = 5e-6,
+    weight_decay: float = 1e-4,
+) -> Adam:
+    """Adam over the parameters that take gradients, one group per base rate (kept in the group as "base_lr").
+
+    Weight decay is L2 inside Adam and falls on everything, norms and biases included, as in the published training.
+
+    Raises:
+        InputError: nothing to train.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in named_parameters:
+        if parameter.requires_grad:
+            groups.setdefault(base_rate(name, base, bias_factor, pretrained), []).append(parameter)
+    if not groups:
+        raise InputError("No parameter takes a gradient, so there is nothing to train; do not freeze the whole model.")
+    return Adam(
+        [{"params": members, "lr": rate, "base_lr": rate} for rate, members in groups.items()],
+        lr=base,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=weight_decay,
+        # Fused on the CPU too: the model has hundreds of small tensors.
+        fused=True,
+    )
+
+
+def learning_rate(epoch: int, base: float, group_base: float, warmup: int, epochs: int) -> float:
+    """Rate of a group in epoch 1..epochs; 0 is the state before the first epoch.
+
+    `base` is the recipe's rate, `group_base` the group's. Linear from 1 % of `base` during `warmup` epochs, then the
+    cosine of the whole training, not shifted by the warm-up, so that the peak is never reached; last epoch 0.1 % of
+    `base`.
+    """
+    if not 0 <= epoch <= epochs:
+        raise InputError(f"Epoch {epoch} is outside the schedule of {epochs} epochs.")
+    lowest = 0.001 * base
+    if epoch == epochs:
+        return lowest
+    if epoch < warmup:
+        start = 0.01 * base
+        return start + epoch * (group_base - start) / warmup
+    return lowest + (group_base - lowest) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+class EpochSchedule:
+    """Writes the rates of an epoch into an optimizer of `build_optimizer`; keeps no state of its own."""
+
+    def __init__(self, optimizer: Optimizer, *, base: float, warmup: int, epochs: int) -> None:
+        self._optimizer, self._base, self._warmup, self._epochs = optimizer, base, warmup, epochs
+        self.apply(0)
+
+    def apply(self, epoch: int) -> None:
+        """Set the rates of `epoch`; call at its start."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(epoch, self._base, group["base_lr"], self._warmup, self._epochs)

@@ -1,0 +1,49 @@
+"""Memory that a training takes at the very least, compared with what there is before any of it is taken."""
+
+from __future__ import annotations
+
+from ...common.machine.free_memory import free_memory
+from ...errors import SetupError
+from ..models.mambapro.model_config import MambaProConfig
+from .training_config import Solver
+
+_FLOAT = 4
+_MODALITIES = 3
+
+
+def least_bytes(config: MambaProConfig, parameters: int, images: int) -> int:
+    """A lower bound of the bytes of one training step in float32.
+
+    Args:
+        config: of the model.
+        parameters: values of the model.
+        images: samples of a batch.
+
+    Returns:
+        Weights, and of every sample its three images and, of each layer, the tokens that the backward pass reads: what
+        goes into the attention, out of it, and through the wide layer. What is really taken is two to four times that.
+    """
+    height, width = config.image_size
+    rows, columns = config.grid
+    tokens = 1 + rows * columns + config.prompt_tokens
+    layer = tokens * (4 * config.width + config.mlp_width)
+    return _FLOAT * (parameters + images * _MODALITIES * (3 * height * width + config.depth * layer))
+
+
+def require_memory(config: MambaProConfig, parameters: int, solver: Solver, processes: int = 1) -> None:
+    """Compare a training's least memory with what is free on this machine.
+
+    Raises:
+        SetupError: it cannot fit; which fields make it smaller.
+    """
+    available = free_memory()
+    images = solver.identities_per_batch * solver.images_per_identity // processes
+    needed = least_bytes(config, parameters, images)
+    if available is None or needed <= available:
+        return
+    height, width = config.image_size
+    raise SetupError(
+        f"Training on batches of {images} samples of {height}x{width} pixels takes at least {needed / 2**30:.1f} GiB; "
+        f"{available / 2**30:.1f} GiB are available. Lower solver.identities_per_batch, solver.images_per_identity or "
+        "model.image_size, and raise solver.accumulate instead."
+    )

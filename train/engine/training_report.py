@@ -1,0 +1,188 @@
+"""What a training run tells: one record per epoch, one report at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...common.files.atomic import write_atomically
+from ...common.files.open_files import open_regular
+from ...common.foreign_text import escaped
+from .distributed import World
+
+#: The file of the rows of a training's epochs.
+LOG = "log.csv"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch. Losses are means over its steps, `heads` are (cross entropy, triplet) in the order of the outputs.
+
+    `accuracy` is the share of training images whose identity the last head got right; `seconds` covers the training
+    steps, not the validation; `memory_mib` is the most the process has held so far, on the GPU if it trains there;
+    `validation_map` is None without validation identities.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    heads: tuple[tuple[float, float], ...]
+    accuracy: float
+    steps: int
+    seconds: float
+    images_per_second: float
+    memory_mib: float = 0.0
+    validation_map: float | None = None
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EpochRecord:
+        """A record from what `asdict` made of it, lists in place of tuples."""
+        return cls(**{**values, "heads": tuple(tuple(pair) for pair in values["heads"])})
+
+    def row(self) -> dict[str, Any]:
+        """Flat values for a table, heads spread over columns."""
+        values: dict[str, Any] = asdict(self)
+        del values["heads"]
+        for number, (cross_entropy, triplet) in enumerate(self.heads):
+            values[f"head{number}_cross_entropy"] = cross_entropy
+            values[f"head{number}_triplet"] = triplet
+        return values
+
+    def __str__(self) -> str:
+        text = (
+            f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.1f} %, "
+            f"lr {self.learning_rate:.2e}, {self.images_per_second:.3g} samples/s, {self.memory_mib:.0f} MiB"
+        )
+        return text if self.validation_map is None else f"{text}, validation mAP {100 * self.validation_map:.2f} %"
+
+
+class EpochMeter:
+    """Sums over the steps of an epoch, kept on the device so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self.steps = self.samples = 0
+        self._sums: torch.Tensor | None = None
+
+    def add(self, values: list[torch.Tensor], samples: int) -> None:
+        """Add a step: its loss, its number of right answers, then two values per head."""
+        step = torch.stack([value.detach().float() for value in values])
+        self._sums = step if self._sums is None else self._sums + step
+        self.steps += 1
+        self.samples += samples
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"steps": self.steps, "samples": self.samples, "sums": self._sums}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on where another meter was."""
+        self.steps, self.samples, sums = state["steps"], state["samples"], state["sums"]
+        self._sums = None if sums is None else sums.to(device)
+
+    def record(self, epoch: int, rate: float, seconds: float, memory_mib: float, world: World) -> EpochRecord:
+        """The epoch so far, of all processes; needs at least one step."""
+        assert self._sums is not None
+        loss, right, *heads = world.mean(self._sums).tolist()
+        means = [value / self.steps for value in heads]
+        return EpochRecord(
+            epoch=epoch,
+            learning_rate=rate,
+            loss=loss / self.steps,
+            heads=tuple(zip(means[::2], means[1::2], strict=True)),
+            accuracy=right / self.samples,
+            steps=self.steps,
+            seconds=seconds,
+            images_per_second=self.samples * world.size / seconds,
+            memory_mib=memory_mib,
+        )
+
+
+def is_foreign_log(path: Path) -> bool:
+    """Whether a file is there that does not begin as the log of a training does.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if not path.exists():
+        return False
+    first = [item.name for item in fields(EpochRecord)][:3]
+    with open_regular(path, "log") as file:
+        return not file.read(100).startswith(",".join(first).encode())
+
+
+class CsvLog:
+    """A CSV file with one row per epoch, complete on disk after each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._own = False
+
+    def restart(self, records: list[EpochRecord]) -> None:
+        """Hold these rows and no others: what came after them is trained again."""
+        self._rows = [record.row() for record in records]
+        self._own = True
+        if self._rows:
+            self._replace()
+        else:
+            self._path.unlink(missing_ok=True)
+
+    def write(self, record: EpochRecord) -> None:
+        """Append a row; the first one brings the header, and replaces no file that appeared meanwhile.
+
+        Raises:
+            InputError: there is a log that is not this run's.
+            SetupError: no room or no permission; the rows before stay.
+        """
+        self._rows.append(record.row())
+        self._replace()
+
+    def _replace(self) -> None:
+        # a full disk in the middle of a row would leave half of it
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self._rows[0]))
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomically(self._path, lambda path: path.write_bytes(text.getvalue().encode()), overwrite=self._own)
+        self._own = True
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """A finished training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
+
+    Without validation identities these are the same. `precision` and `device` are what was really used.
+    """
+
+    dataset: str
+    recipe: str
+    checkpoint: str
+    last: str
+    best_epoch: int
+    seconds: float
+    samples: int
+    identities: int
+    validation_identities: int
+    trainable: int
+    device: str
+    precision: str
+    epochs: tuple[EpochRecord, ...] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain nested dict."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        rows = (
+            ("checkpoint", escaped(self.checkpoint)),
+            ("data", f"{self.dataset}: {self.samples} samples of {self.identities} identities"),
+            ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
+            ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),
+            ("last epoch", str(self.epochs[-1]).partition(": ")[2]),
+        )
+        return "\n".join(f"{name:<12}{value}" for name, value in rows)

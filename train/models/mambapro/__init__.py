@@ -1,0 +1,1 @@
+"""The MambaPro model: config, sizes, composition."""

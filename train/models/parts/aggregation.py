@@ -1,0 +1,147 @@
+"""Mamba Aggregation (MA): scans inside each modality, then across all three (paper eq. 13 to 19)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ....runtime.data.modalities import MODALITIES
+from ..mambapro.model_config import MambaProConfig
+from .layers import LayerNorm
+from .mamba import DIRECTIONS, ScanGroup, StateSpace
+from .mixers import ConcatMixer, InterModalityTransformer, IntraModalityTransformer, SumMixer
+
+#: Name of the one scan that runs over all modalities.
+JOINT = "all"
+
+
+class ModalityConv(nn.Module):
+    """Depthwise 3x3 convolution on the patch grid, BatchNorm, SiLU."""
+
+    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, L, channels) -> the same; L = grid height * grid width, row-major."""
+        x = x.transpose(1, 2).unflatten(2, self.grid)
+        return nn.functional.silu(self.norm(self.conv(x))).flatten(2).transpose(1, 2)
+
+
+class ModalityScan(nn.Module):
+    """One half of an MA block: project, convolve, scan, gate, project back, add.
+
+    Subclasses say in which sequence the scans see the three modalities.
+    """
+
+    #: Names of the scans: one for each sequence.
+    sequences: tuple[str, ...]
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        dim, channels = config.embed_dim, config.scan_channels
+        directions = DIRECTIONS if config.mamba_bi else DIRECTIONS[:1]
+        self.in_proj = nn.ModuleDict({m: nn.Linear(dim, 2 * channels, bias=False) for m in MODALITIES})
+        self.conv = nn.ModuleDict({m: ModalityConv(channels, config.grid) for m in MODALITIES})
+        self.scans = ScanGroup(self.sequences, directions, lambda: StateSpace(channels, config.state, config.dt_rank))
+        self.out_proj = nn.Linear(channels, dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (3, B, L, dim) -> the same."""
+        pairs = [self.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, tokens, strict=True)]
+        inputs = [self.conv[m](x) for m, (x, _) in zip(MODALITIES, pairs, strict=True)]
+        gates = [gate for _, gate in pairs]
+        y = torch.stack(self.scan(inputs)) * nn.functional.silu(torch.stack(gates))
+        return tokens + self.out_proj(y)
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Three inputs (B, L, channels) -> three scanned outputs."""
+        raise NotImplementedError
+
+
+class IntraModalityScan(ModalityScan):
+    """Each modality's tokens in a scan of its own; the three run as one grouped call."""
+
+    sequences = MODALITIES
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.scans(inputs)
+
+
+class InterModalityScan(ModalityScan):
+    """One causal scan over rgb, nir, tir tokens in a row: the only place where modalities meet."""
+
+    sequences = (JOINT,)
+
+    def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        return list(self.scans([torch.cat(inputs, 1)])[0].chunk(3, 1))
+
+
+#: What a block is made of by `aggregation_kind`, in the order it runs (paper figure 3, tables 6 and 11).
+AGGREGATIONS: dict[str, dict[str, Callable[[MambaProConfig], nn.Module]]] = {
+    "mamba": {"intra": IntraModalityScan, "inter": InterModalityScan},
+    "intra": {"intra": IntraModalityScan},
+    "inter": {"inter": InterModalityScan},
+    "sum": {"sum": SumMixer},
+    "concat": {"concat": ConcatMixer},
+    "transformer": {"inter": InterModalityTransformer},
+    "ma_transformer": {"intra": IntraModalityTransformer, "inter": InterModalityTransformer},
+}
+#: After these the modalities' tokens are alike, so a second block has nothing to mix.
+_ONCE = ("sum", "concat")
+
+
+def block_count(config: MambaProConfig) -> int:
+    """How many blocks the aggregation has."""
+    return 1 if config.aggregation_kind in _ONCE else config.aggregation_depth
+
+
+def half_names(config: MambaProConfig) -> list[str]:
+    """Names of the blocks' halves inside the aggregation, in the order they run."""
+    halves = AGGREGATIONS[config.aggregation_kind]
+    return [f"blocks.{block}.{half}" for block in range(block_count(config)) for half in halves]
+
+
+class Reduction(nn.Module):
+    """Class token and mean patch token of a modality, side by side, to one feature."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm(2 * dim)
+        self.linear = nn.Linear(2 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2 dim) -> (B, dim)."""
+        return self.linear(self.norm(x))
+
+
+class Aggregation(nn.Module):
+    """Blocks over the patch tokens (published: MA, of scans), then one feature from all modalities."""
+
+    def __init__(self, config: MambaProConfig) -> None:
+        super().__init__()
+        halves = AGGREGATIONS[config.aggregation_kind]
+        blocks = [{name: half(config) for name, half in halves.items()} for _ in range(block_count(config))]
+        self.blocks = nn.ModuleList([nn.ModuleDict(block) for block in blocks])
+        self.reduction = nn.ModuleDict({m: Reduction(config.embed_dim) for m in MODALITIES})
+
+    @property
+    def halves(self) -> list[nn.Module]:
+        """All parts of all blocks in the order they run; published: intra, inter, intra, inter."""
+        return [half for block in self.blocks for half in block.children()]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Backbone tokens (3, B, 1 + L, dim) -> feature (B, 3 dim)."""
+        patches = tokens[:, :, 1:]
+        for half in self.halves:
+            patches = half(patches)
+        return self.reduce(tokens[:, :, 0], patches)
+
+    def reduce(self, class_tokens: Tensor, patches: Tensor) -> Tensor:
+        """Class tokens (3, B, dim) and patches (3, B, L, dim) -> (B, 3 dim), in float32 or finer."""
+        pairs = torch.cat((class_tokens, patches.to(class_tokens.dtype).mean(2)), -1)
+        return torch.cat([self.reduction[m](x) for m, x in zip(MODALITIES, pairs, strict=True)], -1)

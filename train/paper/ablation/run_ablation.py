@@ -1,0 +1,231 @@
+"""Trains every row of a table with every seed from one pretrained backbone, and measures it on query and gallery."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....common.files.atomic import clear_leftovers, json_text, make_folder, remove_folders, write_atomically
+from ....common.files.locks import only_process
+from ....common.files.targets import require_free
+from ....common.foreign_text import shown_text
+from ....common.formats.json_files import read_json
+from ....common.progress import Track, silent
+from ....errors import ArtifactError, InputError
+from ....runtime.data.modalities import MODALITIES
+from ....runtime.data.preprocess import Preprocessing
+from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
+from ....runtime.data.sample import Benchmark
+from ....runtime.evaluation.retrieval.evaluate import evaluate_benchmark
+from ....runtime.evaluation.retrieval.metrics import RetrievalReport
+from ...engine.device import resolve_device
+from ...engine.loop import fit
+from ...engine.state import NAME as STATE
+from ...models.checkpoints.weights import load_checkpoint
+from ...models.mambapro.mambapro import MambaPro
+from ...models.mambapro.sizes import build_model
+from ...reid.evaluate import torch_feature_function
+from ..cost.parameters import trained_values
+from .ablation_report import AblationReport, summarise
+from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
+from .record import Record, data_fingerprint, read_record
+from .tables import table_named
+
+#: What is written when all rows are there.
+SUMMARIES = ("results.md", "results.json")
+
+logger = logging.getLogger("mambapro")
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What `mambapro ablate` was asked for.
+
+    `dataset` None is the table's own. `rows` empty are all rows. `size`, `config` and `changes` make the recipe that
+    all rows share; `clip`, `vit` and `backbones` say where the pretrained backbone comes from, `weights` which of a
+    checkpoint's sets of weights that is.
+    """
+
+    table: str
+    data: Path
+    out: Path
+    dataset: str | None = None
+    rows: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (1,)
+    config: str | None = None
+    size: str | None = None
+    changes: tuple[str, ...] = ()
+    backbones: tuple[Path, ...] = ()
+    weights: str | None = None
+    clip: str | None = None
+    vit: str | None = None
+    clip_torchscript: bool = False
+    device: str = "auto"
+    overwrite: bool = False
+
+
+def run_ablation(options: AblationOptions, track: Track = silent) -> AblationReport:
+    """Train and measure what is not in the folder yet; writes results/*.json, results.json and results.md there.
+
+    A run that was interrupted goes on where it stopped; one that is finished is read.
+
+    Raises:
+        InputError: a table, row, recipe, data set or backbone that cannot be used; results of other settings in the
+            folder without `overwrite`.
+        SetupError: the device is not there, or no room on the disk.
+        TrainingError: a training cannot go on; what was finished before stays.
+        ArtifactError: a damaged checkpoint or result.
+    """
+    table = table_named(options.table)
+    dataset = options.dataset or table.dataset
+    rows = table.pick(options.rows)
+    pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript, options.weights)
+    recipe = base_recipe(dataset, options.config, options.size, options.changes)
+    benchmark = read_benchmark(dataset, options.data)
+    jobs = make_jobs(
+        table, rows, tuple(dict.fromkeys(options.seeds)), recipe, pretrained, data_fingerprint(benchmark), dataset
+    )
+    pending = _pending(jobs, options)
+    own = _own(options)
+    made = make_folder(options.out)
+    try:
+        with only_process(options.out):
+            clear_leftovers(options.out, SUMMARIES)
+            _run_all(pending, options, table.title, benchmark, pretrained, track)
+            records = [read_record(job.record(options.out)) for job in jobs]
+            report = summarise(table, rows, records, recipe, dataset)
+            for name, text in zip(SUMMARIES, (report.markdown(), report.json_text()), strict=True):
+                _write(options.out / name, text, own)
+            return report
+    except BaseException:
+        remove_folders(made)
+        raise
+
+
+def _own(options: AblationOptions) -> bool:
+    """Whether the summaries that are in the folder may be replaced: with results beside them they are this command's.
+
+    Raises:
+        InputError: they are not, and nobody said that they may go.
+    """
+    if options.overwrite or (options.out / "results").is_dir():
+        return True
+    for name in SUMMARIES:
+        require_free(options.out / name, overwrite=False)
+    return False
+
+
+def _run_all(
+    pending: Sequence[Job],
+    options: AblationOptions,
+    title: str,
+    benchmark: Benchmark,
+    pretrained: Pretraining,
+    track: Track,
+) -> None:
+    for number, job in enumerate(track(pending, f"Rows of {title}", len(pending)), 1):
+        logger.info("%s, row %s, seed %d (%d of %d)", title, job.row.key, job.seed, number, len(pending))
+        _run(job, options, benchmark, pretrained, track)
+
+
+def _write(path: Path, text: str, overwrite: bool = True) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite=overwrite)
+
+
+def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:
+    """The jobs without a result; those with a result of other settings only if they may be overwritten."""
+    pending, foreign = [], []
+    for job in jobs:
+        path = job.record(options.out)
+        if not path.exists():
+            pending.append(job)
+        elif options.overwrite or read_record(path).fingerprint != job.fingerprint:
+            pending.append(job)
+            foreign.append(path.name)
+    if foreign and not options.overwrite:
+        raise InputError(
+            f"{options.out} holds results of another recipe, data set or backbone: {', '.join(foreign)}. "
+            "Choose another --out, or replace them with --overwrite."
+        )
+    return pending
+
+
+def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: Pretraining, track: Track) -> None:
+    """Train if the row is trained, measure, write the result."""
+    folder, seconds = job.run_folder(options.out), 0.0
+    if job.row.trained:
+        seconds = _train(job, options, benchmark.name, pretrained, folder, track)
+        model = load_checkpoint(folder / "best.pth")
+    else:
+        model = _as_pretrained(job, benchmark.name, pretrained)
+    report = _measure(model.to(resolve_device(options.device)), benchmark, track)
+    Record(
+        fingerprint=job.fingerprint,
+        row=job.row.key,
+        seed=job.seed,
+        trainable=sum(trained_values(model, job.row.frozen).values()) if job.row.trained else 0,
+        seconds=seconds,
+        map=report.map,
+        rank1=report.rank(1),
+        rank5=report.rank(5),
+        rank10=report.rank(10),
+        minp=report.minp,
+        per_query_ap=report.per_query_ap,
+    ).write(job.record(options.out))
+    logger.info("row %s, seed %d: mAP %.2f %%, %.0f s", job.row.key, job.seed, 100 * report.map, seconds)
+    # two checkpoints of each row would fill a disk
+    (folder / "last.pth").unlink(missing_ok=True)
+
+
+def _train(
+    job: Job, options: AblationOptions, dataset: str, pretrained: Pretraining, folder: Path, track: Track
+) -> float:
+    """Train into `folder`, or go on there, unless it was finished before; returns the seconds it took."""
+    if options.overwrite and folder.exists():
+        shutil.rmtree(folder)
+    told = folder / "report.json"
+    if told.exists():
+        found = read_json(told, "report of a training")
+        seconds = found.get("seconds") if isinstance(found, dict) else None
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+            raise ArtifactError(f"{shown_text(told)} does not say how long the training took. Remove its folder.")
+        return float(seconds)
+    report = fit(
+        job.config,
+        options.data,
+        dataset,
+        folder,
+        initialise=pretrained.fill[job.row.backbone],
+        device=options.device,
+        resume=(folder / STATE).exists(),
+        # without a state the training broke off too early to go on, and begins again
+        overwrite=True,
+        track=track,
+    )
+    _write(told, json_text(report.to_json()))
+    return report.seconds
+
+
+def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:
+    """A model of which nothing but its pretrained tower is used."""
+    info, settings = benchmark_info(dataset), job.config.model
+    model = build_model(
+        settings.size,
+        image_size=settings.image_size_for(info.image_size),
+        cameras=info.cameras,
+        identities=info.identities,
+        direct=settings.direct,
+        **settings.overrides,
+    )
+    pretrained.fill[job.row.backbone](model)
+    return model
+
+
+def _measure(model: MambaPro, benchmark: Benchmark, track: Track) -> RetrievalReport:
+    config = model.config
+    plain = Preprocessing(*config.image_size, mean=config.pixel_mean, std=config.pixel_std)
+    preprocessing = plain.with_ranges(None, MODALITIES)
+    return evaluate_benchmark(benchmark, torch_feature_function(model), preprocessing, track=track)

@@ -1,0 +1,262 @@
+"""`mambapro explain` as one call: checkpoints and a benchmark in, a folder of pictures and a page out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ....common.drawing_packages import require_analysis
+from ....common.files.atomic import json_text, staged_folder
+from ....common.files.targets import require_free
+from ....common.foreign_text import escaped
+from ....common.progress import Track, silent
+from ....errors import ArtifactError, InputError
+from ....runtime.data.preprocess import sensor_arrays
+from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
+from ....runtime.data.sample import Benchmark
+from ...engine.device import resolve_device
+from ...models.checkpoints.weights import load_checkpoint
+from ...models.mambapro.mambapro import MambaPro
+from ...reid.evaluate import normalised
+from .embedding import silhouette, tsne
+from .explain_report import CheckpointReport, ExplainReport, GradCamReport, StageReport
+from .gradcam import choose_cut, token_gradients
+from .page import Picture, page_text
+from .pictures import Findings, embedding_picture, gradcam_picture, similarity_picture
+from .plot_gradcam import GradCamRow, shown_images
+from .selection import Selection, select_samples
+from .similarity import modality_similarities
+from .stages import Features, identity_directions, preprocessing_of, stage_features
+
+GRADCAM, TSNE, SIMILARITY = KINDS = ("gradcam", "tsne", "similarity")
+PAGE, NUMBERS = "index.html", "explain.json"
+#: More rows make a picture nobody looks at.
+MOST_ROWS = 24
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """What to draw of what.
+
+    `identities` are drawn from the test part (None: 12, or as many as there are), of each at most `samples`; `rows`
+    of these are shown with Grad-CAM. `only` are kinds of KINDS. `image_size` and `switches` are those of
+    `load_checkpoint`, and go to all checkpoints.
+    """
+
+    checkpoints: Sequence[Path]
+    data: Path
+    dataset: str
+    out: Path
+    only: Sequence[str] = KINDS
+    identities: int | None = None
+    samples: int = 16
+    rows: int = 6
+    seed: int = 0
+    device: str = "auto"
+    overwrite: bool = False
+    image_size: tuple[int, int] | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.checkpoints:
+            raise InputError("No checkpoint was given; name at least one with --ckpt.")
+        if not self.only or not set(self.only) <= set(KINDS):
+            raise InputError(f"only={list(self.only)}: pictures are {', '.join(KINDS)}.")
+        if not 1 <= self.rows <= MOST_ROWS:
+            raise InputError(f"{self.rows} rows of Grad-CAM were asked for; give 1 to {MOST_ROWS}.")
+
+
+def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
+    """Draw the paper's pictures of some checkpoints into the folder `options.out`: PNG files, a page, the numbers.
+
+    The folder appears when everything is in it. It may exist if it is empty, or with `overwrite` if it was written
+    by this function.
+
+    Raises:
+        InputError: an option, folder, checkpoint path or benchmark that cannot be used; too few identities.
+        SetupError: a package of the extra `analysis`, the device or room on the disk is missing.
+        ArtifactError: a corrupt checkpoint, one made for images of the other orientation, features not finite.
+    """
+    require_analysis()
+    overwrite = options.overwrite or _is_empty(options.out)
+    require_free(options.out, overwrite, _is_ours)
+    if missing := [str(path) for path in options.checkpoints if not path.is_file()]:
+        raise InputError(f"There is no checkpoint {', '.join(missing)}. Check the path.")
+    device = resolve_device(options.device)
+    benchmark = read_benchmark(options.dataset, options.data, test_only=True)
+    selection = select_samples(benchmark, options.identities, options.samples, options.seed)
+    findings = []
+    for name, path in zip(names_of(options.checkpoints), options.checkpoints, strict=True):
+        model = load(path, benchmark, options).to(device)
+        findings.append(look_at(model, name, selection, benchmark, options, track))
+    pictures = draw(findings, selection, track)
+    page = page_text(_title(options, findings), _facts(options, selection, str(device)), pictures)
+    report = _report(options, selection, str(device), findings, pictures, page)
+    with staged_folder(options.out, overwrite=overwrite, replaceable=_is_ours) as stage:
+        for picture in pictures:
+            (stage / picture.name).write_bytes(picture.png)
+        (stage / PAGE).write_text(page, encoding="utf-8")
+        (stage / NUMBERS).write_text(json_text(report.to_json()), encoding="utf-8")
+    return report
+
+
+def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
+    """The model of a checkpoint, in evaluation mode on the CPU.
+
+    Raises:
+        ArtifactError: it was made for images of the other orientation, or see `load_checkpoint`.
+    """
+    usual = benchmark_info(benchmark.name).image_size
+    model = load_checkpoint(
+        path, options.image_size, default_image_size=usual, dataset=benchmark.name, **options.switches
+    )
+    height, width = model.config.image_size
+    if (height > width) != (usual[0] > usual[1]):
+        raise ArtifactError(
+            f"{escaped(path)} takes images of {height}x{width} (height x width), but those of "
+            f"{escaped(benchmark.name)} are "
+            f"{usual[0]}x{usual[1]}. Give the --dataset that the checkpoint was trained on, or another checkpoint."
+        )
+    return model
+
+
+def look_at(
+    model: MambaPro, name: str, selection: Selection, benchmark: Benchmark, options: ExplainOptions, track: Track
+) -> Findings:
+    """Everything that was asked for of one model."""
+    features = stage_features(model, selection.samples, track)
+    labels = selection.labels
+    flat = {stage: values.reshape(len(labels), -1) for stage, values in features.stages.items()}
+    clouds = flat if TSNE in options.only else {}
+    aligned = features.stages if SIMILARITY in options.only else {}
+    rows = selection.rows(options.rows) if GRADCAM in options.only else []
+    return Findings(
+        name=name,
+        rows=tuple(_gradcam_rows(model, features, selection, rows, benchmark.image_size)),
+        place=choose_cut(model).text,
+        points={stage: tsne(values, options.seed) for stage, values in clouds.items()},
+        silhouettes={stage: silhouette(values, labels) for stage, values in clouds.items()},
+        similarities={stage: modality_similarities(values, labels) for stage, values in aligned.items()},
+    )
+
+
+def _gradcam_rows(
+    model: MambaPro, features: Features, selection: Selection, rows: list[int], size: tuple[int, int]
+) -> list[GradCamRow]:
+    if not rows:
+        return []
+    device = next(model.parameters()).device
+    targets = identity_directions(features.final.reshape(len(selection.samples), -1), selection.labels, rows)
+    samples = [selection.samples[row] for row in rows]
+    preprocessing = preprocessing_of(model)
+    images = np.stack([sensor_arrays(sample.sources, preprocessing) for sample in samples])
+    cameras = torch.tensor([sample.camera for sample in samples], device=device)
+    found = token_gradients(model, normalised(model, images), cameras, torch.from_numpy(targets).to(device))
+    maps, parts = found.maps(model.config.grid).cpu().numpy(), found.parts.cpu().tolist()
+    return [
+        GradCamRow(sample, shown_images(sample, size), weights, (part[0], part[1], part[2]))
+        for sample, weights, part in zip(samples, maps, parts, strict=True)
+    ]
+
+
+def draw(findings: Sequence[Findings], selection: Selection, track: Track = silent) -> list[Picture]:
+    """The pictures of what was asked for: t-SNE of all checkpoints in one, the others for each."""
+    makers = []
+    for number, found in enumerate(findings, 1):
+        ending = ".png" if len(findings) == 1 else f"-{number}.png"
+        if found.rows:
+            makers.append((gradcam_picture, found, f"gradcam{ending}"))
+        if found.similarities:
+            makers.append((similarity_picture, found, f"similarity{ending}"))
+    # for every checkpoint the evidence first, then the cloud of all, then the distributions
+    makers.sort(key=lambda maker: maker[0] is similarity_picture)
+    pictures = [make(found, file) for make, found, file in track(makers, "drawing", len(makers))]
+    if findings[0].points:
+        place = sum(bool(found.rows) for found in findings)
+        pictures.insert(place, embedding_picture(findings, selection.labels, "tsne.png"))
+    return pictures
+
+
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """A short name for each checkpoint: the file's, with as many folders before it as it takes to tell them apart.
+
+    The training calls its files best and last, which says nothing without the folder.
+    """
+    parts = [(*path.absolute().parts[:-1], path.stem) for path in paths]
+    least = 2 if any(path.stem in ("best", "last") for path in paths) else 1
+    for depth in range(least, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{part[-1]} ({number})" for number, part in enumerate(parts, 1)]
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds the numbers, the page, and nothing but the pictures that the numbers name."""
+    try:
+        numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+        named = {NUMBERS, PAGE, *numbers["files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return (folder / PAGE).is_file() and all(path.name in named and path.is_file() for path in folder.iterdir())
+
+
+def _title(options: ExplainOptions, findings: Sequence[Findings]) -> str:
+    names = ", ".join(found.name for found in findings)
+    return f"{names} on {benchmark_info(options.dataset).title}, explained"
+
+
+def _facts(options: ExplainOptions, selection: Selection, device: str) -> list[tuple[str, str]]:
+    count, identities = len(selection.samples), len(selection.identities)
+    return [
+        ("checkpoints", ", ".join(str(path) for path in options.checkpoints)),
+        ("data", f"{benchmark_info(options.dataset).title} in {options.data}, query and gallery"),
+        (
+            "samples",
+            f"{count} of {identities} identities, drawn with seed {options.seed}",
+        ),
+        ("computed on", device),
+    ]
+
+
+def _report(
+    options: ExplainOptions,
+    selection: Selection,
+    device: str,
+    findings: Sequence[Findings],
+    pictures: Sequence[Picture],
+    page: str,
+) -> ExplainReport:
+    return ExplainReport(
+        out=str(options.out),
+        dataset=options.dataset,
+        identities=len(selection.identities),
+        samples=len(selection.samples),
+        seed=options.seed,
+        device=device,
+        checkpoints=tuple(
+            CheckpointReport(found.name, str(path), _stages(found), tuple(_row(row) for row in found.rows))
+            for found, path in zip(findings, options.checkpoints, strict=True)
+        ),
+        files=(PAGE, NUMBERS, *(picture.name for picture in pictures)),
+        page_bytes=len(page.encode()),
+    )
+
+
+def _stages(found: Findings) -> tuple[StageReport, ...]:
+    names = dict.fromkeys((*found.silhouettes, *found.similarities))
+    return tuple(StageReport(name, found.silhouettes.get(name), found.similarities.get(name)) for name in names)
+
+
+def _row(row: GradCamRow) -> GradCamReport:
+    return GradCamReport(row.sample.name, row.sample.identity, row.sample.camera, row.parts)

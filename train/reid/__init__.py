@@ -1,0 +1,1 @@
+"""Re-identification: data set, sampler, losses, validation."""
