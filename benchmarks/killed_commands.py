@@ -146,7 +146,7 @@ def _bundle(inputs: Inputs, results: Path) -> bool:
 
 
 def _table(inputs: Inputs, results: Path) -> bool:
-    from mambapro.calib.scales import read_table
+    from mambapro.graph.scales import read_table
 
     table, listing = results / "scales.json", results / "scales.images.json"
     if listing.exists():

@@ -23,6 +23,7 @@ from ..common.strict_json import encode
 from ..errors import ArtifactError, InputError
 from ..graph.layers import Point, points
 from ..graph.model_file import graph_sha256, load_model
+from ..graph.scales import Activation, ScaleTable, read_table
 from ..graph.smooth import foldable_norms
 from ..runtime.bundle.metadata import BundleMetadata
 from .batches import Feeds
@@ -31,7 +32,6 @@ from .images import CalibrationImages
 from .memory import require_memory
 from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
 from .result import Calibration
-from .scales import Activation, ScaleTable, read_table
 from .statistics import Tensor, TensorStatistics, require_finite, tensors_of
 from .threshold_selection import Window, choose, matrix_of, rows_of, rows_worth, window_of
 from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE

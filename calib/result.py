@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..graph.scales import Activation, ScaleTable
 from .coverage import Coverage
-from .scales import Activation, ScaleTable
 from .thresholds import ALGORITHMS
 
 _WORST = 10

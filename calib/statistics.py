@@ -10,10 +10,10 @@ import onnx
 
 from ..errors import ArtifactError
 from ..graph.layers import Point
+from ..graph.scales import Observed
 from ..graph.smooth import Norm
 from ..runtime.data.modalities import MODALITIES
 from .histogram import BINS, TINY, AbsHistogram
-from .scales import Observed
 
 #: Shares of all values that the table tells the absolute value of.
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)

@@ -16,9 +16,9 @@ from onnx import numpy_helper
 
 from ..graph.layers import CONV, GEMM, Point
 from ..graph.quantize import int8_weight
+from ..graph.scales import LEVELS, Activation, Smoothing
 from ..graph.smooth import factors
 from .histogram import AbsHistogram
-from .scales import LEVELS, Activation, Smoothing
 from .statistics import TensorStatistics
 from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE, MSE, threshold
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
+from ..graph.scales import LEVELS
 from .histogram import BINS, AbsHistogram
-from .scales import LEVELS
 
 MINMAX, ENTROPY, PERCENTILE, MSE = "minmax", "entropy", "percentile", "mse"
 #: The simplest first: of equal errors the first one is taken.

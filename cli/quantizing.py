@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from ..calib.calibrate import Calibration
     from ..calib.images import CalibrationImages
     from ..calib.policy import Policy
-    from ..calib.scales import ScaleTable
     from ..export.artifacts.build_artifact import Quantization, Quantize
     from ..export.artifacts.range_check import RangeCheck
     from ..graph.layers import Point
+    from ..graph.scales import ScaleTable
     from ..runtime.bundle.bundle import Bundle
     from ..runtime.bundle.metadata import BundleMetadata
 
@@ -227,7 +227,7 @@ def _policy(file: Path) -> Policy:
 
 
 def _table(file: Path) -> ScaleTable:
-    from ..calib.scales import read_table
+    from ..graph.scales import read_table
 
     if not file.is_file():
         raise InputError(f"There is no table of scales {escaped(file)}. mambapro calibrate writes one.")

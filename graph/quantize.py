@@ -16,9 +16,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ..calib.scales import LEVELS, ScaleTable
 from ..errors import ArtifactError, InputError
 from .layers import CONV, Point, points
+from .scales import LEVELS, ScaleTable
 from .smooth import folded
 
 log = logging.getLogger("mambapro")

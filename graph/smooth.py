@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from ..calib.scales import ScaleTable, Smoothing
 from ..errors import ArtifactError
 from .layers import MATMUL, Point, module_of
+from .scales import ScaleTable, Smoothing
 
 NORM = "LayerNormalization"
 

@@ -1,20 +1,41 @@
-"""Who may import whom: the floors cli -> export, calib -> train -> runtime -> plugins, held by reading the source."""
+"""The floors of the package: imports point down, held by reading the source."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"plugins": 1, "runtime": 2, "train": 3, "export": 4, "calib": 4, "cli": 5}
-SOURCES = sorted(path for folder in FLOORS for path in (ROOT / folder).rglob("*.py"))
+#: Floors by the longest prefix of a module's folder; an import points to its own prefix or to a lower floor.
+FLOORS = {
+    "common": 0,
+    "plugins": 1,
+    "runtime/data": 2,
+    "runtime/bundle": 3,
+    "runtime/backends": 4,
+    "runtime": 5,
+    "runtime/evaluation": 6,
+    "graph": 7,
+    "synthetic": 7,
+    "train/models": 8,
+    "train": 9,
+    "calib": 9,
+    "train/paper": 10,
+    "export": 11,
+    "cli": 12,
+}
+TOP = sorted({prefix.split("/")[0] for prefix in FLOORS})
+SOURCES = sorted(path for folder in TOP for path in (ROOT / folder).rglob("*.py"))
 #: Packages that never run on a device.
 HEAVY = {"torch", "torchvision", "open_clip", "onnx", "onnxscript", "safetensors", "mamba_ssm"}
+#: Folders of which nothing runs on a device.
+HEAVY_FLOORS = ("graph", "synthetic", "train", "calib", "export")
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -31,22 +52,29 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
             yield ".".join([*above, *([node.module] if node.module else [])]), node.lineno
 
 
-def folder_of(module: str) -> str | None:
-    """The floor's folder of a module of ours."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == "mambapro" and len(parts) > 1 and parts[1] in FLOORS else None
+def prefix_of(parts: Sequence[str]) -> str | None:
+    """Longest prefix in FLOORS of a path inside the package."""
+    known = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    return next((prefix for prefix in known if prefix in FLOORS), None)
+
+
+def prefix_of_module(module: str) -> str | None:
+    """Longest prefix in FLOORS of a dotted module of the package; None for other packages."""
+    first, *rest = module.split(".")
+    return prefix_of(rest) if first == "mambapro" else None
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 class TestSource:
     def test_imports_point_down(self, path: Path) -> None:
-        """A module imports from its own folder or a lower floor; export and calib do not know each other."""
-        own = path.relative_to(ROOT).parts[0]
+        """A module imports from its own room or a lower floor; rooms of one floor do not know each other."""
+        own = prefix_of(path.relative_to(ROOT).parts[:-1])
+        assert own is not None
 
         wrong = [
             f"line {line}: {module}"
             for module, line in imports(path)
-            if (target := folder_of(module)) and target != own and FLOORS[target] >= FLOORS[own]
+            if (target := prefix_of_module(module)) and target != own and FLOORS[target] >= FLOORS[own]
         ]
 
         assert wrong == []
@@ -57,23 +85,23 @@ class TestSource:
 
         absolute = [node.module for node in nodes if node.level == 0 and node.module]
 
-        assert [name for name in absolute if name.split(".")[0] in {"mambapro", *FLOORS}] == []
+        assert [name for name in absolute if name.split(".")[0] in {"mambapro", *TOP}] == []
 
     def test_the_runtime_is_light(self, path: Path) -> None:
-        """runtime/ and cli/ import nothing that a device lacks; cli reaches it through export and train only."""
-        if path.relative_to(ROOT).parts[0] in ("runtime", "cli"):
+        """What runs on a device imports nothing that a device lacks; cli reaches it through higher floors only."""
+        if path.relative_to(ROOT).parts[0] in ("common", "runtime", "cli"):
             assert [name for name, _ in imports(path) if name.split(".")[0] in HEAVY] == []
 
     def test_python_310_reads_the_runtime(self, path: Path) -> None:
         """What a device runs has the syntax of Python 3.10."""
-        if path.relative_to(ROOT).parts[0] in ("runtime", "cli", "plugins"):
+        if path.relative_to(ROOT).parts[0] in ("common", "runtime", "cli", "plugins"):
             ast.parse(path.read_text(), feature_version=(3, 10))
 
 
 def test_models_know_only_what_is_below() -> None:
     """train/models imports nothing else of train/: a model can be had without the training."""
-    for path in (ROOT / "train" / "models").glob("*.py"):
-        modules = [module for module, _ in imports(path) if folder_of(module) == "train"]
+    for path in (ROOT / "train" / "models").rglob("*.py"):
+        modules = [module for module, _ in imports(path) if module.startswith("mambapro.train")]
         assert [m for m in modules if not m.startswith("mambapro.train.models")] == [], path.name
 
 
@@ -87,12 +115,23 @@ def test_models_know_only_what_is_below() -> None:
     ),
 )
 def test_torch_stays_out(module: str) -> None:
-    """Importing what runs on a device loads neither torch nor onnx."""
-    code = f"import sys, {module}; print([name for name in {sorted(HEAVY)!r} if name in sys.modules])"
+    """Importing what runs on a device loads neither torch nor onnx, nor a part that a device does not need."""
+    heavy = (*sorted(HEAVY), *(f"mambapro.{floor}" for floor in HEAVY_FLOORS))
+    code = (
+        f"import sys, {module}; print([m for m in sys.modules for h in {heavy!r} if m == h or m.startswith(h + '.')])"
+    )
 
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert said.strip() == "[]"
+    assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize("top", TOP)
+def test_names_are_unique(top: str) -> None:
+    """A top-level folder has no two modules of one name, and none that is called run.py."""
+    names = Counter(path.name for path in SOURCES if path.parts[len(ROOT.parts)] == top and path.name != "__init__.py")
+
+    assert [name for name, count in names.items() if count > 1 or name == "run.py"] == []
 
 
 def test_every_module_imports_alone() -> None:

@@ -16,12 +16,12 @@ from ...common.progress import Track, silent
 from ...errors import InputError
 from ...graph.model_file import load_model
 from ...graph.quantize import ONNXRUNTIME, OPENVINO
+from ...graph.scales import ScaleTable
 from ...runtime.backends.onnxruntime import import_onnxruntime
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.environment import machine_name
 from ..memory import require_memory
 from ..policy import FLOAT, Policy
-from ..scales import ScaleTable
 from .groups import GROUPS, LAYER
 from .measurement import Material
 from .pareto import Limits, Pareto, Search, find_choice

@@ -19,11 +19,11 @@ import numpy as np
 import onnx
 
 from ...common.progress import Track, silent
+from ...common.rounds import Spread, in_turns
 from ...common.strict_json import encode
 from ...errors import InputError
 from ...graph.quantize import quantized
-from ...runtime.evaluation.rounds import Spread, in_turns
-from ..scales import ScaleTable
+from ...graph.scales import ScaleTable
 from .loss import Judge, Loss
 from .ranking import Ranking, Sensitivity
 from .staged_model import Chain, Values

@@ -17,10 +17,10 @@ import onnx
 from ...common.machine.cpus import usable_cpus
 from ...graph.layers import Point, points
 from ...graph.quantize import int8_points, quantized, with_scales
+from ...graph.scales import ScaleTable
 from ...graph.split import cut, extract
 from ...runtime.backends.base import Backend
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ..scales import ScaleTable
 
 T = TypeVar("T")
 

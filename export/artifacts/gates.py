@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...common.progress import Track
+from ...common.rounds import ratios
 from ...errors import SetupError
 from ...runtime.bundle.artifact import OPENVINO, Sidecar, SpeedGate
 from ...runtime.bundle.bundle import Bundle
@@ -18,7 +19,6 @@ from ...runtime.environment import machine_name
 from ...runtime.evaluation.check import open_extractor, replay, why_other_type
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ...runtime.evaluation.gates.speed import race, require_speed, speed_gate
-from ...runtime.evaluation.rounds import ratios
 from ...runtime.selection import Opening, why_not
 from ...runtime.suited import warn_of_other_benchmark
 from .build_options import BuildOptions

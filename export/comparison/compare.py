@@ -15,6 +15,7 @@ import numpy as np
 from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
+from ...common.rounds import ROUNDS, Spread, in_turns, ratios
 from ...common.strict_json import encode
 from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle
@@ -27,7 +28,6 @@ from ...runtime.evaluation.gates.accuracy import extractor_model
 from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
 from ...runtime.evaluation.retrieval.metrics import RetrievalReport
-from ...runtime.evaluation.rounds import ROUNDS, Spread, in_turns, ratios
 from ...runtime.extractor import Extractor
 from ...runtime.selection import Opening, why_not
 from ...train.engine.image_ranges import model_preprocessing

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.progress import Track, silent
+from ...common.rounds import in_turns
 from ...common.strict_json import decode
 from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
@@ -25,7 +26,6 @@ from ...runtime.evaluation.latency import LatencyReport, Timing
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
 from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
-from ...runtime.evaluation.rounds import in_turns
 from ...runtime.extractor import Extractor
 from ...runtime.selection import Opening, why_not
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ...common.rounds import ratios
 from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.limits import MAP_DROPS
 from ...runtime.bundle.metadata import VERIFIED
 from ...runtime.evaluation.latency import MODEL_ONLY
-from ...runtime.evaluation.rounds import ratios
 from .measure import Measured
 from .precision_map import INT8
 from .stored import StoredParity

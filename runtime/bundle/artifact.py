@@ -12,9 +12,9 @@ from typing import Any
 from ...common.files.open_files import read_limited
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import LARGEST, parse_json
+from ...common.rounds import Spread, ratios
 from ...common.strict_json import decode, encode, first_lines
 from ...errors import ArtifactError, InputError
-from ..evaluation.rounds import Spread, ratios
 from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
 
 SCHEMA = "mambapro.artifact/2"

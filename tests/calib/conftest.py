@@ -9,11 +9,11 @@ import onnx
 import pytest
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
 from mambapro.calib.images import CalibrationImages, calibration_images
-from mambapro.calib.scales import ScaleTable
 from mambapro.export.pytorch.bundle_metadata import describe
 from mambapro.export.pytorch.onnx_graph import onnx_from_model
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.graph.cast import typed
+from mambapro.graph.scales import ScaleTable
 from mambapro.runtime.bundle.metadata import BundleMetadata
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.synthetic.observation import draw_samples

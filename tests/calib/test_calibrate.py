@@ -20,11 +20,11 @@ from mambapro.calib.batches import Feeds
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
 from mambapro.calib.images import CalibrationImages
 from mambapro.calib.ranges import groups_of, session_with
-from mambapro.calib.scales import ScaleTable
 from mambapro.calib.statistics import TensorStatistics, tensors_of
 from mambapro.common.progress import silent
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.graph.layers import points
+from mambapro.graph.scales import ScaleTable
 from mambapro.graph.smooth import foldable_norms
 from mambapro.runtime.bundle.metadata import BundleMetadata
 from onnx import numpy_helper

@@ -10,11 +10,11 @@ import onnx
 import pytest
 from mambapro.calib.calibrate import calibrate
 from mambapro.calib.images import CalibrationImages
-from mambapro.calib.scales import ScaleTable
 from mambapro.calib.statistics import TensorStatistics, tensors_of
 from mambapro.errors import ArtifactError
 from mambapro.graph.layers import points
 from mambapro.graph.quantize import quantized
+from mambapro.graph.scales import ScaleTable
 from mambapro.runtime.bundle.metadata import BundleMetadata
 from onnx import numpy_helper
 

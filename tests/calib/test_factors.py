@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.scales import Activation, Observed, ScaleTable, Smoothing
 from mambapro.graph.layers import points
+from mambapro.graph.scales import Activation, Observed, ScaleTable, Smoothing
 from mambapro.graph.smooth import factors, foldable_norms, folded
 from onnx import helper, numpy_helper
 from small_graphs import normed, run, scoped

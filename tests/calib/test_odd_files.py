@@ -14,9 +14,9 @@ import odd_tables
 import pytest
 from mambapro.calib.policy import Policy, matches, read_policy
 from mambapro.calib.ranges import _taken_up
-from mambapro.calib.scales import read_table
 from mambapro.calib.sensitivity.state import SCHEMA, State
 from mambapro.errors import ArtifactError, InputError, MambaProError
+from mambapro.graph.scales import read_table
 from mambapro.train.paper.ablation.record import read_record
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from mambapro.calib import calibrate_bundle as calib_run
-from mambapro.calib.scales import read_table
 from mambapro.cli.commands.calibrate import calibrate
 from mambapro.cli.main import run
 from mambapro.export.pipeline import export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.graph.scales import read_table
 from mambapro.synthetic.benchmark import draw_benchmark
 
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.scales import Activation, Observed, ScaleTable
 from mambapro.cli.quantizing import Quantizer
 from mambapro.errors import ArtifactError, InputError
+from mambapro.graph.scales import Activation, Observed, ScaleTable
 from onnx import TensorProto, helper, numpy_helper
 
 #: Fingerprint of the model.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.scales import Activation, Observed, ScaleTable, Smoothing
 from mambapro.calib.statistics import Tensor, TensorStatistics
 from mambapro.calib.threshold_selection import choose, rows_of
 from mambapro.errors import ArtifactError
 from mambapro.graph.layers import points
+from mambapro.graph.scales import Activation, Observed, ScaleTable, Smoothing
 from mambapro.graph.smooth import factors, foldable_norms, folded
 from onnx import numpy_helper
 from small_graphs import normed, run

@@ -1,7 +1,7 @@
 """Training augmentation: flip, padded crop, erasing; drawn anew for each of the three images of a sample.
 
-The resize comes before (bicubic, from mambapro.runtime.data.preprocess) and is cached by the data set. Flip and crop work on
-uint8, the erased box is filled after normalisation, since its noise is in normalised units.
+The resize comes before (bicubic, from mambapro.runtime.data.preprocess) and is cached by the data set. Flip and crop
+work on uint8, the erased box is filled after normalisation, since its noise is in normalised units.
 """
 
 from __future__ import annotations

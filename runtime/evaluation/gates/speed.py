@@ -16,10 +16,10 @@ from typing import Any
 
 from ....common.children import environment_of_child
 from ....common.progress import Track, silent
+from ....common.rounds import ROUNDS, Spread, in_turns, ratios
 from ....errors import AccuracyError, SetupError
 from ...bundle.artifact import Sidecar, SpeedGate
 from ..latency import MODEL_ONLY
-from ..rounds import ROUNDS, Spread, in_turns, ratios
 
 #: In each turn at least so many calls, and for so long.
 RUNS, SECONDS = 5, 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.scales import ScaleTable
 from mambapro.calib.sensitivity.measurement import Material
 from mambapro.calib.sensitivity.staged_model import Chain
+from mambapro.graph.scales import ScaleTable
 
 
 @pytest.fixture(scope="session")

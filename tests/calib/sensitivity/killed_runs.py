@@ -19,10 +19,10 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-from mambapro.calib.scales import read_table
 from mambapro.calib.sensitivity.analysis import STATE, SensitivityOptions, analyse
 from mambapro.calib.sensitivity.measurement import Material
 from mambapro.calib.sensitivity.pareto import Limits
+from mambapro.graph.scales import read_table
 from mambapro.runtime.backends.onnxruntime import import_onnxruntime
 
 

@@ -14,7 +14,6 @@ import onnx
 import pytest
 from mambapro.calib import memory
 from mambapro.calib.policy import Policy, read_policy
-from mambapro.calib.scales import ScaleTable
 from mambapro.calib.sensitivity import analysis as run
 from mambapro.calib.sensitivity.analysis import SensitivityOptions, SensitivityReport, analyse
 from mambapro.calib.sensitivity.measurement import Material
@@ -23,6 +22,7 @@ from mambapro.common.files.locks import only_process
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.graph.layers import points
 from mambapro.graph.quantize import int8_points
+from mambapro.graph.scales import ScaleTable
 
 FILES = {"ranking.json", "pareto.json", "policy.yaml", "ranking.png", "pareto.png", "state.json"}
 KINDS = SensitivityOptions("kind", limits=Limits(1.0, 1e-3))

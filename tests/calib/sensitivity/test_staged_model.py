@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from mambapro.calib.scales import ScaleTable
 from mambapro.calib.sensitivity.measurement import Material
 from mambapro.calib.sensitivity.staged_model import Chain
 from mambapro.errors import ArtifactError
 from mambapro.graph.layers import points
 from mambapro.graph.quantize import quantized
+from mambapro.graph.scales import ScaleTable
 from mambapro.graph.split import cut, extract
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.evaluation.check import cosine_departures

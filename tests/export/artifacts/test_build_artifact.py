@@ -128,7 +128,8 @@ class TestBuild:
         """Building imports no torch: it is for the machine that has the runtime."""
         script = (
             "import sys\nsys.modules['torch'] = None\nfrom pathlib import Path\n"
-            "from mambapro.export.artifacts.build_artifact import build_artifact\nfrom mambapro.export.artifacts.build_options import BuildOptions\n"
+            "from mambapro.export.artifacts.build_artifact import build_artifact\n"
+            "from mambapro.export.artifacts.build_options import BuildOptions\n"
             "print(build_artifact(Path(sys.argv[1]), BuildOptions('openvino', 'fp32')).artifact.state)"
         )
         done = subprocess.run([sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, check=False)

@@ -42,7 +42,8 @@ def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool 
     if model.config.backbone != "clip":
         raise InputError(
             f"This model's backbone is {model.config.backbone}, CLIP's weights are for backbone clip. Take the weights "
-            "of a ViT of ImageNet (mambapro.train.models.checkpoints.imagenet.load_vit), or a size with CLIP such as vit_b16."
+            "of a ViT of ImageNet (mambapro.train.models.checkpoints.imagenet.load_vit), or a size with CLIP such as "
+            "vit_b16."
         )
     path = Path(source)
     weights = _from_file(path, allow_torchscript) if os.path.lexists(path) else _from_open_clip(source)

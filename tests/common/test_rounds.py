@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 
 import pytest
-from mambapro.runtime.evaluation.rounds import WIDEST, Spread, in_turns, ratios
+from mambapro.common.rounds import WIDEST, Spread, in_turns, ratios
 
 
 class Machine:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ...common.progress import Track, silent
+from .progress import Track, silent
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from mambapro.runtime.evaluation.check import check_bundle
 
 pytest.importorskip("model_signing")
 
-from mambapro.runtime.bundle.signing import sign_bundle, verify_bundle
+from mambapro.runtime.signing import sign_bundle, verify_bundle
 
 
 @pytest.fixture(scope="module")

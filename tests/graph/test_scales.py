@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mambapro.calib.scales import ScaleTable, read_table
 from mambapro.errors import ArtifactError, InputError
+from mambapro.graph.scales import ScaleTable, read_table
 
 
 class TestFile:
