@@ -137,7 +137,7 @@ def _trained(inputs: Inputs, results: Path) -> bool:
 
 
 def _bundle(inputs: Inputs, results: Path) -> bool:
-    from mambapro.runtime.evaluation.check import check_bundle
+    from mambapro.runtime.verification.check import check_bundle
 
     if not (results / "b.mambapro").exists():
         return False

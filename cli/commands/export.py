@@ -122,8 +122,8 @@ def check(
     from ...runtime.bundle.bundle import Bundle
     from ...runtime.data.range_survey import survey_folder, tell_ranges
     from ...runtime.data.readers.benchmarks import read_benchmark
-    from ...runtime.evaluation.check import check_bundle
     from ...runtime.suited import warn_of_other_benchmark
+    from ...runtime.verification.check import check_bundle
 
     if (data is None) != (dataset is None):
         raise click.UsageError("--data and --dataset belong together: give both, or none.")

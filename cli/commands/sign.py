@@ -23,7 +23,7 @@ def sign(bundle: Path, key: Path, password: str | None, overwrite: bool, as_json
     artifact that is built later does not.
     """
     with needs("sign"):
-        from ...runtime.signing import sign_bundle
+        from ...runtime.verification.signing import sign_bundle
 
         emit(sign_bundle(bundle, key, password, overwrite, track), as_json)
 
@@ -36,6 +36,6 @@ def sign(bundle: Path, key: Path, password: str | None, overwrite: bool, as_json
 def verify(bundle: Path, key: Path, signature: Path | None, as_json: bool) -> None:
     """Verify the signature of a BUNDLE and the hash of every file; nothing is loaded. Exit code 7 where it fails."""
     with needs("sign"):
-        from ...runtime.signing import verify_bundle
+        from ...runtime.verification.signing import verify_bundle
 
         emit(verify_bundle(bundle, key, signature, track), as_json)

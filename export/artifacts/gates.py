@@ -16,11 +16,11 @@ from ...runtime.bundle.catalog import artifacts_of, base_artifact, update_sideca
 from ...runtime.bundle.metadata import ONNXRUNTIME, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
-from ...runtime.evaluation.check import open_extractor, replay, why_other_type
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ...runtime.evaluation.gates.speed import race, require_speed, speed_gate
 from ...runtime.selection import Opening, why_not
 from ...runtime.suited import warn_of_other_benchmark
+from ...runtime.verification.check import open_extractor, replay, why_other_type
 from .build_options import BuildOptions
 
 log = logging.getLogger("mambapro")

@@ -23,13 +23,13 @@ from ...runtime.bundle.catalog import artifacts_of
 from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
-from ...runtime.evaluation.check import cosine_departures
 from ...runtime.evaluation.gates.accuracy import extractor_model
 from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
 from ...runtime.evaluation.retrieval.metrics import RetrievalReport
 from ...runtime.extractor import Extractor
 from ...runtime.selection import Opening, why_not
+from ...runtime.verification.check import cosine_departures
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.mambapro.mambapro import MambaPro

@@ -11,8 +11,8 @@ import numpy as np
 from ...common.progress import Track, silent
 from ...errors import ParityError
 from ...runtime.bundle.artifact import AccuracyGate
-from ...runtime.evaluation.check import cosine_departures
 from ...runtime.evaluation.retrieval.metrics import rank_gallery
+from ...runtime.verification.check import cosine_departures
 from .parity_images import ParityBatch
 from .trace import StageParity
 

@@ -9,7 +9,7 @@ import onnx
 import torch
 
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ...runtime.evaluation.check import cosine_departures
+from ...runtime.verification.check import cosine_departures
 from ...train.models.mambapro.mambapro import MambaPro
 from ...train.reid.evaluate import embed
 from .inference import EMBEDDING, stage_names

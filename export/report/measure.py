@@ -19,7 +19,6 @@ from ...runtime.bundle.catalog import base_artifact
 from ...runtime.bundle.limits import LIMITS
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.bootstrap import paired_differences
-from ...runtime.evaluation.check import open_extractor, replay, why_other_type
 from ...runtime.evaluation.feature_cache import extractor_identity
 from ...runtime.evaluation.gates.speed import bench_alone
 from ...runtime.evaluation.latency import LatencyReport, Timing
@@ -28,6 +27,7 @@ from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ...runtime.extractor import Extractor
 from ...runtime.selection import Opening, why_not
+from ...runtime.verification.check import open_extractor, replay, why_other_type
 
 _WARMUP = 3
 #: Turns of each file.

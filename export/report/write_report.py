@@ -20,11 +20,11 @@ from ...runtime.bundle.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import environment_report
-from ...runtime.evaluation.check import verify_files
 from ...runtime.evaluation.latency import MODEL_ONLY
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.strip_folder import LISTING
 from ...runtime.suited import warn_of_other_benchmark
+from ...runtime.verification.check import verify_files
 from ...train.paper.explain.page import document, fitting
 from .bundle_report import BundleReport, FileReport
 from .environment_section import environment_section

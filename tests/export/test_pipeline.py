@@ -28,8 +28,8 @@ from mambapro.export.report.stored import read_parity
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.limits import LIMITS
 from mambapro.runtime.data.preprocess import Preprocessing
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.verification.check import check_bundle
 from mambapro.synthetic.benchmark import draw_benchmark
 from onnx import numpy_helper
 

@@ -20,9 +20,9 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import artifacts_of, update_sidecar
 from mambapro.runtime.bundle.checksums import write_sums
 from mambapro.runtime.compatibility import Machine, verdict
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.selection import Opening, open_fastest
+from mambapro.runtime.verification.check import check_bundle
 
 
 def without_extension(monkeypatch: pytest.MonkeyPatch) -> None:

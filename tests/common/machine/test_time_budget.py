@@ -16,8 +16,8 @@ from mambapro.common.machine.time_budget import VARIABLE, Deadline, first_run_se
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.bundle.checksums import MODEL, write_sums
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.verification.check import check_bundle
 
 
 def test_endless_loop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,11 +32,11 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import artifacts_of, base_artifact
 from mambapro.runtime.bundle.checksums import SUMS, write_sums
 from mambapro.runtime.bundle.limits import LIMITS, MAP_DROPS
-from mambapro.runtime.evaluation import check
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.evaluation.gates import speed as racing
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.selection import Opening, choose
+from mambapro.runtime.verification import check
+from mambapro.runtime.verification.check import check_bundle
 from mambapro.synthetic.benchmark import draw_benchmark
 
 needs_bf16 = pytest.mark.skipif(

@@ -41,10 +41,10 @@ from mambapro.runtime.bundle.catalog import (
 )
 from mambapro.runtime.bundle.checksums import MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked, publish
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.evaluation.gates.accuracy import require_accuracy
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.selection import Opening, choose
+from mambapro.runtime.verification.check import check_bundle
 
 
 class TestSidecar:

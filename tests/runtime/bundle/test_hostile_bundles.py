@@ -16,8 +16,8 @@ from mambapro.errors import ArtifactError, InputError, MambaProError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, SUMS, write_sums
 from mambapro.runtime.bundle.metadata import Embedding, Precision, TensorInfo
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.verification.check import check_bundle
 
 #: What runs although it is odd: the Extractor reads no goldens and no limit where it takes the model itself.
 HARMLESS = {"metadata_escape_sequences", "sidecar_deep", "sidecar_names_outside", "sidecar_engine_without_needs"}
@@ -189,7 +189,7 @@ class TestLinks:
 def test_replay_of_a_model_that_returns_nothing_finite(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN and infinity are no numbers of PyTorch's: the check fails, whatever the limit is."""
     from mambapro.errors import ParityError
-    from mambapro.runtime.evaluation.check import replay
+    from mambapro.runtime.verification.check import replay
 
     golden = Bundle.open(bundle).golden()
     with Extractor(bundle, "cpu") as extractor:

@@ -20,8 +20,8 @@ from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of, update_s
 from mambapro.runtime.bundle.check_record import read_record, write_record
 from mambapro.runtime.bundle.checksums import CHECKS, MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.verification.check import check_bundle
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -17,8 +17,8 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, scratch_copy
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, SUMS, BundleReplacedError, write_sums
 from mambapro.runtime.bundle.metadata import FeatureSpace
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.verification.check import check_bundle
 
 
 @pytest.fixture

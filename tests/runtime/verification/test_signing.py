@@ -12,11 +12,11 @@ from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of
 from mambapro.runtime.bundle.checksums import CHECKS, MODEL, SIGNATURE, SUMS, write_sums
-from mambapro.runtime.evaluation.check import check_bundle
+from mambapro.runtime.verification.check import check_bundle
 
 pytest.importorskip("model_signing")
 
-from mambapro.runtime.signing import sign_bundle, verify_bundle
+from mambapro.runtime.verification.signing import sign_bundle, verify_bundle
 
 
 @pytest.fixture(scope="module")

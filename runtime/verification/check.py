@@ -24,10 +24,10 @@ from ..bundle.limits import LIMITS, MAP_DROPS, believed, require_limit
 from ..bundle.metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
 from ..data.sample import Benchmark
 from ..environment import machine_name
+from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
+from ..evaluation.gates.speed import require_speed, speed_gate
 from ..extractor import Extractor
 from ..selection import Opening, why_not
-from .gates.accuracy import accuracy_gate, require_accuracy
-from .gates.speed import require_speed, speed_gate
 
 log = logging.getLogger("mambapro")
 

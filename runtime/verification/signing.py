@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common.files.atomic import write_atomically
-from ..common.files.locks import temporary_folder
-from ..common.files.open_files import read_limited, require_regular
-from ..common.files.targets import require_free
-from ..common.foreign_text import shown_text
-from ..common.progress import Track, silent
-from ..errors import ArtifactError, InputError
-from .bundle.bundle import Bundle
-from .bundle.checksums import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
-from .evaluation.check import verify_files
+from ...common.files.atomic import write_atomically
+from ...common.files.locks import temporary_folder
+from ...common.files.open_files import read_limited, require_regular
+from ...common.files.targets import require_free
+from ...common.foreign_text import shown_text
+from ...common.progress import Track, silent
+from ...errors import ArtifactError, InputError
+from ..bundle.bundle import Bundle
+from ..bundle.checksums import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
+from .check import verify_files
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from mambapro.errors import ArtifactError, ParityError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, PARITY, write_sums
-from mambapro.runtime.evaluation.check import check_bundle, cosine_departures, verify_files
+from mambapro.runtime.verification.check import check_bundle, cosine_departures, verify_files
 
 
 class TestCheckBundle:

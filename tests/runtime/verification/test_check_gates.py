@@ -14,10 +14,10 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of, base_artifact, update_sidecar
 from mambapro.runtime.bundle.checksums import MODEL
 from mambapro.runtime.data.sample import Benchmark
-from mambapro.runtime.evaluation import check as module
-from mambapro.runtime.evaluation.check import check_bundle
 from mambapro.runtime.evaluation.gates import speed as racing
 from mambapro.runtime.selection import Opening, choose
+from mambapro.runtime.verification import check as module
+from mambapro.runtime.verification.check import check_bundle
 
 GATE = AccuracyGate("rgbnt201", 10, 20, 0.80, 0.795, 0.005, -0.01, 0.02, 0.01)
 BENCHMARK = Benchmark("rgbnt201", (), (), (), "", (1, 1))

@@ -1,0 +1,1 @@
+"""Checks of a bundle on this machine, and its signature."""
