@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 
 #: Top-level folders of the package; every folder below them that has an __init__.py belongs to it.
 TOP = ("calib", "cli", "common", "export", "graph", "plugins", "runtime", "synthetic", "train")
-ROOT_MODULES = {"__init__", "__main__", "errors", "telemetry"}
+ROOT_MODULES = {"__init__", "__main__", "errors", "moved", "telemetry"}
 
 
 def folders():

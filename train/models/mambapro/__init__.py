@@ -1,1 +1,12 @@
 """The MambaPro model: config, sizes, composition."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Names of the module `mambapro`, imported on first use."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    from . import mambapro
+
+    return getattr(mambapro, name)
