@@ -73,7 +73,7 @@ setup(
     package_data={
         "mambapro": ["py.typed"],
         "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"],
-        "mambapro.train": ["recipes/*.toml"],
+        "mambapro.train.engine": ["recipes/*.toml"],
     },
     ext_modules=[scan_kernel()],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": AnyPython},

@@ -32,12 +32,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     """Every module, the recipes, the scan's kernel, sources and PTX; no tests, no setup.py."""
-    folders = ("calib", "cli", "export", "plugins", "runtime", "train")
+    folders = ("calib", "cli", "common", "export", "graph", "plugins", "runtime", "synthetic", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
-    root = ("__init__.py", "__main__.py", "common/children.py", "errors.py", "telemetry.py", "py.typed")
+    root = ("__init__.py", "__main__.py", "errors.py", "moved.py", "telemetry.py", "py.typed")
     wanted |= {f"mambapro/{name}" for name in root}
-    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "train" / "recipes").glob("*.toml")}
+    recipes = (ROOT / "train" / "engine" / "recipes").glob("*.toml")
+    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in recipes}
     scan = ROOT / "plugins" / "selective_scan"
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in [*scan.glob("csrc/*"), *scan.glob("ptx/*")]}
     wanted.add("mambapro/plugins/selective_scan/libmambapro_scan_cpu.so")

@@ -35,8 +35,8 @@ import json, sys, time
 from pathlib import Path
 from mambapro.calib.calibrate import CalibrationOptions, calibrate
 from mambapro.calib.images import calibration_images
-from mambapro.runtime.metadata import BundleMetadata
-from mambapro.runtime.progress import silent
+from mambapro.runtime.bundle.metadata import BundleMetadata
+from mambapro.common.progress import silent
 model, metadata, folder, cache = map(Path, sys.argv[1:])
 def track(items, description, total=None):
     for item in items:

@@ -15,7 +15,7 @@ from mambapro.common.children import PARENT, environment_of_child, tie_to_parent
 #: A parent that starts one child by the code in its argument, tells its number, and waits.
 _PARENT = """
 import os, subprocess, sys, time
-from mambapro.children import environment_of_child, tied
+from mambapro.common.children import environment_of_child, tied
 child = subprocess.Popen(eval(sys.argv[1]), env=environment_of_child(), stdout=subprocess.PIPE, text=True)
 print(child.stdout.readline(), end="", flush=True)
 time.sleep(60)

@@ -1,5 +1,6 @@
 """Float32 ONNX to typed ONNX."""
 
+# ruff: noqa: F811 (fixtures are imported, and are names of parameters)
 from __future__ import annotations
 
 from collections import Counter
@@ -8,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from export_fixtures import exported_before, exports, graphs  # noqa: F401
 from mambapro.errors import ArtifactError, ExportError, InputError
 from mambapro.graph.cast import _converted, require_runs_on, typed
 from mambapro.graph.cast_plan import plan_types

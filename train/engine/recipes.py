@@ -22,7 +22,7 @@ _LONGEST_NAME = 100
 #: Parts of a field's name.
 _DEEPEST = 5
 
-FOLDER = Path(__file__).parents[1] / "recipes"
+FOLDER = Path(__file__).parent / "recipes"
 
 
 def recipe_names() -> list[str]:

@@ -26,7 +26,7 @@ from PIL import Image, ImageFile
 
 HALF = (0.5, 0.5, 0.5)
 PRE = Preprocessing(16, 8, HALF, HALF)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def noise(*shape, dtype=np.uint8, high=256):

@@ -19,7 +19,7 @@ from mambapro.train.engine.optimizer import (
 from mambapro.train.models.mambapro.sizes import build_model
 from torch import nn
 
-SCHEDULES = json.loads((Path(__file__).parents[1] / "golden" / "schedule.json").read_text(encoding="utf-8"))
+SCHEDULES = json.loads((Path(__file__).parents[2] / "golden" / "schedule.json").read_text(encoding="utf-8"))
 
 PRETRAINED = (
     "backbone.embedding.class_token",

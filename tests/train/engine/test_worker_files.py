@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 from mambapro.runtime.data.sample import ImageSource, Sample
-from mambapro.train.dataset import TriModalDataset, build_loader
+from mambapro.train.reid.dataset import TriModalDataset, build_loader
 Image.new("RGB", (4, 8)).save(sys.argv[2])
 samples = [Sample(f"{k}", (ImageSource(sys.argv[2]),) * 3, k % 2, 0) for k in range(4)]
 dataset = TriModalDataset(samples, (8, 4), lambda images, random: np.zeros((3, 3, 8, 4), np.float32))

@@ -17,7 +17,7 @@ from mambapro.train.reid.losses import (
     smoothed_cross_entropy,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "train_heads.npz"
+GOLDEN = Path(__file__).parents[2] / "golden" / "train_heads.npz"
 HEADS = {"direct0": ("rgb", "nir", "tir", "fused"), "direct1": ("concat", "fused")}
 
 

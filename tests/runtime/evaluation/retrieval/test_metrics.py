@@ -15,7 +15,7 @@ from mambapro.runtime.evaluation.retrieval.metrics import (
     squared_distances,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
+GOLDEN = Path(__file__).parents[3] / "golden" / "metrics.npz"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,3 @@
+"""Fixtures of these tests."""
+
+from calibration_fixtures import *  # noqa: F403
