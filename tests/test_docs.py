@@ -75,6 +75,19 @@ def test_every_page_stands_in_the_index() -> None:
     assert [page.name for page in (ROOT / "docs").glob("[!i]*.md") if f"({page.name})" not in index] == []
 
 
+def test_names_of_the_reference_exist() -> None:
+    """Every name in docs/reference.md is a module of the package, or defined at the top level of one."""
+    names = re.findall(r"^::: mambapro\.(\S+)", (ROOT / "docs/reference.md").read_text(), re.MULTILINE)
+    assert names
+
+    for name in names:
+        module, _, last = name.rpartition(".")
+        file = (ROOT / name.replace(".", "/")).with_suffix(".py")
+        if not file.is_file():
+            source = (ROOT / module.replace(".", "/")).with_suffix(".py").read_text()
+            assert re.search(rf"^(?:class|def) {last}\b", source, re.MULTILINE), name
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as `make docs` does."""
