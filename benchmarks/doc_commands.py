@@ -1,30 +1,31 @@
-"""Commands and outputs that stand in a page of Markdown, and how far an output is what the page shows.
+"""Commands and outputs in a page of Markdown, and the comparison of an output with the page.
 
-A block of code belongs to the check if a line of it begins with a command (`$ ` in fenced blocks). An HTML comment
-directly before the block says more about it, one `key: value` on a line:
+A block of code is checked if one of its lines begins with a command (`$ ` in fenced blocks). An HTML comment directly
+before the block sets options, one `key: value` per line:
 
     <!-- check
-    skip: why the block cannot be run by the check
-    setup: a shell command to run before the block; may stand several times
-    varies: a regular expression of lines whose words depend on the machine, of which the first one must be the same
-    may: a regular expression of lines that may stand in the output beside those that are shown
-    exit: the exit code of the block's last command
+    skip: reason why the check cannot run the block
+    setup: shell command to run before the block; may be repeated
+    varies: regular expression of lines of which only the first word is compared; may be repeated
+    may: regular expression of lines that the output may contain in addition; may be repeated
+    exit: exit code of the block's last command
     -->
 
-A comment of one line may hold one of them: `<!-- check skip: needs a GPU -->`.
+A comment of one line has one option: `<!-- check skip: needs a GPU -->`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-#: First words of lines that are commands.
+#: First words of command lines.
 PROGRAMS = ("mambapro", "mambapro-export", "make", "pytest", "python", "pip", "torchrun")
 _COMMENT = re.compile(r"<!-- check\s((?:(?!-->).)*)-->\s*\Z", re.DOTALL)
-#: A count: what stands before such a word is the same on every machine.
+#: Words after a count, which is the same on every machine.
 _COUNTED = (
     r"samples|identities|queries|hashes|goldens|embeddings|modules|layers|scan|groups|points?|resamples|bootstrap"
 )
@@ -42,7 +43,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of commands: where it stands, and what is said about it."""
+    """A block of commands: its page, line number and options."""
 
     page: str
     number: int
@@ -54,36 +55,23 @@ class Block:
     exit: int = 0
 
 
-@dataclass
-class _Said:
-    skip: str | None = None
-    setup: list[str] = field(default_factory=list)
-    varies: list[str] = field(default_factory=list)
-    may: list[str] = field(default_factory=list)
-    exit: int = 0
-
-
 def blocks(page: Path) -> Iterator[Block]:
-    """Every block of commands of a page, in order.
+    """Yield the blocks of commands of a page, in order.
 
     Raises:
-        ValueError: a comment has a key that is unknown.
+        ValueError: an unknown key in a comment.
     """
     text = page.read_text(encoding="utf-8")
-    for found in re.finditer(r"^```(\w*)\n((?:.*\n)*?)```$|(?:^    .*\S.*\n)+", text, re.MULTILINE):
-        body = found[2] if found[2] is not None else re.sub(r"^    ", "", found[0], flags=re.MULTILINE)
+    for code in re.finditer(r"^```(\w*)\n((?:.*\n)*?)```$|(?:^    .*\S.*\n)+", text, re.MULTILINE):
+        body = code[2] if code[2] is not None else re.sub(r"^    ", "", code[0], flags=re.MULTILINE)
         commands = tuple(_commands(body.splitlines()))
-        if found[1] == "python" or not commands:
-            continue
-        said = _said(text[: found.start()], page)
-        number = text[: found.start()].count("\n") + 1
-        yield Block(
-            page.name, number, commands, said.skip, tuple(said.setup), tuple(said.varies), tuple(said.may), said.exit
-        )
+        if code[1] != "python" and commands:
+            before = text[: code.start()]
+            yield Block(page.name, before.count("\n") + 1, commands, **_options(before, page))
 
 
 def _commands(lines: Sequence[str]) -> Iterator[Command]:
-    """Lines that begin with `$ ` or with a program, continued where they end in a backslash, and what follows each."""
+    """Yield lines that begin with `$ ` or a program, joined at trailing backslashes, with the output below each."""
     prompts = any(line.startswith("$ ") for line in lines)
     command, output = "", []
     continues = False
@@ -101,27 +89,26 @@ def _commands(lines: Sequence[str]) -> Iterator[Command]:
         yield Command(re.sub(r"\s{2,}# .*", "", command), tuple(output) or None)
 
 
-def _said(before: str, page: Path) -> _Said:
-    said = _Said()
+def _options(before: str, page: Path) -> dict[str, Any]:
+    """Fields of a Block from the comment at the end of the text before it."""
+    options: dict[str, Any] = {}
     comment = _COMMENT.search(before)
     for line in comment[1].strip().splitlines() if comment else ():
         key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "skip":
-            said.skip = value
-        elif key == "exit":
-            said.exit = int(value)
-        elif key in ("setup", "varies", "may"):
-            getattr(said, key).append(value)
+        if key in ("setup", "varies", "may"):
+            options[key] = (*options.get(key, ()), value)
+        elif key in ("skip", "exit"):
+            options[key] = int(value) if key == "exit" else value
         else:
             raise ValueError(f"{page}: unknown key {key!r} in a comment of the check")
-    return said
+    return options
 
 
 def differences(shown: Sequence[str], found: Sequence[str], block: Block, counts: bool = True) -> list[str]:
-    """What of the output `shown` in a page is not in the output `found`; empty if all of it is.
+    """Compare the output in a page with that of a run; returns the differences.
 
-    Every word must be the same and every number a number; numbers are free but for counts (`counts`), widths of
-    columns are free, and a line `...` stands for any lines.
+    Words must be equal. Numbers are free except counts (`counts`), widths of columns are free, and a line `...` stands
+    for any lines.
     """
     varies = block.varies
     wanted = [line for line in shown if line.strip()]
@@ -146,7 +133,7 @@ def differences(shown: Sequence[str], found: Sequence[str], block: Block, counts
 
 
 def same_line(shown: str, found: str, varies: Sequence[str] = (), counts: bool = True) -> bool:
-    """A line of a page is one of an output, but for numbers, widths, and what `(...)` stands for."""
+    """Compare two lines except for numbers, widths, and text that `(...)` replaces."""
     if any(re.search(pattern, shown) for pattern in varies):
         return shown.split()[:1] == found.split()[:1]
     pattern = re.escape(masked(shown, counts)).replace(re.escape("(...)"), r"\(.*\)")
@@ -154,6 +141,6 @@ def same_line(shown: str, found: str, varies: Sequence[str] = (), counts: bool =
 
 
 def masked(line: str, counts: bool = True) -> str:
-    """A line whose numbers are `#` and whose runs of spaces are one."""
+    """Replace numbers by `#` and runs of spaces by one."""
     hidden = re.sub(r"\b[0-9a-f]{16}\b", "<hash>", line)
     return " ".join((_NUMBER if counts else re.compile(_ANY)).sub("#", hidden).split())

@@ -1,4 +1,4 @@
-"""Run every command that stands in the README and in docs, in order, from an empty folder, and compare the outputs.
+"""Run the commands of README and docs in order, from an empty folder, and compare their output with the pages.
 
 python benchmarks/docs_check.py [--demo FOLDER] [PAGE ...]
 
@@ -51,7 +51,7 @@ def main(pages: tuple[Path, ...], demo: Path | None, keep: bool) -> None:
 
 
 def _checked(block: Block, folder: Path, has_demo: bool) -> Iterator[str]:
-    """Run a block; yields the commands that did otherwise."""
+    """Run a block; yields the commands that differ from the page."""
     if block.skip is not None:
         click.echo(f"skipped  {block.page}:{block.number} ({block.skip})")
         return
@@ -71,9 +71,9 @@ def _checked(block: Block, folder: Path, has_demo: bool) -> Iterator[str]:
 
 
 def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
-    """Run a command line in bash; returns what is otherwise than the page shows.
+    """Run a command line in bash; returns its differences from the page.
 
-    Lines of standard error count where the page shows them.
+    Standard error is compared too if the page shows it.
     """
     cwd = ROOT if command.line.startswith(("pytest ", "python benchmarks/")) else folder
     done = subprocess.run(
@@ -92,7 +92,7 @@ def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The commands of this installation first."""
+    """Put the commands of this installation first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path}
 

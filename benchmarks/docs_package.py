@@ -1,4 +1,4 @@
-"""Hook of mkdocs: gives griffe the package under its name, since the repository's root is the package."""
+"""Hook of mkdocs that gives griffe the package under its name, since the repository root is the package."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FOLDER = tempfile.TemporaryDirectory(prefix="mambapro-docs-")
 
 @event_priority(100)  # before mkdocstrings reads its options
 def on_config(config: Any) -> None:
-    """Link the package's folders and modules into a folder `mambapro`, and have it read from there."""
+    """Link the modules and folders of the package into a folder `mambapro`, and search there."""
     package = Path(FOLDER.name, "mambapro")
-    package.mkdir(exist_ok=True)
-    for path in (*ROOT.glob("*/__init__.py"), *ROOT.glob("[!s]*.py")):
-        source = path.parent if path.parent != ROOT else path
-        if not (link := package / source.name).exists():
-            link.symlink_to(source)
+    sources = (*(path.parent for path in ROOT.glob("*/__init__.py")), *ROOT.glob("[!s]*.py"))
+    if not package.exists():
+        package.mkdir()
+        for source in sources:
+            (package / source.name).symlink_to(source)
     config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [FOLDER.name]
 
 
