@@ -93,7 +93,7 @@ def extract(bundle: Path, target: str, precision: str, sensors: str, out: Path) 
 def torch_embeddings(checkpoint: Path) -> np.ndarray:
     """Embed the golden samples with PyTorch: raw, float32 (14, 48)."""
     torch = pytest.importorskip("torch")
-    from mambapro.train.models.weights import load_checkpoint
+    from mambapro import load_checkpoint
 
     golden = np.load(SHELF / "fp32.mambapro" / "golden.npz")
     model = load_checkpoint(checkpoint, image_size=(64, 32))
@@ -156,7 +156,7 @@ def test_an_export_of_a_checkpoint_gives_the_embeddings_of_its_bundle(tmp_path: 
 def test_a_stored_table_of_scales_is_read() -> None:
     """The table of the int8 artifact holds, module by module, the thresholds that stand in its file."""
     pytest.importorskip("onnx")
-    from mambapro.calib.table import read_table
+    from mambapro.graph.scales import read_table
 
     path = SHELF / "int8.mambapro" / "openvino-int8.scales.json"
     written = json.loads(path.read_text())["activations"]
