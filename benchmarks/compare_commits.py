@@ -101,7 +101,10 @@ def pip_install(python: Path) -> list[str]:
 
 
 def measure(python: Path, folder: Path, ckpt: Path, data: Path) -> None:
-    """Run one commit's commands; they write the files of QUANTITIES into `folder`."""
+    """Run one commit's commands; they write the files of QUANTITIES into `folder`.
+
+    Options have the names of the older commit: later ones accept them.
+    """
 
     def mambapro(*arguments: object) -> str:
         return run([str(python), "-m", "mambapro", *map(str, arguments)], folder)

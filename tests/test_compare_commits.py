@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from commit_numbers import IGNORED, compare, markdown, read
+from commit_numbers import IGNORED, RENAMED, compare, markdown, read
 from compare_commits import QUANTITIES, main, verdict
 
 NAN = float("nan")
@@ -91,6 +91,16 @@ class TestRead:
         (tmp_path / "a.json").write_text(json.dumps(content))
 
         assert read(tmp_path / "a.json") == {"map": 0.5, "list.0.low": 1, "passed": True}
+
+    def test_renamed_fields(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A field that the table renames is compared under its new name."""
+        monkeypatch.setitem(RENAMED, "found", "measured")
+        for name in ("found", "measured"):
+            (tmp_path / f"{name}.json").write_text(json.dumps({"accuracy": {name: 0.5}}))
+
+        first, second = (read(tmp_path / f"{name}.json") for name in ("found", "measured"))
+
+        assert row(first, second).equal and list(first) == ["accuracy.measured"]
 
     def test_csv(self, tmp_path: Path) -> None:
         """Numbers by row and column, without times and empty fields."""
