@@ -19,7 +19,7 @@ from onnx import TensorProto
 from .. import __version__
 from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
-from ..common.strict_json import encode
+from ..common.records import encode
 from ..errors import ArtifactError, InputError
 from ..graph.layers import Point, points
 from ..graph.model_file import graph_sha256, load_model

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..common.foreign_text import escaped
-from ..common.strict_json import encode
+from ..common.records import encode
 from ..runtime.data.modalities import MODALITIES
 from .appearance import swapped
 from .images import CalibrationImages

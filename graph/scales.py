@@ -16,7 +16,7 @@ from typing import Any
 from ..common.files.atomic import json_text, write_atomically
 from ..common.foreign_text import shown_text, shown_value
 from ..common.formats.json_files import read_json
-from ..common.strict_json import decode, encode, first_lines
+from ..common.records import encode, record_of
 from ..errors import ArtifactError, InputError
 
 SCHEMA = "mambapro.scales/2"
@@ -196,12 +196,7 @@ class ScaleTable:
         if any(isinstance(each, list) and len(each) > _MOST_MODULES for each in lists):
             longest = max(len(each) for each in lists if isinstance(each, list))
             raise ArtifactError(f"{where} has {longest:,} entries; a table has at most {_MOST_MODULES:,} modules.")
-        problems: list[str] = []
-        table = decode(cls, value, "", problems)
-        if table is None:
-            lines = "\n  ".join(first_lines(problems))
-            raise ArtifactError(f"{where} does not follow the schema {SCHEMA}:\n  {lines}")
-        return table
+        return record_of(cls, value, f"{where} does not follow the schema {SCHEMA}:")
 
     def save(self, path: Path) -> None:
         """Write the JSON file, replacing what is there.

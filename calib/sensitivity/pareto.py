@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 
 from ...common.progress import Track, silent
+from ...common.records import encode
 from ...common.rounds import Spread, in_turns
-from ...common.strict_json import encode
 from ...errors import InputError
 from ...graph.quantize import quantized
 from ...graph.scales import ScaleTable

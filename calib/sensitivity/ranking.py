@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.progress import Track, silent
-from ...common.strict_json import encode
+from ...common.records import encode
 from .groups import grouped
 from .loss import Judge, Loss
 from .measurement import Material

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ...common.files.atomic import json_text, write_atomically
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import read_json
-from ...common.strict_json import decode, encode
+from ...common.records import RecordError, decode, encode
 from ...errors import ArtifactError, InputError
 
 SCHEMA = "mambapro.sensitivity-state/1"
@@ -61,11 +61,10 @@ class State:
         value = self._results.get(kind, {}).get(name)
         if value is None:
             return None
-        problems: list[str] = []
-        found = decode(cls, value, f"{kind}.{name}", problems)
-        if found is None:
-            raise _damaged(self.path, "; ".join(problems[:3]))
-        return found
+        try:
+            return decode(cls, value, f"{kind}.{name}")
+        except RecordError as error:
+            raise _damaged(self.path, str(error)) from error
 
     def put(self, kind: str, name: str, value: Any) -> None:
         """Keep a dataclass; the file is replaced as a whole.

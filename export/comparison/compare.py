@@ -15,8 +15,8 @@ import numpy as np
 from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
+from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns, ratios
-from ...common.strict_json import encode
 from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.catalog import artifacts_of

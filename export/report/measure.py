@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...common.progress import Track, silent
+from ...common.records import RecordError, decode
 from ...common.rounds import in_turns
-from ...common.strict_json import decode
 from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.bundle import Bundle
@@ -250,8 +250,7 @@ def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) ->
     """
     counts = ["--batch", ",".join(map(str, batches)), "--runs", str(runs)]
     counts += ["--rounds", "1", "--warmup", str(_WARMUP)]
-    problems: list[str] = []
-    found = decode(LatencyReport, bench_alone(folder, sidecar, counts), "", problems)
-    if found is None:
-        raise SetupError(f"{sidecar.stem} could not be timed: {'; '.join(problems)}")
-    return found
+    try:
+        return decode(LatencyReport, bench_alone(folder, sidecar, counts))
+    except RecordError as error:
+        raise SetupError(f"{sidecar.stem} could not be timed: {error}") from error

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import NodeProto, TensorProto
 
 from ...common.foreign_text import escaped
-from ...common.strict_json import encode
+from ...common.records import encode
 from ...errors import ArtifactError
 from ...plugins.selective_scan.schema import OP_TYPE
 from ...runtime.data.modalities import MODALITIES

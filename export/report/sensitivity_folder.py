@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common.foreign_text import escaped
-from ...common.strict_json import encode
+from ...common.records import encode
 from ...errors import ArtifactError, InputError
 from ...runtime.data.image_files import image_size, open_image
 from .stored import json_of, strictly

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import parse_json, read_json
-from ...common.strict_json import decode, first_lines
+from ...common.records import record_of
 from ...errors import ArtifactError
 from ...runtime.bundle.artifact import AccuracyGate
 from ...runtime.bundle.bundle import Bundle
@@ -95,9 +95,4 @@ def strictly(cls: type[T], value: object, path: Path, advice: str) -> T:
     Raises:
         ArtifactError: fields that are unknown, missing or wrong; ends with `advice`.
     """
-    problems: list[str] = []
-    found = decode(cls, value, "", problems)
-    if found is None:
-        lines = "\n  ".join(first_lines(problems))
-        raise ArtifactError(f"{path} is not what mambapro writes. {advice}\n  {lines}")
-    return found
+    return record_of(cls, value, f"{path} is not what mambapro writes. {advice}")

@@ -1,5 +1,6 @@
 """The bundle format on disk."""
 
+import importlib
 from typing import Any
 
 
@@ -7,6 +8,4 @@ def __getattr__(name: str) -> Any:
     """Names of the module `bundle`, imported on first use."""
     if name.startswith("__"):
         raise AttributeError(name)
-    from . import bundle
-
-    return getattr(bundle, name)
+    return getattr(importlib.import_module(".bundle", __name__), name)

@@ -12,8 +12,8 @@ from typing import Any
 from ...common.files.open_files import read_limited
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import LARGEST, parse_json
+from ...common.records import encode, record_of
 from ...common.rounds import Spread, ratios
-from ...common.strict_json import decode, encode, first_lines
 from ...errors import ArtifactError, InputError
 from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
 
@@ -294,13 +294,9 @@ class Sidecar:
                 f"{shown_text(where)} has the schema {shown_text(schema)}; this mambapro reads up to {SCHEMA}. Update "
                 "mambapro, or build the artifact again with this version."
             )
-        problems: list[str] = []
-        found = decode(cls, value, "", problems)
-        if found is None:
-            lines = "\n  ".join(first_lines(problems))
-            raise ArtifactError(f"{shown_text(where)} does not follow the schema {SCHEMA}:\n  {lines}")
+        sidecar = record_of(cls, value, f"{shown_text(where)} does not follow the schema {SCHEMA}:")
         # what is written of it is written as of today
-        return replace(found, schema=SCHEMA)
+        return replace(sidecar, schema=SCHEMA)
 
 
 #: What cannot be built, and why.

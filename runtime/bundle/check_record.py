@@ -13,7 +13,7 @@ from pathlib import Path
 from ...common.files.atomic import json_text, write_atomically
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import parse_json
-from ...common.strict_json import decode, encode, first_lines
+from ...common.records import decode, encode
 from ...errors import ArtifactError
 from .artifact import AccuracyGate, CosineGate, Sidecar, SpeedGate
 from .bundle import Bundle
@@ -56,18 +56,12 @@ def read_record(bundle: Bundle) -> dict[str, Checked]:
     """What checks found of the artifacts, by their stems. A record that cannot be read counts for nothing, and a
     warning says so."""
     try:
-        value = parse_json(bundle.files.read(CHECKS, LARGEST_TEXT))
+        return decode(CheckRecord, parse_json(bundle.files.read(CHECKS, LARGEST_TEXT))).artifacts
     except FileNotFoundError:
         return {}
     except (ArtifactError, ValueError) as error:
         log.warning("%s is ignored: %s", shown_text(bundle.folder / CHECKS), shown_text(error))
         return {}
-    problems: list[str] = []
-    found = decode(CheckRecord, value, "", problems)
-    if found is None:
-        log.warning("%s is ignored: %s", shown_text(bundle.folder / CHECKS), "; ".join(first_lines(problems, 3)))
-        return {}
-    return found.artifacts
 
 
 def as_checked(bundle: Bundle, sidecar: Sidecar, record: dict[str, Checked]) -> Sidecar:

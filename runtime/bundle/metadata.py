@@ -18,7 +18,7 @@ from typing import Any
 from ... import __version__
 from ...common.foreign_text import shown_text
 from ...common.formats.size_limits import ADVICE, size_limit
-from ...common.strict_json import decode, encode, first_lines
+from ...common.records import encode, record_of
 from ...errors import ArtifactError, InputError
 from ..data.preprocess import Preprocessing
 
@@ -280,12 +280,7 @@ class BundleMetadata:
         _check_schema(value)
         # the option is looked at first: it is wrong whatever the file is
         size_limit(_LARGEST_SAMPLE)
-        problems: list[str] = []
-        metadata = decode(cls, value, "", problems)
-        if metadata is None:
-            lines = "\n  ".join(first_lines(problems))
-            raise ArtifactError(f"metadata.json does not follow the schema {SCHEMA}:\n  {lines}")
-        return metadata
+        return record_of(cls, value, f"metadata.json does not follow the schema {SCHEMA}:")
 
 
 def _check_schema(value: object) -> None:

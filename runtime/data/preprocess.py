@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, TypeGuard, Union
 
 import numpy as np
 
-from ...common.strict_json import NOT_STORED, STORED_IF_SET
+from ...common.records import NOT_STORED, STORED_IF_SET
 from ...errors import InputError
 from .image_files import (
     FORMATS,

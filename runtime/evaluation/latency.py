@@ -15,8 +15,8 @@ import numpy as np
 from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
+from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns
-from ...common.strict_json import encode
 from ...errors import InputError
 from ..data.modalities import NIR, RGB, TIR
 from ..extractor import Extractor

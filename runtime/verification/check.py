@@ -13,7 +13,7 @@ import numpy as np
 from ...common.files.litter import is_litter
 from ...common.foreign_text import escaped, shown_text
 from ...common.progress import Track, silent
-from ...common.strict_json import first_lines
+from ...common.records import first_lines
 from ...errors import AccuracyError, ArtifactError, MambaProError, ParityError, SetupError
 from ..bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ..bundle.bundle import Bundle, Golden

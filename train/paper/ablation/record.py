@@ -11,7 +11,7 @@ from typing import Any
 from ....common.files.atomic import json_text, write_atomically
 from ....common.foreign_text import shown_text
 from ....common.formats.json_files import read_json
-from ....common.strict_json import decode, first_lines
+from ....common.records import decode
 from ....errors import ArtifactError
 from ....runtime.data.sample import Benchmark
 
@@ -60,11 +60,7 @@ def read_record(path: Path) -> Record:
         values = read_json(path, "result", limit=_LARGEST_FILE)
         if not isinstance(values, dict) or values.pop("version", None) != VERSION:
             raise ValueError("another version")
-        problems: list[str] = []
-        found = decode(Record, values, "", problems)
-        if found is None:
-            raise ValueError("; ".join(first_lines(problems, 3)))
-        return found
+        return decode(Record, values)
     except (ValueError, ArtifactError) as error:
         raise ArtifactError(
             f"{shown_text(path)} is no result of this version ({shown_text(error, 500)}). Remove it, and its row runs "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.common.progress import silent
-from mambapro.common.strict_json import decode
+from mambapro.common.records import decode
 from mambapro.errors import AccuracyError
 from mambapro.runtime.bundle.artifact import Sidecar, SpeedGate
 from mambapro.runtime.bundle.bundle import Bundle
@@ -172,10 +172,9 @@ def test_a_race_that_decides_is_not_prolonged(
 def test_gates_of_old_sidecars_are_read() -> None:
     """Where the rounds are not known, the two medians decide as before."""
     old = {"batch": 1, "milliseconds": 2.0, "other": BEST, "other_milliseconds": 3.0, "forced": False}
-    problems: list[str] = []
 
-    found = decode(SpeedGate, json.loads(json.dumps(old)), "", problems)
+    found = decode(SpeedGate, json.loads(json.dumps(old)))
 
-    assert found == SpeedGate(1, 2.0, BEST, 3.0) and problems == []
+    assert found == SpeedGate(1, 2.0, BEST, 3.0)
     assert found.ratio == 1.5 and not found.slower and not found.doubtful
     assert str(found) == "2.0 ms, 1.50 times as fast as openvino-bf16"
