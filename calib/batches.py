@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..runtime.bundle.metadata import CAMERA, IMAGE, MODALITY_MASK, BundleMetadata
+from ..runtime.bundle.metadata import BundleMetadata
 from ..runtime.data.inputs import Samples
 from ..runtime.data.preprocess import ImageLike
 from .sampling import CalibrationImage
@@ -42,10 +42,6 @@ class Feeds(Sequence[dict[str, np.ndarray]]):
         sources: dict[str, Sequence[ImageLike | None]] = {
             modality: [image.source(modality) for image in chosen] for modality in self.metadata.modalities
         }
-        arrays, mask = Samples(sources, len(chosen)).load(0, len(chosen), self.metadata.preprocessing)
         cameras = np.array([image.camera for image in chosen], np.int64)
-        given = {CAMERA: cameras, MODALITY_MASK: mask}
-        return {
-            tensor.name: (arrays[tensor.name] if tensor.role == IMAGE else given[tensor.role]).astype(tensor.dtype)
-            for tensor in self.metadata.inputs
-        }
+        batch = Samples(sources, cameras).load(0, len(chosen), self.metadata.preprocessing)
+        return batch.feeds(self.metadata.inputs)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.progress import Track, silent
-from .data.inputs import Cameras, Images, camera_numbers, gather
-from .data.modalities import NIR, RGB, TIR
-from .extractor import Extractor, of_the_model, unit_rows
+from .data.inputs import Cameras, Images
+from .extractor import Extractor, unit_rows
 
 
 @dataclass(frozen=True)
@@ -52,21 +51,18 @@ def embed_readable(
         ArtifactError: the model returned NaN, infinity or zeros.
     """
     empty: list[int] = []
-    given = of_the_model({RGB: rgb, NIR: nir, TIR: tir}, extractor.metadata.modalities)
-    samples = gather(given, empty)
-    numbers = camera_numbers(cameras, samples.count, extractor.metadata.cameras, strict_cameras)
+    samples = extractor.samples(rgb, nir, tir, cameras, strict_cameras, empty)
     skipped = {i: SkippedSample(i, "", "no sensor has an image") for i in empty}
     parts, kept = [np.empty((0, extractor.dim), np.float32)], [np.empty(0, np.int64)]
-    starts = range(0, samples.count, extractor.batch_size)
+    starts = range(0, len(samples), extractor.batch_size)
     for start in track(starts, "Extracting", len(starts)):
-        stop = min(start + extractor.batch_size, samples.count)
-        images, mask, bad = samples.load_good(start, stop, extractor.preprocessing, extractor.watch)
+        stop = min(start + extractor.batch_size, len(samples))
+        batch, bad = samples.load_good(start, stop, extractor.preprocessing, extractor.watch)
         for image in bad:
             skipped.setdefault(image.sample, SkippedSample(image.sample, image.sensor, str(image.error)))
         good = np.array([i for i in range(start, stop) if i not in skipped], np.int64)
         if len(good):
-            chosen = {name: pixels[good - start] for name, pixels in images.items()}
-            parts.append(extractor.embed(chosen, mask[good - start], numbers[good]))
+            parts.append(extractor.features(batch[good - start]))
             kept.append(good)
     embeddings = np.concatenate(parts)
     left_out = tuple(skipped[i] for i in sorted(skipped))

@@ -6,82 +6,46 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from ..common.foreign_text import shown_text
-from ..common.machine.cpus import whole_number
 from ..common.machine.memory_budget import bounded
 from ..common.machine.time_budget import loading_seconds, within
 from ..errors import ArtifactError, MambaProError, SetupError
 from .backends.base import Backend
 from .backends.cuda_memory import gpu
-from .backends.onnxruntime import DEVICES, OnnxRuntimeBackend
+from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle.artifact import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .bundle.bundle import Bundle
 from .bundle.catalog import matching, read_artifacts
 from .bundle.checksums import BundleReplacedError
 from .bundle.graph_check import require_safe_file, require_safe_graph
-from .bundle.metadata import ONNXRUNTIME, PRECISIONS, VERIFIED, one_of
+from .bundle.metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
+from .run_options import RunOptions
 
 log = logging.getLogger("mambapro")
 
 NO_ENGINE_SECTION = "does not say what its engine needs"
-
-LATENCY, THROUGHPUT = "latency", "throughput"
-MODES = (LATENCY, THROUGHPUT)
 
 #: Fastest first; a bundle holds only what passed its gates.
 _TARGET_ORDER = (TENSORRT, TENSORRT_RTX, OPENVINO, ONNXRUNTIME)
 _PRECISION_ORDER = tuple(reversed(PRECISIONS))
 
 
-@dataclass(frozen=True)
-class Opening:
-    """How to open a bundle.
-
-    Attributes:
-        target, precision: of the artifact; None = what is fastest here, see `choose`.
-        device: "cpu", "cuda" or "auto".
-        allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
-        threads: threads of one operator; None leaves it to the library.
-        mode: "latency", or "throughput": OpenVINO divides a batch among its streams.
-        load_plugins: load the code that the bundle holds for the processor: libraries, and what is inside of engines.
-        unverified: take an artifact that no machine has verified yet.
-        cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
-    """
-
-    target: str | None = None
-    precision: str | None = None
-    device: str = "auto"
-    allow_fallback: bool = False
-    threads: int | None = None
-    mode: str = LATENCY
-    load_plugins: bool = False
-    unverified: bool = False
-    cache: Path | None = None
-
-    def __post_init__(self) -> None:
-        one_of("device", self.device, DEVICES)
-        one_of("mode", self.mode, MODES)
-        if self.threads is not None:
-            whole_number("threads", self.threads)
-
-
-def choose(bundle: Bundle, opening: Opening) -> Sidecar:
+def choose(bundle: Bundle, options: RunOptions) -> Sidecar:
     """The artifact to take, as `candidates` puts it first."""
-    found = candidates(bundle, opening)[0]
-    _tell(bundle, found, opening)
+    found = candidates(bundle, options)[0]
+    _tell(bundle, found, options)
     return found
 
 
-def _tell(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> None:
-    if opening.target is None and len(read_artifacts(bundle)[0]) > 1:
+def _tell(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> None:
+    if options.target is None and len(read_artifacts(bundle)[0]) > 1:
         log.info("running %s of %s", sidecar.stem, bundle.folder)
 
 
-def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
+def candidates(bundle: Bundle, options: RunOptions) -> list[Sidecar]:
     """The artifacts that may be taken, the one to take first.
 
     With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
@@ -94,11 +58,11 @@ def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
         InputError: the bundle has no such artifact.
         ArtifactError: none of them may be used here; gives the reason for each.
     """
-    on_gpu = opening.device != "cpu" and _onnxruntime_on_gpu()
-    ordered = sorted(matching(bundle, opening.target, opening.precision), key=lambda item: _speed(item, on_gpu))
-    if opening.target is None and opening.precision is None:
+    on_gpu = options.device != "cpu" and _onnxruntime_on_gpu()
+    ordered = sorted(matching(bundle, options.target, options.precision), key=lambda item: _speed(item, on_gpu))
+    if options.target is None and options.precision is None:
         ordered = _slow_ones_later(ordered)
-    reasons = [why_not(bundle, sidecar, opening) for sidecar in ordered]
+    reasons = [why_not(bundle, sidecar, options) for sidecar in ordered]
     usable = [sidecar for sidecar, reason in zip(ordered, reasons, strict=True) if reason is None]
     if not usable:
         lines = "\n  ".join(f"{sidecar.stem}: {why}" for sidecar, why in zip(ordered, reasons, strict=True))
@@ -112,7 +76,7 @@ def candidates(bundle: Bundle, opening: Opening) -> list[Sidecar]:
     return usable
 
 
-def open_fastest(bundle: Bundle, opening: Opening) -> tuple[Sidecar, Backend]:
+def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]:
     """The first of `candidates` that can be loaded. One that cannot is told in a warning, and hides no other; where a
     target is asked for by name nothing of another target is taken in its place.
 
@@ -122,11 +86,11 @@ def open_fastest(bundle: Bundle, opening: Opening) -> tuple[Sidecar, Backend]:
     """
     for error in read_artifacts(bundle)[1].values():
         log.warning("%s The bundle's other artifacts are not affected.", error)
-    usable = candidates(bundle, opening)
+    usable = candidates(bundle, options)
     failed: list[tuple[str, MambaProError]] = []
     for number, sidecar in enumerate(usable):
         try:
-            backend = _open_checked(bundle, sidecar, opening)
+            backend = _open_checked(bundle, sidecar, options)
         except BundleReplacedError:
             # all of them are of a bundle that is gone
             raise
@@ -135,7 +99,7 @@ def open_fastest(bundle: Bundle, opening: Opening) -> tuple[Sidecar, Backend]:
             if number + 1 < len(usable):
                 log.warning("%s cannot be loaded here, %s is next: %s", sidecar.stem, usable[number + 1].stem, error)
             continue
-        _tell(bundle, sidecar, opening)
+        _tell(bundle, sidecar, options)
         return sidecar, backend
     if len(failed) == 1:
         raise failed[0][1]
@@ -187,30 +151,30 @@ def _not_beaten(sidecar: Sidecar, others: list[Sidecar]) -> list[Sidecar]:
     return [other for other in others if other is not sidecar]
 
 
-def why_not(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> str | None:
+def why_not(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> str | None:
     """Why an artifact is not taken, None if it may be. A target that was asked for by name is not judged by device."""
     unproven = None
-    if sidecar.state != VERIFIED and not opening.unverified:
+    if sidecar.state != VERIFIED and not options.unverified:
         unproven = f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
     if sidecar.target in (TENSORRT, TENSORRT_RTX) and sidecar.engine is None:
         return f"its sidecar {NO_ENGINE_SECTION}; build it again"
     if sidecar.engine is not None:
-        if opening.device == "cpu" and opening.target is None:
+        if options.device == "cpu" and options.target is None:
             return "an engine needs a GPU"
         # where it cannot run it cannot be verified either
-        return _verdict(sidecar) or unproven or _untrusted(sidecar.engine, opening)
+        return _verdict(sidecar) or unproven or _untrusted(sidecar.engine, options)
     if unproven is not None:
         return unproven
-    if sidecar.target == OPENVINO and opening.device == "cuda":
+    if sidecar.target == OPENVINO and options.device == "cuda":
         return "OpenVINO runs on the CPU, not on CUDA; leave the device out"
     # asked for by name, it says itself how it is installed
-    if sidecar.target == OPENVINO and opening.target is None and importlib.util.find_spec("openvino") is None:
+    if sidecar.target == OPENVINO and options.target is None and importlib.util.find_spec("openvino") is None:
         return 'OpenVINO is not installed: pip install "mambapro[openvino]"'
     return None
 
 
-def _untrusted(needs: EngineNeeds, opening: Opening) -> str | None:
-    if needs.code is None or opening.load_plugins:
+def _untrusted(needs: EngineNeeds, options: RunOptions) -> str | None:
+    if needs.code is None or options.load_plugins:
         return None
     return f"it holds code ({needs.code}); pass load_plugins=True (--load-plugins) where you trust the bundle"
 
@@ -225,9 +189,9 @@ def _verdict(sidecar: Sidecar) -> str | None:
     return " ".join([*found.reasons, *advice])
 
 
-def _open_checked(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+def _open_checked(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
     """`open_backend`, and ArtifactError where the model is not what the metadata say."""
-    backend = open_backend(bundle, sidecar, opening)
+    backend = open_backend(bundle, sidecar, options)
     try:
         _check_graph(bundle, backend)
     except ArtifactError:
@@ -236,7 +200,7 @@ def _open_checked(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend
     return backend
 
 
-def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+def open_backend(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
     """Load an artifact of a bundle: the very bytes whose hashes were compared.
 
     Raises:
@@ -245,19 +209,19 @@ def open_backend(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     """
     with ExitStack() as copies:
         if sidecar.target == OPENVINO:
-            return _openvino(bundle, sidecar, opening)
+            return _openvino(bundle, sidecar, options)
         file = copies.enter_context(_loadable(bundle, sidecar.file))
         if sidecar.target == ONNXRUNTIME:
             require_safe_file(file, bundle.folder / sidecar.file)
-            names = bundle.custom_operators() if opening.load_plugins else ()
+            names = bundle.custom_operators() if options.load_plugins else ()
             libraries = tuple(copies.enter_context(_loadable(bundle, name)) for name in names)
-            backend = OnnxRuntimeBackend(file, opening.device, opening.threads, opening.allow_fallback, libraries)
+            backend = OnnxRuntimeBackend(file, options.device, options.threads, options.allow_fallback, libraries)
             backend.called = shown_text(bundle.folder / sidecar.file)
             return backend
-        return _engine(bundle, sidecar, opening, file, copies)
+        return _engine(bundle, sidecar, options, file, copies)
 
 
-def _openvino(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
+def _openvino(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
     from .backends.openvino import OpenVinoBackend, prepare
 
     content = bundle.read(sidecar.file)
@@ -267,19 +231,23 @@ def _openvino(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Backend:
     with _called("the model in memory", bundle.folder / sidecar.file), bounded(len(content), 0, what):
         return within(
             lambda: OpenVinoBackend(
-                content, hint=sidecar.hint or "f32", mode=opening.mode, threads=opening.threads, cache=opening.cache
+                content,
+                hint=sidecar.hint or "f32",
+                mode=options.mode,
+                threads=options.threads,
+                cache=options.cache_folder,
             ),
             loading_seconds(len(content)),
             what,
         )
 
 
-def _engine(bundle: Bundle, sidecar: Sidecar, opening: Opening, file: Path, copies: ExitStack) -> Backend:
+def _engine(bundle: Bundle, sidecar: Sidecar, options: RunOptions, file: Path, copies: ExitStack) -> Backend:
     from .backends.tensorrt.backend import TensorRtBackend
 
     if sidecar.engine is None:
         raise ArtifactError(f"{bundle.folder / sidecar.stem}.json {NO_ENGINE_SECTION}. Build it again.")
-    plugin, trusted = sidecar.engine.plugin, opening.load_plugins
+    plugin, trusted = sidecar.engine.plugin, options.load_plugins
     wanted = trusted and plugin.kind == "beside" and plugin.file is not None
     beside = copies.enter_context(_loadable(bundle, plugin.file)) if wanted and plugin.file else None
     library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"

@@ -18,7 +18,8 @@ from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ...runtime.evaluation.gates.speed import race, require_speed, speed_gate
-from ...runtime.selection import Opening, why_not
+from ...runtime.run_options import RunOptions
+from ...runtime.selection import why_not
 from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.verification.check import open_extractor, replay, why_other_type
 from .build_options import BuildOptions
@@ -45,7 +46,7 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track
         ParityError, AccuracyError: it did not.
     """
     bundle, trusted = Bundle.open(stage, verify=False), made.engine is not None
-    opening = Opening(target=made.target, unverified=True, load_plugins=trusted)
+    opening = RunOptions(target=made.target, unverified=True, load_plugins=trusted)
     reason = why_not(bundle, made, opening)
     if reason is not None:
         if made.engine is None:
@@ -58,7 +59,7 @@ def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track
         if options.data is not None and options.dataset is not None:
             warn_of_other_benchmark(bundle.metadata, options.dataset)
             benchmark = read_benchmark(options.dataset, options.data, test_only=True)
-            with open_extractor(bundle, base_artifact(bundle), Opening(allow_fallback=True)) as reference:
+            with open_extractor(bundle, base_artifact(bundle), RunOptions(allow_fallback=True)) as reference:
                 accuracy = accuracy_gate(reference, extractor, benchmark, made.max_map_drop, track)
             require_accuracy(accuracy, made.stem)
         else:
@@ -82,7 +83,7 @@ def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival,
     update_sidecar(stage, made)
     bundle = Bundle.open(stage, verify=False)
     listed = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
-    rivals = [item for item in listed if why_not(bundle, item, Opening(target=made.target, unverified=True)) is None]
+    rivals = [item for item in listed if why_not(bundle, item, RunOptions(target=made.target, unverified=True)) is None]
     half = "bf16" if made.target == OPENVINO else "fp16"
     # ONNX Runtime's CPU computes float16 in float32, and the exported model is always there
     if made.target != ONNXRUNTIME and not any(item.precision == half for item in rivals):
@@ -100,7 +101,7 @@ def _against_listed(bundle: Bundle, made: Sidecar, track: Track) -> dict[str, fl
     """How many times as fast as every other artifact of the bundle it is: what won may not be in the bundle, and
     something has to be chosen by default all the same."""
     trusted = made.engine is not None
-    opening = Opening(unverified=True, load_plugins=trusted)
+    opening = RunOptions(unverified=True, load_plugins=trusted)
     others = [
         item for item in artifacts_of(bundle) if item.stem != made.stem and why_not(bundle, item, opening) is None
     ]

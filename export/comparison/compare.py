@@ -28,7 +28,8 @@ from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
 from ...runtime.evaluation.retrieval.metrics import RetrievalReport
 from ...runtime.extractor import Extractor
-from ...runtime.selection import Opening, why_not
+from ...runtime.run_options import RunOptions
+from ...runtime.selection import why_not
 from ...runtime.verification.check import cosine_departures
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
@@ -163,7 +164,7 @@ def compare_bundles(
 
 def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
     """The exported models under their bundles' names, each artifact that runs here under its own too."""
-    opening = Opening(device="cpu")
+    opening = RunOptions(device="cpu")
     names: set[str] = {PYTORCH}
     for path in bundles:
         bundle = Bundle.open(path)

@@ -91,13 +91,13 @@ def _benchmark_like(preprocessing: Preprocessing) -> str:
 
 def _drawn(preprocessing: Preprocessing, name: str) -> tuple[np.ndarray, np.ndarray]:
     drawn = draw_samples(name, COMPLETE, _SEED)
-    images = [sensor_arrays(sample, preprocessing) for sample, _ in drawn]
+    images = [sensor_arrays(dict(zip(MODALITIES, sample, strict=True)), preprocessing) for sample, _ in drawn]
     return np.array(images), np.array([camera for _, camera in drawn], np.int64)
 
 
 def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[np.ndarray, np.ndarray]:
     samples = _spread(read_benchmark(dataset, root, test_only=True).gallery, COMPLETE)
-    images = [sensor_arrays(sample.sources, preprocessing) for sample in samples]
+    images = [sensor_arrays(dict(zip(MODALITIES, sample.sources, strict=True)), preprocessing) for sample in samples]
     return np.array(images), np.array([sample.camera for sample in samples], np.int64)
 
 

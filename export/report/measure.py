@@ -26,7 +26,8 @@ from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate
 from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ...runtime.extractor import Extractor
-from ...runtime.selection import Opening, why_not
+from ...runtime.run_options import RunOptions
+from ...runtime.selection import why_not
 from ...runtime.verification.check import open_extractor, replay, why_other_type
 
 _WARMUP = 3
@@ -140,7 +141,7 @@ def measure_all(bundle: Bundle, artifacts: Sequence[Sidecar], plan: Plan, track:
 
 
 def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationReport | None, track: Track) -> Measured:
-    opening = Opening(unverified=True)
+    opening = RunOptions(unverified=True)
     reason = why_not(bundle, sidecar, opening)
     if reason is not None:
         return Measured(not_run=reason)

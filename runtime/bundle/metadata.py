@@ -20,6 +20,7 @@ from ...common.foreign_text import shown_text
 from ...common.formats.size_limits import ADVICE, size_limit
 from ...common.records import encode, record_of
 from ...errors import ArtifactError, InputError
+from ..data.batch import CAMERA, IMAGE, MODALITY_MASK
 from ..data.preprocess import Preprocessing
 
 SCHEMA_FAMILY = "mambapro.bundle"
@@ -32,7 +33,7 @@ BATCH = "batch"
 RE_IDENTIFICATION, ATTRIBUTES = "re-identification", "attributes"
 TASKS = (RE_IDENTIFICATION, ATTRIBUTES)
 
-IMAGE, CAMERA, MODALITY_MASK, EMBEDDING = "image", "camera", "modality_mask", "embedding"
+EMBEDDING = "embedding"
 INPUT_ROLES = (IMAGE, CAMERA, MODALITY_MASK)
 OUTPUT_ROLES = (EMBEDDING, ATTRIBUTES)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...errors import InputError
-from .preprocess import ImageLike, Preprocessing, image_array, is_encoded
+from .batch import UNKNOWN_CAMERA, Batch
+from .preprocess import ImageLike, LastFile, Preprocessing, image_array, is_encoded
 from .range_watch import RangeWatch
 from .readers.listing import shown
 
@@ -19,60 +20,78 @@ Images = ImageLike | Sequence[ImageLike | None] | None
 #: Camera numbers: one for all samples, or one per sample; None = unknown.
 Cameras = int | Sequence[int | None] | np.ndarray | None
 
-UNKNOWN_CAMERA = -1
-
 #: Images of a batch that a message names.
 MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The images of N samples by modality, not decoded yet; None stands for a missing image."""
+    """The images of N samples by modality, not decoded yet, None = missing; and their camera numbers, int64 (N,)."""
 
     images: dict[str, Sequence[ImageLike | None]]
-    count: int
+    cameras: np.ndarray
 
-    def load(
-        self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def load(self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None) -> Batch:
         """Decode samples start..stop.
-
-        Returns:
-            uint8 (n, height, width, 3) by modality, zeros where missing, and the float32 mask (n, modalities).
 
         Raises:
             InputError: images that cannot be used; names those of the batch, by sample and sensor.
         """
-        arrays, mask, bad = self.load_good(start, stop, preprocessing, watch)
+        batch, bad = self.load_good(start, stop, preprocessing, watch)
         if bad:
             raise UnusableImageError(told_bad(bad)) from bad[0].error
-        return arrays, mask
+        return batch
 
     def load_good(
         self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, list[BadImage]]:
-        """As `load`, and what cannot be used, one entry for each image; its place in the arrays is black, its mask 0.
+    ) -> tuple[Batch, list[BadImage]]:
+        """As `load`, and what cannot be used, one entry for each image; its place in the batch is black, its mask 0."""
+        rows = ({name: images[i] for name, images in self.images.items()} for i in range(start, stop))
+        batch, bad = decode(rows, self.cameras[start:stop], tuple(self.images), preprocessing, watch)
+        return batch, [replace(image, sample=start + image.sample) for image in bad]
 
-        `watch` is told of the 16-bit values, and tells.
-        """
-        shape = (stop - start, preprocessing.height, preprocessing.width, 3)
-        arrays = {modality: np.zeros(shape, np.uint8) for modality in self.images}
-        mask = np.zeros((stop - start, len(self.images)), np.float32)
-        bad: list[BadImage] = []
-        for column, (modality, images) in enumerate(self.images.items()):
-            for row in range(stop - start):
-                image = images[start + row]
-                if image is None:
-                    continue
-                try:
-                    arrays[modality][row] = image_array(image, preprocessing, modality, watch)
-                except InputError as error:
-                    bad.append(BadImage(start + row, modality, error))
-                else:
-                    mask[row, column] = 1.0
-        if watch is not None:
-            watch.tell()
-        return arrays, mask, bad
+
+def decode(
+    samples: Iterable[Mapping[str, ImageLike | None]],
+    cameras: np.ndarray,
+    modalities: Sequence[str],
+    preprocessing: Preprocessing,
+    watch: RangeWatch | None = None,
+) -> tuple[Batch, list[BadImage]]:
+    """Decode a batch; a file that holds several images of a sample is decoded once.
+
+    Args:
+        samples: the images of each sample by modality; None or no entry = missing.
+        cameras: int64 (N,), of the N samples.
+        modalities: of the batch, in order.
+        preprocessing: of the images.
+        watch: is told of the 16-bit values, and tells.
+
+    Returns:
+        The batch, and what cannot be used by sensor and sample; there the image is black and the mask 0.
+    """
+    shape = (len(cameras), preprocessing.height, preprocessing.width, 3)
+    arrays = {modality: np.zeros(shape, np.uint8) for modality in modalities}
+    mask = np.zeros((len(cameras), len(modalities)), np.float32)
+    bad: list[list[BadImage]] = [[] for _ in modalities]
+    for row, images in enumerate(samples):
+        file = LastFile()
+        for column, modality in enumerate(modalities):
+            image = images.get(modality)
+            if image is None:
+                continue
+            try:
+                arrays[modality][row] = image_array(image, preprocessing, modality, watch, file)
+            except InputError as error:
+                bad[column].append(BadImage(row, modality, error))
+            else:
+                mask[row, column] = 1.0
+    if watch is not None:
+        watch.tell()
+    return Batch(arrays, mask, cameras), [image for of_sensor in bad for image in of_sensor]
 
 
 class UnusableImageError(InputError):
@@ -101,15 +120,25 @@ def told_bad(bad: Sequence[BadImage]) -> str:
     return f"{len(bad)} images of one batch cannot be used:\n  " + "\n  ".join(lines)
 
 
-def gather(given: Mapping[str, Images], empty: list[int] | None = None) -> Samples:
+def gather(
+    given: Mapping[str, Images],
+    cameras: Cameras = None,
+    known: int = 0,
+    strict: bool = False,
+    empty: list[int] | None = None,
+) -> Samples:
     """Count the samples and check that the sensors agree.
 
     Args:
         given: images by modality.
+        cameras: see `camera_numbers`.
+        known: cameras that the model knows.
+        strict: refuse the others.
         empty: takes the numbers of samples that no sensor saw, which are errors without it.
 
     Raises:
-        InputError: different counts (all of them named), no image at all, or a sample that no sensor saw.
+        InputError: different counts (all of them named), no image at all, a sample that no sensor saw, or cameras that
+            cannot be used.
     """
     lists = {modality: _as_sequence(modality, images) for modality, images in given.items()}
     counts = {modality: len(images) for modality, images in lists.items() if images is not None}
@@ -129,7 +158,7 @@ def gather(given: Mapping[str, Images], empty: list[int] | None = None) -> Sampl
     elif unseen:
         numbers = shown([str(i) for i in unseen])
         raise InputError(f"No sensor has an image of sample {numbers}. A sample needs at least one image.")
-    return Samples(full, count)
+    return Samples(full, camera_numbers(cameras, count, known, strict))
 
 
 def _as_sequence(modality: str, images: Images) -> Sequence[ImageLike | None] | None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 RGB, NIR, TIR = "rgb", "nir", "tir"
 MODALITIES = (RGB, NIR, TIR)
 
-#: The seven non-empty sets of present sensors, the complete one first.
-SUBSETS: tuple[tuple[str, ...], ...] = (
-    (RGB, NIR, TIR),
-    (RGB, NIR),
-    (RGB, TIR),
-    (NIR, TIR),
-    (RGB,),
-    (NIR,),
-    (TIR,),
-)
+
+def subsets_of(modalities: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """All non-empty sets of present modalities, the complete one first."""
+    return tuple(subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size))
+
+
+#: The non-empty sets of present sensors, the complete one first.
+SUBSETS = subsets_of(MODALITIES)
 
 
 def subset_name(subset: tuple[str, ...]) -> str:

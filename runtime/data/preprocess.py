@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeGuard, Union
@@ -30,7 +30,6 @@ from .image_files import (
     tell_orientation,
 )
 from .image_settings import ImageSettings, image_settings
-from .modalities import MODALITIES
 from .range_watch import RangeWatch
 from .sample import ImageSource
 from .sixteen_bit import FULL_RANGE, Range, Ranges, as_range, canonical, eight_bit, ranges_by_sensor
@@ -118,8 +117,28 @@ class Preprocessing:
         return replace(self, sixteen_bit_range=common, sensor_ranges=differing)
 
 
+class LastFile:
+    """The file that was decoded last, for several images that are boxes of one file."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._image: Image.Image | None = None
+
+    def open(self, path: Path, settings: ImageSettings) -> Image.Image:
+        """As `open_image`, without decoding the same file twice in a row."""
+        if self._image is None or path != self._path:
+            # freed before the next one takes memory
+            self._image = None
+            self._image, self._path = open_image(path, settings), path
+        return self._image
+
+
 def image_array(
-    image: ImageLike, preprocessing: Preprocessing, sensor: str | None = None, watch: RangeWatch | None = None
+    image: ImageLike,
+    preprocessing: Preprocessing,
+    sensor: str | None = None,
+    watch: RangeWatch | None = None,
+    file: LastFile | None = None,
 ) -> np.ndarray:
     """Any image as uint8 (height, width, 3), as `preprocessing` wants it.
 
@@ -128,13 +147,15 @@ def image_array(
     example thermal. Grey is repeated on the three channels.
 
     16-bit values, of arrays and of files, become `rint((value - low) * 255 / (high - low))` with (low, high) =
-    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` notices ranges that are too wide.
+    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` notices ranges that are too wide;
+    `file` is the one that the image before this one came from.
 
     Raises:
         InputError: the file cannot be read or has too many pixels, the array has another type or shape, a 16-bit value
             is outside the range, a 16-bit image is of one grey, or the image is not opaque.
     """
-    to_rgb = _ToRgb(preprocessing.range_of(sensor), preprocessing.settings or image_settings(), sensor, watch)
+    settings = preprocessing.settings or image_settings()
+    to_rgb = _ToRgb(preprocessing.range_of(sensor), settings, sensor, watch, file or LastFile())
     if isinstance(image, np.ndarray):
         loaded = to_rgb.array(image)
     elif isinstance(image, ImageSource):
@@ -148,9 +169,16 @@ def image_array(
     return np.array(resize(loaded, (preprocessing.height, preprocessing.width), preprocessing.resize))
 
 
-def sensor_arrays(images: Sequence[ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
-    """`image_array` of one sample's images, which are in the order of MODALITIES."""
-    return [image_array(image, preprocessing, name) for name, image in zip(MODALITIES, images, strict=True)]
+def sensor_arrays(images: Mapping[str, ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
+    """`image_array` of one sample's images by sensor, in order; a file of several images is decoded once."""
+    file = LastFile()
+    return [image_array(image, preprocessing, name, file=file) for name, image in images.items()]
+
+
+def load_sources(sources: Mapping[str, ImageSource]) -> list[Image.Image]:
+    """`load_source` of one sample's images by sensor, in order; a file of several images is decoded once."""
+    file = LastFile()
+    return [load_source(source, sensor=sensor, file=file) for sensor, source in sources.items()]
 
 
 def load_source(
@@ -158,6 +186,7 @@ def load_source(
     sixteen_bit_range: tuple[int, int] | None = None,
     sensor: str | None = None,
     settings: ImageSettings | None = None,
+    file: LastFile | None = None,
 ) -> Image.Image:
     """Decode a file, completely, and crop its box; the result is a PIL image in RGB mode.
 
@@ -168,7 +197,7 @@ def load_source(
     """
     settings = settings or image_settings()
     limits = sixteen_bit_range or settings.sixteen_bit_range.get(sensor or "", FULL_RANGE)
-    return _ToRgb(as_range(limits), settings, sensor, None).source(source)
+    return _ToRgb(as_range(limits), settings, sensor, None, file or LastFile()).source(source)
 
 
 def is_encoded(image: object) -> TypeGuard[bytes | bytearray | memoryview | IO[bytes]]:
@@ -201,9 +230,10 @@ class _ToRgb:
     settings: ImageSettings
     sensor: str | None
     watch: RangeWatch | None
+    file: LastFile
 
     def source(self, source: ImageSource) -> Image.Image:
-        image, name = open_image(source.path, self.settings), image_name(source.path)
+        image, name = self.file.open(source.path, self.settings), image_name(source.path)
         if source.box is not None:
             left, top, right, bottom = source.box
             if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):

@@ -27,7 +27,8 @@ from ..environment import machine_name
 from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ..evaluation.gates.speed import require_speed, speed_gate
 from ..extractor import Extractor
-from ..selection import Opening, why_not
+from ..run_options import RunOptions
+from ..selection import why_not
 
 log = logging.getLogger("mambapro")
 
@@ -148,11 +149,13 @@ def check_bundle(
     except ArtifactError as error:
         raise failures[0] if failures else error from None
     gates = _Gates(benchmark, force, track, max_departure, max_map_drop)
-    opening = Opening(target, precision, device, allow_fallback, load_plugins=load_plugins, unverified=True)
+    options = RunOptions(
+        device, allow_fallback, target=target, precision=precision, load_plugins=load_plugins, unverified=True
+    )
     checks: list[ArtifactCheck] = []
     for sidecar in track(chosen, "Replaying the goldens", len(chosen)):
         try:
-            checks.append(_one(bundle, sidecar, golden, opening, gates))
+            checks.append(_one(bundle, sidecar, golden, options, gates))
         except BundleReplacedError:
             raise
         except (ArtifactError, ParityError, AccuracyError, SetupError) as error:
@@ -182,23 +185,23 @@ def _chosen(
     return found
 
 
-def _one(bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates) -> ArtifactCheck:
+def _one(bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates) -> ArtifactCheck:
     """Check one artifact, or tell why it cannot run here; where it was asked for that is an error."""
-    insisted = opening.target or opening.precision
-    reason = why_not(bundle, sidecar, opening)
+    insisted = options.target or options.precision
+    reason = why_not(bundle, sidecar, options)
     if reason is not None and insisted:
         raise ArtifactError(f"{sidecar.stem} of {escaped(bundle.folder)} cannot run here: {reason}.")
     if reason is None:
         try:
-            extractor = open_extractor(bundle, sidecar, opening)
+            extractor = open_extractor(bundle, sidecar, options)
         except SetupError as error:
-            if insisted or opening.device == "cuda":
+            if insisted or options.device == "cuda":
                 raise
             reason = str(error)
     if reason is not None:
         return ArtifactCheck(sidecar.stem, gates.departure(sidecar)[0], not_run=reason)
     with extractor:
-        return _check(bundle, sidecar, golden, opening, gates, extractor)
+        return _check(bundle, sidecar, golden, options, gates, extractor)
 
 
 def _with_the_rest(failures: list[MambaProError], checks: list[ArtifactCheck]) -> MambaProError:
@@ -236,11 +239,11 @@ def why_other_type(extractor: Extractor) -> str | None:
 
 
 def _check(
-    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates, extractor: Extractor
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Extractor
 ) -> ArtifactCheck:
     """As `_passed`; what fails here is not taken here any more, whoever verified it."""
     try:
-        return _passed(bundle, sidecar, golden, opening, gates, extractor)
+        return _passed(bundle, sidecar, golden, options, gates, extractor)
     except (ParityError, AccuracyError):
         if sidecar != base_artifact(bundle) and sidecar.state == VERIFIED:
             try:
@@ -252,7 +255,7 @@ def _check(
 
 
 def _passed(
-    bundle: Bundle, sidecar: Sidecar, golden: Golden, opening: Opening, gates: _Gates, extractor: Extractor
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Extractor
 ) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
     base = sidecar == base_artifact(bundle)
@@ -264,7 +267,7 @@ def _passed(
     if other_type is not None:
         notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
     if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
-        plain = Opening(device=opening.device, allow_fallback=opening.allow_fallback)
+        plain = RunOptions(device=options.device, allow_fallback=options.allow_fallback)
         with open_extractor(bundle, base_artifact(bundle), plain) as reference:
             drop_limit, said = gates.map_drop(sidecar)
             notes += said
@@ -278,7 +281,7 @@ def _passed(
         machine = f"{provider}, {machine_name()}"
         passed = replace(passed, state=VERIFIED, cosine=gate, verified_on=machine)
         if sidecar.precision == "int8" and sidecar.speed is None:
-            speed, missing = _speed(bundle, sidecar, opening, gates)
+            speed, missing = _speed(bundle, sidecar, options, gates)
             passed = replace(passed, speed=speed)
             notes += missing
     if passed != sidecar:
@@ -290,7 +293,7 @@ def _passed(
 
 
 def _speed(
-    bundle: Bundle, sidecar: Sidecar, opening: Opening, gates: _Gates
+    bundle: Bundle, sidecar: Sidecar, options: RunOptions, gates: _Gates
 ) -> tuple[SpeedGate | None, tuple[str, ...]]:
     """int8 against the other precisions of its target that run here, or a note where there are none.
 
@@ -298,7 +301,7 @@ def _speed(
         AccuracyError: int8 is not faster, and that is not forced.
     """
     others = [x for x in artifacts_of(bundle) if x.target == sidecar.target and x.precision != sidecar.precision]
-    rivals = [other for other in others if why_not(bundle, other, opening) is None]
+    rivals = [other for other in others if why_not(bundle, other, options) is None]
     if not rivals:
         where = "runs here" if others else "in the bundle"
         return None, (f"speed not gated: no other precision of this target {where}",)
@@ -308,28 +311,18 @@ def _speed(
         rivals,
         forced=gates.force,
         track=gates.track,
-        device=opening.device,
-        allow_fallback=opening.allow_fallback,
-        load_plugins=opening.load_plugins,
+        device=options.device,
+        allow_fallback=options.allow_fallback,
+        load_plugins=options.load_plugins,
     )
     doubt = require_speed(speed, f"{sidecar.stem} of {bundle.folder}")
     return speed, () if doubt is None else (doubt,)
 
 
-def open_extractor(bundle: Bundle, sidecar: Sidecar, opening: Opening) -> Extractor:
-    """The extractor of one artifact, whatever its state; all else as `opening` says."""
-    return Extractor(
-        bundle,
-        opening.device,
-        opening.allow_fallback,
-        threads=opening.threads,
-        target=sidecar.target,
-        precision=sidecar.precision,
-        mode=opening.mode,
-        unverified=True,
-        cache=opening.cache,
-        load_plugins=opening.load_plugins,
-    )
+def open_extractor(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Extractor:
+    """The extractor of one artifact, whatever its state; all else as `options` says."""
+    own = replace(options, target=sidecar.target, precision=sidecar.precision, unverified=True)
+    return Extractor.with_options(bundle, own)
 
 
 def replay(extractor: Extractor, golden: Golden, limit: float, notes: Sequence[str] = ()) -> tuple[CosineGate, float]:

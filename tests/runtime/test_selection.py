@@ -21,7 +21,8 @@ from mambapro.runtime.bundle.catalog import artifacts_of, update_sidecar
 from mambapro.runtime.bundle.checksums import write_sums
 from mambapro.runtime.compatibility import Machine, verdict
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.selection import Opening, open_fastest
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.selection import open_fastest
 from mambapro.runtime.verification.check import check_bundle
 
 
@@ -175,7 +176,7 @@ def test_an_engine_without_what_it_needs(with_int8: Path, sidecar_of: Callable[.
     """ArtifactError, not an assertion, for a sidecar whose engine section is missing."""
     with pytest.raises(ArtifactError, match="does not say what its engine needs"):
         module.open_backend(
-            Bundle.open(with_int8), replace(artifacts_of(Bundle.open(with_int8))[1], target="tensorrt"), Opening()
+            Bundle.open(with_int8), replace(artifacts_of(Bundle.open(with_int8))[1], target="tensorrt"), RunOptions()
         )
 
 
@@ -257,8 +258,8 @@ class TestEngines:
         update_sidecar(with_int8, replace(sidecar, state="unverified"))
 
         with pytest.raises(ArtifactError, match="onnxruntime-int8: not verified"):
-            open_fastest(Bundle.open(with_int8), Opening("onnxruntime", "int8", device="cpu"))
-        chosen, backend = open_fastest(Bundle.open(with_int8), Opening(device="cpu"))
+            open_fastest(Bundle.open(with_int8), RunOptions("cpu", target="onnxruntime", precision="int8"))
+        chosen, backend = open_fastest(Bundle.open(with_int8), RunOptions(device="cpu"))
         backend.close()
         assert chosen.precision == "fp32"
 

@@ -34,7 +34,8 @@ from mambapro.runtime.bundle.checksums import SUMS, write_sums
 from mambapro.runtime.bundle.limits import LIMITS, MAP_DROPS
 from mambapro.runtime.evaluation.gates import speed as racing
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.selection import Opening, choose
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.selection import choose
 from mambapro.runtime.verification import check
 from mambapro.runtime.verification.check import check_bundle
 from mambapro.synthetic.benchmark import draw_benchmark
@@ -117,7 +118,7 @@ class TestBuild:
 
     def test_code_of_the_bundle_is_not_run(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What was in the bundle before is as little trusted as anywhere else."""
-        opened: list[Opening] = []
+        opened: list[RunOptions] = []
         monkeypatch.setattr(gates, "open_extractor", lambda b, s, o: opened.append(o) or check.open_extractor(b, s, o))
 
         build_artifact(bundle, BuildOptions("onnxruntime", "fp16"))
@@ -262,7 +263,7 @@ class TestGates:
 
             assert made.speed is not None and made.speed.other == "openvino-bf16"
             assert made.speed.listed == {"onnxruntime-fp32": milliseconds / 2.0}
-            assert choose(Bundle.open(bundle), Opening(device="cpu")).stem == chosen
+            assert choose(Bundle.open(bundle), RunOptions(device="cpu")).stem == chosen
 
     def test_engine_without_a_gpu_is_unverified(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An artifact that cannot run here enters unverified, and nobody runs it by accident."""

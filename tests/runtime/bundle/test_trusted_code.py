@@ -14,7 +14,8 @@ from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of
 from mambapro.runtime.bundle.checksums import MODEL
-from mambapro.runtime.selection import Opening, why_not
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.selection import why_not
 
 
 class TestCode:
@@ -45,11 +46,11 @@ class TestCode:
         needs = EngineNeeds("10.12.0.36", ("8.6",), "same", version_compatible, "linux-x86_64", plugin)
         engine = replace(artifacts_of(bundle)[1], target="tensorrt", engine=needs)
 
-        reason = why_not(bundle, engine, Opening())
+        reason = why_not(bundle, engine, RunOptions())
 
         assert reason is None if word is None else f"holds code ({word})" in str(reason)
         assert word is None or "load_plugins=True (--load-plugins)" in str(reason)
-        assert why_not(bundle, engine, Opening(load_plugins=True)) is None
+        assert why_not(bundle, engine, RunOptions(load_plugins=True)) is None
 
     @pytest.mark.parametrize("trusted", [False, True])
     def test_what_the_backend_may_load(
@@ -77,6 +78,6 @@ class TestCode:
 
         monkeypatch.setattr(tensorrt, "TensorRtBackend", backend)
 
-        opening.open_backend(Bundle.open(with_int8), made, Opening(load_plugins=trusted))
+        opening.open_backend(Bundle.open(with_int8), made, RunOptions(load_plugins=trusted))
 
         assert given == [{"library": b"library" if trusted else None, "host_code": trusted}]

@@ -15,7 +15,8 @@ from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of, base_art
 from mambapro.runtime.bundle.checksums import MODEL
 from mambapro.runtime.data.sample import Benchmark
 from mambapro.runtime.evaluation.gates import speed as racing
-from mambapro.runtime.selection import Opening, choose
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.selection import choose
 from mambapro.runtime.verification import check as module
 from mambapro.runtime.verification.check import check_bundle
 
@@ -134,7 +135,7 @@ class TestSpeed:
 class TestAccuracy:
     def test_made_up_for(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A verified artifact without the gate gets it, once, against the exported model on the same device."""
-        opened: list[Opening] = []
+        opened: list[RunOptions] = []
         open_extractor = module.open_extractor
         monkeypatch.setattr(module, "open_extractor", lambda b, s, o: opened.append(o) or open_extractor(b, s, o))
         monkeypatch.setattr(module, "accuracy_gate", lambda *_: GATE)
@@ -143,7 +144,7 @@ class TestAccuracy:
 
         assert [item.map_drop for item in report.artifacts] == [None, GATE.drop]
         assert of(with_int8).accuracy == GATE and of(with_int8).verified_on is None
-        assert opened[-1] == Opening(device="cpu") and opened[0].device == "cpu"
+        assert opened[-1] == RunOptions(device="cpu") and opened[0].device == "cpu"
         monkeypatch.setattr(module, "accuracy_gate", lambda *_: pytest.fail("run again"))
         check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
 
@@ -154,7 +155,7 @@ class TestAccuracy:
         with pytest.raises(AccuracyError, match=r"loses 2\.00 points"):
             check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
         assert of(with_int8).accuracy is None and of(with_int8).state == "unverified"
-        assert choose(Bundle.open(with_int8), Opening()).precision == "fp32"
+        assert choose(Bundle.open(with_int8), RunOptions()).precision == "fp32"
 
 
 class TestAnotherType:
@@ -177,17 +178,13 @@ class TestAnotherType:
 
 def test_extractors_are_opened_as_told(with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plugins, mode, threads and cache reach the extractor."""
-    given: list[dict] = []
-    monkeypatch.setattr(module, "Extractor", lambda *_, **options: given.append(options))
+    given: list[RunOptions] = []
+    monkeypatch.setattr(module.Extractor, "with_options", lambda _, options: given.append(options))
+    options = RunOptions(load_plugins=True, mode="throughput", threads=3, cache=tmp_path)
 
-    module.open_extractor(
-        Bundle.open(with_int8),
-        of(with_int8),
-        Opening(load_plugins=True, mode="throughput", threads=3, cache=tmp_path),
-    )
+    module.open_extractor(Bundle.open(with_int8), of(with_int8), options)
 
-    names = ("load_plugins", "mode", "threads", "cache", "unverified")
-    assert [given[0][name] for name in names] == [True, "throughput", 3, tmp_path, True]
+    assert given == [replace(options, target="onnxruntime", precision="int8", unverified=True)]
 
 
 def test_a_folder_that_cannot_be_written_hides_no_failure(
@@ -207,6 +204,6 @@ def test_a_folder_that_cannot_be_written_hides_no_failure(
     monkeypatch.setattr(module, "write_record", refused)
 
     with pytest.raises(ParityError, match="it departs"):
-        module._check(opened, artifact, None, Opening(), None, None)  # type: ignore[arg-type]
+        module._check(opened, artifact, None, RunOptions(), None, None)  # type: ignore[arg-type]
 
     assert "stays marked as verified: no permission" in caplog.text

@@ -1,0 +1,219 @@
+"""An opened artifact of a bundle that batches are run on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from ..common.machine.cpus import whole_number
+from ..common.machine.memory_budget import bounded
+from ..common.machine.time_budget import first_run_seconds, within
+from ..errors import ArtifactError, InputError
+from .backends.base import Backend
+from .backends.process import refuse_fork, watch
+from .bundle.artifact import OPENVINO, Sidecar
+from .bundle.bundle import Bundle
+from .bundle.checksums import BundleReplacedError
+from .bundle.metadata import BundleMetadata
+from .data.batch import Batch
+from .data.image_settings import image_settings
+from .data.preprocess import Preprocessing
+from .data.range_watch import RangeWatch
+from .data.readers.listing import shown
+from .run_options import RunOptions
+from .selection import open_backend, open_fastest
+
+log = logging.getLogger("mambapro")
+
+S = TypeVar("S", bound="Session")
+
+DEFAULT_BATCH = 32
+#: How often a bundle that is replaced meanwhile is opened anew.
+_OPENINGS = 5
+
+
+class Session:
+    """A model of a bundle, run on batches. May be used by several threads at once; a context manager.
+
+    A child of fork() opens the model anew when it first uses it (on a GPU that is refused).
+
+    Attributes:
+        options: how it was opened.
+        metadata: of the bundle.
+        artifact: of the bundle's artifacts the one that runs.
+        preprocessing: of the images.
+        watch: the 16-bit values that were seen.
+        batch_size: samples per run.
+
+    Raises:
+        InputError, SetupError, ArtifactError: as Extractor.
+    """
+
+    def __init__(self, bundle: str | os.PathLike[str] | Bundle, options: RunOptions | None = None) -> None:
+        self.options = options or RunOptions()
+        turns = 1 if isinstance(bundle, Bundle) else _OPENINGS
+        for turn in range(turns):
+            try:
+                self._open(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, self.options.verify))
+                break
+            except BundleReplacedError:
+                # whoever replaces a bundle while it is opened leaves a whole one
+                if turn + 1 == turns:
+                    raise
+        self._closed = self._forked = False
+        self._lock = threading.Lock()
+        watch(self)
+
+    def _open(self, bundle: Bundle) -> None:
+        self.batch_size: int
+        self._read(bundle.metadata)
+        self.artifact: Sidecar
+        self._backend: Backend
+        self.artifact, self._backend = open_fastest(bundle, self.options)
+        if self.artifact.profile is not None:
+            self.batch_size = min(self.batch_size, self.artifact.profile.largest)
+        self._has_run, self._size = False, bundle.size(self.artifact.file)
+        self._bundle = bundle
+
+    def _read(self, metadata: BundleMetadata) -> None:
+        """Take over what the bundle says, before anything is loaded."""
+        options = self.options
+        preprocessing = metadata.preprocessing.with_ranges(options.sixteen_bit_range, metadata.modalities)
+        self.metadata: BundleMetadata = metadata
+        self.preprocessing: Preprocessing = _with_settings(preprocessing, options)
+        self.watch = RangeWatch()
+        self.batch_size = _batch_size(metadata, options.batch_size)
+
+    @property
+    def backend(self) -> Backend:
+        """The loaded model itself; in a child of fork() it is opened anew when it is first asked for.
+
+        Raises:
+            InputError: in a child of fork(), where the model is on a GPU that the parent uses.
+        """
+        if self._forked and not self._closed:
+            with self._lock:
+                self._open_again()
+        return self._backend
+
+    @property
+    def provider(self) -> str:
+        """Where the model really runs, for example "CPUExecutionProvider"."""
+        return self._backend.provider
+
+    def after_fork(self) -> None:
+        """Remember, in a child of fork(), that what is loaded is the parent's."""
+        self._forked, self._lock, self.watch = True, threading.Lock(), RangeWatch()
+
+    def _open_again(self) -> None:
+        """The same artifact in this process: after fork() no thread of the parent's runtime is here."""
+        if not self._forked:
+            return
+        if self.artifact.engine is not None or "CUDA" in self.provider:
+            refuse_fork(f"{self.artifact.stem}, on {self.provider},", os.getppid())
+        log.info(
+            "%s of %s is opened again in the forked process %d", self.artifact.stem, self._bundle.folder, os.getpid()
+        )
+        self._backend = open_backend(self._bundle, self.artifact, self.options)
+        self._forked = False
+
+    def run(self, batch: Batch, first: int = 0) -> dict[str, np.ndarray]:
+        """The model's outputs by name, (N, ...) each, of N samples; at most `batch_size` of them are run at a time.
+
+        Args:
+            batch: of the model's modalities and image size, N > 0.
+            first: the caller's number of the first sample, for messages.
+
+        Raises:
+            InputError: images of another shape, or missing ones that the model cannot do without.
+            ArtifactError: the model returned NaN or infinity; names the samples.
+        """
+        self._require_fitting(batch)
+        size = self.batch_size
+        parts = [self._run_part(part, first + i * size) for i, part in enumerate(batch.parts(size))]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run_part(self, batch: Batch, first: int) -> dict[str, np.ndarray]:
+        """One run of at most `batch_size` samples."""
+        count, profile = len(batch), self.artifact.profile
+        least = max(self.metadata.batch or 1, 1 if profile is None else profile.smallest)
+        values = self._run(batch.padded(least).feeds(self.metadata.inputs))
+        outputs = {}
+        for tensor in self.metadata.outputs:
+            found, shape = values[tensor.name][:count], (count, *tensor.shape[1:])
+            if found.shape != shape:
+                raise ArtifactError(f"The model returned {found.shape} instead of {shape}.")
+            require_rows(np.isfinite(found.reshape(count, -1)).all(axis=1), first, "NaN or infinity")
+            outputs[tensor.name] = found
+        return outputs
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The backend's outputs. OpenVINO cannot be stopped from outside, so that its first run is watched here."""
+        backend = self.backend
+        if self._has_run or self.artifact.target != OPENVINO:
+            return backend.run(feeds)
+        batch, what = len(next(iter(feeds.values()))), f"The first run of {self.artifact.stem}"
+        with bounded(self._size, batch, what):
+            outputs = within(lambda: backend.run(feeds), first_run_seconds(self._size, batch), what)
+        self._has_run = True
+        return outputs
+
+    def _require_fitting(self, batch: Batch) -> None:
+        names, count = self.metadata.modalities, len(next(iter(batch.images.values()), ()))
+        shape = (count, self.preprocessing.height, self.preprocessing.width, 3)
+        right = all(name in batch.images and batch.images[name].shape == shape for name in names)
+        if not count or not right or batch.mask.shape != (count, len(batch.images)) or batch.cameras.shape != (count,):
+            shapes = ", ".join(
+                f"{name} {value.shape}"
+                for name, value in {**batch.images, "mask": batch.mask, "cameras": batch.cameras}.items()
+            )
+            raise InputError(f"Expected images of shape {shape} for {', '.join(names)}, N > 0, not {shapes}.")
+
+    def close(self) -> None:
+        """Free the model. Calls after this raise InputError."""
+        self._closed = True
+        self._backend.close()
+
+    def __enter__(self: S) -> S:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def require_rows(good: np.ndarray, first: int, what: str) -> None:
+    """Raise ArtifactError where the rows of some samples are not `good`; their numbers begin at `first`."""
+    if good.all():
+        return
+    rows = [str(first + row) for row in np.flatnonzero(~good)]
+    raise ArtifactError(
+        f"The model returned {what} for sample {shown(rows)}. Run `mambapro check` on the bundle; where it passes, "
+        "export at a higher precision."
+    )
+
+
+def _with_settings(preprocessing: Preprocessing, options: RunOptions) -> Preprocessing:
+    if options.max_image_pixels is None and options.accept_truncated is None:
+        return preprocessing
+    settings = image_settings()
+    if options.max_image_pixels is not None:
+        settings = replace(settings, max_pixels=options.max_image_pixels)
+    if options.accept_truncated is not None:
+        settings = replace(settings, accept_truncated=options.accept_truncated)
+    return replace(preprocessing, settings=settings)
+
+
+def _batch_size(metadata: BundleMetadata, asked: int | None) -> int:
+    asked = None if asked is None else whole_number("batch_size", asked)
+    if metadata.batch is not None and asked not in (None, metadata.batch):
+        raise InputError(f"The model has a fixed batch of {metadata.batch}; leave batch_size out, or export another.")
+    return metadata.batch or asked or DEFAULT_BATCH
