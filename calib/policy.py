@@ -25,6 +25,7 @@ from ..common.files.open_files import read_limited
 from ..common.foreign_text import shown_text, shown_value
 from ..errors import InputError, SetupError
 from ..graph.layers import Point
+from ..runtime.bundle.module_roles import MAMBAPRO, ModuleRoles
 from ..runtime.data.readers.listing import shown
 
 INT8, FLOAT = "int8", "float"
@@ -129,25 +130,25 @@ class Policy:
             raise InputError(f"{where}: {error}") from error
 
 
-PRESETS = {
-    "linear": Policy(),
-    "backbone": Policy(FLOAT, (("backbone", INT8),)),
-    "none": Policy(FLOAT),
-}
+def presets(roles: ModuleRoles = MAMBAPRO) -> dict[str, Policy]:
+    """Policies by name: all that may compute in int8, each part of the model alone, nothing."""
+    parts = {part: Policy(FLOAT, tuple((name, INT8) for name in names)) for part, names in roles.parts.items()}
+    return {"linear": Policy(), **parts, "none": Policy(FLOAT)}
 
 
-def read_policy(source: str | Path) -> Policy:
-    """A policy by the name of a preset, or from its YAML file.
+def read_policy(source: str | Path, roles: ModuleRoles = MAMBAPRO) -> Policy:
+    """A policy by the name of a preset of the model with these roles, or from its YAML file.
 
     Raises:
         InputError: neither a preset nor a file, or a file of another form.
         SetupError: PyYAML is not installed.
     """
-    if str(source) in PRESETS:
-        return PRESETS[str(source)]
+    known = presets(roles)
+    if str(source) in known:
+        return known[str(source)]
     if not os.path.lexists(source):
         raise InputError(
-            f"{shown_text(source)} is neither a policy file nor a preset. The presets are {', '.join(PRESETS)}."
+            f"{shown_text(source)} is neither a policy file nor a preset. The presets are {', '.join(known)}."
         )
     content = read_limited(source, _LARGEST_FILE, "policy (a few lines of YAML)")
     try:

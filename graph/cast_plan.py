@@ -14,6 +14,8 @@ from onnx import TensorProto
 
 from ..errors import InputError
 from ..plugins.selective_scan.schema import DOMAIN
+from ..runtime.bundle.module_roles import below
+from .module_roles import roles_of
 from .value_types import element_types, module_of, schema_of, standard_opset, takes
 
 LOW_TYPES = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
@@ -22,8 +24,6 @@ _SQUARES = ("ReduceL2", "ReduceSumSquare")
 _EXPONENTIALS = ("Exp", "Log", "LogSoftmax", "ReduceLogSumExp", "Softmax", "Softplus")
 #: Operators that stay float32 wherever they stand.
 ISLAND_OPERATORS = (*_NORMS, *_SQUARES, *_EXPONENTIALS)
-#: Modules that stay float32 with all they hold.
-ISLAND_MODULES = ("aggregation.reduction",)
 #: What the model itself computes outside its modules is float32 too (the pixels' normalisation, the mean over tokens),
 #: but for the projection after the backbone.
 PRODUCTS = ("MatMul", "Gemm", "Conv")
@@ -70,6 +70,7 @@ def plan_types(model: onnx.ModelProto, precision: str, keep: Collection[str] = (
     _check_keep(model, keep)
     element, opset = LOW_TYPES[precision], standard_opset(model)
     constants = {tensor.name for tensor in model.graph.initializer}
+    keep = (*roles_of(model).float32, *keep)
     full = {value.name for value in model.graph.input}
     low_values: set[str] = set()
     low_nodes = []
@@ -107,15 +108,10 @@ def _check_float32(model: onnx.ModelProto, types: dict[str, int]) -> None:
 
 def _check_keep(model: onnx.ModelProto, keep: Collection[str]) -> None:
     modules = {module for node in model.graph.node if (module := module_of(node)) is not None}
-    unknown = [name for name in keep if not any(_below(module, name) for module in modules)]
+    unknown = [name for name in keep if not any(below(module, name) for module in modules)]
     if unknown:
         known = sorted({".".join(module.split(".")[:3]) for module in modules if module})
         raise InputError(f"No module of the model is called {', '.join(unknown)}. There are {', '.join(known)}, ...")
-
-
-def _below(module: str, name: str) -> bool:
-    # the model itself has everything below it, so its name stands for what it computes outside its modules
-    return module == name or (bool(name) and module.startswith(f"{name}."))
 
 
 def _stays(node: onnx.NodeProto, keep: Collection[str]) -> bool:
@@ -124,7 +120,7 @@ def _stays(node: onnx.NodeProto, keep: Collection[str]) -> bool:
         return False
     if not module and node.op_type not in PRODUCTS:
         return True
-    return any(_below(module, name) for name in (*ISLAND_MODULES, *keep))
+    return any(below(module, name) for name in keep)
 
 
 def _computes_low(node: onnx.NodeProto, element: int, opset: int) -> bool:

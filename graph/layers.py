@@ -3,12 +3,9 @@
 Linears and convolutions may. Everything else stays as it is: residual adds, LayerNorm, softmax, the products of the
 attention with itself, step size and softplus, the scan and its gate. Of the Linears and convolutions these stay too:
 
-* `dt_proj`: its result goes through softplus and an exponential, where the scan adds errors up over all tokens.
-* `aggregation.reduction`: the last layer. Its errors are the embedding's own, and it is a thousandth of the work.
+* those that the model excludes (`ModuleRoles.never_int8`).
 * grouped convolutions: each output depends on a few inputs, so int8 errors do not average out, and no runtime has a
   kernel for them that is worth it.
-
-`x_proj` may, though it makes B, C and the rank of the step size: that is for a sensitivity analysis to say.
 """
 
 from __future__ import annotations
@@ -23,6 +20,7 @@ from onnx import TensorProto
 
 from ..common.foreign_text import escaped
 from ..errors import ArtifactError
+from .module_roles import roles_of
 
 MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 
@@ -30,8 +28,6 @@ MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 SCOPES = "pkg.torch.onnx.name_scopes"
 _KINDS = {"MatMul": MATMUL, "Gemm": GEMM, "Conv": CONV}
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
-#: Parts of a module's name that keep it out.
-_NEVER = ("dt_proj", "reduction")
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,7 @@ def points(model: onnx.ModelProto) -> tuple[Point, ...]:
             it can be.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type in _FLOATS}
+    roles = roles_of(model)
     found: list[Point] = []
     seen: Counter[str] = Counter()
     for node in model.graph.node:
@@ -77,7 +74,7 @@ def points(model: onnx.ModelProto) -> tuple[Point, ...]:
         if weight is None or axis is None:
             continue
         name = module_of(node, weight.name)
-        if _kept(name):
+        if roles.stays_float(name):
             continue
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
@@ -107,12 +104,6 @@ def module_of(node: onnx.NodeProto, weight: str = "") -> str:
             "apart. The file was stripped, or another exporter made it: export the checkpoint again."
         ) from error
     return str(name) or weight or node.name
-
-
-def _kept(module: str) -> bool:
-    """True for modules that never compute in int8."""
-    # a dt_proj is multiplied by its parent, which holds the scans of all sensors
-    return any(part in _NEVER for part in module.split(".")) or module.split(".")[-1] == "scans"
 
 
 def _output_axis(node: onnx.NodeProto, weight: TensorProto) -> int | None:

@@ -1,7 +1,7 @@
 """A model cut at its stages, so that what lies before a changed layer is computed once.
 
-Every module of the trained model that ends a stage (`backbone.layers.3`, `aggregation.blocks.0.intra`) gave its name to
-a value of the graph; the cuts are there. What crosses a cut is found from the graph itself.
+Every module of the trained model that ends a stage (`ModuleRoles.stages`) gave its name to a value of the graph; the
+cuts are there. What crosses a cut is found from the graph itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import onnx
 
 from ..errors import ArtifactError
-
-_STAGE = re.compile(r"(backbone|aggregation)(\.\w+)*")
+from .module_roles import roles_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class Segment:
 def cut(model: onnx.ModelProto) -> tuple[Segment, ...]:
     """The segments of a model, in order; one segment where the graph names no stage."""
     nodes = list(model.graph.node)
-    ends = [i + 1 for i, node in enumerate(nodes) if any(_STAGE.fullmatch(name) for name in node.output)]
+    stage = re.compile(rf"({'|'.join(map(re.escape, roles_of(model).stages)) or '(?!)'})(\.\w+)*")
+    ends = [i + 1 for i, node in enumerate(nodes) if any(stage.fullmatch(name) for name in node.output)]
     ends = sorted({*ends, len(nodes)})
     weights = {tensor.name for tensor in model.graph.initializer}
     last_use = {name: i for i, node in enumerate(nodes) for name in _reads(node)}
@@ -72,6 +72,7 @@ def extract(model: onnx.ModelProto, segment: Segment, extra: tuple[str, ...] = (
     part = onnx.ModelProto(ir_version=model.ir_version, graph=graph)
     part.opset_import.extend(model.opset_import)
     part.functions.extend(model.functions)
+    part.metadata_props.extend(model.metadata_props)
     return part
 
 

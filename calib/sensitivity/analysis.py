@@ -15,6 +15,7 @@ from ...common.foreign_text import escaped
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...graph.model_file import load_model
+from ...graph.module_roles import roles_of
 from ...graph.quantize import ONNXRUNTIME, OPENVINO
 from ...graph.scales import ScaleTable
 from ...runtime.backends.onnxruntime import import_onnxruntime
@@ -152,7 +153,7 @@ def _analyse(
     judge = judge_of(chain, some)
     ranking = rank(chain, some, options.grouping, state, judge, track)
     _write(folder / RANKING, json_text(ranking.to_json()), overwrite)
-    _write(folder / RANKING_PICTURE, ranking_picture(ranking), overwrite)
+    _write(folder / RANKING_PICTURE, ranking_picture(ranking, roles_of(loaded)), overwrite)
     if some is not material:
         judge = judge_of(chain, material)
     search = Search(loaded, scales, options.target, chain, material.batches(), ranking, judge, timer, state)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...common.figures import COLOURS, INK, QUIET, drawing, place, png_bytes, shortened, write
+from ...runtime.bundle.module_roles import MAMBAPRO, ModuleRoles
 from .pareto import Pareto
 from .ranking import Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BACKBONE, OTHER, CHOSEN, BEATEN = COLOURS[0], COLOURS[2], COLOURS[1], "#AAAAAA"
+IN_PART, OTHER, CHOSEN, BEATEN = COLOURS[0], COLOURS[2], COLOURS[1], "#AAAAAA"
 #: Bars that are drawn; what follows is small.
 BARS = 30
 _ROW, _LABELS, _WIDE = 0.19, 3.25, 4.2
@@ -22,8 +23,10 @@ _LETTERS = 50
 _NOTHING = 1e-9
 
 
-def ranking_picture(ranking: Ranking) -> bytes:
+def ranking_picture(ranking: Ranking, roles: ModuleRoles = MAMBAPRO) -> bytes:
     """PNG: for each group a bar for the median of 1 - cosine, a stroke for its mean, a dot for the largest.
+
+    Groups inside a part of the model (`ModuleRoles.parts`) have another color than those outside.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -40,7 +43,7 @@ def ranking_picture(ranking: Ranking) -> bytes:
         axes = place(figure, _LABELS, 0.6, _WIDE, high)
         rows = range(len(shown))
         losses = [entry.loss for entry in shown]
-        colours = [BACKBONE if entry.name.startswith("backbone") else OTHER for entry in shown]
+        colours = [IN_PART if roles.part_of(entry.name) else OTHER for entry in shown]
         axes.barh(rows, [max(loss.median, _NOTHING) for loss in losses], color=colours, height=0.7)
         axes.plot([max(loss.mean, _NOTHING) for loss in losses], rows, "|", color=INK, markersize=8)
         axes.plot([max(loss.largest, _NOTHING) for loss in losses], rows, "o", color=INK, markersize=2.5)
@@ -83,10 +86,10 @@ def _draw(axes: Axes, pareto: Pareto, heights: Sequence[float | None], limit: fl
     """Points, the front through those that none beats, the limit, and the time of the model in floating point."""
     drawn = [(point, height) for point, height in zip(pareto.points, heights, strict=True) if height is not None]
     front = sorted((point.milliseconds, height) for point, height in drawn if point.front)
-    axes.plot([time for time, _ in front], [height for _, height in front], color=BACKBONE, linewidth=0.8, zorder=1)
+    axes.plot([time for time, _ in front], [height for _, height in front], color=IN_PART, linewidth=0.8, zorder=1)
     for point, height in drawn:
         chosen = point is pareto.choice
-        colour = CHOSEN if chosen else BACKBONE if point.front else BEATEN
+        colour = CHOSEN if chosen else IN_PART if point.front else BEATEN
         axes.scatter([point.milliseconds], [height], s=42 if chosen else 20, color=colour, zorder=2)
         where = (point.milliseconds, height)
         axes.annotate(str(len(point.floats)), where, (3, 4), textcoords="offset points", size=7, color=QUIET)

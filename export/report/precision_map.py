@@ -18,8 +18,8 @@ from onnx import NodeProto, TensorProto
 from ...common.foreign_text import escaped
 from ...common.records import encode
 from ...errors import ArtifactError
+from ...graph.module_roles import roles_of
 from ...plugins.selective_scan.schema import OP_TYPE
-from ...runtime.data.modalities import MODALITIES
 
 #: What a node does, of the kinds that decide how fast and how exact a model is.
 LINEAR, PRODUCT, NORM, SOFTMAX, SCAN, SUM = "linear", "product", "norm", "softmax", "scan", "sum"
@@ -34,11 +34,8 @@ _PARTS = {PRODUCT: "products", SOFTMAX: "softmax", SCAN: "scan", SUM: "residual 
 _TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 #: Nodes that hand a value on without computing with it.
 _CARRIERS = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze")
-#: Words in a module's name that say for whom it is: what they are for is one part.
-_FOR_WHOM = (*MODALITIES, "all")
 #: Constants of more values are weights; smaller ones may be shapes.
 _SMALL = 64
-_BLOCK = re.compile(r"(?P<block>.*?\.\d+(?:\.(?:intra|inter))?)(?:\.(?P<part>.+))?")
 
 
 @dataclass(frozen=True)
@@ -120,6 +117,9 @@ class _Graph:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.nodes = model.graph.node
+        self.roles = roles_of(model)
+        halves = "|".join(map(re.escape, self.roles.halves)) or "(?!)"
+        self.block = re.compile(rf"(?P<block>.*?\.\d+(?:\.(?:{halves}))?)(?:\.(?P<part>.+))?")
         for tensor in model.graph.initializer:
             # names, shapes and types are enough, and what is inferred from must not pass 2 GB
             if _size(tensor.dims) > _SMALL:
@@ -137,9 +137,24 @@ class _Graph:
             kind = _KINDS.get(node.op_type) or (PRODUCT if weight is None else LINEAR)
             if module is None or (kind == SUM and not self._is_residual(node, module)):
                 continue
-            block, part = _place(module, kind, weight.name if weight is not None else "")
+            block, part = self._place(module, kind, weight.name if weight is not None else "")
             values = _size(weight.dims) if weight is not None else 0
             yield block, part, kind, self._type(node, kind), values
+
+    def _place(self, module: str, kind: str, weight: str) -> tuple[str, str]:
+        """(block, part) of a computation."""
+        # what is multiplied outside any module keeps its parameter's name; quantising adds to it after a slash
+        full = module or weight.split("/")[0]
+        name = ".".join(word for word in full.split(".") if word not in self.roles.alike)
+        match = self.block.fullmatch(name)
+        block, part = (match["block"], match["part"] or "") if match else ("", name)
+        home = next((name for name in self.roles.computed_in if part.endswith(name)), None)
+        if home and kind == LINEAR:
+            part += f".{self.roles.computed_in[home]}"
+        if kind in _PARTS:
+            part = part.removesuffix(home).removesuffix(".") if home and kind == SCAN else part
+            part = f"{part} {_PARTS[kind]}".strip()
+        return block, part or "linear"
 
     def _weight(self, node: NodeProto) -> TensorProto | None:
         """The constant that a node multiplies by, behind whatever quantises or casts it."""
@@ -154,7 +169,7 @@ class _Graph:
 
     def _is_residual(self, node: NodeProto, module: str) -> bool:
         """Whether a block adds two values of its own: a bias, or a sum deeper inside, is none."""
-        match = _BLOCK.fullmatch(module)
+        match = self.block.fullmatch(module)
         computed = not any(self._origin(name, _CARRIERS) in self.constants for name in node.input)
         return computed and match is not None and match["part"] is None
 
@@ -187,21 +202,6 @@ def _module(node: NodeProto) -> str | None:
         return str(ast.literal_eval(text or "")[-2])
     except (ValueError, SyntaxError, LookupError, TypeError):
         return None
-
-
-def _place(module: str, kind: str, weight: str) -> tuple[str, str]:
-    """(block, part) of a computation."""
-    # what is multiplied outside any module keeps its parameter's name; quantising adds to it after a slash
-    full = module or weight.split("/")[0]
-    name = ".".join(word for word in full.split(".") if word not in _FOR_WHOM)
-    match = _BLOCK.fullmatch(name)
-    block, part = (match["block"], match["part"] or "") if match else ("", name)
-    if kind == LINEAR and part.endswith("scans"):
-        part += ".dt_proj"
-    if kind in _PARTS:
-        part = part.removesuffix(".scans").removesuffix("scans") if kind == SCAN else part
-        part = f"{part} {_PARTS[kind]}".strip()
-    return block, part or "linear"
 
 
 def _size(dims: Iterable[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mambapro.calib.policy import FLOAT, INT8, PRESETS, Policy, matches, read_policy
+from mambapro.calib.policy import FLOAT, INT8, Policy, matches, presets, read_policy
 from mambapro.errors import InputError
 from mambapro.graph.layers import MATMUL, Point
 
@@ -73,7 +73,7 @@ def test_yaml_and_back() -> None:
 
     assert text.startswith("# measured on\n# two lines\n# sha256 0\ndefault: float\n")
     assert Policy.from_yaml(text) == policy
-    assert all(Policy.from_yaml(preset.to_yaml()) == preset for preset in PRESETS.values())
+    assert all(Policy.from_yaml(preset.to_yaml()) == preset for preset in presets().values())
 
 
 def test_people_write_less() -> None:
