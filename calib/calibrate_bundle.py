@@ -55,7 +55,7 @@ def run_calibration(
     no_smooth: bool = False,
     camera_pattern: str | None = None,
     first_camera: int = 0,
-    insist: bool = False,
+    allow_test_images: bool = False,
     unpaired: bool = False,
     seed: int = 0,
     cache: Path | None = None,
@@ -91,7 +91,7 @@ def run_calibration(
         seed=seed,
         camera_pattern=camera_pattern,
         first_camera=first_camera,
-        insist=insist,
+        insist=allow_test_images,
         unpaired=unpaired,
         track=track,
     )

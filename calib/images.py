@@ -193,7 +193,7 @@ def _complain(what: str, insist: bool) -> None:
     if not insist:
         raise InputError(
             f"{what} Scales chosen on test images make the accuracy measured on them worthless. Give other images, or "
-            "insist (--insist) where no accuracy will be measured on that benchmark."
+            "insist (--allow-test-images) where no accuracy will be measured on that benchmark."
         )
     log.warning(
         "%s Going on, since it was insisted on: accuracy on that benchmark proves nothing for this model.", what

@@ -30,19 +30,24 @@ from click.shell_completion import shell_complete
 from .. import __version__
 from ..errors import FAULT, InputError, SetupError
 from .commands.ablate import ablate
+from .commands.bench import bench
 from .commands.build import build
 from .commands.calibrate import calibrate
+from .commands.check import check
+from .commands.compare import compare
+from .commands.env import environment
 from .commands.evaluate import evaluate
 from .commands.explain import explain
-from .commands.export import check, compare, export
-from .commands.extract import bench, environment, extract
+from .commands.export import export
+from .commands.extract import extract
 from .commands.info import info
 from .commands.plugins import plugins
 from .commands.report import report
 from .commands.sensitivity import sensitivity
-from .commands.sign import sign, verify
+from .commands.sign import sign
 from .commands.synth import synth
 from .commands.train import train
+from .commands.verify import verify
 from .entry import export_main as export_main  # scripts of earlier installations import them from here
 from .entry import main as main
 from .options.shared import HELP

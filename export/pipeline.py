@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, 
 from ..runtime.bundle.limits import MAP_DROPS
 from ..runtime.bundle.metadata import EMBEDDING, BundleMetadata, Precision
 from ..train.models.mambapro.mambapro import MambaPro
-from .artifacts.build_options import BuildReport
-from .artifacts.range_check import RangeCheck, modules_to_keep
+from .artifacts.build_artifact import build_artifacts
+from .artifacts.build_options import BuildReport, builds_in_words, require_buildable
+from .artifacts.quantizer import Quantizer
+from .artifacts.range_check import modules_to_keep
 from .pytorch.bundle_metadata import describe, stamp
 from .pytorch.inference import inference_model
 from .pytorch.onnx_graph import check_graph, input_names, onnx_from_model
@@ -69,18 +71,24 @@ class ExportReport:
         return f"{self.parity}{built}\nwrote {escaped(self.bundle)} ({self.size / 1e6:.1f} MB)"
 
 
-#: Builds artifacts of the bundle that was just exported.
-Finish = Callable[[Path], Sequence[BuildReport]]
-
-
 def plan_export(options: ExportOptions) -> ExportPlan:
-    """What `export_bundle` would do; reads the checkpoint, writes nothing.
+    """Describe what `export_bundle` would do; reads the checkpoint, writes nothing.
 
     Raises:
         InputError, ArtifactError: the checkpoint or the options do not fit, or the output exists.
+        SetupError: a target of `options.builds` cannot be built for on this machine.
     """
-    require_free(options.bundle, options.overwrite, is_bundle)
+    _prepared(options)
     return _plan(options, options.load_model())
+
+
+def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
+    """Check all that can be checked before the checkpoint is loaded; returns what quantizes the artifacts."""
+    for build in options.builds:
+        require_buildable(build, options.precision)
+    quantizer = Quantizer(options.quantize, track)
+    require_free(options.bundle, options.overwrite, is_bundle)
+    return quantizer
 
 
 def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
@@ -97,19 +105,15 @@ def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
         exported_parameters=sum(t.numel() for t in (*folded.parameters(), *folded.buffers())),
         limit=options.max_departure,
         images=images,
+        builds=builds_in_words(options.builds, options.precision),
     )
 
 
-def export_bundle(
-    options: ExportOptions,
-    track: Track = silent,
-    finish: Finish | None = None,
-    range_check: RangeCheck | None = None,
-) -> ExportReport:
-    """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle.
+def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport:
+    """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle with its artifacts.
 
-    On any error, Ctrl-C included, nothing is left behind. What `finish` raises is an error of the export. `range_check`
-    names what must stay float32 in float16; None = what the parity images say.
+    On any error, Ctrl-C included, nothing is left behind. An artifact of `options.builds` that fails is an error of the
+    export.
 
     Raises:
         InputError: the output exists, or options that do not fit the checkpoint.
@@ -119,7 +123,7 @@ def export_bundle(
         ParityError: the exported file departs from PyTorch.
         AccuracyError: a float16 file loses too much mAP on the labelled images of `options.data`.
     """
-    require_free(options.bundle, options.overwrite, is_bundle)
+    quantizer = _prepared(options, track)
     model = options.load_model()
     plan = _plan(options, model)
     log.info("%s", plan)
@@ -130,10 +134,7 @@ def export_bundle(
     images = parity_images(preprocessing, cameras, options.images, options.dataset)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
         batches = batches_of_subsets(images)
-        check = range_check or (
-            lambda graph, _: modules_to_keep(graph, _few((batches[0], batches[-1]), 2), track=track)
-        )
-        metadata = _write_graph(model, options, stage / MODEL, check)
+        metadata = _write_graph(model, options, stage / MODEL, quantizer, batches, track)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
         (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
@@ -141,9 +142,10 @@ def export_bundle(
         if options.precision == "fp16":
             report = replace(report, accuracy=_accuracy(options, model, stage, track))
             _write_report(stage, report)
-        built = [replace(made, bundle=options.bundle) for made in finish(stage)] if finish is not None else []
+        reports = build_artifacts(stage, options.builds, track, quantizer)
     size = sum(file.stat().st_size for file in options.bundle.iterdir())
-    return ExportReport(options.bundle, plan, report, size, tuple(built))
+    built = tuple(replace(each, bundle=options.bundle) for each in reports)
+    return ExportReport(options.bundle, plan, report, size, built)
 
 
 def _write_report(stage: Path, report: ParityReport) -> None:
@@ -161,14 +163,27 @@ def _accuracy(options: ExportOptions, model: MambaPro, stage: Path, track: Track
     return export_accuracy(model, stage, options.dataset, options.data, limit, track)
 
 
-def _write_graph(model: MambaPro, options: ExportOptions, path: Path, check: RangeCheck) -> BundleMetadata:
-    """The ONNX file and what is said of it; the file's hundreds of MB leave the memory when this returns."""
+def _write_graph(
+    model: MambaPro,
+    options: ExportOptions,
+    path: Path,
+    quantizer: Quantizer,
+    batches: Sequence[ParityBatch],
+    track: Track,
+) -> BundleMetadata:
+    """Write the ONNX file; returns its metadata. The file's hundreds of MB leave the memory when this returns.
+
+    Float16 keeps in float32 what the calibration images require, or the parity images where there are none.
+    """
     log.info("exporting to ONNX")
     metadata, graph = describe(model, options), onnx_from_model(model)
     if options.precision == "fp16":
-        widened = check(graph, metadata)
-        graph = typed(graph, "fp16", widened)
-        metadata = replace(metadata, precision=Precision("fp16", precision_map("fp16", widened)))
+        if options.quantize.calib is not None:
+            kept_fp32 = quantizer.range_check(graph, metadata)
+        else:
+            kept_fp32 = modules_to_keep(graph, _few((batches[0], batches[-1]), 2), track=track)
+        graph = typed(graph, "fp16", kept_fp32)
+        metadata = replace(metadata, precision=Precision("fp16", precision_map("fp16", kept_fp32)))
     check_graph(graph, model.config)
     stamp(graph, metadata)
     save_onnx(graph, path)

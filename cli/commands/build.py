@@ -7,20 +7,28 @@ from typing import Any
 
 import click
 
-from ..builder import Builder
-from ..options.building import build_options
+from ..options.building import artifact_options, build_options
 from ..options.images import image_options
-from ..options.shared import DATASETS, PATH, PRECISIONS, TARGETS, json_option, overwrite_option
-from ..terminal.console import emit
+from ..options.renamed import Command
+from ..options.shared import (
+    DATASETS,
+    PATH,
+    PRECISIONS,
+    TARGETS,
+    json_option,
+    max_cosine_distance_option,
+    overwrite_option,
+)
+from ..terminal.console import emit, needs, track
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Runtime to build for.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Default: that of BUNDLE, with --calib int8.")
 @click.option("--data", type=PATH, help="Root folder of --dataset: the mAP of the artifact is gated on its test part.")
 @click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data and --calib hold.")
-@click.option("--max-departure", type=float, help="Largest 1 - cosine to PyTorch; default by precision.")
+@max_cosine_distance_option("default by precision")
 @build_options
 @overwrite_option
 @image_options
@@ -31,6 +39,8 @@ def build(
     precision: str | None,
     data: Path | None,
     dataset: str | None,
+    max_cosine_distance: float | None,
+    overwrite: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -39,7 +49,10 @@ def build(
     What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on a
     machine that has one verifies it.
     """
-    max_departure, overwrite = values.pop("max_departure"), values.pop("overwrite")
-    more = {"max_departure": max_departure, "overwrite": overwrite}
-    builder = Builder(values, (target,), precision, None, data, dataset, **more)
-    emit(builder.build(bundle)[0], as_json)
+    with needs("calib"):
+        from ...export.artifacts.build_artifact import build_artifact
+
+        (options,) = artifact_options(
+            values, (target,), precision, data, dataset, max_departure=max_cosine_distance, overwrite=overwrite
+        )
+    emit(build_artifact(bundle, options, track), as_json)

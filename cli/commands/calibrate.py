@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from ..options.images import image_options, unpaired_option
-from ..options.shared import DATASETS, PATH, json_option, overwrite_option, seed_option
+from ..options.renamed import Command
+from ..options.shared import DATASETS, PATH, allow_test_images_option, json_option, overwrite_option, seed_option
 from ..terminal.console import emit, needs, track
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.option(
     "--calib",
@@ -35,7 +36,7 @@ from ..terminal.console import emit, needs, track
 @click.option("--camera-pattern", help=r"Camera number in the file names of a folder, such as 'cam(\d+)'.")
 @click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
 @unpaired_option
-@click.option("--insist", is_flag=True, help="Calibrate on query and gallery images all the same.")
+@allow_test_images_option
 @click.option(
     "--cache",
     type=PATH,
@@ -46,7 +47,7 @@ from ..terminal.console import emit, needs, track
 @overwrite_option
 @image_options
 @json_option
-def calibrate(bundle: Path, out: Path | None, cache: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def calibrate(bundle: Path, out: Path | None, as_json: bool, **values: Any) -> None:
     """Find the int8 scales of the float32 BUNDLE on calibration images and write them as one table.
 
     The list of images goes beside it, with the SHA-256 of each. The table serves every runtime, and the float16 bundle
@@ -55,4 +56,4 @@ def calibrate(bundle: Path, out: Path | None, cache: Path | None, overwrite: boo
     with needs("calib"):
         from ...calib.calibrate_bundle import run_calibration
 
-    emit(run_calibration(bundle, out, cache=cache, overwrite=overwrite, track=track, **given), as_json)
+    emit(run_calibration(bundle, out, track=track, **values), as_json)

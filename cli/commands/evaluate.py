@@ -13,13 +13,13 @@ from ..options.shared import (
     PATH,
     data_option,
     dataset_option,
-    given_switches,
     json_option,
     overwrite_option,
+    pop_model_switches,
+    pop_run_options,
     run_options,
     seed_option,
     switch_options,
-    taken,
 )
 from ..terminal.console import emit, needs, track
 
@@ -87,7 +87,7 @@ def evaluate(
     path = _the_model(model, ckpt)
     if skipped is not None:
         _require_list(skipped, values)
-    switches, size, running = given_switches(values), values.pop("image_size"), taken(values)
+    switches, size, running = pop_model_switches(values), values.pop("image_size"), pop_run_options(values)
     options = _options(values)
     if ckpt is not None or path.is_file():
         if running["target"] or running["precision"]:

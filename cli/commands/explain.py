@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +11,9 @@ from ..options.shared import (
     PATH,
     data_option,
     dataset_option,
-    given_switches,
     json_option,
     overwrite_option,
+    pop_model_switches,
     seed_option,
     switch_options,
 )
@@ -38,21 +37,7 @@ PICTURES = ("gradcam", "tsne", "similarity")
 @overwrite_option
 @image_options
 @json_option
-def explain(
-    checkpoints: tuple[Path, ...],
-    data: Path,
-    dataset: str,
-    out: Path,
-    only: tuple[str, ...],
-    identities: int | None,
-    samples: int,
-    rows: int,
-    seed: int,
-    device: str,
-    overwrite: bool,
-    as_json: bool,
-    **values: Any,
-) -> None:
+def explain(only: tuple[str, ...], as_json: bool, **values: Any) -> None:
     """Draw the paper's pictures of checkpoints: PNG files and one HTML page that needs nothing else.
 
     gradcam: where in each image lies what makes a sample look like its identity. tsne: how identities lie, several
@@ -63,20 +48,5 @@ def explain(
         from ...train.paper.explain.explain import ExplainOptions
         from ...train.paper.explain.explain import explain as draw_pictures
 
-    switches, size = given_switches(values), values.pop("image_size")
-    options = ExplainOptions(
-        checkpoints=checkpoints,
-        data=data,
-        dataset=dataset,
-        out=out,
-        only=only or PICTURES,
-        identities=identities,
-        samples=samples,
-        rows=rows,
-        seed=seed,
-        device=device,
-        overwrite=overwrite,
-        image_size=size,
-        switches=switches,
-    )
+    options = ExplainOptions(only=only or PICTURES, switches=pop_model_switches(values), **values)
     emit(draw_pictures(options, track), as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,7 +19,7 @@ from ..terminal.console import emit, needs, track
 @click.option("--out", type=PATH, default="report.html", show_default=True, help="The page to write.")
 @click.option("--runs", type=click.IntRange(1), default=30, show_default=True, help="Timed runs of each file.")
 @click.option("--batch", "batches", type=Numbers(), default="1", show_default=True, help="Batch sizes to time.")
-@click.option("--strips-count", type=click.IntRange(1), default=6, show_default=True, help="Queries to draw.")
+@click.option("--strips-count", "strips", type=click.IntRange(1), default=6, show_default=True, help="Queries to draw.")
 @click.option(
     "--bootstrap",
     type=click.IntRange(0),
@@ -31,20 +31,7 @@ from ..terminal.console import emit, needs, track
 @overwrite_option
 @image_options
 @json_option
-def report(
-    bundle: Path,
-    data: Path | None,
-    dataset: str | None,
-    sensitivity: Path | None,
-    out: Path,
-    runs: int,
-    batches: tuple[int, ...],
-    strips_count: int,
-    bootstrap: int,
-    seed: int,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
+def report(as_json: bool, **values: Any) -> None:
     """Write one HTML page about BUNDLE: may it be deployed, and why.
 
     Every file of the bundle is replayed and timed on this machine; with --data it is evaluated as well. What does not
@@ -53,17 +40,4 @@ def report(
     with needs("export"):
         from ...export.report.write_report import ReportOptions, report_bundle
 
-    options = ReportOptions(
-        bundle=bundle,
-        data=data,
-        dataset=dataset,
-        sensitivity=sensitivity,
-        out=out,
-        runs=runs,
-        batches=batches,
-        strips=strips_count,
-        bootstrap=bootstrap,
-        seed=seed,
-        overwrite=overwrite,
-    )
-    emit(report_bundle(options, track), as_json)
+    emit(report_bundle(ReportOptions(**values), track), as_json)

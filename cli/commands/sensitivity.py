@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..options.images import image_options, unpaired_option
-from ..options.shared import DATASETS, HELP, PATH, json_option, overwrite_option, seed_option
+from ..options.renamed import Command
+from ..options.shared import DATASETS, HELP, PATH, allow_test_images_option, json_option, overwrite_option, seed_option
 from ..terminal.console import emit, needs, track
 
 
-@click.command(context_settings=HELP)
+@click.command(cls=Command, context_settings=HELP)
 @click.argument("bundle", type=PATH)
 @click.option(
     "--calib",
@@ -55,13 +57,13 @@ from ..terminal.console import emit, needs, track
     help="Largest loss of mAP, in points.",
 )
 @click.option(
-    "--max-departure",
+    "--max-cosine-distance",
     type=click.FloatRange(0, 2, min_open=True),
     default=0.01,
     show_default=True,
-    help="Largest 1 - cosine.",
+    help="Largest cosine distance (1 - cosine).",
 )
-@click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same.")
+@allow_test_images_option
 @unpaired_option
 @seed_option
 @overwrite_option
@@ -70,62 +72,25 @@ from ..terminal.console import emit, needs, track
 def sensitivity(
     bundle: Path,
     calib: Path,
-    dataset: str | None,
-    images: int,
-    rank_images: int | None,
-    calib_images: int,
     group: str,
     target: str,
     batch: int,
-    out: Path | None,
+    rank_images: int | None,
     max_map_drop: float,
-    max_departure: float,
-    insist: bool,
-    unpaired: bool,
-    seed: int,
+    max_cosine_distance: float,
     overwrite: bool,
     as_json: bool,
+    **values: Any,
 ) -> None:
     """Measure what each layer of BUNDLE costs in int8, and choose which to leave in floating point.
 
     Writes ranking.json, pareto.json, their pictures and policy.yaml. A run that was interrupted goes on where it was.
     """
     with needs("calib"):
-        from ...calib.calibrate import calibrate
-        from ...calib.calibrate_bundle import beside
-        from ...calib.images import calibration_images
-        from ...calib.sensitivity.analysis import SensitivityOptions, analyse, require_pictures
-        from ...calib.sensitivity.measurement import benchmark_material, folder_material
+        from ...calib.sensitivity.analysis import SensitivityOptions
+        from ...calib.sensitivity.bundle_analysis import analyze_bundle
         from ...calib.sensitivity.pareto import Limits
-    from ...common.files.targets import require_outside
-    from ...runtime.bundle.bundle import Bundle
-    from ...runtime.bundle.checksums import MODEL
-    from ...runtime.data.readers.benchmarks import read_benchmark
-    from ...runtime.suited import warn_of_other_benchmark
 
-    require_pictures()
-    options = SensitivityOptions(
-        group, target, batch, rank_images, Limits(max_map_drop / 100, max_departure), overwrite
-    )
-    opened = Bundle.open(bundle)
-    metadata = opened.metadata.ranged()
-    folder = out or beside(bundle, ".sensitivity")
-    require_outside(folder)
-    warn_of_other_benchmark(metadata, dataset)
-    chosen = calibration_images(
-        calib,
-        metadata.preprocessing,
-        dataset,
-        count=calib_images,
-        seed=seed,
-        insist=insist,
-        unpaired=unpaired,
-        track=track,
-    )
-    with opened.named_copy(MODEL) as model:
-        table = calibrate(model, metadata, chosen, cache=folder / "scales", track=track).table
-        if dataset is None:
-            material = folder_material(chosen, metadata, images, track)
-        else:
-            material = benchmark_material(read_benchmark(dataset, calib), metadata, images, seed, track)
-        emit(analyse(model, table, material, folder, options, track), as_json)
+    limits = Limits(max_map_drop / 100, max_cosine_distance)
+    options = SensitivityOptions(group, target, batch, rank_images, limits, overwrite)
+    emit(analyze_bundle(bundle, calib, options, track=track, **values), as_json)

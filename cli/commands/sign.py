@@ -1,4 +1,4 @@
-"""mambapro sign, mambapro verify: signatures of bundles."""
+"""mambapro sign."""
 
 from __future__ import annotations
 
@@ -26,16 +26,3 @@ def sign(bundle: Path, key: Path, password: str | None, overwrite: bool, as_json
         from ...runtime.verification.signing import sign_bundle
 
         emit(sign_bundle(bundle, key, password, overwrite, track), as_json)
-
-
-@click.command()
-@click.argument("bundle", type=PATH)
-@click.option("--key", type=PATH, required=True, help="Public key in PEM.")
-@click.option("--signature", type=PATH, help="The signature; default: SHA256SUMS.sig in the bundle.")
-@json_option
-def verify(bundle: Path, key: Path, signature: Path | None, as_json: bool) -> None:
-    """Verify the signature of a BUNDLE and the hash of every file; nothing is loaded. Exit code 7 where it fails."""
-    with needs("sign"):
-        from ...runtime.verification.signing import verify_bundle
-
-        emit(verify_bundle(bundle, key, signature, track), as_json)

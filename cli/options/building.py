@@ -1,17 +1,21 @@
-"""Options of what builds artifacts: int8, gates, engines; for `mambapro build` and `mambapro export`."""
+"""Options of the commands that build artifacts, `mambapro build` and `mambapro export`: int8, gates, engines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .images import unpaired_option
-from .shared import PATH, F, Numbers
+from .shared import PATH, F, Numbers, allow_test_images_option
 
-CALIBRATION: dict[str, Callable[[Any], Any]] = {
+if TYPE_CHECKING:
+    from ...export.artifacts.build_options import BuildOptions, QuantizeOptions
+
+QUANTIZE: dict[str, Callable[[Any], Any]] = {
     "calib": click.option(
         "--calib",
         type=PATH,
@@ -29,8 +33,8 @@ CALIBRATION: dict[str, Callable[[Any], Any]] = {
         help="Ranges of activations; auto takes the best for each layer by measured error.",
     ),
     "scales": click.option("--scales", type=PATH, help="Table that mambapro calibrate wrote, in place of --calib."),
-    "policy": click.option("--policy", type=PATH, help="YAML of mambapro sensitivity: which layers stay in float."),
-    "insist": click.option("--insist", is_flag=True, help="Calibrate on images of the test set all the same."),
+    "policy": click.option("--policy", type=PATH, help="File of mambapro sensitivity: which layers stay in float."),
+    "allow_test_images": allow_test_images_option,
     "unpaired": unpaired_option,
 }
 
@@ -82,38 +86,112 @@ ENGINE: dict[str, Callable[[Any], Any]] = {
     ),
     "timing_cache": click.option("--timing-cache", type=PATH, help="TensorRT: folder of its timing caches."),
 }
+BUILDING = (*QUANTIZE, *GATES, *ENGINE)
+
+#: Options of int8 alone, of images alone, and of TensorRT but not of TensorRT-RTX.
+_INT8 = ("scales", "policy", "algorithm", "force")
+_IMAGES = ("calib_images", "algorithm", "allow_test_images", "unpaired")
+_TENSORRT = ("timing_cache",)
 
 
 def build_options(command: F) -> F:
-    """Everything that says how artifacts are made."""
-    for option in reversed([*CALIBRATION.values(), *GATES.values(), *ENGINE.values()]):
+    """Add every option of how artifacts are built."""
+    for option in reversed([*QUANTIZE.values(), *GATES.values(), *ENGINE.values()]):
         command = option(command)
     return command
 
 
+def quantize_options(values: Mapping[str, Any], dataset: str | None, data: Path | None) -> QuantizeOptions:
+    """The options of calibration from a command's keyword arguments.
+
+    Raises:
+        InputError: see QuantizeOptions.
+    """
+    from ...export.artifacts.build_options import QuantizeOptions
+
+    return QuantizeOptions(**{name: values[name] for name in QUANTIZE}, dataset=dataset, data=data)
+
+
+def artifact_options(
+    values: Mapping[str, Any],
+    targets: tuple[str, ...],
+    precision: str | None,
+    data: Path | None,
+    dataset: str | None,
+    gated_export: bool = False,
+    **more: Any,
+) -> tuple[BuildOptions, ...]:
+    """Options of the artifacts that a command builds; a target that is named twice is built once.
+
+    Args:
+        values: a command's keyword arguments, with those of `build_options`.
+        targets: runtimes to build for.
+        precision: None = that of the bundle, with calibration images or scales int8.
+        data, dataset: labeled images for the accuracy gate, which is not run without `data`: it takes long.
+        gated_export: the command gates the mAP of the exported model itself.
+        more: other arguments of BuildOptions.
+
+    Raises:
+        click.UsageError: options that do not go together.
+        InputError: options that have no such values.
+    """
+    from ...export.artifacts.build_options import BuildOptions
+    from ...export.engines.engine_options import EngineOptions
+
+    if data is not None and dataset is None:
+        raise click.UsageError("--data needs --dataset, to know how to read it.")
+    quantize = quantize_options(values, dataset, data)
+    _refuse_idle(values, "int8" if precision is None and quantize.has_scales else precision)
+    _refuse_engine_options(targets)
+    drop = values["max_map_drop"]
+    if drop is not None and (data is None or not (targets or gated_export)):
+        raise click.UsageError(
+            "--max-map-drop limits what fp16 or int8 loses on labelled images: give --data and --dataset too."
+        )
+    return tuple(
+        BuildOptions(
+            target,
+            precision,
+            engine=EngineOptions(**_engine_values(values)),
+            quantize=quantize,
+            max_map_drop=fraction(drop),
+            data=data,
+            dataset=None if data is None else dataset,
+            force=values["force"],
+            **more,
+        )
+        for target in dict.fromkeys(targets)
+    )
+
+
+def fraction(points: float | None) -> float | None:
+    """A fraction from hundredths; None stays None."""
+    return None if points is None else points / 100
+
+
 def given_options(names: Iterable[str]) -> list[str]:
-    """Which of a command's parameters were given by the user, as they are written: those left at their default do
-    nothing that anyone asked for."""
+    """The parameters of a command that the user gave, as they are written; an option left at its default is not idle
+    by anybody's mistake."""
     context = click.get_current_context()
     written = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     defaults = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
     return [written[name] for name in names if context.get_parameter_source(name) not in defaults]
 
 
-def asked_precision(values: dict[str, Any]) -> str:
-    """One of the flags --fp16, --bf16 and --int8, taken out of a command's keyword arguments; "fp32" without any.
+def asked_precision(fp16: bool, bf16: bool, int8: bool) -> str:
+    """The precision of the flags --fp16, --bf16 and --int8; "fp32" without any.
 
     Raises:
         click.UsageError: several of them.
     """
-    asked = [name for name in ("fp16", "bf16", "int8") if values.pop(name)]
+    asked = [name for name, flag in (("fp16", fp16), ("bf16", bf16), ("int8", int8)) if flag]
     if len(asked) > 1:
         raise click.UsageError(f"--{' and --'.join(asked)} exclude each other; build several with mambapro build.")
     return asked[0] if asked else "fp32"
 
 
 def wanted_targets(targets: tuple[str, ...], precision: str) -> tuple[str, ...]:
-    """What an export builds besides the exported model, which is ONNX Runtime's fp32 or fp16.
+    """Targets that an export builds besides the exported model, which is ONNX Runtime's fp32 or fp16.
 
     Raises:
         click.UsageError: bf16 without a target that has it.
@@ -125,3 +203,50 @@ def wanted_targets(targets: tuple[str, ...], precision: str) -> tuple[str, ...]:
     if not targets and precision == "int8":
         return ("onnxruntime",)
     return tuple(target for target in targets if target != "onnxruntime" or precision not in ("fp32", "fp16"))
+
+
+def _refuse_idle(values: Mapping[str, Any], precision: str | None) -> None:
+    """Raise click.UsageError for options that would have no effect; names them."""
+    idle = given_options(_INT8)
+    if idle and precision != "int8":
+        raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
+    if values["calib"] is not None and precision not in ("int8", "fp16"):
+        raise click.UsageError(
+            "--calib is for int8, and for the range check of float16. Leave it out, or say --int8 or --fp16 "
+            "(build: --precision int8 or fp16)."
+        )
+    idle = given_options(_IMAGES)
+    if idle and values["calib"] is None:
+        raise click.UsageError(f"{', '.join(idle)} say how to calibrate, which needs images: give --calib.")
+    if values["policy"] is not None and values["calib"] is None and values["scales"] is None:
+        raise click.UsageError(
+            "--policy needs scales to quantise with: give a table (--scales) or calibration images (--calib)."
+        )
+
+
+def _refuse_engine_options(targets: tuple[str, ...]) -> None:
+    """Raise click.UsageError for options of engines where none is built; names them."""
+    idle = given_options(ENGINE)
+    if idle and not any(target.startswith("tensorrt") for target in targets):
+        built = ", ".join(dict.fromkeys(targets)) or "the exported model"
+        raise click.UsageError(
+            f"{', '.join(idle)} belong to --target tensorrt or tensorrt-rtx; what is built is {built}."
+        )
+    idle = given_options(_TENSORRT)
+    if idle and "tensorrt" not in targets:
+        raise click.UsageError(f"{', '.join(idle)} belong to --target tensorrt: TensorRT-RTX times nothing.")
+
+
+def _engine_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of EngineOptions from those of the command line.
+
+    Raises:
+        click.UsageError: a profile that is not three numbers.
+    """
+    from ...runtime.bundle.artifact import Profile
+
+    sizes, workspace = values["profile"], values["workspace"]
+    if len(sizes) != 3:
+        raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
+    engine = {name: values[name] for name in ENGINE}
+    return {**engine, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}

@@ -51,6 +51,17 @@ dataset_option = click.option(
     "--dataset", type=click.Choice(DATASETS), required=True, help="Which benchmark the folder holds."
 )
 data_option = click.option("--data", type=PATH, required=True, help="Root folder of the benchmark.")
+
+
+def max_cosine_distance_option(default: str) -> Callable[[F], F]:
+    """`--max-cosine-distance`, with a remark on its default."""
+    text = f"Largest cosine distance (1 - cosine) to PyTorch; {default}."
+    return click.option("--max-cosine-distance", type=float, help=text)
+
+
+allow_test_images_option = click.option(
+    "--allow-test-images", is_flag=True, help="Calibrate on images of the test set too: their accuracy proves nothing."
+)
 seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 
 
@@ -115,8 +126,8 @@ _RUN: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def taken(values: dict[str, Any]) -> dict[str, Any]:
-    """What `run_options` set, taken out of a command's keyword arguments: arguments of Extractor."""
+def pop_run_options(values: dict[str, Any]) -> dict[str, Any]:
+    """Remove the values of `run_options` from a command's keyword arguments; returns them, arguments of Extractor."""
     names = ("device", "allow_fallback", "target", "precision", "mode", "load_plugins", "unverified", "cache")
     return {name: values.pop(name) for name in names if name in values}
 
@@ -147,8 +158,8 @@ def switch_options(command: F) -> F:
     return click.option("--image-size", type=ImageSize(), default=None, help=text)(command)
 
 
-def given_switches(values: dict[str, Any]) -> dict[str, Any]:
-    """The switches the user set, and which weights, taken out of a command's keyword arguments."""
+def pop_model_switches(values: dict[str, Any]) -> dict[str, Any]:
+    """Remove the model switches and `weights` from a command's keyword arguments; returns those the user set."""
     names = [*(name.replace("-", "_") for name in _SWITCHES), "sie_coe", "weights"]
-    taken = {name: values.pop(name) for name in names}
-    return {name: value for name, value in taken.items() if value is not None}
+    switches = {name: values.pop(name) for name in names}
+    return {name: value for name, value in switches.items() if value is not None}

@@ -1,13 +1,12 @@
-"""From an exported bundle to an artifact for one target and precision: built, gated, and only then listed."""
+"""Builder of artifacts: an exported bundle in the types and the file format of one target, gated and published."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
@@ -19,63 +18,47 @@ from ...common.progress import Track, silent
 from ...errors import ArtifactError, InputError
 from ...graph.cast import typed
 from ...graph.onnx_file import save_onnx
-from ...runtime.bundle.artifact import OPENVINO, Build, EngineNeeds, Sidecar, stem
+from ...runtime.bundle.artifact import OPENVINO, Build, EngineNeeds, Profile, Sidecar, stem
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import (
-    add_artifact,
-    artifacts_of,
-    base_artifact,
-    has_already,
-    scratch_copy,
-    scratch_folder,
-)
+from ...runtime.bundle.catalog import add_artifact, artifacts_of, base_artifact, has_already, scratch_copy
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.graph_check import require_safe_graph
 from ...runtime.bundle.limits import LIMITS, MAP_DROPS, believed
-from ...runtime.bundle.metadata import UNVERIFIED
+from ...runtime.bundle.metadata import UNVERIFIED, VERIFIED
 from ...runtime.environment import versions_of
 from ..engines.build_engine import build_engine
-from ..engines.engine_options import EngineOptions
-from ..engines.engine_report import EngineReport
-from .build_checks import require_pair, require_target
-from .build_options import ENGINES, BuildOptions, BuildReport
-from .gates import gated
-from .range_check import RangeCheck, modules_to_keep
+from .build_options import ENGINES, BuildOptions, BuildReport, require_buildable, require_scales
+from .gates import Gates, baselines_in, half_precision, output_gates, timed_gate
+from .quantizer import Quantizer
+from .range_check import modules_to_keep
+from .stage import files_of, list_artifact, make_room
 
 log = logging.getLogger("mambapro")
 
-
-@dataclass(frozen=True)
-class Quantization:
-    """A quantised copy of a model, the modules that compute in int8, and the table of scales as JSON text."""
-
-    model: onnx.ModelProto
-    modules: tuple[str, ...]
-    table: str
+#: Packages that decide the content of an artifact.
+_PACKAGES = ("mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
+#: OpenVINO's type of the part that is not int8.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
 
-#: A float model and a target's name to its quantised copy. `mambapro.calib` makes one; this floor does not know it.
-Quantize = Callable[[onnx.ModelProto, str], Quantization]
-
-#: Names of the modules that must stay float32 in float16.
-Widened = Callable[[], tuple[str, ...]]
+def build_artifacts(
+    folder: Path, builds: Sequence[BuildOptions], track: Track = silent, quantizer: Quantizer | None = None
+) -> list[BuildReport]:
+    """Build several artifacts of a bundle, see `build_artifact`."""
+    counted = track(builds, "Building artifacts", len(builds)) if len(builds) > 1 else builds
+    return [build_artifact(folder, options, track, quantizer) for options in counted]
 
 
 def build_artifact(
-    folder: Path,
-    options: BuildOptions,
-    quantize: Quantize | None = None,
-    range_check: RangeCheck | None = None,
-    track: Track = silent,
+    folder: Path, options: BuildOptions, track: Track = silent, quantizer: Quantizer | None = None
 ) -> BuildReport:
-    """Build one artifact of a bundle, hold it to its gates, and add it. On any error the bundle stays as it was.
+    """Build one artifact of a bundle, run its gates, and add it. On any error the bundle stays as it was.
 
     Args:
         folder: the bundle.
-        options: what to build.
-        quantize: makes the int8 model; needed for int8.
-        range_check: names what must stay float32 in float16; None = what the bundle's own samples say.
+        options: of the artifact.
         track: shows progress.
+        quantizer: for several artifacts of one bundle; None = as `options.quantize` describes.
 
     Raises:
         InputError: options that do not fit the bundle or the target.
@@ -83,225 +66,246 @@ def build_artifact(
         ExportError: the builder refused the model.
         ParityError, AccuracyError: a gate failed.
     """
-    bundle = Bundle.open(folder)
-    precision = options.precision or ("int8" if quantize else base_artifact(bundle).precision)
-    options = replace(options, precision=precision)
-    name = stem(options.target, precision)
-    require_pair(options.target, precision, base_artifact(bundle).precision)
-    old = next((item for item in artifacts_of(bundle) if item.stem == name), None)
-    _require(bundle, options, old, quantize)
+    return ArtifactBuilder(folder, options, track, quantizer).build()
 
-    @functools.cache
-    def widened() -> tuple[str, ...]:
-        return _widened(bundle, range_check, track)
 
-    with scratch_folder(bundle) as work, scratch_copy(bundle) as stage:
+@dataclass(frozen=True)
+class TypedModel:
+    """The exported model in the types of a precision, and the modules that stay float32."""
+
+    model: onnx.ModelProto
+    kept_fp32: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """The ONNX file that an artifact is, or is compiled from.
+
+    Attributes:
+        name: in the stage.
+        sha256, bytes: of the file.
+        quantized: names of the modules in int8.
+        kept_fp32: names of the modules that stay float32.
+        calibration: SHA-256 of the table of scales.
+        max_departure, max_map_drop: limits that are stored with the artifact; None = those of the precision.
+        versions: packages that wrote the file.
+    """
+
+    name: str
+    sha256: str
+    bytes: int
+    quantized: tuple[str, ...] = ()
+    kept_fp32: tuple[str, ...] = ()
+    calibration: str | None = None
+    max_departure: float | None = None
+    max_map_drop: float | None = None
+    versions: dict[str, str] = field(default_factory=lambda: versions_of(_PACKAGES))
+
+
+@dataclass(frozen=True)
+class CompiledFile:
+    """The file that a runtime loads; `needs` and `profile` are those of an engine."""
+
+    name: str
+    sha256: str
+    build: Build
+    needs: EngineNeeds | None = None
+    profile: Profile | None = None
+
+
+class ArtifactBuilder:
+    """The steps from a bundle to one of its artifacts: type, quantize, compile, gate, publish.
+
+    Everything is built in a stage, a linked copy of the bundle; the bundle itself is changed by `publish` alone.
+
+    Args:
+        folder, options, track, quantizer: as for `build_artifact`.
+
+    Raises:
+        InputError, SetupError, ArtifactError: as `build_artifact`, before anything is built.
+    """
+
+    def __init__(
+        self, folder: Path, options: BuildOptions, track: Track = silent, quantizer: Quantizer | None = None
+    ) -> None:
+        self.bundle, self.track = Bundle.open(folder), track
+        self.quantizer = quantizer or Quantizer(options.quantize, track)
+        options = replace(options, quantize=self.quantizer.options)
+        self.base = base_artifact(self.bundle)
+        self.precision = options.precision_for(self.base.precision)
+        self.options = replace(options, precision=self.precision)
+        name = stem(options.target, self.precision)
+        #: the artifact that is replaced
+        self.old = next((item for item in artifacts_of(self.bundle) if item.stem == name), None)
+        self._kept_fp32: tuple[str, ...] | None = None
+        if self.base.stem == name:
+            raise InputError(
+                f"{escaped(folder)} is {name} already: its {MODEL} is that. Choose another --target or --precision."
+            )
+        if self.old is not None and not options.overwrite:
+            raise has_already(folder, name)
+        require_buildable(self.options, self.base.precision, stored=self.old is not None)
+
+    def build(self) -> BuildReport:
+        """Take all steps."""
+        log.info("building %s", stem(self.options.target, self.precision))
+        with scratch_copy(self.bundle) as stage:
+            artifact = self.make(stage, self.precision)
+            return self.publish(stage, artifact, self.gate(stage, artifact))
+
+    def make(self, stage: Path, precision: str) -> Sidecar:
+        """Type, quantize and compile; returns the artifact, unverified, and lists it in the stage."""
         started = time.perf_counter()
-        log.info("building %s", name)
-        kept = _kept(bundle, work, old, quantize, range_check)
-        made = kept or _typed_artifact(bundle, work, options, quantize, widened)
-        made = _finished(bundle, work, made, options, track)
-        made = replace(made, build=replace(made.build, seconds=time.perf_counter() - started))
-        names = _enter(stage, work, made)
-
-        def rival(precision: str) -> Sidecar:
-            """The same target in another precision, in the stage alone."""
-            other = replace(options, precision=precision)
-            with scratch_folder(bundle) as place:
-                float_one = _typed_artifact(bundle, place, other, None, widened)
-                float_one = _finished(bundle, place, float_one, other, track)
-                _enter(stage, place, float_one)
-            return float_one
-
-        made = gated(stage, made, options, rival, track)
-        add_artifact(bundle.folder, made, {file: stage / file for file in names}, overwrite=options.overwrite)
-    return BuildReport(bundle.folder, made)
-
-
-def _enter(stage: Path, work: Path, made: Sidecar) -> list[str]:
-    """Move what was built into a copy of the bundle, so that the gates see it there; returns the files' names."""
-    names = [path.name for path in work.iterdir()]
-    add_artifact(stage, made, {file: work / file for file in names})
-    return names
-
-
-def _require(bundle: Bundle, options: BuildOptions, old: Sidecar | None, quantize: Quantize | None) -> None:
-    """What can be known before anything is built, beside `require_pair` and `require_target`."""
-    name, folder = stem(options.target, options.precision or ""), bundle.folder
-    if base_artifact(bundle).stem == name:
-        raise InputError(
-            f"{escaped(folder)} is {name} already: its {MODEL} is that. Choose another --target or --precision."
+        others = make_room(stage, stem(self.options.target, precision))
+        graph = self._stored(stage, precision) or self.quantize(stage, precision, self.type(precision))
+        compiled = self.compile(stage, precision, graph)
+        artifact = Sidecar(
+            file=compiled.name,
+            target=self.options.target,
+            precision=precision,
+            state=UNVERIFIED,
+            sha256=compiled.sha256,
+            onnx=graph.name,
+            build=replace(compiled.build, seconds=time.perf_counter() - started),
+            max_departure=self._limit(
+                precision, graph.max_departure, LIMITS, self.options.max_departure, "--max-cosine-distance"
+            ),
+            max_map_drop=self._limit(
+                precision, graph.max_map_drop, MAP_DROPS, self.options.max_map_drop, "--max-map-drop"
+            ),
+            hint=_HINTS[precision] if self.options.target == OPENVINO else None,
+            profile=compiled.profile,
+            engine=compiled.needs,
+            calibration=graph.calibration,
+            quantized=graph.quantized,
+            widened=graph.kept_fp32,
+            versions=graph.versions,
+            source=self.bundle.sums[MODEL],
         )
-    if old is not None and not options.overwrite:
-        raise has_already(folder, name)
-    if options.precision == "int8" and quantize is None and old is None:
-        raise InputError("int8 needs calibration images (--calib) or a table of scales (--scales).")
-    require_target(options)
+        list_artifact(stage, artifact, others)
+        return artifact
 
+    def type(self, precision: str) -> TypedModel | None:
+        """Step 1: the exported model in the types of a precision; None where it is taken as it is."""
+        target, base = self.options.target, self.base.precision
+        if base == precision or (target == OPENVINO and precision != "int8"):
+            return None
+        # the engines compute in float16 what is not in int8
+        floating = "fp16" if precision == "int8" and target in ENGINES else precision
+        model = self._model()
+        if base != "fp32" or floating not in ("fp16", "bf16"):
+            return TypedModel(model)
+        kept_fp32 = self._modules_kept_fp32(model) if floating == "fp16" else ()
+        return TypedModel(typed(model, floating, kept_fp32), kept_fp32)
 
-def _kept(
-    bundle: Bundle, work: Path, old: Sidecar | None, quantize: Quantize | None, range_check: RangeCheck | None
-) -> Sidecar | None:
-    """The typed ONNX that is in the bundle already, where nothing new was given to make another: an engine is rebuilt
-    for this machine from the same numbers."""
-    if old is None or old.onnx == MODEL or quantize is not None or range_check is not None:
-        return None
-    log.info("taking %s as it is in the bundle", old.onnx)
-    _copy(bundle, old.onnx, work)
-    if old.calibration is not None:
-        _copy(bundle, f"{old.stem}.scales.json", work)
-    fresh = replace(
-        old,
-        cosine=None,
-        accuracy=None,
-        speed=None,
-        engine=None,
-        profile=None,
-        verified_on=None,
-        source=bundle.sums[MODEL],
-    )
-    return replace(fresh, file=old.onnx, sha256=bundle.sums[old.onnx], state=UNVERIFIED)
+    def quantize(self, stage: Path, precision: str, source: TypedModel | None) -> GraphFile:
+        """Step 2: the model in int8 if that is the precision; writes the ONNX file and the table of scales."""
+        if source is None:
+            return GraphFile(MODEL, self.bundle.sums[MODEL], self.bundle.size(MODEL))
+        name = stem(self.options.target, precision)
+        file, scales = stage / f"{name}.onnx", stage / f"{name}.scales.json"
+        if precision != "int8":
+            save_onnx(source.model, file)
+            return GraphFile(file.name, sha256_of(file), file.stat().st_size, kept_fp32=source.kept_fp32)
+        require_scales(self.options, precision)
+        quantized = self.quantizer.quantize(source.model, self.options.target, self.bundle)
+        scales.write_text(quantized.table, encoding="utf-8")
+        save_onnx(quantized.model, file)
+        sizes = sha256_of(file), file.stat().st_size
+        return GraphFile(file.name, *sizes, quantized.modules, source.kept_fp32, sha256_of(scales))
 
+    def compile(self, stage: Path, precision: str, graph: GraphFile) -> CompiledFile:
+        """Step 3: an engine where the target wants one, else the ONNX file itself."""
+        target = self.options.target
+        if target not in ENGINES:
+            return CompiledFile(graph.name, graph.sha256, Build(0.0, graph.bytes))
+        if graph.name == MODEL:
+            self._copy(MODEL, stage)
+        file = stage / f"{stem(target, precision)}.engine"
+        report = build_engine(stage / graph.name, file, self.options.engine, self.track)
+        needs = report.needs
+        if report.plugin_library is not None:
+            library = Path(shutil.copyfile(report.plugin_library, file.with_suffix(".so")))
+            needs = replace(needs, plugin=replace(needs.plugin, file=library.name, sha256=sha256_of(library)))
+        return CompiledFile(file.name, sha256_of(file), report.build, needs, report.profile)
 
-def _copy(bundle: Bundle, name: str, work: Path) -> Path:
-    """A file of the bundle that was opened, its hash compared, under its name in `work`."""
-    with bundle.loadable(name) as copy:
-        return Path(shutil.copyfile(copy.path, work / name))
+    def gate(self, stage: Path, artifact: Sidecar) -> Gates:
+        """Step 4: outputs and accuracy, and for int8 the speed against the higher precisions of the target.
 
+        Raises:
+            ParityError, AccuracyError: a gate failed.
+        """
+        bundle = Bundle.open(stage, verify=False)
+        gates = output_gates(bundle, artifact, self.options, self.track)
+        if gates.state != VERIFIED or artifact.precision != "int8":
+            return gates
+        baselines, half = baselines_in(bundle, artifact), half_precision(artifact.target)
+        if half is not None and all(item.precision != half for item in baselines):
+            baselines.append(self.make(stage, half))
+        return replace(gates, speed=timed_gate(bundle, artifact, baselines, self.options.force, self.track))
 
-def _typed_artifact(
-    bundle: Bundle,
-    work: Path,
-    options: BuildOptions,
-    quantize: Quantize | None,
-    widened: Widened,
-) -> Sidecar:
-    """The artifact's typed ONNX in `work`, where it is not the exported model itself, and its sidecar."""
-    precision = options.precision or base_artifact(bundle).precision
-    name = stem(options.target, precision)
-    made, size, sha256 = MODEL, bundle.size(MODEL), bundle.sums[MODEL]
-    modules: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    hinted = options.target == OPENVINO and precision != "int8"
-    if not hinted and base_artifact(bundle).precision != precision:
-        file = work / f"{name}.onnx"
-        modules, kept = _typed(bundle, file, options, quantize, widened)
-        made, size, sha256 = file.name, file.stat().st_size, sha256_of(file)
-    return Sidecar(
-        file=made,
-        target=options.target,
-        precision=precision,
-        state=UNVERIFIED,
-        sha256=sha256,
-        onnx=made,
-        build=Build(0.0, size),
-        max_departure=LIMITS[precision],
-        max_map_drop=MAP_DROPS[precision],
-        hint=_HINTS[precision] if options.target == OPENVINO else None,
-        calibration=sha256_of(work / f"{name}.scales.json") if precision == "int8" else None,
-        quantized=modules,
-        widened=kept,
-        source=bundle.sums[MODEL],
-    )
+    def publish(self, stage: Path, artifact: Sidecar, gates: Gates) -> BuildReport:
+        """Step 5: move the artifact into the bundle, with its gates."""
+        artifact = replace(artifact, **vars(gates))
+        files = {path.name: path for path in files_of(stage, artifact.stem)}
+        add_artifact(self.bundle.folder, artifact, files, overwrite=self.options.overwrite)
+        return BuildReport(self.bundle.folder, artifact)
 
+    def _stored(self, stage: Path, precision: str) -> GraphFile | None:
+        """The ONNX file that the bundle holds already, where nothing new was given to write another: an engine is
+        built again for this machine from the same numbers."""
+        old = self.old
+        if old is None or old.precision != precision or old.onnx == MODEL or self.options.quantize.has_scales:
+            return None
+        log.info("taking %s as it is in the bundle", old.onnx)
+        file = self._copy(old.onnx, stage)
+        if old.calibration is not None:
+            self._copy(f"{old.stem}.scales.json", stage)
+        return GraphFile(
+            name=old.onnx,
+            sha256=self.bundle.sums[old.onnx],
+            bytes=file.stat().st_size,
+            quantized=old.quantized,
+            kept_fp32=old.widened,
+            calibration=old.calibration,
+            max_departure=old.max_departure,
+            max_map_drop=old.max_map_drop,
+            versions=old.versions or versions_of(_PACKAGES),
+        )
 
-def _finished(bundle: Bundle, work: Path, made: Sidecar, options: BuildOptions, track: Track) -> Sidecar:
-    """The artifact with the limits that count, as an engine where its target wants one."""
-    # what is kept from the bundle brings its own limits
-    made = replace(
-        made,
-        max_departure=_limit(made, made.max_departure, LIMITS, options.max_departure, "--max-departure"),
-        max_map_drop=_limit(made, made.max_map_drop, MAP_DROPS, options.max_map_drop, "--max-map-drop"),
-        # of what is kept, those that made it
-        versions=made.versions or versions_of(_PACKAGES),
-    )
-    if options.target not in ENGINES:
-        return made
-    if made.onnx != MODEL:
-        return _engine(work / made.onnx, work, made, options.engine, track)
-    # the builder is another process: it needs a file with a name
-    with scratch_folder(bundle) as place:
-        return _engine(_copy(bundle, MODEL, place), work, made, options.engine, track)
+    def _copy(self, name: str, stage: Path) -> Path:
+        """A file of the bundle in the stage: a copy of the very bytes whose hash was compared, in place of the link."""
+        (stage / name).unlink(missing_ok=True)
+        with self.bundle.loadable(name) as copy:
+            return Path(shutil.copyfile(copy.path, stage / name))
 
+    def _model(self) -> onnx.ModelProto:
+        content = self.bundle.read(MODEL)
+        require_safe_graph(content, self.bundle.folder / MODEL)
+        try:
+            model = onnx.load_model_from_string(content)
+            # passes over the graph rely on its order, its names and the attributes of its operators
+            onnx.checker.check_model(model)
+        except (DecodeError, onnx.checker.ValidationError) as error:
+            raise ArtifactError(
+                f"{shown_text(self.bundle.folder / MODEL)} is no valid ONNX model: {shown_text(error)}. Export the "
+                "bundle again."
+            ) from error
+        return model
 
-def _limit(made: Sidecar, stored: float, own: Mapping[str, float], asked: float | None, option: str) -> float:
-    limit, notes = believed(stored, own[made.precision], asked, option)
-    if asked is None and notes:
-        log.warning("%s: %s", made.stem, *notes)
-    return limit
+    def _modules_kept_fp32(self, model: onnx.ModelProto) -> tuple[str, ...]:
+        """Modules that stay float32 in float16, by the calibration images, else by the bundle's own samples."""
+        if self._kept_fp32 is None and self.options.quantize.calib is not None:
+            self._kept_fp32 = self.quantizer.range_check(model, self.bundle.metadata)
+        elif self._kept_fp32 is None:
+            self._kept_fp32 = modules_to_keep(model, self.bundle.golden().inputs, track=self.track)
+        return self._kept_fp32
 
-
-#: Packages that decide what an artifact is.
-_PACKAGES = ("mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
-
-#: What OpenVINO computes the float part in.
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
-
-
-def _typed(
-    bundle: Bundle, file: Path, options: BuildOptions, quantize: Quantize | None, widened: Widened
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Write the typed ONNX; returns the modules in int8, and those kept in float32."""
-    model = _model(bundle)
-    precision = options.precision
-    # the engines compute in float16 what is not in int8
-    floating = "fp16" if precision == "int8" and options.target in ENGINES else precision
-    modules: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    if floating in ("fp16", "bf16") and base_artifact(bundle).precision == "fp32":
-        kept = widened() if floating == "fp16" else ()
-        model = typed(model, floating, kept)
-    if precision == "int8":
-        if quantize is None:
-            raise InputError("int8 needs calibration images (--calib) or a table of scales (--scales).")
-        found = quantize(model, options.target)
-        model, modules = found.model, found.modules
-        file.with_suffix(".scales.json").write_text(found.table, encoding="utf-8")
-    save_onnx(model, file)
-    return modules, kept
-
-
-def _model(bundle: Bundle) -> onnx.ModelProto:
-    content = bundle.read(MODEL)
-    require_safe_graph(content, bundle.folder / MODEL)
-    try:
-        model = onnx.load_model_from_string(content)
-        # passes over the graph rely on its order, its names and the attributes of its operators
-        onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ArtifactError(
-            f"{shown_text(bundle.folder / MODEL)} is no valid ONNX model: {shown_text(error)}. Export the bundle again."
-        ) from error
-    return model
-
-
-def _widened(bundle: Bundle, range_check: RangeCheck | None, track: Track) -> tuple[str, ...]:
-    model = _model(bundle)
-    if range_check is not None:
-        return range_check(model, bundle.metadata)
-    return modules_to_keep(model, bundle.golden().inputs, track=track)
-
-
-def _engine(source: Path, work: Path, made: Sidecar, options: EngineOptions, track: Track) -> Sidecar:
-    """The same artifact as an engine built from its ONNX."""
-    file = work / f"{made.stem}.engine"
-    options = replace(options, library=made.target.replace("-", "_"))
-    report = build_engine(source, file, options, track)
-    return replace(
-        made,
-        file=file.name,
-        sha256=sha256_of(file),
-        build=report.build,
-        engine=_with_library(report, work, made.stem),
-        profile=report.profile,
-    )
-
-
-def _with_library(report: EngineReport, work: Path, name: str) -> EngineNeeds:
-    """What the engine needs; a plugin library that goes beside it gets the artifact's name."""
-    if report.plugin_library is None:
-        return report.needs
-    library = work / f"{name}.so"
-    shutil.copyfile(report.plugin_library, library)
-    plugin = replace(report.needs.plugin, file=library.name, sha256=sha256_of(library))
-    return replace(report.needs, plugin=plugin)
+    def _limit(
+        self, precision: str, stored: float | None, usual: Mapping[str, float], asked: float | None, option: str
+    ) -> float:
+        default = usual[precision]
+        limit, notes = believed(default if stored is None else stored, default, asked, option)
+        if asked is None and notes:
+            log.warning("%s: %s", stem(self.options.target, precision), *notes)
+        return limit

@@ -1,19 +1,18 @@
-"""The gates of a built artifact, run where it was built if it can run there: departure, mAP, speed."""
+"""Gates of a built artifact, run where it was built if it can run there: cosine distance, mAP, speed."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ...common.progress import Track
 from ...common.rounds import ratios
 from ...errors import SetupError
-from ...runtime.bundle.artifact import OPENVINO, Sidecar, SpeedGate
+from ...runtime.bundle.artifact import OPENVINO, AccuracyGate, CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import artifacts_of, base_artifact, update_sidecar
-from ...runtime.bundle.metadata import ONNXRUNTIME, VERIFIED
+from ...runtime.bundle.catalog import artifacts_of, base_artifact
+from ...runtime.bundle.metadata import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
@@ -26,84 +25,96 @@ from .build_options import BuildOptions
 
 log = logging.getLogger("mambapro")
 
-#: A precision's name to the artifact of the same target in it, listed in the stage.
-Rival = Callable[[str], Sidecar]
+
+@dataclass(frozen=True)
+class Gates:
+    """State and gates of an artifact, by the names of its manifest; None where a gate was not run."""
+
+    state: str = UNVERIFIED
+    cosine: CosineGate | None = None
+    accuracy: AccuracyGate | None = None
+    speed: SpeedGate | None = None
+    verified_on: str | None = None
 
 
-def gated(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track: Track) -> Sidecar:
-    """Run every gate that can be run here; the artifact is verified where it passed them.
+def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track: Track) -> Gates:
+    """Replay the goldens through an artifact, and measure its mAP on labeled images; verified where it passes.
 
     Code that came with the bundle is not run: an engine is trusted because it was built a moment ago, nothing else is.
 
     Args:
-        stage: copy of the bundle that holds the artifact already.
-        made: the artifact.
-        options: the gates' images and limits.
-        rival: builds the same target in another precision, for the speed gate.
+        bundle: the stage, which lists the artifact.
+        artifact: what was built.
+        options: images and limits.
         track: shows progress.
 
     Raises:
-        ParityError, AccuracyError: it did not.
+        ParityError, AccuracyError: a gate failed.
+        SetupError: an artifact that is no engine cannot run here.
     """
-    bundle, trusted = Bundle.open(stage, verify=False), made.engine is not None
-    opening = RunOptions(target=made.target, unverified=True, load_plugins=trusted)
-    reason = why_not(bundle, made, opening)
+    trusted = artifact.engine is not None
+    opening = RunOptions(target=artifact.target, unverified=True, load_plugins=trusted)
+    reason = why_not(bundle, artifact, opening)
     if reason is not None:
-        if made.engine is None:
-            raise SetupError(f"{made.stem} cannot run here: {reason}.")
-        log.warning("%s stays unverified: %s. Run mambapro check where it is used.", made.stem, reason.rstrip("."))
-        return made
-    with open_extractor(bundle, made, opening) as extractor:
-        cosine, _ = replay(extractor, bundle.golden(), made.max_departure)
-        accuracy = None
+        if artifact.engine is None:
+            raise SetupError(f"{artifact.stem} cannot run here: {reason}.")
+        return _unverified(artifact, reason.rstrip("."))
+    accuracy = None
+    with open_extractor(bundle, artifact, opening) as extractor:
+        cosine, _ = replay(extractor, bundle.golden(), artifact.max_departure)
         if options.data is not None and options.dataset is not None:
             warn_of_other_benchmark(bundle.metadata, options.dataset)
             benchmark = read_benchmark(options.dataset, options.data, test_only=True)
             with open_extractor(bundle, base_artifact(bundle), RunOptions(allow_fallback=True)) as reference:
-                accuracy = accuracy_gate(reference, extractor, benchmark, made.max_map_drop, track)
-            require_accuracy(accuracy, made.stem)
+                accuracy = accuracy_gate(reference, extractor, benchmark, artifact.max_map_drop, track)
+            require_accuracy(accuracy, artifact.stem)
         else:
-            log.warning("the mAP of %s is not gated: no labelled images (--data, --dataset)", made.stem)
+            log.warning("the mAP of %s is not gated: no labelled images (--data, --dataset)", artifact.stem)
         machine, other_type = f"{extractor.provider}, {machine_name()}", why_other_type(extractor)
     if other_type is not None:
-        log.warning("%s stays unverified: %s. Run mambapro check where it is used.", made.stem, other_type)
-        return made
-    passed = replace(made, state=VERIFIED, cosine=cosine, accuracy=accuracy, verified_on=machine)
-    return (
-        replace(passed, speed=_speed_gate(stage, passed, options, rival, track)) if made.precision == "int8" else passed
-    )
+        return _unverified(artifact, other_type)
+    return Gates(VERIFIED, cosine, accuracy, verified_on=machine)
 
 
-def _speed_gate(stage: Path, made: Sidecar, options: BuildOptions, rival: Rival, track: Track) -> SpeedGate:
-    """int8 against the fastest higher precision of the same target, 16 bits among them where the target has them.
+def _unverified(artifact: Sidecar, reason: str) -> Gates:
+    log.warning("%s stays unverified: %s. Run mambapro check where it is used.", artifact.stem, reason)
+    return Gates()
+
+
+def half_precision(target: str) -> str | None:
+    """The 16-bit precision that int8 has to be faster than; None on ONNX Runtime, whose CPU computes float16 in float32
+    and whose float32 model is always in the bundle."""
+    return None if target == ONNXRUNTIME else "bf16" if target == OPENVINO else "fp16"
+
+
+def baselines_in(bundle: Bundle, artifact: Sidecar) -> list[Sidecar]:
+    """The listed artifacts of the same target in higher precisions that run here."""
+    opening = RunOptions(target=artifact.target, unverified=True)
+    listed = [item for item in artifacts_of(bundle) if item.target == artifact.target and item.precision != "int8"]
+    return [item for item in listed if why_not(bundle, item, opening) is None]
+
+
+def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], force: bool, track: Track) -> SpeedGate:
+    """Speed of int8 against the fastest baseline; `bundle` is the stage as it was before a baseline was built for this.
 
     Raises:
-        AccuracyError: int8 is not faster, and was not forced.
+        AccuracyError: int8 is not faster, and that is not forced.
     """
-    update_sidecar(stage, made)
-    bundle = Bundle.open(stage, verify=False)
-    listed = [item for item in artifacts_of(bundle) if item.target == made.target and item.precision != "int8"]
-    rivals = [item for item in listed if why_not(bundle, item, RunOptions(target=made.target, unverified=True)) is None]
-    half = "bf16" if made.target == OPENVINO else "fp16"
-    # ONNX Runtime's CPU computes float16 in float32, and the exported model is always there
-    if made.target != ONNXRUNTIME and not any(item.precision == half for item in rivals):
-        rivals.append(rival(half))
-    gate = speed_gate(stage, made, rivals, forced=options.force, load_plugins=made.engine is not None, track=track)
-    if gate.slower and options.force:
-        gate = replace(gate, listed=_against_listed(bundle, made, track))
-    doubt = require_speed(gate, made.stem)
+    trusted = artifact.engine is not None
+    gate = speed_gate(bundle.folder, artifact, baselines, forced=force, load_plugins=trusted, track=track)
+    if gate.slower and force:
+        gate = replace(gate, listed=_against_listed(bundle, artifact, track))
+    doubt = require_speed(gate, artifact.stem)
     if doubt is not None:
-        log.warning("%s is %s", made.stem, doubt)
+        log.warning("%s is %s", artifact.stem, doubt)
     return gate
 
 
-def _against_listed(bundle: Bundle, made: Sidecar, track: Track) -> dict[str, float]:
-    """How many times as fast as every other artifact of the bundle it is: what won may not be in the bundle, and
-    something has to be chosen by default all the same."""
-    trusted = made.engine is not None
+def _against_listed(bundle: Bundle, artifact: Sidecar, track: Track) -> dict[str, float]:
+    """Ratio of speed to every other artifact of the bundle: the winner may not be in the bundle, and the choice by
+    default needs an order all the same."""
+    trusted = artifact.engine is not None
     opening = RunOptions(unverified=True, load_plugins=trusted)
-    others = [
-        item for item in artifacts_of(bundle) if item.stem != made.stem and why_not(bundle, item, opening) is None
-    ]
-    times = race(bundle.folder, [made, *others], track=track, load_plugins=trusted)
-    return {other.stem: ratios(times[other.stem], times[made.stem]).median for other in others}
+    others = [x for x in artifacts_of(bundle) if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
+    times = race(bundle.folder, [artifact, *others], track=track, load_plugins=trusted)
+    return {other.stem: ratios(times[other.stem], times[artifact.stem]).median for other in others}

@@ -7,7 +7,7 @@ largest magnitude, and a sum that is not finite where the value is not. bfloat16
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sized
+from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,12 +23,8 @@ from ...graph.cast_plan import TypePlan, moves_only, plan_types
 from ...graph.onnx_file import without_weights
 from ...graph.value_types import module_of
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ...runtime.bundle.metadata import BundleMetadata
 
 log = logging.getLogger("mambapro")
-
-#: A float32 model and what its bundle says of it, to the modules that must stay float32 in float16.
-RangeCheck = Callable[[onnx.ModelProto, BundleMetadata], tuple[str, ...]]
 
 #: Share of float16's range beyond which a module stays float32: other images than these may reach twice as far.
 SHARE = 0.5

@@ -177,5 +177,5 @@ def require_parity(report: ParityReport, where: str | None) -> None:
     stage = f"The first stage that departs is {where}. " if where else ""
     raise ParityError(
         f"The exported model does not return PyTorch's numbers: {reason}{stage}"
-        f"No bundle was written. Export in fp32, or set another limit with --max-departure.\n{report}"
+        f"No bundle was written. Export in fp32, or set another limit with --max-cosine-distance.\n{report}"
     )

@@ -18,6 +18,7 @@ from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.mambapro.mambapro import MambaPro
 from ...train.models.mambapro.model_config import MambaProConfig
+from ..artifacts.build_options import BuildOptions, QuantizeOptions
 from .onnx_graph import OPSET, input_names
 from .precision_summary import FP32_ISLANDS, precision_map
 
@@ -45,6 +46,8 @@ class ExportOptions:
         sixteen_bit_range: (low, high) of 16-bit images, or by sensor, written into the bundle; None is what the
             checkpoint says of its training, else the full range.
         label: what the default output is named after; None is the precision.
+        builds: artifacts to build of the bundle.
+        quantize: scales of their int8, and images for the range check of float16; those of `builds` do not count.
     """
 
     checkpoint: Path
@@ -61,6 +64,8 @@ class ExportOptions:
     overwrite: bool = False
     sixteen_bit_range: Ranges | None = None
     label: str | None = None
+    builds: tuple[BuildOptions, ...] = ()
+    quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def __post_init__(self) -> None:
         precision_map(self.precision)
@@ -68,7 +73,7 @@ class ExportOptions:
         if not os.path.isfile(self.checkpoint):  # noqa: PTH113
             raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
         if self.limit is not None and not 0 < self.limit <= 2:
-            raise InputError(f"--max-departure must be between 0 and 2 (1 - cosine), not {self.limit}.")
+            raise InputError(f"--max-cosine-distance must be between 0 and 2 (1 - cosine), not {self.limit}.")
         if self.max_map_drop is not None and not 0 < self.max_map_drop <= 1:
             raise InputError(f"--max-map-drop must be above 0 and at most 100 points, not {100 * self.max_map_drop:g}.")
         if self.dataset is not None:

@@ -131,7 +131,7 @@ def check_bundle(
         ParityError: an embedding departs from PyTorch's by more than the artifact's limit.
         AccuracyError: an artifact loses more mAP than it may, or an int8 one is not faster than the others.
     """
-    require_limit(max_departure, 2.0, "--max-departure")
+    require_limit(max_departure, 2.0, "--max-cosine-distance")
     require_limit(None if max_map_drop is None else 100 * max_map_drop, 100.0, "--max-map-drop, in points,")
     bundle = Bundle.open(path)
     failures: list[MambaProError] = []
@@ -225,7 +225,7 @@ class _Gates:
 
     def departure(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
         """The largest 1 - cosine that counts, and what is to be said of it."""
-        return believed(sidecar.max_departure, LIMITS[sidecar.precision], self.max_departure, "--max-departure")
+        return believed(sidecar.max_departure, LIMITS[sidecar.precision], self.max_departure, "--max-cosine-distance")
 
     def map_drop(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
         """The largest loss of mAP that counts, and what is to be said of it."""

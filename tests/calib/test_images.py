@@ -106,7 +106,7 @@ class TestBenchmark:
         for modality, source in zip(MODALITIES, stolen.sources, strict=True):
             shutil.copy(source.path, copied / modality / "harmless.jpg")
 
-        with pytest.raises(InputError, match=r"3 of the calibration images are query or gallery.*--insist"):
+        with pytest.raises(InputError, match=r"3 of the calibration images are query or gallery.*--allow-test-images"):
             calibration_images(copied, SMALL, "rgbnt201", benchmark)
         with caplog.at_level(logging.WARNING, "mambapro"):
             assert len(calibration_images(copied, SMALL, "rgbnt201", benchmark, insist=True).images) == 21

@@ -200,7 +200,7 @@ class TestUsage:
             (["export"], "--ckpt"),
             (["export", "--ckpt", "none.pth"], "No checkpoint at none.pth"),
             (["export", "--ckpt", "none.pth", "--image-size", "256"], "256x128"),
-            (["export", "--ckpt", __file__, "--max-departure", "-1"], "between 0 and 2"),
+            (["export", "--ckpt", __file__, "--max-cosine-distance", "-1"], "between 0 and 2"),
             (["bench", "none", "--batch", "1;2"], "commas"),
             (["check", "none"], "does not exist"),
             (["train", "--config", "tyni", "--data", "d", "--dataset", "rgbnt201", "--out", "o"], "tiny"),
@@ -319,7 +319,7 @@ class TestEnvironment:
 
 def test_parity_failure_is_5(tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A limit below what float16 can do ends with 5, the whole table, and no bundle."""
-    call = ("export", "--ckpt", tiny_checkpoint, "--fp16", "--max-departure", 1e-13, "--output", tmp_path / "out")
+    call = ("export", "--ckpt", tiny_checkpoint, "--fp16", "--max-cosine-distance", 1e-13, "--output", tmp_path / "out")
 
     status, _, err = code(capfd, *call)
 

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
-from mambapro.cli.builder import Builder
 from mambapro.cli.main import run
 from mambapro.export import pipeline
+from mambapro.export.artifacts import build_artifact
 from mambapro.export.artifacts.build_options import BuildOptions
 from mambapro.export.pipeline import export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.synthetic.benchmark import draw_benchmark
 from PIL import Image
+
+
+#: int8 that is built again from the graph in the bundle.
+INT8_AGAIN = ("--target", "openvino", "--precision", "int8", "--overwrite")
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +67,21 @@ def test_built_artifact_is_told_as_json(bundle: Path, capfd: pytest.CaptureFixtu
             "--hardware, --plugin belong to --target tensorrt or tensorrt-rtx; what is built is onnxruntime",
         ),
         (
-            ["--target", "openvino", "--precision", "int8", "--overwrite", "--policy", "none"],
+            [*INT8_AGAIN, "--policy", "none"],
             "--policy needs scales",
         ),
         (
-            ["--target", "openvino", "--precision", "int8", "--overwrite", "--algorithm", "auto", "--insist"],
-            "--algorithm, --insist say how to calibrate, which needs images: give --calib",
+            [
+                "--target",
+                "openvino",
+                "--precision",
+                "int8",
+                "--overwrite",
+                "--algorithm",
+                "auto",
+                "--allow-test-images",
+            ],
+            "--algorithm, --allow-test-images say how to calibrate, which needs images: give --calib",
         ),
         (["--target", "openvino", "--scales", "a.json", "--calib-images", "64"], "--calib-images say how to"),
         (["--target", "openvino", "--precision", "bf16", "--algorithm", "mse"], "--algorithm belong to int8"),
@@ -143,7 +156,7 @@ def test_sensors_without_a_common_name(
         (tmp_path / sensor).mkdir()
         for i in range(8):
             Image.new("RGB", (4, 4)).save(tmp_path / sensor / f"{i}_{sensor}.png")
-    monkeypatch.setattr(Builder, "build", lambda self, _: [NoReport()])
+    monkeypatch.setattr(build_artifact.ArtifactBuilder, "build", lambda self: NoReport())
     asked = ["build", bundle, "--target", "openvino", "--calib", tmp_path]
 
     code, _, error = said(capfd, *asked)
@@ -156,7 +169,8 @@ def test_calibration_images_gate_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     """The root of a benchmark calibrates; its test part is evaluated only where --data says so."""
     draw_benchmark(tmp_path / "data", "rgbnt201", identities=(4, 2), views=4)
     asked: list[BuildOptions] = []
-    monkeypatch.setattr(Builder, "build", lambda self, _: asked.extend(self.options) or [NoReport()])
+    builder = build_artifact.ArtifactBuilder
+    monkeypatch.setattr(builder, "build", lambda self: asked.append(self.options) or NoReport())
     command = ["build", str(bundle), "--target", "openvino", "--calib", str(tmp_path / "data"), "--dataset", "rgbnt201"]
 
     assert run(command) == 0 and run([*command, "--data", str(tmp_path / "data")]) == 0
@@ -193,9 +207,9 @@ class NoReport:
 def test_one_departure_for_the_artifact_alone(
     tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """--max-departure of a bf16 export is the artifact's: the exported model keeps its own limit."""
+    """--max-cosine-distance of a bf16 export is the artifact's: the exported model keeps its own limit."""
     output = tmp_path / "x.mambapro"
-    asked = ["--bf16", "--target", "openvino", "--target", "openvino", "--max-departure", "0.5"]
+    asked = ["--bf16", "--target", "openvino", "--target", "openvino", "--max-cosine-distance", "0.5"]
     code, out, error = said(capfd, "export", "--ckpt", tiny_checkpoint, "--output", output, *asked, "--json")
 
     assert code == 0, error

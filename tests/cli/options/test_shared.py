@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -12,13 +11,27 @@ import pytest
 from click.testing import CliRunner
 from mambapro.calib.sensitivity import analysis as run
 from mambapro.calib.sensitivity.pareto import Limits
-from mambapro.cli.builder import Builder
 from mambapro.cli.commands import evaluate as eval_command
 from mambapro.cli.commands import sensitivity as sensitivity_command
 from mambapro.cli.commands.evaluate import measure_options
-from mambapro.cli.options.building import asked_precision, build_options, given_options, wanted_targets
-from mambapro.cli.options.shared import ImageSize, Numbers, given_switches, run_options, switch_options, taken
-from mambapro.cli.quantizing import benchmark_root
+from mambapro.cli.options import renamed
+from mambapro.cli.options.building import (
+    artifact_options,
+    asked_precision,
+    build_options,
+    given_options,
+    wanted_targets,
+)
+from mambapro.cli.options.shared import (
+    ImageSize,
+    Numbers,
+    allow_test_images_option,
+    max_cosine_distance_option,
+    pop_model_switches,
+    pop_run_options,
+    run_options,
+    switch_options,
+)
 from mambapro.errors import InputError
 
 
@@ -64,13 +77,13 @@ class TestWhatWasGiven:
         """A switch that was set counts whether it is on or off, a weight also where it is 0; others are left out."""
         values = called(switch_options, "--no-mamba", "--prompt", "--sie-coe", "0", "--image-size", "64x32")
 
-        assert given_switches(values) == {"mamba": False, "prompt": True, "sie_coe": 0.0}
+        assert pop_model_switches(values) == {"mamba": False, "prompt": True, "sie_coe": 0.0}
 
     def test_where_it_runs(self) -> None:
         """Every option of where and how a bundle runs is handed on, under the extractor's names."""
         values = called(run_options, "--unverified", "--load-plugins", "--mode", "throughput", "--target", "openvino")
 
-        assert taken(values) == {
+        assert pop_run_options(values) == {
             "device": "auto",
             "allow_fallback": False,
             "target": "openvino",
@@ -106,17 +119,15 @@ def without(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 class TestPrecision:
     def test_one_flag(self) -> None:
-        """Without a flag it is fp32; the flags are taken out."""
-        values = {"fp16": False, "bf16": True, "int8": False}
-
-        assert asked_precision(values) == "bf16" and values == {}
-        assert asked_precision({"fp16": False, "bf16": False, "int8": False}) == "fp32"
+        """Without a flag it is fp32."""
+        assert asked_precision(False, True, False) == "bf16"
+        assert asked_precision(False, False, False) == "fp32"
 
     @pytest.mark.parametrize("flags", [(True, True, False), (False, True, True), (True, True, True)])
     def test_two_flags(self, flags: tuple[bool, ...]) -> None:
         """Two and three flags are refused."""
         with pytest.raises(click.UsageError, match="exclude each other"):
-            asked_precision(dict(zip(("fp16", "bf16", "int8"), flags, strict=True)))
+            asked_precision(*flags)
 
     @pytest.mark.parametrize(
         ("targets", "precision", "built"),
@@ -134,15 +145,17 @@ class TestPrecision:
         assert wanted_targets(targets, precision) == built
 
 
-class TestBuilder:
+class TestArtifactOptions:
     @staticmethod
-    def builder(*arguments: str, targets: tuple[str, ...], precision: str | None = None, **more: Any) -> Builder:
-        found: list[Builder] = []
+    def options(
+        *arguments: str, targets: tuple[str, ...], precision: str | None = None, **more: Any
+    ) -> tuple[Any, ...]:
+        found: list[Any] = []
 
         @click.command()
         @build_options
         def command(**values: Any) -> None:
-            found.append(Builder(values, targets, precision, None, more.get("data"), more.get("dataset")))
+            found.append(artifact_options(values, targets, precision, more.get("data"), more.get("dataset")))
 
         result = CliRunner().invoke(command, arguments, catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -150,63 +163,70 @@ class TestBuilder:
 
     def test_points_are_hundredths(self, tmp_path: Path) -> None:
         """--max-map-drop 1.5 allows a loss of 0.015."""
-        made = self.builder(
+        (options,) = self.options(
             "--max-map-drop", "1.5", targets=("openvino",), precision="bf16", data=tmp_path, dataset="rgbnt201"
         )
 
-        assert made.max_map_drop == pytest.approx(0.015)
-        assert made.options[0].max_map_drop == pytest.approx(0.015)
+        assert options.max_map_drop == pytest.approx(0.015)
 
     def test_without_a_limit(self) -> None:
         """The default is the precision's own."""
-        assert self.builder(targets=("openvino",), precision="bf16").max_map_drop is None
+        assert self.options(targets=("openvino",), precision="bf16")[0].max_map_drop is None
 
     def test_mebibytes(self) -> None:
         """--workspace 512 is 512 MiB; the profile is smallest, usual, largest."""
-        made = self.builder("--workspace", "512", "--profile", "1,4,16", targets=("tensorrt-rtx",), precision="fp16")
+        asked = ("--workspace", "512", "--profile", "1,4,16")
+        engine = self.options(*asked, targets=("tensorrt-rtx",), precision="fp16")[0].engine
 
-        engine = made.options[0].engine
         assert engine.workspace == 512 * 1024 * 1024
         assert (engine.profile.smallest, engine.profile.usual, engine.profile.largest) == (1, 4, 16)
         assert engine.library == "tensorrt_rtx"
 
     def test_a_target_twice(self) -> None:
         """One that stands twice is built once, in the order given."""
-        made = self.builder(targets=("openvino", "openvino"), precision="bf16")
+        built = self.options(targets=("openvino", "openvino"), precision="bf16")
 
-        assert [options.target for options in made.options] == ["openvino"]
+        assert [options.target for options in built] == ["openvino"]
 
-    def test_scales_mean_int8(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_scales_mean_int8(self, tmp_path: Path) -> None:
         """A table of scales without a precision asks for int8, as calibration images do."""
-        monkeypatch.setattr("mambapro.cli.quantizing._table", lambda file: SimpleNamespace())
+        (options,) = self.options("--scales", str(tmp_path / "s.json"), targets=("openvino",))
 
-        made = self.builder("--scales", str(tmp_path / "s.json"), targets=("openvino",))
-
-        assert made.precision == "int8"
+        assert options.precision_for("fp32") == "int8"
 
 
-class TestBenchmarkRoot:
-    def test_a_plain_folder_is_none(self, tmp_path: Path) -> None:
-        """A folder with any of rgb/, nir/, tir/ holds plain images; without one of them it is the benchmark's root."""
-        assert benchmark_root(tmp_path, "rgbnt201") == tmp_path
-        assert benchmark_root(tmp_path, None) is None
-        assert benchmark_root(None, "rgbnt201") is None
-        (tmp_path / "nir").mkdir()
-        assert benchmark_root(tmp_path, "rgbnt201") is None
+def test_old_names_are_accepted_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option of the last release does what its new name does; a value of that form stays a value."""
+    warnings: list[str] = []
+    monkeypatch.setattr(renamed.log, "warning", lambda text, *values: warnings.append(text % values))
+
+    @click.command(cls=renamed.Command)
+    @allow_test_images_option
+    @max_cosine_distance_option("no default")
+    @click.argument("rest", nargs=-1)
+    def command(allow_test_images: bool, max_cosine_distance: float | None, rest: tuple[str, ...]) -> None:
+        click.echo((allow_test_images, max_cosine_distance, rest))
+
+    result = CliRunner().invoke(command, ["--insist", "--max-departure=0.5", "--", "--insist"], catch_exceptions=False)
+
+    assert result.output == "(True, 0.5, ('--insist',))\n"
+    assert [text.split(" now")[0] for text in warnings] == [
+        "--insist is called --allow-test-images",
+        "--max-departure is called --max-cosine-distance",
+    ]
 
 
 def test_limits_of_the_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--max-map-drop 2 is a fraction of 0.02 to the search; --max-departure is taken as it is."""
+    """--max-map-drop 2 is a fraction of 0.02 to the search; --max-cosine-distance is taken as it is."""
     seen: list[Any] = []
 
     def options(*arguments: Any) -> None:
         seen.extend(argument for argument in arguments if isinstance(argument, Limits))
         raise InputError("that is all")
 
-    monkeypatch.setattr(run, "require_pictures", lambda: None)
     monkeypatch.setattr(run, "SensitivityOptions", options)
 
-    arguments = [str(tmp_path), "--calib", str(tmp_path), "--max-map-drop", "2", "--max-departure", "0.03"]
+    arguments = [str(tmp_path), "--calib", str(tmp_path), "--max-map-drop", "2", "--max-cosine-distance", "0.03"]
     result = CliRunner().invoke(sensitivity_command.sensitivity, arguments)
 
     assert isinstance(result.exception, InputError) and str(result.exception) == "that is all"

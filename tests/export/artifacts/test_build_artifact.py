@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from mambapro.common.progress import silent
 from mambapro.errors import AccuracyError, ArtifactError, InputError, ParityError, SetupError
 from mambapro.export.artifacts import gates
-from mambapro.export.artifacts.build_artifact import Quantization, build_artifact
-from mambapro.export.artifacts.build_checks import require_pair
-from mambapro.export.artifacts.build_options import BuildOptions
+from mambapro.export.artifacts.build_artifact import ArtifactBuilder, BuildReport, build_artifact
+from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOptions, require_pair
+from mambapro.export.artifacts.gates import Gates
+from mambapro.export.artifacts.quantizer import QuantizedModel, Quantizer
 from mambapro.export.pipeline import export_bundle, is_bundle
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.graph.value_types import SCOPES
@@ -59,20 +59,26 @@ def bundle(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / "tiny.mambapro")
 
 
-def noisy(size: float) -> Callable[[onnx.ModelProto, str], Quantization]:
-    """A quantiser in name: every weight a little off, so that the gates have something to measure."""
+class Noise(Quantizer):
+    """A quantizer in name: every weight a little off, so that the gates have something to measure."""
 
-    def quantize(model: onnx.ModelProto, target: str) -> Quantization:
+    def __init__(self) -> None:
+        self.options = QuantizeOptions(scales=Path("scales.json"))
+
+    def quantize(self, model: onnx.ModelProto, target: str, bundle: Bundle) -> QuantizedModel:
         rng, changed = np.random.default_rng(0), onnx.ModelProto()
         changed.CopyFrom(model)
         for tensor in changed.graph.initializer:
             if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2:
                 values = onnx.numpy_helper.to_array(tensor)
-                scaled = values * (1 + size * rng.normal(size=values.shape))
+                scaled = values * (1 + 1e-4 * rng.normal(size=values.shape))
                 tensor.CopyFrom(onnx.numpy_helper.from_array(scaled.astype(np.float32), tensor.name))
-        return Quantization(changed, ("backbone.layers.0.mlp.inner",), '{"of": "a test"}\n')
+        return QuantizedModel(changed, ("backbone.layers.0.mlp.inner",), '{"of": "a test"}\n')
 
-    return quantize
+
+def build_int8(bundle: Path, options: BuildOptions) -> BuildReport:
+    """An artifact in int8 of that name alone."""
+    return build_artifact(bundle, options, quantizer=Noise())
 
 
 def timed(int8: float, others: float) -> Callable[..., dict[str, tuple[float, ...]]]:
@@ -141,7 +147,7 @@ class TestBuild:
         """The table of scales stands in the bundle; the speed gate compares with the same target's float."""
         monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
 
-        made = build_artifact(bundle, BuildOptions("openvino"), noisy(1e-4)).artifact
+        made = build_int8(bundle, BuildOptions("openvino")).artifact
 
         assert (made.precision, made.quantized) == ("int8", ("backbone.layers.0.mlp.inner",))
         assert (bundle / "openvino-int8.scales.json").read_text() == '{"of": "a test"}\n'
@@ -160,7 +166,7 @@ class TestBuild:
     def test_rebuilt_from_the_bundle(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """--overwrite without calibration takes the typed ONNX that is there, with its table and its limits."""
         monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
-        first = build_artifact(bundle, BuildOptions("openvino", max_departure=0.005), noisy(1e-4)).artifact
+        first = build_int8(bundle, BuildOptions("openvino", max_departure=0.005)).artifact
         before = (bundle / first.file).read_bytes()
 
         again = build_artifact(bundle, BuildOptions("openvino", "int8", overwrite=True)).artifact
@@ -175,14 +181,14 @@ class TestBuild:
         """What is kept from a bundle is held to the product's limits where the bundle's own are looser."""
         monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
         loose = BuildOptions("openvino", max_departure=1.5, max_map_drop=0.9)
-        build_artifact(bundle, loose, noisy(1e-4))
+        build_int8(bundle, loose)
 
         with caplog.at_level(logging.WARNING, "mambapro"):
             again = build_artifact(bundle, BuildOptions("openvino", "int8", overwrite=True)).artifact
 
         assert (again.max_departure, again.max_map_drop) == (LIMITS["int8"], MAP_DROPS["int8"])
         assert again.cosine is not None and again.cosine.limit == LIMITS["int8"]
-        assert "the bundle's own limit 1.5 does not count, 0.01 does (--max-departure allows more)" in caplog.text
+        assert "the bundle's own limit 1.5 does not count, 0.01 does (--max-cosine-distance allows more)" in caplog.text
 
     def test_rivals_are_of_the_same_target(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """int8 of OpenVINO has to beat bf16 even where float32 alone is in the bundle."""
@@ -194,7 +200,7 @@ class TestBuild:
 
         monkeypatch.setattr(racing, "race", race)
         build_artifact(bundle, BuildOptions("openvino", "fp32"))
-        build_artifact(bundle, BuildOptions("openvino", "int8"), noisy(1e-4))
+        build_int8(bundle, BuildOptions("openvino", "int8"))
 
         assert raced == [{"openvino-int8", "openvino-fp32", "openvino-bf16"}]
 
@@ -247,9 +253,9 @@ class TestGates:
         before = files(bundle)
 
         with pytest.raises(AccuracyError, match=r"onnxruntime-int8 takes 2\.0 ms, onnxruntime-fp32 1\.0 ms"):
-            build_artifact(bundle, BuildOptions("onnxruntime"), noisy(1e-4))
+            build_int8(bundle, BuildOptions("onnxruntime"))
         assert files(bundle) == before
-        made = build_artifact(bundle, BuildOptions("onnxruntime", force=True), noisy(1e-4)).artifact
+        made = build_int8(bundle, BuildOptions("onnxruntime", force=True)).artifact
         assert made.speed is not None and made.speed.forced
 
     def test_forced_int8_is_not_the_default(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +265,7 @@ class TestGates:
             monkeypatch.setattr(
                 gates, "race", lambda folder, items, ms=milliseconds, **_: {x.stem: (ms,) * 5 for x in items} | INT8_2
             )
-            made = build_artifact(bundle, BuildOptions("openvino", force=True, overwrite=True), noisy(1e-4)).artifact
+            made = build_int8(bundle, BuildOptions("openvino", force=True, overwrite=True)).artifact
 
             assert made.speed is not None and made.speed.other == "openvino-bf16"
             assert made.speed.listed == {"onnxruntime-fp32": milliseconds / 2.0}
@@ -268,14 +274,13 @@ class TestGates:
     def test_engine_without_a_gpu_is_unverified(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An artifact that cannot run here enters unverified, and nobody runs it by accident."""
         monkeypatch.setattr(gates, "why_not", lambda *_: "no GPU")
-
-        base = base_artifact(Bundle.open(bundle))
+        base, builder = base_artifact(Bundle.open(bundle)), ArtifactBuilder(bundle, BuildOptions("openvino", "bf16"))
         needs = EngineNeeds("1.7", ("8.6",), "same", False, "linux-x86_64", Plugin("none"))
-        made = replace(base, target="tensorrt-rtx", state="unverified", engine=needs)
-        rest = (BuildOptions("tensorrt-rtx"), lambda _: made, silent)
-        assert gates.gated(bundle, made, *rest) == made
+        engine = replace(base, target="tensorrt-rtx", state="unverified", engine=needs)
+
+        assert builder.gate(bundle, engine) == Gates("unverified")
         with pytest.raises(SetupError, match="cannot run here: no GPU"):
-            gates.gated(bundle, replace(made, engine=None), *rest)
+            builder.gate(bundle, replace(engine, engine=None))
 
 
 class TestInput:

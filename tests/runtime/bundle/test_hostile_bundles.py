@@ -222,7 +222,7 @@ def test_the_smaller_limit_counts(make_bundle: Callable[..., Path], bundle: Path
 @pytest.mark.parametrize("limit", [np.inf, np.nan, -1.0, 0.0, 3.0])
 def test_limits_that_decide_nothing(limit: float, bundle: Path) -> None:
     """A limit that is asked for and that nothing exceeds, or everything, is InputError before anything is read."""
-    with pytest.raises(InputError, match=r"--max-departure must be above 0 and at most 2"):
+    with pytest.raises(InputError, match=r"--max-cosine-distance must be above 0 and at most 2"):
         check_bundle(bundle, "cpu", max_departure=limit)
     with pytest.raises(InputError, match=r"--max-map-drop, in points, must be above 0 and at most 100"):
         check_bundle(bundle, "cpu", max_map_drop=limit)

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from mambapro.cli.quantizing import Quantizer
 from mambapro.errors import ArtifactError, InputError
+from mambapro.export.artifacts.build_options import QuantizeOptions
+from mambapro.export.artifacts.quantizer import Quantizer
 from mambapro.graph.scales import Activation, Observed, ScaleTable
 from onnx import TensorProto, helper, numpy_helper
 
@@ -44,8 +45,8 @@ def quantizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def make(text: str, calibrated: Callable[[], ScaleTable] = lambda: table) -> Quantizer:
         (tmp_path / "policy.yaml").write_text(text)
-        found = Quantizer(tmp_path, None, None, None, 64, "auto", None, tmp_path / "policy.yaml", False)
-        monkeypatch.setattr(found, "table", calibrated)
+        found = Quantizer(QuantizeOptions(policy=tmp_path / "policy.yaml"))
+        monkeypatch.setattr(found, "table", lambda bundle: calibrated())
         return found
 
     return make
@@ -64,7 +65,7 @@ def test_constant_layers_stay_in_float(
 ) -> None:
     """A default and a pattern take only what has a scale; what they leave is told, unless the policy left it too."""
     with caplog.at_level(logging.WARNING, "mambapro"):
-        made = quantizer(text)._quantize(model, "openvino")
+        made = quantizer(text).quantize(model, "openvino", None)
 
     assert made.modules == ("part.one",)
     assert [node.op_type for node in made.model.graph.node].count("QuantizeLinear") == 1
@@ -75,14 +76,14 @@ def test_constant_layers_stay_in_float(
 def test_constant_layer_by_its_name(model: onnx.ModelProto, quantizer: Make) -> None:
     """A rule that names the very layer cannot be followed, which is an error."""
     with pytest.raises(ArtifactError, match=r"part\.two cannot compute in int8: its input was constant"):
-        quantizer("modules:\n  part.two: int8")._quantize(model, "openvino")
+        quantizer("modules:\n  part.two: int8").quantize(model, "openvino", None)
 
 
 @pytest.mark.parametrize("text", ["default: float", "modules:\n  part.one: float"])
 def test_no_layer_left(text: str, model: onnx.ModelProto, quantizer: Make) -> None:
     """An artifact called int8 holds int8: a policy that leaves nothing, or nothing with a scale, is refused."""
     with pytest.raises(InputError, match="No layer of an artifact for openvino would compute in int8"):
-        quantizer(text)._quantize(model, "openvino")
+        quantizer(text).quantize(model, "openvino", None)
 
 
 @pytest.mark.parametrize("label", ["fp16", "fp32"])
@@ -90,15 +91,15 @@ def test_table_of_another_checkpoint(label: str, tmp_path: Path) -> None:
     """A table fits the float16 bundle of its own checkpoint, and no precision of another one."""
     one = Activation(("part.one",), "minmax", 2.0, Observed(-2.0, 2.0))
     ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", SPACE).save(tmp_path / "scales.json")
-    quantizer = Quantizer(tmp_path, None, None, None, 64, "auto", tmp_path / "scales.json", None, False)
+    quantizer = Quantizer(QuantizeOptions(scales=tmp_path / "scales.json"))
     other = SimpleNamespace(feature_space=SimpleNamespace(id="6" * 64), precision=SimpleNamespace(label=label))
-    quantizer.bundle = SimpleNamespace(metadata=other)
+    bundle = SimpleNamespace(metadata=other, folder=tmp_path)
 
     with pytest.raises(ArtifactError, match=f"is of another model \\({SPACE[:16]}\\) than .* \\({'6' * 16}\\)"):
-        quantizer.table()
+        quantizer.table(bundle)
     other.feature_space.id = SPACE
     if label == "fp16":
-        assert quantizer.table() == quantizer.given
+        assert quantizer.table(bundle).feature_space == SPACE
 
 
 def test_wrong_policy_before_the_calibration(model: onnx.ModelProto, quantizer: Make) -> None:
@@ -109,4 +110,13 @@ def test_wrong_policy_before_the_calibration(model: onnx.ModelProto, quantizer: 
 
     for text, words in (("modules:\n  prat.one: float", "matches no layer"), ("default: float", "No layer")):
         with pytest.raises(InputError, match=words):
-            quantizer(text, calibrated)._quantize(model, "openvino")
+            quantizer(text, calibrated).quantize(model, "openvino", None)
+
+
+def test_root_of_a_benchmark(tmp_path: Path) -> None:
+    """A folder with any of rgb/, nir/, tir/ holds plain images; without one of them it is the benchmark's root."""
+    assert QuantizeOptions(tmp_path, dataset="rgbnt201").benchmark_root == tmp_path
+    assert QuantizeOptions(tmp_path).benchmark_root is None
+    assert QuantizeOptions(dataset="rgbnt201").benchmark_root is None
+    (tmp_path / "nir").mkdir()
+    assert QuantizeOptions(tmp_path, dataset="rgbnt201").benchmark_root is None

@@ -1,0 +1,44 @@
+"""mambapro compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..options.images import image_options
+from ..options.shared import PATH, data_option, dataset_option, json_option, pop_model_switches, switch_options
+from ..terminal.console import emit, needs, track
+
+
+@click.command()
+@click.argument("bundles", type=PATH, nargs=-1, required=True)
+@click.option("--ckpt", type=PATH, required=True, help="The checkpoint the bundles were exported from.")
+@data_option
+@dataset_option
+@click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Timed runs of each.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds in which they take turns.")
+@switch_options
+@image_options
+@json_option
+def compare(
+    bundles: tuple[Path, ...],
+    ckpt: Path,
+    data: Path,
+    dataset: str,
+    runs: int,
+    rounds: int,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run.
+
+    Each model is timed in a process of its own, in rounds in which they take turns. Where the rounds of a ratio
+    disagree the machine was busy, and the rounds are told instead of the ratio.
+    """
+    with needs("export"):
+        from ...export.comparison.compare import compare_bundles
+
+    switches = pop_model_switches(values)
+    emit(compare_bundles(ckpt, bundles, data, dataset, switches=switches, track=track, **values), as_json)

@@ -1,0 +1,158 @@
+"""Int8 copies of a model and its range check in float16, from calibration images or a table of scales."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from ...calib.batches import Feeds
+from ...calib.calibrate import CalibrationOptions, calibrate
+from ...calib.images import CalibrationImages, calibration_images, require_samples
+from ...calib.policy import read_policy
+from ...common.files.atomic import json_text
+from ...common.foreign_text import escaped
+from ...common.progress import Track, silent
+from ...errors import ArtifactError, InputError
+from ...graph.layers import Point, points
+from ...graph.model_file import graph_sha256
+from ...graph.quantize import int8_points, quantized, with_scales
+from ...graph.scales import ScaleTable, read_table
+from ...plugins.compile import cache_folder
+from ...runtime.bundle.bundle import Bundle
+from ...runtime.bundle.checksums import MODEL
+from ...runtime.bundle.metadata import BundleMetadata
+from ...runtime.suited import warn_of_other_benchmark
+from .build_options import QuantizeOptions
+from .range_check import range_check
+
+log = logging.getLogger("mambapro")
+
+#: Batches that the range check of float16 looks at.
+_RANGE_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """An int8 copy of a model, the names of the modules that compute in int8, and the scales as JSON text."""
+
+    model: onnx.ModelProto
+    modules: tuple[str, ...]
+    table: str
+
+
+class Quantizer:
+    """Scales and images for all artifacts of one bundle: images are read and calibrated once.
+
+    Args:
+        options: images or a table, and the policy.
+        track: shows progress.
+
+    Raises:
+        InputError: a table or policy that is missing or cannot be read, or too few images.
+        ArtifactError: a table of another schema.
+    """
+
+    def __init__(self, options: QuantizeOptions, track: Track = silent) -> None:
+        self.options, self._track = options, track
+        self.policy = None if options.policy is None else read_policy(options.policy)
+        self._table = None if options.scales is None else _stored_table(options.scales)
+        self._images: CalibrationImages | None = None
+        #: a test set is searched for the calibration images unless they are its own training part
+        self._data = None if options.benchmark_root is not None else options.data
+        self._dataset = options.dataset if options.benchmark_root is not None or self._data else None
+        if options.calib is not None:
+            require_samples(options.calib, self._dataset, options.unpaired)
+
+    def quantize(self, model: onnx.ModelProto, target: str, bundle: Bundle) -> QuantizedModel:
+        """The model in int8 for a target, by the scales and the policy.
+
+        Raises:
+            InputError: a policy of another model, or no layer would compute in int8.
+            ArtifactError: the table is of another model than the bundle.
+        """
+        layers, layout = points(model), "tensorrt" if target == "tensorrt-rtx" else target
+        # a policy of another model is refused before the calibration, which is long
+        chosen = int8_points(layers, layout, None if self.policy is None else self.policy.modules(layers))
+        _require_some(chosen, target)
+        table = self.table(bundle)
+        chosen = with_scales(chosen, table, () if self.policy is None else self.policy.insisted)
+        _require_some(chosen, target)
+        modules = {point.module for point in chosen}
+        return QuantizedModel(
+            quantized(model, table, layout, modules), tuple(sorted(modules)), json_text(table.to_json())
+        )
+
+    def table(self, bundle: Bundle) -> ScaleTable:
+        """The scales: those of the table that was given, or calibrated on the images (kept in the user's cache).
+
+        Raises:
+            ArtifactError: the table is of another model.
+        """
+        if self._table is None:
+            with bundle.named_copy(MODEL) as model:
+                metadata, options = bundle.metadata.ranged(), CalibrationOptions(self.options.algorithm)
+                cache = cache_folder() / "calibration"
+                calibration = calibrate(model, metadata, self.images(metadata), options, cache, self._track)
+            log.info("%s", calibration)
+            self._table = calibration.table
+        elif self.options.scales is not None:
+            _require_same_model(self._table, bundle)
+        return self._table
+
+    def images(self, metadata: BundleMetadata) -> CalibrationImages:
+        """The calibration images, read once; an export asks before there is a bundle."""
+        if self._images is None:
+            options = self.options
+            assert options.calib is not None
+            warn_of_other_benchmark(metadata, options.dataset)
+            self._images = calibration_images(
+                options.calib,
+                metadata.ranged().preprocessing,
+                self._dataset,
+                self._data,
+                count=options.calib_images,
+                insist=options.allow_test_images,
+                unpaired=options.unpaired,
+                track=self._track,
+            )
+        return self._images
+
+    def range_check(self, model: onnx.ModelProto, metadata: BundleMetadata) -> tuple[str, ...]:
+        """Names of the modules that must stay float32 in float16, by the values of the calibration images."""
+        batches = Feeds(self.images(metadata).images, metadata, 2)
+        some = [batches[i] for i in range(min(_RANGE_BATCHES, len(batches)))]
+        report = range_check(model, some, track=self._track)
+        log.info("%s", report)
+        return report.keep
+
+
+def _require_some(chosen: tuple[Point, ...], target: str) -> None:
+    """Raise InputError where no layer is left for int8."""
+    if not chosen:
+        raise InputError(
+            f"No layer of an artifact for {target} would compute in int8: the policy leaves all of them in float, or "
+            "what it leaves has no scale. Put layers in int8 in the policy, or build another precision."
+        )
+
+
+def _require_same_model(table: ScaleTable, bundle: Bundle) -> None:
+    metadata = bundle.metadata
+    expected, actual = metadata.feature_space.id, table.feature_space
+    # the float16 model of a checkpoint is another graph of the same feature space
+    if expected == actual and metadata.precision.label == "fp32":
+        with bundle.named_copy(MODEL) as model:
+            expected, actual = graph_sha256(model), table.model
+    if expected != actual:
+        raise ArtifactError(
+            f"The table of scales is of another model ({actual[:16]}) than {escaped(bundle.folder)} "
+            f"({expected[:16]}). Calibrate this checkpoint's float32 bundle: mambapro calibrate."
+        )
+
+
+def _stored_table(file: Path) -> ScaleTable:
+    if not file.is_file():
+        raise InputError(f"There is no table of scales {escaped(file)}. mambapro calibrate writes one.")
+    return read_table(file)
