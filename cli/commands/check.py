@@ -58,5 +58,5 @@ def check(
     if images is not None:
         metadata = Bundle.open(bundle).metadata.ranged()
         tell_ranges(survey_folder(images, metadata.modalities), metadata.preprocessing)
-    limits = {"max_departure": max_cosine_distance, "max_map_drop": fraction(max_map_drop)}
-    emit(check_bundle(bundle, track=track, benchmark=benchmark, **limits, **values), as_json)
+    values |= {"max_departure": max_cosine_distance, "max_map_drop": fraction(max_map_drop)}
+    emit(check_bundle(bundle, track=track, benchmark=benchmark, **values), as_json)

@@ -16,7 +16,6 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.synthetic.benchmark import draw_benchmark
 from PIL import Image
 
-
 #: int8 that is built again from the graph in the bundle.
 INT8_AGAIN = ("--target", "openvino", "--precision", "int8", "--overwrite")
 
