@@ -16,7 +16,7 @@ from ...runtime.bundle.metadata import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
-from ...runtime.evaluation.gates.speed import race, require_speed, speed_gate
+from ...runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...runtime.suited import warn_of_other_benchmark
@@ -100,8 +100,8 @@ def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], 
     Raises:
         AccuracyError: int8 is not faster, and that is not forced.
     """
-    trusted = artifact.engine is not None
-    gate = speed_gate(bundle.folder, artifact, baselines, forced=force, load_plugins=trusted, track=track)
+    options = RunOptions(load_plugins=artifact.engine is not None)
+    gate = speed_gate(bundle.folder, artifact, baselines, options, forced=force, track=track)
     if gate.slower and force:
         gate = replace(gate, listed=_against_listed(bundle, artifact, track))
     doubt = require_speed(gate, artifact.stem)
@@ -113,8 +113,7 @@ def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], 
 def _against_listed(bundle: Bundle, artifact: Sidecar, track: Track) -> dict[str, float]:
     """Ratio of speed to every other artifact of the bundle: the winner may not be in the bundle, and the choice by
     default needs an order all the same."""
-    trusted = artifact.engine is not None
-    opening = RunOptions(unverified=True, load_plugins=trusted)
+    opening = RunOptions(unverified=True, load_plugins=artifact.engine is not None)
     others = [x for x in artifacts_of(bundle) if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
-    times = race(bundle.folder, [artifact, *others], track=track, load_plugins=trusted)
+    times = time_interleaved(bundle.folder, [artifact, *others], opening, track=track)
     return {other.stem: ratios(times[other.stem], times[artifact.stem]).median for other in others}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from ...runtime.evaluation.gates.accuracy import extractor_model
 from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
 from ...runtime.evaluation.retrieval.metrics import RetrievalReport
+from ...runtime.evaluation.timed_process import WORKER, TimedProcess
 from ...runtime.extractor import Extractor
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
@@ -36,13 +38,13 @@ from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.mambapro.mambapro import MambaPro
 from ..pytorch.bundle_metadata import feature_space_of
 from ..pytorch.retrieval_gate import pytorch_model
-from .timed_process import TimedProcess
 
 log = logging.getLogger("mambapro")
 
 #: Calls of each turn that do not count, and how many seconds those that do take together at least.
 _WARMUP, _SECONDS = 2, 0.5
 PYTORCH = "PyTorch fp32"
+CHECKPOINT_WORKER = "mambapro.export.comparison.checkpoint_worker"
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,9 @@ class _Candidate(NamedTuple):
 
     @property
     def job(self) -> dict[str, Any]:
-        """What the process that times it is told."""
-        return {"bundle": str(self.bundle.folder), "target": self.target, "precision": self.precision}
+        """Job of the worker that times it."""
+        where = {"bundle": str(self.bundle.folder), "device": "cpu", "batch": 1}
+        return {**where, "target": self.target, "precision": self.precision}
 
 
 def compare_bundles(
@@ -220,15 +223,16 @@ def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:
 def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Track) -> dict[str, tuple[float, ...]]:
     """Milliseconds of one sample by model, one value a round."""
     rounds = min(rounds, runs)
+    turn = (-(-runs // rounds), _SECONDS, _WARMUP)
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(TimedProcess(name, job, -(-runs // rounds), _SECONDS, _WARMUP))
+            stack.enter_context(TimedProcess(name, job, CHECKPOINT_WORKER if name == PYTORCH else WORKER))
             for name, job in jobs.items()
         ]
         # nobody is timed while another still loads
         for process in processes:
             process.wait()
-        return in_turns({process.name: process.milliseconds for process in processes}, rounds, track)
+        return in_turns({one.name: partial(one.milliseconds, *turn) for one in processes}, rounds, track)
 
 
 def _comparison(

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import platform
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
 
 import onnx
 
-from ... import errors
-from ...common.children import environment_of_child
 from ...common.files.atomic import sha256_of, write_atomically
 from ...common.foreign_text import escaped
 from ...common.machine.free_memory import free_memory
 from ...common.progress import Track, silent
+from ...common.worker_process import WorkerEnded, WorkerProcess
 from ...errors import ExportError, InputError, SetupError
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from ...runtime.backends.cuda_memory import Gpu
@@ -31,13 +26,11 @@ from .build_memory import require_memory, usual_need
 from .engine_options import EngineOptions
 from .engine_report import EngineReport
 from .gpu import gpu_at_hand
-from .messages import Built, Job
+from .messages import BuildRequest, BuildResult
 
 log = logging.getLogger("mambapro")
 
-_CHILD = "mambapro.export.engines.worker"
-#: How much of what a dying process said is shown.
-_LAST_WORDS = 1200
+_WORKER = "mambapro.export.engines.worker"
 
 
 def build_engine(
@@ -65,7 +58,7 @@ def build_engine(
     gpu = None if options.rtx else gpu_at_hand()
     scans = _scans(onnx_file)
     started = time.perf_counter()
-    built: list[Built] = []
+    built: list[BuildResult] = []
 
     def write(path: Path) -> None:
         job = _job(onnx_file, path, options, scans, None if gpu is None else (gpu.name, gpu.capability))
@@ -80,9 +73,9 @@ def _scans(onnx_file: Path) -> int:
     return sum(node.domain == DOMAIN and node.op_type == OP_TYPE for node in nodes)
 
 
-def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: tuple[str, str] | None) -> Job:
+def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: tuple[str, str] | None) -> BuildRequest:
     profile = options.profile
-    return Job(
+    return BuildRequest(
         onnx=str(onnx_file.absolute()),
         plan=str(plan),
         library=options.library,
@@ -100,55 +93,35 @@ def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: t
     )
 
 
-def _run(job: Job, track: Track) -> Built:
-    """The building process from its start to its end, whatever end that is."""
-    with tempfile.TemporaryFile() as said:
-        command = [sys.executable, "-m", _CHILD]
-        child = subprocess.Popen(command, stdin=-1, stdout=-1, stderr=said, text=True, env=environment_of_child())
-        assert child.stdin is not None and child.stdout is not None
-        found: dict[str, Any] = {}
+def _run(job: BuildRequest, track: Track) -> BuildResult:
+    """The worker from its start to its end, whatever end that is."""
+    results: list[BuildResult] = []
+    with WorkerProcess(_WORKER, job.library) as worker:
+        worker.send(asdict(job))
         try:
-            with child.stdin as request:
-                request.write(job.to_text())
-            for _ in track(_percents(child.stdout, found), f"building the engine with {job.library}", 100):
+            for _ in track(_percents(worker, results), f"building the engine with {job.library}", 100):
                 pass
-            code = child.wait()
-        finally:
-            # Ctrl-C and errors of ours end it too
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-            child.stdout.close()
-        if "error" in found:
-            kind, message = found["error"]
-            raise getattr(errors, kind)(message)
-        if "done" not in found:
-            raise _died(job, code, _tail(said))
-    values = found["done"]
-    return Built(**{**values, "capabilities": tuple(values["capabilities"])})
+        except WorkerEnded as error:
+            raise _worker_failed(job, error) from None
+    return results[0]
 
 
-def _percents(events: IO[str], found: dict[str, Any]) -> Iterator[None]:
-    """Yields once for every percent; what else is told goes to the log or into `found`."""
+def _percents(worker: WorkerProcess, results: list[BuildResult]) -> Iterator[None]:
+    """Yields once for every percent; other events go to the log or into `results`."""
     shown = 0
-    for line in events:
-        if not line.endswith("\n"):
-            # the process ended in the middle of it
-            break
-        for kind, value in json.loads(line).items():
-            if kind == "percent":
-                yield from [None] * max(0, value - shown)
-                shown = max(shown, value)
-            elif kind == "log":
-                log.log(logging.getLevelName(value[0]), "%s", value[1])
-            else:
-                found[kind] = value
-    if "done" in found:
-        yield from [None] * (100 - shown)
+    for kind, value in worker.events():
+        if kind == "percent":
+            yield from [None] * max(0, value - shown)
+            shown = max(shown, value)
+        elif kind == "log":
+            log.log(logging.getLevelName(value[0]), "%s", value[1])
+        else:
+            results.append(BuildResult.from_json(value))
+    yield from [None] * (100 - shown)
 
 
-def _died(job: Job, code: int, said: str) -> Exception:
-    words = f" It last said: {said}" if said else ""
+def _worker_failed(job: BuildRequest, error: WorkerEnded) -> Exception:
+    code, words = error.code, f" It last said: {error.said}" if error.said else ""
     if code == -signal.SIGKILL:
         need, free = usual_need(Path(job.onnx).stat().st_size), free_memory()
         there = "" if free is None else f"; {free / 1e9:.1f} GB are free now"
@@ -160,12 +133,7 @@ def _died(job: Job, code: int, said: str) -> Exception:
     return ExportError(f"{job.library} ended the process that builds the engine {how}; no engine was made.{words}")
 
 
-def _tail(said: IO[bytes]) -> str:
-    said.seek(max(0, said.seek(0, os.SEEK_END) - _LAST_WORDS))
-    return said.read().decode(errors="replace").strip()
-
-
-def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: Built, seconds: float) -> EngineReport:
+def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: BuildResult, seconds: float) -> EngineReport:
     library = None if built.plugin_library is None else Path(built.plugin_library)
     beside = library if built.plugin == "beside" else None
     # of an embedded one the hash stays: it says that the engine brings code for the processor

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import InputError, SetupError
 from ...runtime.backends.tensorrt.versions import RTX_CAPABILITIES, rtx_capabilities
-from .messages import Job
+from .messages import BuildRequest
 from .network import set_weak_types
 from .plugin import ChosenPlugin
 from .versions import Generation
@@ -15,7 +15,7 @@ from .versions import Generation
 _LEVELS = {"compute-capability": "SAME_COMPUTE_CAPABILITY", "ampere+": "AMPERE_PLUS"}
 
 
-def capabilities_of(trt: Any, job: Job, generation: Generation) -> tuple[str, ...]:
+def capabilities_of(trt: Any, job: BuildRequest, generation: Generation) -> tuple[str, ...]:
     """Compute capabilities that the engine is for.
 
     Raises:
@@ -37,7 +37,9 @@ def capabilities_of(trt: Any, job: Job, generation: Generation) -> tuple[str, ..
     return tuple(dict.fromkeys(wanted))
 
 
-def builder_config(trt: Any, builder: Any, network: Any, job: Job, generation: Generation, plugin: ChosenPlugin) -> Any:
+def builder_config(
+    trt: Any, builder: Any, network: Any, job: BuildRequest, generation: Generation, plugin: ChosenPlugin
+) -> Any:
     """The configuration of a job, all but progress and timing cache.
 
     Raises:
@@ -82,6 +84,6 @@ def _profile(builder: Any, network: Any, batches: tuple[int, int, int]) -> Any:
     return profile
 
 
-def cache_folder_of(job: Job) -> Path | None:
+def cache_folder_of(job: BuildRequest) -> Path | None:
     """Folder of the timing caches that was given."""
     return None if job.timing_cache is None else Path(job.timing_cache)

@@ -1,18 +1,13 @@
-"""What the building process is told, and what it tells: JSON lines."""
+"""Request and result of the worker that builds an engine."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-#: Hands an event to the parent process: its kind ("percent", "log", "error", "done") and what goes with it.
-Tell = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class BuildRequest:
     """One engine to build. Paths are text; `gpu` is (name, compute capability), None for TensorRT-RTX.
 
     Attributes:
@@ -39,22 +34,16 @@ class Job:
     tf32: bool
     gpu: tuple[str, str] | None
 
-    def to_text(self) -> str:
-        """JSON."""
-        return json.dumps(asdict(self))
-
     @classmethod
-    def from_text(cls, text: str) -> Job:
-        """The opposite of `to_text`."""
-        given = json.loads(text)
-        for name in ("batches", "compute_capabilities", "gpu"):
-            given[name] = None if given[name] is None else tuple(given[name])
-        return cls(**given)
+    def from_json(cls, values: dict[str, Any]) -> BuildRequest:
+        """From the fields as JSON, which has lists for tuples."""
+        tuples: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **tuples})
 
 
 @dataclass(frozen=True)
-class Built:
-    """What the building process found out.
+class BuildResult:
+    """Result of the worker.
 
     Attributes:
         version: of the library.
@@ -76,3 +65,8 @@ class Built:
     plugin_library: str | None
     seconds: float
     peak_memory: int
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> BuildResult:
+        """From the fields as JSON."""
+        return cls(**{**values, "capabilities": tuple(values["capabilities"])})

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...common.foreign_text import escaped
 from ...errors import ExportError
-from .messages import Job
+from .messages import BuildRequest
 from .plugin import ChosenPlugin
 from .versions import Generation
 
@@ -24,7 +24,7 @@ _COMPUTING = (
 
 
 def parsed_network(
-    trt: Any, builder: Any, logger: Any, job: Job, generation: Generation, plugin: ChosenPlugin
+    trt: Any, builder: Any, logger: Any, job: BuildRequest, generation: Generation, plugin: ChosenPlugin
 ) -> tuple[Any, Any]:
     """The network of a job's file, each of its scans as the plugin if there is one, and the parser that it lives by.
 

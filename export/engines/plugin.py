@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ...common.foreign_text import escaped
+from ...common.worker_process import Emit
 from ...errors import SetupError
 from ...plugins.selective_scan import tensorrt_aot, tensorrt_fronts, tensorrt_library, tensorrt_python
 from .library_gpus import require_gpus
-from .messages import Job, Tell
+from .messages import BuildRequest
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ChosenPlugin:
         return [str(self.library)] if self.kind == "embedded" and self.library is not None else []
 
 
-def register_plugin(trt: Any, job: Job, capabilities: tuple[str, ...], tell: Tell) -> ChosenPlugin:
+def register_plugin(trt: Any, job: BuildRequest, capabilities: tuple[str, ...], emit: Emit) -> ChosenPlugin:
     """Choose the form that a job asks for and register it; nothing is registered for "none".
 
     Raises:
@@ -45,7 +46,7 @@ def register_plugin(trt: Any, job: Job, capabilities: tuple[str, ...], tell: Tel
         tensorrt_fronts.register(trt, chosen.front)
     if chosen.front == tensorrt_python.FRONT:
         text = "the engine gets its scan from the Python plugin: it runs where mambapro registers that, in Python"
-        tell("log", ["WARNING", f"{text}, and not in trtexec, Triton or C++"])
+        emit("log", ["WARNING", f"{text}, and not in trtexec, Triton or C++"])
     return chosen
 
 
@@ -60,7 +61,7 @@ def _require_version(trt: Any, library: Path) -> None:
         ) from error
 
 
-def _chosen(trt: Any, job: Job) -> ChosenPlugin:
+def _chosen(trt: Any, job: BuildRequest) -> ChosenPlugin:
     kind = "beside" if job.plugin == "beside" else "embedded"
     if job.plugin_library is not None:
         return ChosenPlugin(kind, tensorrt_library.FRONT, Path(job.plugin_library))

@@ -1,4 +1,4 @@
-"""The process that builds one engine: a job comes in as JSON, events go out as JSON lines.
+"""Worker that builds one engine.
 
 It is a process of its own because TensorRT ends the process it runs in when something goes badly wrong, because its
 registry of plugins lives as long as that, and because its memory is then given back.
@@ -6,23 +6,19 @@ registry of plugins lives as long as that, and because its memory is then given 
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ...common.children import tie_to_parent
+from ...common.worker_process import Emit, serve
 from ...errors import ExportError, MambaProError, SetupError
 from ...plugins.selective_scan.tensorrt_fronts import import_module
 from . import timing_cache
 from .build_memory import peak_memory
 from .builder_config import builder_config, cache_folder_of, capabilities_of
 from .builder_progress import Percent, monitor
-from .messages import Built, Job, Tell
+from .messages import BuildRequest, BuildResult
 from .network import parsed_network, plugin_layers
 from .plugin import register_plugin
 from .versions import Generation, generation_of
@@ -31,7 +27,7 @@ from .versions import Generation, generation_of
 _NO_MEMORY = ("out of memory", "outofmemory", "bad_alloc", "insufficient memory", "cudaerrormemoryallocation")
 
 
-def build(trt: Any, job: Job, tell: Tell) -> Built:
+def build(trt: Any, job: BuildRequest, emit: Emit) -> BuildResult:
     """Build an engine with the module `trt` into the file that the job names.
 
     Raises:
@@ -40,17 +36,17 @@ def build(trt: Any, job: Job, tell: Tell) -> Built:
         ExportError: the parser or the builder refuses the model.
     """
     generation = generation_of(trt)
-    logger = _logger(trt, tell)
+    logger = _logger(trt, emit)
     capabilities = capabilities_of(trt, job, generation)
-    plugin = register_plugin(trt, job, capabilities, tell)
+    plugin = register_plugin(trt, job, capabilities, emit)
     builder = trt.Builder(logger)
     network, parser = parsed_network(trt, builder, logger, job, generation, plugin)
     layers, plugins = network.num_layers, plugin_layers(trt, network)
     config = builder_config(trt, builder, network, job, generation, plugin)
-    config.progress_monitor = monitor(trt, Percent(lambda percent: tell("percent", percent)))
+    config.progress_monitor = monitor(trt, Percent(lambda percent: emit("percent", percent)))
     seconds = _write_plan(trt, builder, network, config, job, generation, logger)
     del parser
-    return Built(
+    return BuildResult(
         version=trt.__version__,
         layers=layers,
         plugin_layers=plugins,
@@ -64,7 +60,7 @@ def build(trt: Any, job: Job, tell: Tell) -> Built:
 
 
 def _write_plan(
-    trt: Any, builder: Any, network: Any, config: Any, job: Job, generation: Generation, logger: Any
+    trt: Any, builder: Any, network: Any, config: Any, job: BuildRequest, generation: Generation, logger: Any
 ) -> float:
     """Build and write the engine; returns the seconds that the builder took."""
     cache = None
@@ -95,7 +91,7 @@ def _failure(trt: Any, errors: list[str]) -> MambaProError:
     return ExportError(f"{trt.__name__} {trt.__version__} could not build the engine: {said}.{hint}")
 
 
-def _logger(trt: Any, tell: Tell) -> Any:
+def _logger(trt: Any, emit: Emit) -> Any:
     class Logger(trt.ILogger):
         """Hands warnings on, and keeps errors for the message."""
 
@@ -109,36 +105,19 @@ def _logger(trt: Any, tell: Tell) -> Any:
             elif severity != trt.ILogger.WARNING:
                 return
             # all but errors is for those who want to know more: a scan that is no plugin makes hundreds of warnings
-            tell("log", ["DEBUG", message])
+            emit("log", ["DEBUG", message])
 
     return Logger()
 
 
-def main() -> None:
-    """Read a job from standard input, build, and tell on standard output."""
-    tie_to_parent()
-    # libraries print: what they print goes to standard error, and the events keep their line to themselves
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    lock = threading.Lock()
-
-    def tell(kind: str, value: Any) -> None:
-        with lock:
-            try:
-                events.write(json.dumps({kind: value}) + "\n")
-                events.flush()
-            except BrokenPipeError:
-                # nobody waits for the engine any more
-                os._exit(1)
-
-    job = Job.from_text(sys.stdin.read())
+def answer(request: dict[str, Any], emit: Emit) -> dict[str, Any]:
+    """Build the engine of a request; events are "percent" and "log"."""
+    job = BuildRequest.from_json(request)
     try:
-        tell("done", asdict(build(import_module(job.library), job, tell)))
-    except MambaProError as error:
-        tell("error", [type(error).__name__, str(error)])
-    except MemoryError:
-        tell("error", ["SetupError", "Python ran out of memory while the engine was built."])
+        return asdict(build(import_module(job.library), job, emit))
+    except MemoryError as error:
+        raise SetupError("Python ran out of memory while the engine was built.") from error
 
 
 if __name__ == "__main__":
-    main()
+    serve(answer)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ...common.progress import Track, silent
-from ...common.records import RecordError, decode
 from ...common.rounds import in_turns
 from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
@@ -20,11 +19,11 @@ from ...runtime.bundle.limits import LIMITS
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.bootstrap import paired_differences
 from ...runtime.evaluation.feature_cache import extractor_identity
-from ...runtime.evaluation.gates.speed import bench_alone
 from ...runtime.evaluation.latency import LatencyReport, Timing
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
 from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
+from ...runtime.evaluation.timed_process import artifact_process
 from ...runtime.extractor import Extractor
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
@@ -243,15 +242,11 @@ def _against(
     return tuple(replace(one, low=None, high=None, not_better=None) for one in differences)
 
 
-def _timed(folder: Path, sidecar: Sidecar, batches: Sequence[int], runs: int) -> LatencyReport:
+def _timed(folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int) -> LatencyReport:
     """Percentiles from a process of its own: the threads of one runtime slow down another's.
 
     Raises:
-        SetupError: it ended without an answer; gives its last words.
+        SetupError: it could not be timed.
     """
-    counts = ["--batch", ",".join(map(str, batches)), "--runs", str(runs)]
-    counts += ["--rounds", "1", "--warmup", str(_WARMUP)]
-    try:
-        return decode(LatencyReport, bench_alone(folder, sidecar, counts))
-    except RecordError as error:
-        raise SetupError(f"{sidecar.stem} could not be timed: {error}") from error
+    with artifact_process(folder, sidecar, batch=max(batches)) as process:
+        return process.latency(batches, runs, _WARMUP)

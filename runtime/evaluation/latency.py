@@ -148,7 +148,7 @@ def measure_latency(
         )
     rounds = min(rounds, runs)
     stints = {
-        (batch, scope): _Stint(_call(extractor, batch, scope), -(-runs // rounds), seconds / rounds, warmup)
+        (batch, scope): _Stint(model_call(extractor, batch, scope), -(-runs // rounds), seconds / rounds, warmup)
         for batch in batches
         for scope in scopes
     }
@@ -175,7 +175,8 @@ def measure_latency(
     )
 
 
-def _call(extractor: Extractor, batch: int, scope: str) -> Callable[[], object]:
+def model_call(extractor: Extractor, batch: int, scope: str) -> Callable[[], object]:
+    """A call with random images of `batch` samples, end to end or of the model alone."""
     pre, modalities = extractor.preprocessing, extractor.metadata.modalities
     scale = SOURCE_SCALE if scope == END_TO_END else 1
     rng = np.random.default_rng(0)

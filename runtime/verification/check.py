@@ -301,20 +301,11 @@ def _speed(
         AccuracyError: int8 is not faster, and that is not forced.
     """
     others = [x for x in artifacts_of(bundle) if x.target == sidecar.target and x.precision != sidecar.precision]
-    rivals = [other for other in others if why_not(bundle, other, options) is None]
-    if not rivals:
+    baselines = [other for other in others if why_not(bundle, other, options) is None]
+    if not baselines:
         where = "runs here" if others else "in the bundle"
         return None, (f"speed not gated: no other precision of this target {where}",)
-    speed = speed_gate(
-        bundle.folder,
-        sidecar,
-        rivals,
-        forced=gates.force,
-        track=gates.track,
-        device=options.device,
-        allow_fallback=options.allow_fallback,
-        load_plugins=options.load_plugins,
-    )
+    speed = speed_gate(bundle.folder, sidecar, baselines, options, forced=gates.force, track=gates.track)
     doubt = require_speed(speed, f"{sidecar.stem} of {bundle.folder}")
     return speed, () if doubt is None else (doubt,)
 

@@ -1,25 +1,21 @@
-"""Which of a bundle's artifacts is faster: each in processes of its own, in turns.
+"""Speed gate: interleaved timing of a bundle's artifacts in separate processes.
 
-Two models in one process disturb each other, and a machine that is busy for a while should be busy for both: what is
-compared are the times of one round.
+Two models in one process disturb each other, and a machine that is busy for a while should be busy for both: the times
+of one round are compared.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ....common.children import environment_of_child
 from ....common.progress import Track, silent
 from ....common.rounds import ROUNDS, Spread, in_turns, ratios
-from ....errors import AccuracyError, SetupError
+from ....errors import AccuracyError
 from ...bundle.artifact import Sidecar, SpeedGate
-from ..latency import MODEL_ONLY
+from ...run_options import RunOptions
+from ..timed_process import artifact_process
 
 #: In each turn at least so many calls, and for so long.
 RUNS, SECONDS = 5, 1.0
@@ -34,55 +30,44 @@ Times = Mapping[str, tuple[float, ...]]
 
 def speed_gate(
     folder: Path,
-    made: Sidecar,
-    rivals: Sequence[Sidecar],
+    artifact: Sidecar,
+    baselines: Sequence[Sidecar],
+    options: RunOptions | None = None,
     *,
     forced: bool = False,
     batch: int = 1,
     track: Track = silent,
-    device: str = "auto",
-    allow_fallback: bool = False,
-    load_plugins: bool = False,
 ) -> SpeedGate:
-    """Race an artifact against others; the gate is of it and the fastest of them, round by round.
+    """Time an artifact against others; the gate is of it and the fastest of them, round by round.
 
-    Where the rounds do not decide, the race goes on, up to MOST_ROUNDS.
+    Where the rounds do not decide, others follow, up to MOST_ROUNDS.
 
     Args:
         folder: the bundle, which lists all of them.
-        made: the artifact.
-        rivals: the others, at least one.
-        forced: written down in the gate: the artifact is kept whatever comes out.
-        batch, track, device, allow_fallback, load_plugins: as for `race`.
+        artifact: the one that is gated.
+        baselines: the others, at least one.
+        options: as for `time_interleaved`.
+        forced: stored in the gate: the artifact is kept whatever the result.
+        batch, track: as for `time_interleaved`.
 
     Raises:
         SetupError: an artifact did not run.
     """
-
-    def more() -> Times:
-        return race(
-            folder,
-            [made, *rivals],
-            batch,
-            track=track,
-            device=device,
-            allow_fallback=allow_fallback,
-            load_plugins=load_plugins,
-        )
-
-    times = more()
-    gate = _gate(times, made, rivals, batch, forced)
+    candidates = [artifact, *baselines]
+    times = time_interleaved(folder, candidates, options, batch, track=track)
+    gate = _gate(times, artifact, baselines, batch, forced)
     while gate.undecided and len(gate.ratios) < MOST_ROUNDS:
-        times = {name: values + further for (name, values), further in zip(times.items(), more().values(), strict=True)}
-        gate = _gate(times, made, rivals, batch, forced)
+        more = time_interleaved(folder, candidates, options, batch, track=track)
+        times = {name: values + more[name] for name, values in times.items()}
+        gate = _gate(times, artifact, baselines, batch, forced)
     return gate
 
 
-def _gate(times: Times, made: Sidecar, rivals: Sequence[Sidecar], batch: int, forced: bool) -> SpeedGate:
+def _gate(times: Times, artifact: Sidecar, baselines: Sequence[Sidecar], batch: int, forced: bool) -> SpeedGate:
     medians = {name: Spread(rounds).median for name, rounds in times.items()}
-    best = min((rival.stem for rival in rivals), key=medians.__getitem__)
-    found = ratios(times[best], times[made.stem])
-    return SpeedGate(batch, medians[made.stem], best, medians[best], forced, found.values)
+    best = min((baseline.stem for baseline in baselines), key=medians.__getitem__)
+    speedups = ratios(times[best], times[artifact.stem])
+    return SpeedGate(batch, medians[artifact.stem], best, medians[best], forced, speedups.values)
 
 
 def require_speed(gate: SpeedGate, what: str) -> str | None:
@@ -98,51 +83,37 @@ def require_speed(gate: SpeedGate, what: str) -> str | None:
     return f"not clearly faster than {gate.other}: {gate.told}"
 
 
-def race(
+def time_interleaved(
     folder: Path,
     artifacts: Sequence[Sidecar],
+    options: RunOptions | None = None,
     batch: int = 1,
-    mode: str = "latency",
     rounds: int = ROUNDS,
     runs: int = RUNS,
     seconds: float = SECONDS,
     track: Track = silent,
-    *,
-    device: str = "auto",
-    allow_fallback: bool = False,
-    load_plugins: bool = False,
 ) -> Times:
-    """Median milliseconds of one batch through each artifact by its stem, one value a round.
+    """Median milliseconds of one batch through each artifact by its name, one value a round.
 
-    Every other round goes through them backwards, so that none always comes first. `device`, `allow_fallback` and
-    `load_plugins` are as for Extractor; where they are set they must be right for all.
+    Every other round goes through them backwards, so that none always comes first. Each turn is a process of its own:
+    the memory that one of them happens to get is not that of all rounds.
 
-    Raises:
-        SetupError: an artifact did not run; gives its last words.
-    """
-    options = ["--mode", mode, "--device", device, "--batch", str(batch), "--model-only", "--rounds", "1"]
-    options += ["--runs", str(runs), "--seconds", str(seconds), "--warmup", str(_WARMUP)]
-    options += ["--allow-fallback"] * allow_fallback + ["--load-plugins"] * load_plugins
-    candidates = {sidecar.stem: partial(_milliseconds, folder, sidecar, options) for sidecar in artifacts}
-    return in_turns(candidates, rounds, track)
-
-
-def _milliseconds(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> float:
-    """Median of the model alone."""
-    found = bench_alone(folder, sidecar, options)
-    return next(item["p50"] for item in found["timings"] if item["scope"] == MODEL_ONLY)
-
-
-def bench_alone(folder: Path, sidecar: Sidecar, options: Sequence[str]) -> dict[str, Any]:
-    """What `mambapro bench` says of an artifact in a process of its own, as its JSON.
+    Args:
+        folder: the bundle, which lists all of them.
+        artifacts: what is timed, whatever its state.
+        options: device, mode, threads and plugins; they must be right for all.
+        batch: samples of one call.
+        rounds, runs, seconds: of the rounds, and of the calls of one turn at least.
+        track: shows progress.
 
     Raises:
-        SetupError: it ended without an answer; gives its last words.
+        MambaProError: an artifact could not be opened, of the class that its process met.
+        SetupError: its process ended or did not answer; gives its last words.
     """
-    which = ["--target", sidecar.target, "--precision", sidecar.precision, "--unverified"]
-    command = [sys.executable, "-m", "mambapro", "bench", str(folder), *which, *options, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of_child())
-    if done.returncode != 0:
-        last = done.stderr.strip()[-1000:] or f"exit code {done.returncode}"
-        raise SetupError(f"{sidecar.stem} could not be timed: {last}")
-    return json.loads(done.stdout)
+    turn = partial(_milliseconds, folder, options or RunOptions(), batch, runs, seconds)
+    return in_turns({artifact.stem: partial(turn, artifact) for artifact in artifacts}, rounds, track)
+
+
+def _milliseconds(folder: Path, options: RunOptions, batch: int, runs: int, seconds: float, artifact: Sidecar) -> float:
+    with artifact_process(folder, artifact, options, batch) as process:
+        return process.milliseconds(runs, seconds, _WARMUP, batch)

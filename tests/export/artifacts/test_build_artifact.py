@@ -145,7 +145,7 @@ class TestBuild:
 
     def test_int8_keeps_its_table_and_is_raced(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The table of scales stands in the bundle; the speed gate compares with the same target's float."""
-        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
+        monkeypatch.setattr(racing, "time_interleaved", timed(int8=1.0, others=2.0))
 
         made = build_int8(bundle, BuildOptions("openvino")).artifact
 
@@ -165,7 +165,7 @@ class TestBuild:
 
     def test_rebuilt_from_the_bundle(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """--overwrite without calibration takes the typed ONNX that is there, with its table and its limits."""
-        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
+        monkeypatch.setattr(racing, "time_interleaved", timed(int8=1.0, others=2.0))
         first = build_int8(bundle, BuildOptions("openvino", max_departure=0.005)).artifact
         before = (bundle / first.file).read_bytes()
 
@@ -179,7 +179,7 @@ class TestBuild:
         self, bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What is kept from a bundle is held to the product's limits where the bundle's own are looser."""
-        monkeypatch.setattr(racing, "race", timed(int8=1.0, others=2.0))
+        monkeypatch.setattr(racing, "time_interleaved", timed(int8=1.0, others=2.0))
         loose = BuildOptions("openvino", max_departure=1.5, max_map_drop=0.9)
         build_int8(bundle, loose)
 
@@ -198,7 +198,7 @@ class TestBuild:
             raced.append({rival.stem for rival in rivals})
             return timed(int8=1.0, others=2.0)(folder, rivals)
 
-        monkeypatch.setattr(racing, "race", race)
+        monkeypatch.setattr(racing, "time_interleaved", race)
         build_artifact(bundle, BuildOptions("openvino", "fp32"))
         build_int8(bundle, BuildOptions("openvino", "int8"))
 
@@ -249,7 +249,7 @@ class TestGates:
 
     def test_slow_int8(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """AccuracyError (6) where int8 is not faster; --force keeps it and is written down."""
-        monkeypatch.setattr(racing, "race", timed(int8=2.0, others=1.0))
+        monkeypatch.setattr(racing, "time_interleaved", timed(int8=2.0, others=1.0))
         before = files(bundle)
 
         with pytest.raises(AccuracyError, match=r"onnxruntime-int8 takes 2\.0 ms, onnxruntime-fp32 1\.0 ms"):
@@ -260,10 +260,12 @@ class TestGates:
 
     def test_forced_int8_is_not_the_default(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What it lost to is not added, so it is raced against what is there, and is chosen only where it is faster."""
-        monkeypatch.setattr(racing, "race", timed(int8=2.0, others=1.0))
+        monkeypatch.setattr(racing, "time_interleaved", timed(int8=2.0, others=1.0))
         for milliseconds, chosen in ((3.0, "openvino-int8"), (1.5, "onnxruntime-fp32")):
             monkeypatch.setattr(
-                gates, "race", lambda folder, items, ms=milliseconds, **_: {x.stem: (ms,) * 5 for x in items} | INT8_2
+                gates,
+                "time_interleaved",
+                lambda folder, items, *_, ms=milliseconds, **__: {x.stem: (ms,) * 5 for x in items} | INT8_2,
             )
             made = build_int8(bundle, BuildOptions("openvino", force=True, overwrite=True)).artifact
 

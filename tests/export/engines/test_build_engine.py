@@ -18,7 +18,7 @@ from mambapro.export.engines import build_memory as memory
 from mambapro.export.engines.build_engine import build_engine
 from mambapro.export.engines.builder_progress import Percent
 from mambapro.export.engines.engine_options import EngineOptions
-from mambapro.export.engines.messages import Built, Job
+from mambapro.export.engines.messages import BuildRequest, BuildResult
 from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.bundle.artifact import Profile
 
@@ -80,8 +80,8 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     folder = tmp_path / "modules"
     folder.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    monkeypatch.setattr(build, "_CHILD", "stand_in")
-    return lambda code: (folder / "stand_in.py").write_text(f"import os, sys, time\nsys.stdin.read()\n{code}\n")
+    monkeypatch.setattr(build, "_WORKER", "stand_in")
+    return lambda code: (folder / "stand_in.py").write_text(f"import os, sys, time\nsys.stdin.readline()\n{code}\n")
 
 
 class TestEndings:
@@ -228,9 +228,9 @@ def test_an_engine_tells_what_it_needs(
     (tmp_path / "scan.so").write_bytes(b"library")
     library = str(tmp_path / "scan.so") if front == "library" else None
 
-    def run(job: Job, track: object) -> Built:
+    def run(job: BuildRequest, track: object) -> BuildResult:
         Path(job.plan).write_bytes(b"plan")
-        return Built("10.12.0.36", 9, 4, ("8.7",), "embedded", front, library, 1.0, 10)
+        return BuildResult("10.12.0.36", 9, 4, ("8.7",), "embedded", front, library, 1.0, 10)
 
     monkeypatch.setattr(build, "gpu_at_hand", lambda: Gpu("NVIDIA Orin", "8.7"))
     monkeypatch.setattr(build, "_run", run)

@@ -10,11 +10,11 @@ from unittest.mock import MagicMock
 import pytest
 from mambapro.errors import ExportError, SetupError
 from mambapro.export.engines.builder_config import builder_config, capabilities_of
-from mambapro.export.engines.messages import Job
+from mambapro.export.engines.messages import BuildRequest
 from mambapro.export.engines.network import parsed_network, set_weak_types
 from mambapro.export.engines.versions import Generation, generation_of
 
-JOB = Job("a.onnx", "a.engine", "tensorrt", (1, 8, 32), 2, (), "same", False, "auto", None, None, None, False,
+JOB = BuildRequest("a.onnx", "a.engine", "tensorrt", (1, 8, 32), 2, (), "same", False, "auto", None, None, None, False,
           ("NVIDIA A2", "8.6"))  # fmt: skip
 STRONG = Generation(False, (10, 12))
 
@@ -64,7 +64,7 @@ class TestGenerations:
 
 class TestConfiguration:
     @staticmethod
-    def configured(job: Job) -> Any:
+    def configured(job: BuildRequest) -> Any:
         builder = MagicMock()
         network = SimpleNamespace(num_inputs=0)
         plugin: Any = SimpleNamespace(serialized=[])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,16 +11,16 @@ from mambapro.errors import InputError, SetupError
 from mambapro.export.engines import build_memory as memory
 from mambapro.export.engines.builder_progress import Percent
 from mambapro.export.engines.engine_options import EngineOptions
-from mambapro.export.engines.messages import Job
+from mambapro.export.engines.messages import BuildRequest
 
 
 @pytest.mark.parametrize("gpu", [None, ("NVIDIA Orin", "8.7")])
 def test_a_job_survives_its_text(gpu: tuple[str, str] | None) -> None:
     """What the building process reads is equal to what it was given, tuples among it."""
-    job = Job("a.onnx", "a.engine", "tensorrt", (1, 8, 32), 4, ("8.6", "12.0"), "same", True, "auto", None, 2**20, None,
-              False, gpu)  # fmt: skip
+    names = ("a.onnx", "a.engine", "tensorrt")
+    job = BuildRequest(*names, (1, 8, 32), 4, ("8.6", "12.0"), "same", True, "auto", None, 2**20, None, False, gpu)
 
-    assert Job.from_text(job.to_text()) == job
+    assert BuildRequest.from_json(json.loads(json.dumps(asdict(job)))) == job
 
 
 class TestPercent:

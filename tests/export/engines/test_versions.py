@@ -17,7 +17,7 @@ from fake_surface import Module
 from fake_trt import fake_tensorrt
 from mambapro.errors import ExportError, InputError, SetupError
 from mambapro.export.engines import plugin, timing_cache
-from mambapro.export.engines.messages import Built, Job
+from mambapro.export.engines.messages import BuildRequest, BuildResult
 from mambapro.export.engines.timing_cache import cache_file
 from mambapro.export.engines.versions import generation_of
 from mambapro.export.engines.worker import build
@@ -32,7 +32,7 @@ def fake(generation: str, version: str | None = None, **faults: Any) -> Module:
     return fake_tensorrt(generation, FakeDriver(), version, more=builder_parts(generation, **faults))
 
 
-def job(file: Path, plan: Path, **changes: Any) -> Job:
+def job(file: Path, plan: Path, **changes: Any) -> BuildRequest:
     """A job for a file of the tiny model."""
     usual = {
         "library": "tensorrt",
@@ -48,10 +48,10 @@ def job(file: Path, plan: Path, **changes: Any) -> Job:
         "tf32": False,
         "gpu": GPU,
     }
-    return Job(onnx=str(file), plan=str(plan), **{**usual, **changes})
+    return BuildRequest(onnx=str(file), plan=str(plan), **{**usual, **changes})
 
 
-def built(trt: Module, file: Path, folder: Path, **changes: Any) -> tuple[Built, dict[str, Any], list[Any]]:
+def built(trt: Module, file: Path, folder: Path, **changes: Any) -> tuple[BuildResult, dict[str, Any], list[Any]]:
     """What building came to, the plan, and the events."""
     events: list[Any] = []
     done = build(trt, job(file, folder / "x.engine", **changes), lambda *event: events.append(event))

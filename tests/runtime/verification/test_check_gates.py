@@ -38,7 +38,9 @@ def of(folder: Path, precision: str = "int8") -> Sidecar:
 def milliseconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """What the race finds, to be changed by a test."""
     times = {"onnxruntime-int8": 2.0, "onnxruntime-fp32": 3.0, "onnxruntime-fp16": 4.0}
-    monkeypatch.setattr(racing, "race", lambda folder, items, *_, **__: {x.stem: (times[x.stem],) * 5 for x in items})
+    monkeypatch.setattr(
+        racing, "time_interleaved", lambda folder, items, *_, **__: {x.stem: (times[x.stem],) * 5 for x in items}
+    )
     return times
 
 
@@ -105,7 +107,7 @@ class TestSpeed:
     def test_in_doubt(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Faster in the median, but in three rounds of five alone: it is verified, and the report says so."""
         times = {"onnxruntime-int8": (1.0,) * 5, "onnxruntime-fp32": (0.8, 1.1, 1.2, 1.15, 0.9)}
-        monkeypatch.setattr(racing, "race", lambda *_, **__: times)
+        monkeypatch.setattr(racing, "time_interleaved", lambda *_, **__: times)
         change(with_int8, state="unverified")
 
         report = check_bundle(with_int8, "cpu")
@@ -115,7 +117,7 @@ class TestSpeed:
 
     def test_not_raced_again(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A race that was run where it was built stands, and a verified artifact is not raced."""
-        monkeypatch.setattr(racing, "race", lambda *_, **__: pytest.fail("raced"))
+        monkeypatch.setattr(racing, "time_interleaved", lambda *_, **__: pytest.fail("raced"))
         check_bundle(with_int8, "cpu")
         change(with_int8, state="unverified", speed=SpeedGate(1, 1.0, "onnxruntime-fp32", 2.0))
 

@@ -1,27 +1,29 @@
-"""The race: each artifact timed in a process of its own, which is the package's and nobody else's; and its verdict."""
+"""Interleaved timing: each artifact in a process of its own, which is the package's alone; and the verdict on it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mambapro.common.progress import silent
 from mambapro.common.records import decode
-from mambapro.errors import AccuracyError
+from mambapro.errors import AccuracyError, SetupError
 from mambapro.runtime.bundle.artifact import Sidecar, SpeedGate
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import artifacts_of
 from mambapro.runtime.evaluation.gates import speed as module
-from mambapro.runtime.evaluation.gates.speed import race, require_speed, speed_gate
+from mambapro.runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
+from mambapro.runtime.run_options import RunOptions
 
 INT8, BEST, OTHER = "openvino-int8", "openvino-bf16", "openvino-fp32"
 
 
 @pytest.fixture
 def candidates(with_int8: Path, sidecar_of: Callable[..., Sidecar]) -> list[Sidecar]:
-    """int8 and two rivals."""
+    """int8 and two baselines."""
     return [sidecar_of(with_int8 / "model.onnx", "openvino", name) for name in ("int8", "fp32", "bf16")]
 
 
@@ -30,40 +32,48 @@ def gate(*ratios: float, forced: bool = False) -> SpeedGate:
     return SpeedGate(1, 10.0, BEST, 11.0, forced, ratios)
 
 
-def test_race_times_each_in_its_own_process(with_int8: Path) -> None:
+def test_each_is_timed_in_its_own_process(with_int8: Path) -> None:
     """Positive milliseconds for every artifact that was given, one value a round."""
-    found = race(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2, seconds=0)
+    found = time_interleaved(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2, seconds=0)
 
     assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert all(len(values) == 1 and values[0] > 0 for values in found.values())
 
 
-def test_race_imports_nothing_from_the_folder_at_hand(
+def test_imports_nothing_from_the_folder_at_hand(
     with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A module in the caller's folder that has the name of one that is needed stays unused."""
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the folder')")
     monkeypatch.chdir(tmp_path)
 
-    (time,) = race(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1, seconds=0)["onnxruntime-fp32"]
+    (time,) = time_interleaved(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1, seconds=0)[
+        "onnxruntime-fp32"
+    ]
     assert time > 0
 
 
 def test_turns(candidates: list[Sidecar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five rounds, every other one backwards; each process times the model alone for a second or longer."""
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, tuple[float, ...]]] = []
 
-    def bench(folder: Path, sidecar: Sidecar, options: list[str]) -> dict:
-        asked.append((sidecar.precision, " ".join(options)))
-        return {"timings": [{"scope": "model only", "p50": 1.0}]}
+    class Process:
+        def milliseconds(self, *order: float) -> float:
+            asked[-1] = (asked[-1][0], order)
+            return 1.0
 
-    monkeypatch.setattr(module, "bench_alone", bench)
+    @contextmanager
+    def process(folder: Path, artifact: Sidecar, options: RunOptions, batch: int) -> Iterator[Process]:
+        asked.append((artifact.precision, ()))
+        yield Process()
 
-    found = race(tmp_path, candidates, track=silent)
+    monkeypatch.setattr(module, "artifact_process", process)
+
+    found = time_interleaved(tmp_path, candidates, track=silent)
 
     there, back = ["int8", "fp32", "bf16"], ["bf16", "fp32", "int8"]
     assert [precision for precision, _ in asked] == [*there, *back, *there, *back, *there]
-    assert all("--model-only --rounds 1 --runs 5 --seconds 1.0" in options for _, options in asked)
+    assert all(order == (5, 1.0, 1, 1) for _, order in asked)
     assert found == dict.fromkeys((INT8, OTHER, BEST), (1.0,) * 5)
 
 
@@ -72,7 +82,7 @@ def test_gate_is_against_the_fastest_round_by_round(
 ) -> None:
     """A machine that is busy for a round is busy for both: the ratios of the rounds count, not those of the medians."""
     times = {INT8: (10.0, 10.0, 40.0, 40.0, 41.0), BEST: (11.0, 11.0, 44.0, 44.0, 33.0), OTHER: (99.0,) * 5}
-    monkeypatch.setattr(module, "race", lambda *_, **__: times)
+    monkeypatch.setattr(module, "time_interleaved", lambda *_, **__: times)
 
     found = speed_gate(tmp_path, candidates[0], candidates[1:], forced=True)
 
@@ -146,7 +156,7 @@ def test_a_race_that_decides_nothing_goes_on(
     parts = iter([(0.72, 0.94, 1.55, 1.25, 0.83), later, later])
     monkeypatch.setattr(
         module,
-        "race",
+        "time_interleaved",
         lambda *_, **__: {INT8: (10.0,) * 5, BEST: tuple(10 * x for x in next(parts)), OTHER: (99.0,) * 5},
     )
 
@@ -162,7 +172,7 @@ def test_a_race_that_decides_is_not_prolonged(
     """Five rounds are enough where one of them at most says otherwise."""
     times = {INT8: (10.0,) * 5, BEST: (9.0, 9.0, 9.0, 9.0, 14.0), OTHER: (99.0,) * 5}
     asked: list[int] = []
-    monkeypatch.setattr(module, "race", lambda *_, **__: asked.append(1) or times)
+    monkeypatch.setattr(module, "time_interleaved", lambda *_, **__: asked.append(1) or times)
 
     found = speed_gate(tmp_path, candidates[0], candidates[1:])
 
@@ -178,3 +188,9 @@ def test_gates_of_old_sidecars_are_read() -> None:
     assert found == SpeedGate(1, 2.0, BEST, 3.0)
     assert found.ratio == 1.5 and not found.slower and not found.doubtful
     assert str(found) == "2.0 ms, 1.50 times as fast as openvino-bf16"
+
+
+def test_what_a_process_meets_is_a_setup_error(with_int8: Path, candidates: list[Sidecar]) -> None:
+    """An artifact that cannot be opened is named, with the words of its process."""
+    with pytest.raises(SetupError, match=r"openvino-int8 could not be timed: .* has nothing for openvino int8"):
+        time_interleaved(with_int8, candidates[:1], rounds=1, runs=1, seconds=0)

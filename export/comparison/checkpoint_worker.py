@@ -1,0 +1,27 @@
+"""Worker that times a checkpoint in PyTorch, see `runtime.evaluation.timing_worker`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...common.worker_process import serve
+from ...runtime.evaluation.timing_worker import Opened, TimingWorker
+from ...train.engine.image_ranges import model_preprocessing
+from ...train.models.checkpoints.weights import load_checkpoint
+from ...train.reid.evaluate import torch_feature_function
+
+
+def open_checkpoint(job: dict[str, Any]) -> Opened:
+    """The checkpoint's model on one sample of its image size: job has `checkpoint`, `image_size` and `switches`."""
+    height, width = job["image_size"]
+    model = load_checkpoint(job["checkpoint"], (height, width), **job["switches"])
+    pre, function, rng = model_preprocessing(model), torch_feature_function(model), np.random.default_rng(0)
+    rgb, nir, tir = ([rng.integers(0, 256, (pre.height, pre.width, 3), dtype=np.uint8)] for _ in range(3))
+    cameras = np.zeros(1, np.int64)
+    return Opened(lambda: function(rgb, nir, tir, cameras))
+
+
+if __name__ == "__main__":
+    serve(TimingWorker(open_checkpoint))

@@ -1,0 +1,49 @@
+"""Worker that times one model: opens it, then answers every order with the milliseconds of its calls."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ...common.worker_process import Emit, serve
+from ..extractor import Extractor
+from .latency import MODEL_ONLY, measure_latency, model_call, timed_calls
+
+
+class Opened(NamedTuple):
+    """A model's call to be timed, and the extractor of a bundle."""
+
+    call: Callable[[], object]
+    extractor: Extractor | None = None
+
+
+class TimingWorker:
+    """Answers of a worker that times the model which `open_model` opens for a job."""
+
+    def __init__(self, open_model: Callable[[dict[str, Any]], Opened]) -> None:
+        self._open = open_model
+
+    def __call__(self, request: dict[str, Any], emit: Emit) -> Any:
+        """Answer "open" with None, "time" with milliseconds, "latency" with a LatencyReport as JSON."""
+        ((kind, order),) = request.items()
+        if kind == "open":
+            self._opened = self._open(order)
+            return None
+        if kind == "latency":
+            assert self._opened.extractor is not None
+            return measure_latency(self._opened.extractor, **order).to_json()
+        for _ in range(order["warmup"]):
+            self._opened.call()
+        return statistics.median(timed_calls(self._opened.call, order["runs"], order["seconds"]))
+
+
+def open_artifact(job: dict[str, Any]) -> Opened:
+    """The artifact of a bundle on `batch` samples of the model's size; the other fields of the job are Extractor's."""
+    bundle, batch = job.pop("bundle"), job.pop("batch")
+    extractor = Extractor(bundle, unverified=True, **job)
+    return Opened(model_call(extractor, batch, MODEL_ONLY), extractor)
+
+
+if __name__ == "__main__":
+    serve(TimingWorker(open_artifact))
