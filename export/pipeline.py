@@ -25,25 +25,27 @@ from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle.artifact import AccuracyGate
 from ..runtime.bundle.catalog import is_artifact_file
 from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
-from ..runtime.bundle.limits import MAP_DROPS
-from ..runtime.bundle.metadata import EMBEDDING, BundleMetadata, Precision
-from ..train.models.mambapro.mambapro import MambaPro
+from ..runtime.bundle.limits import LIMITS, MAP_DROPS
+from ..runtime.bundle.metadata import RE_IDENTIFICATION, BundleMetadata, Precision
+from ..runtime.data.batch import MODALITY_MASK
+from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts
 from .artifacts.build_options import BuildReport, builds_in_words, require_buildable
 from .artifacts.quantizer import Quantizer
 from .artifacts.range_check import modules_to_keep
 from .pytorch.bundle_metadata import describe, stamp
-from .pytorch.inference import inference_model
-from .pytorch.onnx_graph import check_graph, input_names, onnx_from_model
+from .pytorch.onnx_graph import check_graph, onnx_from_model
 from .pytorch.parity import ParityReport, compare, require_parity
 from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .pytorch.plan import ExportOptions, ExportPlan
 from .pytorch.precision_summary import precision_map
-from .pytorch.pytorch_features import TorchReference
 from .pytorch.retrieval_gate import export_accuracy
 from .pytorch.trace import first_departure, trace_stages
 
 log = logging.getLogger("mambapro")
+
+#: Gates on what an export loses in accuracy, by task.
+ACCURACY_GATES = {RE_IDENTIFICATION: export_accuracy}
 
 #: Samples kept as goldens: with all sensors, and for each other set of sensors.
 GOLDEN_COMPLETE, GOLDEN_INCOMPLETE = 8, 1
@@ -91,19 +93,20 @@ def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
     return quantizer
 
 
-def _plan(options: ExportOptions, model: MambaPro) -> ExportPlan:
+def _plan(options: ExportOptions, model: Model) -> ExportPlan:
     if options.data is not None and options.dataset is None:
         raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
     images = f"{options.dataset} in {options.images}" if options.images else f"drawn {options.dataset or 'images'}"
-    folded = inference_model(model)
+    folded, spec = model.inference(), model.spec
     return ExportPlan(
         checkpoint=str(options.checkpoint),
         bundle=str(options.bundle),
         config=model.config,
+        spec=spec,
         precision=options.precision,
         parameters=sum(tensor.numel() for tensor in model.parameters()),
         exported_parameters=sum(t.numel() for t in (*folded.parameters(), *folded.buffers())),
-        limit=options.max_departure,
+        limit=options.max_departure(spec.output.role),
         images=images,
         builds=builds_in_words(options.builds, options.precision),
     )
@@ -130,10 +133,10 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
     _require_room(options.bundle, plan)
     preprocessing = options.preprocessing(model)
     # read before the long part, so that a wrong folder is told at once
-    cameras = model.config.cameras if model.config.sie_camera else 0
-    images = parity_images(preprocessing, cameras, options.images, options.dataset)
+    spec = model.spec
+    images = parity_images(preprocessing, model.cameras, options.images, options.dataset, spec.modalities)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
-        batches = batches_of_subsets(images)
+        batches = batches_of_subsets(images, spec.has(MODALITY_MASK))
         metadata = _write_graph(model, options, stage / MODEL, quantizer, batches, track)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
@@ -154,17 +157,18 @@ def _write_report(stage: Path, report: ParityReport) -> None:
     write_sums(stage)
 
 
-def _accuracy(options: ExportOptions, model: MambaPro, stage: Path, track: Track) -> AccuracyGate | None:
+def _accuracy(options: ExportOptions, model: Model, stage: Path, track: Track) -> AccuracyGate | None:
     """What float16 costs in mAP; None without labelled images, which is said."""
-    if options.data is None or options.dataset is None:
+    gate = ACCURACY_GATES.get(model.spec.task)
+    if gate is None or options.data is None or options.dataset is None:
         log.warning("the mAP of the float16 model is not gated: no labelled images (--data, --dataset)")
         return None
     limit = MAP_DROPS["fp16"] if options.max_map_drop is None else options.max_map_drop
-    return export_accuracy(model, stage, options.dataset, options.data, limit, track)
+    return gate(model, stage, options.dataset, options.data, limit, track)
 
 
 def _write_graph(
-    model: MambaPro,
+    model: Model,
     options: ExportOptions,
     path: Path,
     quantizer: Quantizer,
@@ -181,10 +185,11 @@ def _write_graph(
         if options.quantize.calib is not None:
             kept_fp32 = quantizer.range_check(graph, metadata)
         else:
-            kept_fp32 = modules_to_keep(graph, _few((batches[0], batches[-1]), 2), track=track)
+            kept_fp32 = modules_to_keep(graph, _few(model.spec, (batches[0], batches[-1]), 2), track=track)
         graph = typed(graph, "fp16", kept_fp32)
-        metadata = replace(metadata, precision=Precision("fp16", precision_map("fp16", kept_fp32)))
-    check_graph(graph, model.config)
+        parts = precision_map("fp16", (*model.spec.float32_parts, *kept_fp32))
+        metadata = replace(metadata, precision=Precision("fp16", parts))
+    check_graph(graph, model.spec)
     stamp(graph, metadata)
     save_onnx(graph, path)
     return metadata
@@ -219,50 +224,63 @@ def _require_room(bundle: Path, plan: ExportPlan) -> None:
 
 def _gate(
     options: ExportOptions,
-    model: MambaPro,
+    model: Model,
     file: Path,
     images: ParityImages,
     batches: list[ParityBatch],
     track: Track,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
     """Compare, trace where asked or failed, and raise where the file is not PyTorch's equal."""
-    reference = TorchReference(model, images, track)
+    spec = model.spec
+    name, role = spec.output.name, spec.output.role
+    outputs = model.run_subsets(images.samples, [(batch.subset, batch.rows) for batch in batches], track)
+    reference = {batch.name: values[name] for batch, values in zip(batches, outputs, strict=True)}
     backend = OnnxRuntimeBackend(file, device="cpu")
+
+    def exported(batch: ParityBatch) -> np.ndarray:
+        feeds = batch.samples.feeds(spec.inputs)
+        return backend.run({name: value for name, value in feeds.items() if name in backend.inputs})[name]
+
     report, expected = compare(
-        reference,
-        lambda batch: backend.run({k: v for k, v in batch.feeds().items() if k in backend.inputs})[EMBEDDING],
+        lambda batch: reference[batch.name],
+        exported,
         batches,
         precision=options.precision,
-        limit=options.max_departure,
+        limit=options.max_departure(role),
         images=images.source,
         provider=backend.provider,
+        role=role,
         track=track,
     )
     backend.close()
     if options.trace or not report.passed:
         log.info("comparing stage by stage")
-        stages = trace_stages(model, onnx.load(file), batches[0], report.limit)
+        # the limit of stages is to that of embeddings as the limit of outputs is to theirs
+        limit = report.limit * LIMITS[options.precision] / report.agreement.limits[options.precision]
+        stages = trace_stages(model, onnx.load(file), batches[0], limit)
         if options.trace:
             report = report.with_stages(stages)
         require_parity(report, first_departure(stages))
     return report, expected
 
 
-def _write_goldens(path: Path, model: MambaPro, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
-    """Inputs and PyTorch's features of a few samples of every set of sensors, for `mambapro check`."""
-    values = _few(batches, GOLDEN_COMPLETE, expected)
-    arrays: dict[str, Any] = {name: values[name] for name in (*input_names(model.config), EMBEDDING)}
+def _write_goldens(path: Path, model: Model, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
+    """Inputs and PyTorch's outputs of a few samples of every set of sensors, for `mambapro check`."""
+    spec = model.spec
+    values = _few(spec, batches, GOLDEN_COMPLETE, expected)
+    arrays: dict[str, Any] = {name: values[name] for name in (*spec.input_names, spec.output.name)}
     np.savez_compressed(path, **arrays)
 
 
 def _few(
-    batches: Sequence[ParityBatch], complete: int, expected: dict[str, np.ndarray] | None = None
+    spec: ModelSpec, batches: Sequence[ParityBatch], complete: int, expected: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """Some samples with all sensors and a few of every other set, one after another: inputs and, if given, features."""
+    """Some samples with all sensors and a few of every other set, one after another: inputs and, if given, outputs."""
     parts: list[dict[str, np.ndarray]] = []
     for batch in batches:
         count = complete if batch is batches[0] else GOLDEN_INCOMPLETE
-        step = len(batch.images) // count
-        values = {**batch.feeds(), **({} if expected is None else {EMBEDDING: expected[batch.name]})}
+        step = len(batch.samples) // count
+        feeds = batch.samples.feeds(spec.inputs)
+        values = {**feeds, **({} if expected is None else {spec.output.name: expected[batch.name]})}
         parts.append({name: value[::step][:count] for name, value in values.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

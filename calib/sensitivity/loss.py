@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ArtifactError, InputError
+from ...runtime.evaluation.gates.agreement import cosine_departures
 from ...runtime.evaluation.retrieval.metrics import evaluate_retrieval
-from ...runtime.verification.check import cosine_departures
 
 #: What does not count as a match, when every calibration sample is a query and all others are its gallery.
 CAMERA, SCENE, ITSELF = "camera", "scene", "itself"

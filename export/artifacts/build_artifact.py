@@ -23,9 +23,10 @@ from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.catalog import add_artifact, artifacts_of, base_artifact, has_already, scratch_copy
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.graph_check import require_safe_graph
-from ...runtime.bundle.limits import LIMITS, MAP_DROPS, believed
+from ...runtime.bundle.limits import MAP_DROPS, believed
 from ...runtime.bundle.metadata import UNVERIFIED, VERIFIED
 from ...runtime.environment import versions_of
+from ...runtime.evaluation.gates.agreement import agreement_of
 from ..engines.build_engine import build_engine
 from .build_options import ENGINES, BuildOptions, BuildReport, require_buildable, require_scales
 from .gates import Gates, baselines_in, half_precision, output_gates, timed_gate
@@ -159,6 +160,7 @@ class ArtifactBuilder:
         others = make_room(stage, stem(self.options.target, precision))
         graph = self._stored(stage, precision) or self.quantize(stage, precision, self.type(precision))
         compiled = self.compile(stage, precision, graph)
+        limits = agreement_of(self.bundle.metadata).limits
         artifact = Sidecar(
             file=compiled.name,
             target=self.options.target,
@@ -168,7 +170,7 @@ class ArtifactBuilder:
             onnx=graph.name,
             build=replace(compiled.build, seconds=time.perf_counter() - started),
             max_departure=self._limit(
-                precision, graph.max_departure, LIMITS, self.options.max_departure, "--max-cosine-distance"
+                precision, graph.max_departure, limits, self.options.max_departure, "--max-cosine-distance"
             ),
             max_map_drop=self._limit(
                 precision, graph.max_map_drop, MAP_DROPS, self.options.max_map_drop, "--max-map-drop"

@@ -25,6 +25,7 @@ from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ...runtime.evaluation.gates.accuracy import extractor_model
+from ...runtime.evaluation.gates.agreement import cosine_departures
 from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
 from ...runtime.evaluation.retrieval.metrics import RetrievalReport
@@ -32,10 +33,9 @@ from ...runtime.evaluation.timed_process import WORKER, TimedProcess
 from ...runtime.extractor import Extractor
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
-from ...runtime.verification.check import cosine_departures
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
-from ...train.models.mambapro.mambapro import MambaPro
+from ...train.models.model_spec import Model
 from ..pytorch.bundle_metadata import feature_space_of
 from ..pytorch.retrieval_gate import pytorch_model
 
@@ -165,7 +165,7 @@ def compare_bundles(
     return _comparison(retrieval, measured, _times(jobs, runs, rounds, track))
 
 
-def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
+def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
     """The exported models under their bundles' names, each artifact that runs here under its own too."""
     opening = RunOptions(device="cpu")
     names: set[str] = {PYTORCH}
@@ -189,7 +189,7 @@ def _candidates(model: MambaPro, checkpoint: Path, bundles: Sequence[Path]) -> I
 
 
 def _accuracies(
-    model: MambaPro, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
+    model: Model, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
 ) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
     """Accuracy, and the features of every sample, by model; one of them is open at a time."""
     pre = _preprocessing(model, [candidate.bundle for candidate in candidates])
@@ -203,7 +203,7 @@ def _accuracies(
     return {name: (retrieval.report(rows), rows) for name, rows in features.items()}
 
 
-def _preprocessing(model: MambaPro, bundles: Sequence[Bundle]) -> Preprocessing:
+def _preprocessing(model: Model, bundles: Sequence[Bundle]) -> Preprocessing:
     """How images are prepared for all of them.
 
     Raises:

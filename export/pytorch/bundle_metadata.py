@@ -17,12 +17,8 @@ from ... import __version__
 from ...common.files.atomic import sha256_of
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.metadata import (
-    CAMERA,
     EMBEDDING,
-    IMAGE,
-    MODALITY_MASK,
     ONNXRUNTIME,
-    RE_IDENTIFICATION,
     VERIFIED,
     Artifact,
     BundleMetadata,
@@ -30,40 +26,33 @@ from ...runtime.bundle.metadata import (
     Embedding,
     FeatureSpace,
     Precision,
-    TensorInfo,
     fingerprint,
 )
-from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.preprocess import Preprocessing
 from ...train.engine.image_ranges import model_preprocessing
-from ...train.models.mambapro.mambapro import MambaPro
-from ...train.models.mambapro.model_config import VARIANT_FIELDS, MambaProConfig
+from ...train.models.model_spec import Model
 from .onnx_graph import OPSET
 from .plan import ExportOptions
 from .precision_summary import precision_map
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
-#: What the switches say about training only does not change the features.
-_TRAINING_ONLY = ("direct", "identities", "drop_path")
-#: Variants came after the first bundles: where a model has none, its feature space keeps the name it had.
-_LATER = (*VARIANT_FIELDS, "lora_rank")
 
 
-def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
+def describe(model: Model, options: ExportOptions) -> BundleMetadata:
     """Everything `metadata.json` says about an export whose parity has been proven."""
-    config = model.config
-    preprocessing = options.preprocessing(model)
+    spec, preprocessing = model.spec, options.preprocessing(model)
     dataset = options.dataset or model.trained_on.get("dataset")
+    dim = next((tensor.shape[1] for tensor in spec.outputs if tensor.role == EMBEDDING), None)
     return BundleMetadata(
         name=options.checkpoint.stem,
-        task=RE_IDENTIFICATION,
-        inputs=_inputs(config),
-        outputs=(TensorInfo(EMBEDDING, EMBEDDING, "float32", ("batch", config.feature_dim), "feature, of any length"),),
-        modalities=MODALITIES,
+        task=spec.task,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        modalities=spec.modalities,
         preprocessing=preprocessing,
-        embedding=Embedding(config.feature_dim),
-        cameras=config.cameras if config.sie_camera else 0,
-        precision=Precision(options.precision, precision_map(options.precision)),
+        embedding=None if dim is None else Embedding(int(dim)),
+        cameras=model.cameras,
+        precision=Precision(options.precision, precision_map(options.precision, spec.float32_parts)),
         artifacts=(Artifact(MODEL, ONNXRUNTIME, {"opset": OPSET, "custom_operators": "optional"}, VERIFIED),),
         feature_space=feature_space_of(model, preprocessing),
         versions=_versions(),
@@ -71,43 +60,24 @@ def describe(model: MambaPro, options: ExportOptions) -> BundleMetadata:
         git_commit=_git_commit(),
         datasets=(dataset,) if dataset else (),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        modules=spec.modules,
     )
 
 
-def feature_space_of(model: MambaPro, preprocessing: Preprocessing | None = None) -> FeatureSpace:
-    """What the model's features may be compared with; `preprocessing` None is the usual one."""
-    left_out = (*_TRAINING_ONLY, *_LATER)
-    settings = {key: value for key, value in model.config.to_json().items() if key not in left_out}
-    settings |= model.config.variants
+def feature_space_of(model: Model, preprocessing: Preprocessing | None = None) -> FeatureSpace:
+    """The space that the model's features may be compared in; `preprocessing` None is the usual one."""
+    settings = dict(model.spec.settings)
     return FeatureSpace(fingerprint(weights_sha256(model), preprocessing or model_preprocessing(model), settings))
 
 
-def weights_sha256(model: MambaPro) -> str:
+def weights_sha256(model: Model) -> str:
     """Hash of the weights that make features, whatever file they came from; training heads do not count."""
-    digest = hashlib.sha256()
+    digest, training_only = hashlib.sha256(), model.spec.training_only
     for name, value in sorted(model.state_dict().items()):
-        if "head." not in name and not name.endswith("num_batches_tracked"):
+        if not training_only(name):
             digest.update(f"{name} {tuple(value.shape)}".encode())
             digest.update(value.contiguous().numpy())
     return digest.hexdigest()
-
-
-def _inputs(config: MambaProConfig) -> tuple[TensorInfo, ...]:
-    height, width = config.image_size
-    images = tuple(
-        TensorInfo(m, IMAGE, "uint8", ("batch", height, width, 3), f"{m} image, R G B, 0 to 255") for m in MODALITIES
-    )
-    camera = TensorInfo(
-        CAMERA,
-        CAMERA,
-        "int64",
-        ("batch",),
-        f"camera 0 to {config.cameras - 1}; any other number is an unknown camera",
-    )
-    mask = TensorInfo(
-        MODALITY_MASK, MODALITY_MASK, "float32", ("batch", 3), "1: the sensor is there, 0: missing; rgb, nir, tir"
-    )
-    return (*images, *((camera,) if config.sie_camera else ()), mask)
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import warnings
+from collections import Counter
 
 import onnx
 import torch
@@ -14,62 +15,53 @@ from onnx_ir.passes.common import IdentityEliminationPass
 from onnxscript.optimizer import optimize_ir
 
 from ...errors import ExportError
+from ...graph.module_roles import set_roles
 from ...plugins.selective_scan.onnx_op import add_function, translation_table
-from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
-from ...train.models.mambapro.mambapro import MambaPro
-from ...train.models.mambapro.model_config import MambaProConfig
-from ...train.models.parts.layers import LayerNorm
-from ...train.models.parts.mamba import ScanGroup
-from .inference import EMBEDDING, InferenceModel, inference_model, stage_names
+from ...train.models.model_spec import Model, ModelSpec
 
 log = logging.getLogger("mambapro")
 
 #: The newest opset TensorRT 10.3 reads; Q/DQ with float16 scales needs 19.
 OPSET = 20
-IMAGES = ("rgb", "nir", "tir")
-CAMERA, MASK = "camera", "modality_mask"
 
 
-def input_names(config: MambaProConfig) -> list[str]:
-    """Names of the graph's inputs in order; `camera` only where the model has a camera embedding."""
-    return [*IMAGES, *([CAMERA] if config.sie_camera else []), MASK]
-
-
-def onnx_from_model(model: MambaPro) -> onnx.ModelProto:
+def onnx_from_model(model: Model) -> onnx.ModelProto:
     """Export a trained model, in float32; `typed` makes other types of it, `check_graph` checks either.
 
-    Inputs: `rgb`, `nir`, `tir` uint8 (batch, H, W, 3); `camera` int64 (batch,), any number outside the table is an
-    unknown camera; `modality_mask` float32 (batch, 3), 0 = missing. Output: `embedding` float32 (batch, 3 embed_dim),
-    not normalised. The stages of `stage_names` are the names of values inside the graph.
+    Inputs and outputs are those of the model's spec, of any batch. Its stages are the names of values inside the graph.
 
     Raises:
         ExportError: torch could not export.
     """
-    exported = _export(inference_model(model))
+    spec = model.spec
+    exported = _export(model.inference(), spec)
     proto = exported.model_proto
     del exported
-    _keep_only_embedding(proto)
-    _name_dimensions(proto, model.config)
+    _keep_only_outputs(proto, spec)
+    _name_dimensions(proto, spec)
     add_function(proto)
+    set_roles(proto, spec.modules)
     return proto
 
 
-def _export(folded: InferenceModel) -> torch.onnx.ONNXProgram:
-    height, width = folded.config.image_size
-    # two samples: torch.export would bake in a batch of one; three tensors: it would take one for all three inputs
-    images = [torch.zeros(2, height, width, 3, dtype=torch.uint8) for _ in IMAGES]
-    camera = torch.zeros(2, dtype=torch.int64) if folded.config.sie_camera else None
+def _export(folded: torch.nn.Module, spec: ModelSpec) -> torch.onnx.ONNXProgram:
+    # two samples: torch.export would bake in a batch of one; tensors of their own: it would take one for all inputs
+    examples = {
+        tensor.name: torch.zeros(2, *tensor.shape[1:], dtype=getattr(torch, tensor.dtype))  # type: ignore[arg-type]
+        for tensor in spec.inputs
+    }
     batch = {0: torch.export.Dim("batch", min=1)}
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 folded,
-                (*images, camera, torch.ones(2, 3)),
+                (),
+                kwargs=examples,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=input_names(folded.config),
-                output_names=[EMBEDDING, *stage_names(folded.config)],
-                dynamic_shapes=(batch, batch, batch, batch if camera is not None else None, batch),
+                input_names=spec.input_names,
+                output_names=[*spec.output_names, *spec.stages],
+                dynamic_shapes=dict.fromkeys(examples, batch),
                 custom_translation_table=translation_table(),
                 optimize=False,
                 verbose=False,
@@ -97,22 +89,20 @@ def _quiet():  # type: ignore[no-untyped-def]
     log.debug("torch.onnx.export said: %s", said.getvalue())
 
 
-def _keep_only_embedding(model: onnx.ModelProto) -> None:
+def _keep_only_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Stages were outputs to get their names; from here on they are values inside the graph."""
-    kept = [output for output in model.graph.output if output.name == EMBEDDING]
-    stages = [output for output in model.graph.output if output.name != EMBEDDING]
+    kept = [output for output in model.graph.output if output.name in spec.output_names]
+    stages = [output for output in model.graph.output if output.name not in spec.output_names]
     del model.graph.output[:]
     model.graph.output.extend(kept)
     known = {value.name for value in model.graph.value_info}
     model.graph.value_info.extend(stage for stage in stages if stage.name not in known)
 
 
-def _name_dimensions(model: onnx.ModelProto, config: MambaProConfig) -> None:
+def _name_dimensions(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Fixed sizes as numbers on every input and output; the batch is called `batch` there and on the values inside."""
-    height, width = config.image_size
     _rename_batch(model)
-    shapes = {**dict.fromkeys(IMAGES, ("batch", height, width, 3)), CAMERA: ("batch",), MASK: ("batch", 3)}
-    shapes[EMBEDDING] = ("batch", config.feature_dim)
+    shapes = {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)}
     for value in (*model.graph.input, *model.graph.output):
         dims = value.type.tensor_type.shape
         del dims.dim[:]
@@ -135,48 +125,31 @@ def _rename_batch(model: onnx.ModelProto) -> None:
                 dim.dim_param = re.sub(rf"\b({names})\b", "batch", dim.dim_param)
 
 
-def check_graph(model: onnx.ModelProto, config: MambaProConfig) -> None:
-    """The promises of the file, checked on the file.
+def check_graph(model: onnx.ModelProto, spec: ModelSpec) -> None:
+    """Check the file against the model's spec.
 
     Raises:
-        ExportError: the ONNX checker refuses it, or a promise about opset, inputs, scans or norms does not hold.
+        ExportError: the ONNX checker refuses it, or its opset, inputs, outputs or operators are not the spec's.
     """
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"The exported graph is not valid ONNX: {error}") from error
-    counts: dict[str, int] = {}
-    for node in model.graph.node:
-        key = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        counts[key] = counts.get(key, 0) + 1
-    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
+    counts = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node)
     found = {
-        "opset": opset,
+        "opset": next(entry.version for entry in model.opset_import if entry.domain == ""),
         "inputs": [value.name for value in model.graph.input],
-        "scans": counts.get(f"{DOMAIN}.{OP_TYPE}", 0),
-        "layer norms": counts.get("LayerNormalization", 0),
+        "outputs": [value.name for value in model.graph.output],
+        **{operator: counts[operator] for operator in spec.operators},
     }
-    if found != (promised := _promises(config)):
-        raise ExportError(f"The exported graph has {found}, but should have {promised}.")
+    wanted = {"opset": OPSET, "inputs": spec.input_names, "outputs": spec.output_names, **spec.operators}
+    if found != wanted:
+        raise ExportError(f"The exported graph has {found}, but should have {wanted}.")
 
 
-def _promises(config: MambaProConfig) -> dict[str, object]:
-    """What the trained model has of each: every group of scans and every LayerNorm that runs is one node."""
-    with torch.device("meta"):
-        model = MambaPro(config)
-    running = [*model.backbone.modules(), *(model.aggregation.modules() if config.mamba else ())]
-    return {
-        "opset": OPSET,
-        "inputs": input_names(config),
-        "scans": sum(isinstance(module, ScanGroup) for module in running),
-        "layer norms": sum(isinstance(module, LayerNorm) for module in running),
-    }
-
-
-def with_stages(model: onnx.ModelProto, config: MambaProConfig) -> onnx.ModelProto:
+def with_stages(model: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
     """A copy of an exported model whose stages are outputs again, for comparing them one by one."""
-    names = set(stage_names(config))
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
-    traced.graph.output.extend(value for value in model.graph.value_info if value.name in names)
+    traced.graph.output.extend(value for value in model.graph.value_info if value.name in set(spec.stages))
     return traced

@@ -11,24 +11,22 @@ import numpy as np
 from ...common.progress import Track, silent
 from ...errors import ParityError
 from ...runtime.bundle.artifact import AccuracyGate
-from ...runtime.evaluation.retrieval.metrics import rank_gallery
-from ...runtime.verification.check import cosine_departures
+from ...runtime.bundle.metadata import EMBEDDING
+from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement
+from ...train.models.model_spec import PART
 from .parity_images import ParityBatch
 from .trace import StageParity
 
-#: Places of the ranking that are compared.
-TOP = 10
-_BATCH = 8
-
-#: A batch of parity samples to features (N, dim).
+#: A batch of parity samples to outputs (N, dim).
 Embed = Callable[[ParityBatch], np.ndarray]
 
 
 @dataclass(frozen=True)
 class SubsetParity:
-    """One set of sensors. Departures are 1 - cosine; `rank_agreement` is the share of the ten nearest among the
-    samples with all sensors that both models name; `constant` counts features equal in all samples, `not_finite`
-    samples with NaN or infinity."""
+    """One set of sensors. Departures are distances of the output's `Agreement`, 1 - cosine of embeddings;
+    `rank_agreement` is the share of answers that both models have in common, of embeddings the ten nearest among the
+    samples with all sensors; `constant` counts values equal in all samples, `not_finite` samples with NaN or
+    infinity."""
 
     sensors: str
     samples: int
@@ -42,8 +40,8 @@ class SubsetParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the gate saw. `limit` is the largest 1 - cosine allowed, in any sample of any set of sensors; `accuracy` is
-    what a float16 file loses in mAP, None where there were no labelled images."""
+    """What the gate saw. `limit` is the largest distance allowed, in any sample of any set of sensors; `accuracy` is
+    what a float16 file loses in mAP, None where there were no labelled images; `role` is the output's."""
 
     precision: str
     limit: float
@@ -53,10 +51,16 @@ class ParityReport:
     subsets: tuple[SubsetParity, ...]
     stages: tuple[StageParity, ...] = ()
     accuracy: AccuracyGate | None = None
+    role: str = EMBEDDING
+
+    @property
+    def agreement(self) -> Agreement:
+        """How outputs are compared."""
+        return AGREEMENTS[self.role]
 
     @property
     def max_departure(self) -> float:
-        """Largest 1 - cosine over all sets of sensors; NaN if there is one."""
+        """Largest distance over all sets of sensors; NaN if there is one."""
         return float(np.max([subset.max_departure for subset in self.subsets]))
 
     @property
@@ -76,15 +80,19 @@ class ParityReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict; `limit` is what `mambapro check` reads."""
-        return {**asdict(self), "max_departure": self.max_departure, "passed": self.passed}
+        values = asdict(self)
+        # reports of embeddings are what they were before there were other outputs
+        role = values.pop("role")
+        values |= {} if role == EMBEDDING else {"role": role, "measure": self.agreement.name}
+        return {**values, "max_departure": self.max_departure, "passed": self.passed}
 
     def __str__(self) -> str:
         columns = (
             ("samples", 7),
-            ("max 1-cos", 10),
+            (self.agreement.column, 10),
             ("mean", 9),
             ("max abs", 9),
-            ("top-10", 7),
+            (self.agreement.short, 7),
             ("const", 5),
             ("NaN", 4),
         )
@@ -109,52 +117,46 @@ def compare(
     limit: float,
     images: str,
     provider: str,
+    role: str = EMBEDDING,
     track: Track = silent,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
     """Run both models over all batches.
 
     Returns:
-        The report, and PyTorch's features by the name of the set of sensors.
+        The report, and PyTorch's outputs by the name of the set of sensors.
     """
     expected = {b.name: reference(b) for b in batches}
     found = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
     complete = batches[0].name
     subsets = tuple(
-        _subset_parity(b, expected[b.name], found[b.name], expected[complete], found[complete]) for b in batches
+        _subset_parity(b.name, AGREEMENTS[role], *((values[b.name], values[complete]) for values in (expected, found)))
+        for b in batches
     )
     dim = expected[complete].shape[1]
-    return ParityReport(precision, limit, images, provider, dim, subsets), expected
+    return ParityReport(precision, limit, images, provider, dim, subsets, role=role), expected
 
 
 def _in_parts(embed: Embed, batch: ParityBatch) -> np.ndarray:
-    """Features of a batch, a few samples at a time: memory stays that of a deployment."""
-    parts = [slice(start, start + _BATCH) for start in range(0, len(batch.images), _BATCH)]
-    return np.concatenate([embed(ParityBatch(batch.subset, batch.images[p], batch.cameras[p])) for p in parts])
+    """Outputs of a batch, a few samples at a time: memory stays that of a deployment."""
+    return np.concatenate([embed(part) for part in batch.parts(PART)])
 
 
 def _subset_parity(
-    batch: ParityBatch, expected: np.ndarray, found: np.ndarray, gallery: np.ndarray, found_gallery: np.ndarray
+    name: str, agreement: Agreement, expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray]
 ) -> SubsetParity:
-    departures = cosine_departures(expected, found)
+    """Compare outputs of one set of sensors; each pair is (outputs, those of the samples with all sensors)."""
+    wanted, values = expected[0], found[0]
+    departures = agreement.distances(wanted, values)
     return SubsetParity(
-        sensors=batch.name,
-        samples=len(expected),
+        sensors=name,
+        samples=len(wanted),
         max_departure=float(departures.max()),
         mean_departure=float(departures.mean()),
-        max_difference=float(np.abs(expected.astype(np.float64) - found).max()),
-        rank_agreement=_rank_agreement((expected, gallery), (found, found_gallery)),
-        constant=int((np.ptp(found, axis=0) == 0).sum()),
-        not_finite=int((~np.isfinite(found)).any(1).sum()),
+        max_difference=float(np.abs(wanted.astype(np.float64) - values).max()),
+        rank_agreement=agreement.common(expected, found),
+        constant=int((np.ptp(values, axis=0) == 0).sum()),
+        not_finite=int((~np.isfinite(values)).any(1).sum()),
     )
-
-
-def _rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
-    """Mean share of the TOP nearest gallery samples that two (query, gallery) pairs of features have in common."""
-    if not all(np.isfinite(features).all() for pair in pairs for features in pair):
-        return 0.0
-    top = min(TOP, len(pairs[0][1]))
-    first, second = (rank_gallery(query, gallery, top) for query, gallery in pairs)
-    return float(np.mean([len(np.intersect1d(a, b)) / top for a, b in zip(first, second, strict=True)]))
 
 
 def require_parity(report: ParityReport, where: str | None) -> None:
@@ -169,11 +171,11 @@ def require_parity(report: ParityReport, where: str | None) -> None:
     if report.passed:
         return
     if any(subset.not_finite for subset in report.subsets):
-        reason = "its features are not finite. "
+        reason = f"its {report.agreement.noun}s are not finite. "
     elif report.degenerate:
-        reason = "it returns one and the same feature for every image; is the checkpoint trained? "
+        reason = f"it returns one and the same {report.agreement.noun} for every image; is the checkpoint trained? "
     else:
-        reason = f"the largest 1 - cosine is {report.max_departure:.1e}, the limit {report.limit:.0e}. "
+        reason = f"the largest {report.agreement.name} is {report.max_departure:.1e}, the limit {report.limit:.0e}. "
     stage = f"The first stage that departs is {where}. " if where else ""
     raise ParityError(
         f"The exported model does not return PyTorch's numbers: {reason}{stage}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...common.foreign_text import escaped
 from ...errors import InputError
-from ...runtime.data.modalities import MODALITIES, SUBSETS, subset_name
+from ...runtime.data.batch import Batch
+from ...runtime.data.modalities import MODALITIES, subset_name, subsets_of
 from ...runtime.data.preprocess import Preprocessing, sensor_arrays
 from ...runtime.data.readers.benchmarks import BENCHMARKS, read_benchmark
 from ...runtime.data.sample import Sample
@@ -21,43 +23,45 @@ _SEED = 2025
 
 @dataclass(frozen=True)
 class ParityImages:
-    """Samples as a deployment would see them.
+    """Samples as a deployment would see them, the cameras of the last ones unknown; `source` says where they are
+    from."""
 
-    `images` (N, 3, H, W, 3) uint8, modalities rgb, nir, tir; `cameras` (N,) int64, the last ones unknown (-1);
-    `source` says where they are from.
-    """
-
-    images: np.ndarray
-    cameras: np.ndarray
+    samples: Batch
     source: str
 
 
 @dataclass(frozen=True)
 class ParityBatch:
-    """Samples of one set of sensors, as the exported graph takes them; images of missing sensors are black."""
+    """Samples of one set of modalities, as the exported graph takes them; `rows` are their numbers among all.
+
+    Images of missing modalities are black.
+    """
 
     subset: tuple[str, ...]
-    images: np.ndarray
-    cameras: np.ndarray
+    samples: Batch
+    rows: np.ndarray
 
     @property
     def name(self) -> str:
-        """The sensors, such as "rgb+tir"."""
+        """The modalities, such as "rgb+tir"."""
         return subset_name(self.subset)
 
-    @property
-    def mask(self) -> np.ndarray:
-        """float32 (N, 3), 1 where the sensor is there."""
-        row = [float(m in self.subset) for m in MODALITIES]
-        return np.tile(np.array(row, np.float32), (len(self.images), 1))
+    def parts(self, size: int) -> Iterator[ParityBatch]:
+        """At most `size` samples at a time, in order."""
+        for start in range(0, len(self.rows), size):
+            yield self[start : start + size]
 
-    def feeds(self) -> dict[str, np.ndarray]:
-        """Inputs of the exported graph by name."""
-        images = {m: self.images[:, i] for i, m in enumerate(MODALITIES)}
-        return {**images, "camera": self.cameras, "modality_mask": self.mask}
+    def __getitem__(self, rows: slice) -> ParityBatch:
+        return ParityBatch(self.subset, self.samples[rows], self.rows[rows])
 
 
-def parity_images(preprocessing: Preprocessing, cameras: int, data: str | None, dataset: str | None) -> ParityImages:
+def parity_images(
+    preprocessing: Preprocessing,
+    cameras: int,
+    data: str | None,
+    dataset: str | None,
+    modalities: Sequence[str] = MODALITIES,
+) -> ParityImages:
     """COMPLETE samples: from the benchmark in folder `data`, or drawn in the manner of `dataset`.
 
     Args:
@@ -65,6 +69,7 @@ def parity_images(preprocessing: Preprocessing, cameras: int, data: str | None, 
         cameras: rows of the model's camera table; 0 where it has none.
         data: root folder of `dataset`, or None.
         dataset: name of a benchmark; None picks the drawn one whose images lie as the model's do.
+        modalities: of the model.
 
     Raises:
         InputError: `data` without `dataset`, or a folder that is not that benchmark.
@@ -81,7 +86,8 @@ def parity_images(preprocessing: Preprocessing, cameras: int, data: str | None, 
     numbers = np.where(numbers < cameras, numbers, -1) if cameras else np.full_like(numbers, -1)
     # a quarter comes from cameras the model does not know: that row of the table must be right as well
     numbers[-max(1, len(numbers) // 4) :] = -1
-    return ParityImages(images, numbers, source)
+    by_name = {name: images[:, MODALITIES.index(name)] for name in modalities}
+    return ParityImages(Batch.of(by_name, cameras=numbers), source)
 
 
 def _benchmark_like(preprocessing: Preprocessing) -> str:
@@ -108,25 +114,22 @@ def _spread(samples: tuple[Sample, ...], count: int) -> list[Sample]:
     return [samples[i * len(samples) // count] for i in range(count)]
 
 
-def samples_of(subset: tuple[str, ...]) -> np.ndarray:
-    """Rows of the parity samples that a set of sensors is tried on: all, or one in four for an incomplete set.
+def rows_of(subset: Sequence[str], modalities: Sequence[str]) -> np.ndarray:
+    """Rows of the parity samples that a set of modalities is tried on: all, or one in four for an incomplete set.
 
     Drawn samples take the cameras in turns, so each step goes one row further: all cameras are among them.
     """
-    if len(subset) == len(MODALITIES):
+    if len(subset) == len(modalities):
         return np.arange(COMPLETE)
     step, rows = COMPLETE // INCOMPLETE, np.arange(INCOMPLETE)
     return step * rows + rows % step
 
 
-def batches_of_subsets(images: ParityImages) -> list[ParityBatch]:
-    """All samples with all sensors, then the first INCOMPLETE ones with every other set of sensors."""
+def batches_of_subsets(images: ParityImages, masked: bool = True) -> list[ParityBatch]:
+    """All samples with all modalities, then INCOMPLETE ones with every other set where the model takes a mask."""
+    modalities = tuple(images.samples.images)
     batches = []
-    for subset in SUBSETS:
-        chosen = samples_of(subset)
-        pixels = images.images[chosen]
-        for i, modality in enumerate(MODALITIES):
-            if modality not in subset:
-                pixels[:, i] = 0
-        batches.append(ParityBatch(subset, pixels, images.cameras[chosen]))
+    for subset in subsets_of(modalities) if masked else (modalities,):
+        rows = rows_of(subset, modalities)
+        batches.append(ParityBatch(subset, images.samples[rows].only(subset), rows))
     return batches

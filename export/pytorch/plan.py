@@ -10,17 +10,16 @@ from typing import Any
 
 from ...common.foreign_text import escaped
 from ...errors import InputError
-from ...runtime.bundle.limits import LIMITS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info
 from ...runtime.data.sixteen_bit import Ranges
+from ...runtime.evaluation.gates.agreement import AGREEMENTS
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
-from ...train.models.mambapro.mambapro import MambaPro
-from ...train.models.mambapro.model_config import MambaProConfig
+from ...train.models.model_spec import Model, ModelSpec
 from ..artifacts.build_options import BuildOptions, QuantizeOptions
-from .onnx_graph import OPSET, input_names
-from .precision_summary import FP32_ISLANDS, precision_map
+from .onnx_graph import OPSET
+from .precision_summary import precision_map, require_precision
 
 #: Suffix of a bundle's folder.
 SUFFIX = ".mambapro"
@@ -39,7 +38,7 @@ class ExportOptions:
         data: root folder of `dataset`: parity on its images, and the mAP of a float16 file is gated on its test part.
         parity_data: the same for the parity run alone; None is `data`, without which images are drawn.
         switches: what the authors' files do not hold, see load_checkpoint.
-        limit: largest 1 - cosine allowed; None is LIMITS of the precision.
+        limit: largest distance to PyTorch allowed, 1 - cosine of embeddings; None is that of the precision.
         max_map_drop: largest loss of mAP of a float16 file on `data`, a fraction; None is MAP_DROPS of the precision.
         trace: compare stage by stage as well.
         overwrite: replace an existing output folder.
@@ -68,7 +67,7 @@ class ExportOptions:
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
 
     def __post_init__(self) -> None:
-        precision_map(self.precision)
+        require_precision(self.precision)
         # os.path's does not raise for names that are too long
         if not os.path.isfile(self.checkpoint):  # noqa: PTH113
             raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
@@ -86,7 +85,7 @@ class ExportOptions:
             f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
         )
 
-    def preprocessing(self, model: MambaPro) -> Preprocessing:
+    def preprocessing(self, model: Model) -> Preprocessing:
         """Of a model's images, with the ranges that were asked for, else those of its training."""
         return model_preprocessing(model, self.sixteen_bit_range)
 
@@ -95,12 +94,11 @@ class ExportOptions:
         """Root folder of `dataset` for the parity run."""
         return self.parity_data or self.data
 
-    @property
-    def max_departure(self) -> float:
-        """The limit in force."""
-        return LIMITS[self.precision] if self.limit is None else self.limit
+    def max_departure(self, role: str) -> float:
+        """The limit in force for an output of a role."""
+        return AGREEMENTS[role].limits[self.precision] if self.limit is None else self.limit
 
-    def load_model(self) -> MambaPro:
+    def load_model(self) -> Model:
         """The checkpoint's model.
 
         Raises:
@@ -118,7 +116,8 @@ class ExportPlan:
 
     checkpoint: str
     bundle: str
-    config: MambaProConfig
+    config: Any
+    spec: ModelSpec
     precision: str
     parameters: int
     exported_parameters: int
@@ -132,10 +131,10 @@ class ExportPlan:
             "checkpoint": self.checkpoint,
             "bundle": self.bundle,
             "config": self.config.to_json(),
-            "precision": precision_map(self.precision),
+            "precision": precision_map(self.precision, self.spec.float32_parts),
             "opset": OPSET,
-            "inputs": input_names(self.config),
-            "embedding_dim": self.config.feature_dim,
+            "inputs": self.spec.input_names,
+            f"{self.spec.output.role}_dim": self.spec.output.shape[1],
             "parameters": self.parameters,
             "exported_parameters": self.exported_parameters,
             "limit": self.limit,
@@ -144,20 +143,17 @@ class ExportPlan:
         }
 
     def __str__(self) -> str:
-        config = self.config
-        height, width = config.image_size
-        switches = ("prompt", "adapter", "mamba", "mamba_bi", "sie_camera")
-        kept = f"; fp32 stays in {', '.join(FP32_ISLANDS)}" if self.precision != "fp32" else ""
-        variants = "".join(f", {name} {value}" for name, value in config.variants.items())
+        spec, output = self.spec, self.spec.output
+        kept = f"; fp32 stays in {', '.join(spec.float32_parts)}" if self.precision != "fp32" else ""
+        shape = ", ".join(map(str, output.shape))
         rows = {
             "checkpoint": escaped(self.checkpoint),
-            "model": f"width {config.width}, {config.depth} layers, {height}x{width} pixels, {config.cameras} cameras, "
-            f"{', '.join(name for name in switches if getattr(config, name)) or 'backbone only'}{variants}",
+            "model": spec.summary,
             "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
-            "transfers, BatchNorm and training heads fold away",
-            "graph": f"ONNX opset {OPSET}, {', '.join(input_names(config))} -> embedding (batch, {config.feature_dim})",
+            f"{spec.folded} fold away",
+            "graph": f"ONNX opset {OPSET}, {', '.join(spec.input_names)} -> {output.name} ({shape})",
             "precision": f"{self.precision}{kept}",
-            "parity": f"largest 1 - cosine {self.limit:.0e}, on {escaped(self.images)}",
+            "parity": f"largest {AGREEMENTS[output.role].name} {self.limit:.0e}, on {escaped(self.images)}",
             "bundle": escaped(self.bundle),
         }
         if self.builds:

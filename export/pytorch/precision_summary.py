@@ -8,27 +8,22 @@ from ...errors import InputError
 
 PRECISIONS = ("fp32", "fp16")
 
-#: Parts that stay in float32 when the rest is float16, and why; keys go into the bundle's metadata.
-FP32_ISLANDS = {
-    "normalisation": "pixels become numbers around zero before they are rounded",
-    "layer_norm": "squares overflow float16",
-    "softmax": "exponentials overflow float16",
-    "softplus": "the step size spans many orders of magnitude",
-    "scan_state": "hundreds of steps add up",
-    "reduction": "the mean over tokens and the last product make the feature",
-}
 
-
-def precision_map(precision: str, widened: Iterable[str] = ()) -> dict[str, str]:
+def precision_map(precision: str, float32_parts: Iterable[str]) -> dict[str, str]:
     """Part of the graph -> type, for the metadata and the printed plan.
 
     Args:
         precision: "fp32" or "fp16".
-        widened: modules that stay float32 because their values come near the end of float16.
+        float32_parts: parts of the model's spec, and modules whose values come near the end of float16.
 
     Raises:
         InputError: unknown precision.
     """
+    require_precision(precision)
+    return {"matmul_and_convolution": precision, **dict.fromkeys(float32_parts, "fp32")}
+
+
+def require_precision(precision: str) -> None:
+    """Raise InputError for a precision that no model is exported in."""
     if precision not in PRECISIONS:
         raise InputError(f"Unknown precision {precision!r}; there are {', '.join(PRECISIONS)}.")
-    return {"matmul_and_convolution": precision, **dict.fromkeys((*FP32_ISLANDS, *widened), "fp32")}

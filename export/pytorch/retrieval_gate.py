@@ -14,11 +14,13 @@ from ...runtime.evaluation.gates.accuracy import accuracy_of, extractor_model, r
 from ...runtime.evaluation.reference_features import Model, features_of
 from ...runtime.evaluation.retrieval.evaluate import retrieval_of
 from ...runtime.extractor import Extractor
-from ...train.models.mambapro.mambapro import MambaPro
+from ...train.models.model_spec import Model as TorchModel
 from ...train.reid.evaluate import torch_feature_function
 
 
-def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limit: float, track: Track) -> AccuracyGate:
+def export_accuracy(
+    model: TorchModel, bundle: Path, dataset: str, data: str, limit: float, track: Track
+) -> AccuracyGate:
     """Evaluate the trained model and the bundle's file on a benchmark's test part.
 
     Args:
@@ -43,7 +45,7 @@ def export_accuracy(model: MambaPro, bundle: Path, dataset: str, data: str, limi
     return gate
 
 
-def pytorch_model(model: MambaPro, preprocessing: Preprocessing, space: str) -> Model:
+def pytorch_model(model: TorchModel, preprocessing: Preprocessing, space: str) -> Model:
     """A trained model to evaluate; its features are a reference, and are kept in the cache.
 
     Args:

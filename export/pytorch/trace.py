@@ -9,10 +9,8 @@ import onnx
 import torch
 
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-from ...runtime.verification.check import cosine_departures
-from ...train.models.mambapro.mambapro import MambaPro
-from ...train.reid.evaluate import embed
-from .inference import EMBEDDING, stage_names
+from ...runtime.evaluation.gates.agreement import cosine_departures
+from ...train.models.model_spec import Model, ModelSpec
 from .onnx_graph import with_stages
 from .parity_images import ParityBatch
 
@@ -34,19 +32,19 @@ class StageParity:
         return f"  {self.stage:34} 1-cos {self.max_departure:8.1e}  max abs {self.max_difference:8.1e}{mark}"
 
 
-def trace_stages(
-    model: MambaPro, exported: onnx.ModelProto, batch: ParityBatch, limit: float
-) -> tuple[StageParity, ...]:
-    """Compare every stage of the exported graph with the module of PyTorch that ends there, on SAMPLES samples."""
-    batch = ParityBatch(batch.subset, batch.images[:SAMPLES], batch.cameras[:SAMPLES])
-    expected = _torch_stages(model, batch)
-    backend = OnnxRuntimeBackend(with_stages(exported, model.config).SerializeToString(), device="cpu")
-    feeds = {name: value for name, value in batch.feeds().items() if name in backend.inputs}
-    found = backend.run(feeds)
+def trace_stages(model: Model, exported: onnx.ModelProto, batch: ParityBatch, limit: float) -> tuple[StageParity, ...]:
+    """Compare every stage of the exported graph with the module of PyTorch that ends there, on SAMPLES samples.
+
+    `limit` is the largest 1 - cosine of a stage that does not depart.
+    """
+    batch, spec = batch[:SAMPLES], model.spec
+    expected = _torch_stages(model, spec, batch)
+    backend = OnnxRuntimeBackend(with_stages(exported, spec).SerializeToString(), device="cpu")
+    found = backend.run({k: v for k, v in batch.samples.feeds(spec.inputs).items() if k in backend.inputs})
     return tuple(_compare(name, expected[name], found[name], limit) for name in expected)
 
 
-def _torch_stages(model: MambaPro, batch: ParityBatch) -> dict[str, np.ndarray]:
+def _torch_stages(model: Model, spec: ModelSpec, batch: ParityBatch) -> dict[str, np.ndarray]:
     stages: dict[str, np.ndarray] = {}
 
     def record(name: str, output: torch.Tensor | tuple) -> None:
@@ -55,14 +53,14 @@ def _torch_stages(model: MambaPro, batch: ParityBatch) -> dict[str, np.ndarray]:
 
     hooks = [
         model.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: record(name, output))
-        for name in stage_names(model.config)
+        for name in spec.stages
     ]
     try:
-        feature = embed(model, batch.images, batch.cameras, batch.mask)
+        outputs = model.run(batch.samples)
     finally:
         for hook in hooks:
             hook.remove()
-    return {**{name: stages[name] for name in stage_names(model.config)}, EMBEDDING: feature}
+    return {**{name: stages[name] for name in spec.stages}, **outputs}
 
 
 def _compare(name: str, expected: np.ndarray, found: np.ndarray, limit: float) -> StageParity:

@@ -15,18 +15,19 @@ from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.catalog import base_artifact
-from ...runtime.bundle.limits import LIMITS
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.bootstrap import paired_differences
 from ...runtime.evaluation.feature_cache import extractor_identity
+from ...runtime.evaluation.gates.accuracy import require_extractor
+from ...runtime.evaluation.gates.agreement import agreement_of
 from ...runtime.evaluation.latency import LatencyReport, Timing
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
 from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ...runtime.evaluation.timed_process import artifact_process
-from ...runtime.extractor import Extractor
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
+from ...runtime.session import Session
 from ...runtime.verification.check import open_extractor, replay, why_other_type
 
 _WARMUP = 3
@@ -152,7 +153,9 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
             return Measured(
                 provider=extractor.provider,
                 other_type=_other_type(extractor),
-                cosine=replace(gate, limit=min(sidecar.max_departure, LIMITS[sidecar.precision])),
+                cosine=replace(
+                    gate, limit=min(sidecar.max_departure, agreement_of(bundle.metadata).limits[sidecar.precision])
+                ),
                 accuracy=accuracy,
                 against_base=_against(base, accuracy, plan.options),
             )
@@ -208,12 +211,13 @@ def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
     return tuple(dict.fromkeys(min(batch, sidecar.profile.largest) for batch in plan.batches))
 
 
-def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track, base: bool) -> EvaluationReport | None:
+def _accuracy(extractor: Session, sidecar: Sidecar, plan: Plan, track: Track, base: bool) -> EvaluationReport | None:
     if plan.benchmark is None:
         return None
     strips = plan.options.strips
     # drawn once, by the first file that runs
     options = plan.options if strips is None or not strips.exists() else replace(plan.options, strips=None)
+    extractor = require_extractor(extractor)
     function, preprocessing = feature_function(extractor), extractor.preprocessing
     # what is compared with is the same from report to report
     identity = extractor_identity(extractor) if base else None
@@ -222,7 +226,7 @@ def _accuracy(extractor: Extractor, sidecar: Sidecar, plan: Plan, track: Track, 
     )
 
 
-def _other_type(extractor: Extractor) -> str | None:
+def _other_type(extractor: Session) -> str | None:
     why = why_other_type(extractor)
     if why is None:
         return None

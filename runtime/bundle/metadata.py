@@ -11,17 +11,18 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from ... import __version__
 from ...common.foreign_text import shown_text
 from ...common.formats.size_limits import ADVICE, size_limit
-from ...common.records import encode, record_of
+from ...common.records import STORED_IF_SET, encode, record_of
 from ...errors import ArtifactError, InputError
 from ..data.batch import CAMERA, IMAGE, MODALITY_MASK
 from ..data.preprocess import Preprocessing
+from .module_roles import ModuleRoles
 
 SCHEMA_FAMILY = "mambapro.bundle"
 SCHEMA_VERSION = 1
@@ -33,9 +34,9 @@ BATCH = "batch"
 RE_IDENTIFICATION, ATTRIBUTES = "re-identification", "attributes"
 TASKS = (RE_IDENTIFICATION, ATTRIBUTES)
 
-EMBEDDING = "embedding"
+EMBEDDING, LOGITS = "embedding", "logits"
 INPUT_ROLES = (IMAGE, CAMERA, MODALITY_MASK)
-OUTPUT_ROLES = (EMBEDDING, ATTRIBUTES)
+OUTPUT_ROLES = (EMBEDDING, LOGITS, ATTRIBUTES)
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DTYPES = ("uint8", "uint16", "int32", "int64", "float16", "float32")
@@ -187,6 +188,7 @@ class BundleMetadata:
     git_commit: str | None
     datasets: tuple[str, ...]
     created: str
+    modules: ModuleRoles | None = field(default=None, metadata=STORED_IF_SET)
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
@@ -205,7 +207,7 @@ class BundleMetadata:
         self._check_cameras()
         if not self.artifacts:
             raise InputError("artifacts is empty: a bundle holds at least one file to load.")
-        if self.task == RE_IDENTIFICATION:
+        if self.embedding is not None or self.names(EMBEDDING) or self.task == RE_IDENTIFICATION:
             self._check_embedding()
 
     def _check_sizes(self) -> None:
@@ -238,7 +240,7 @@ class BundleMetadata:
     def _check_embedding(self) -> None:
         outputs = [tensor for tensor in self.outputs if tensor.role == EMBEDDING]
         if self.embedding is None or len(outputs) != 1 or outputs[0].shape[1:] != (self.embedding.dim,):
-            raise InputError("re-identification needs one embedding output of shape (batch, embedding.dim).")
+            raise InputError(f"{self.task} needs one embedding output of shape (batch, embedding.dim).")
 
     def ranged(self) -> BundleMetadata:
         """The same with the ranges of 16-bit images that this process was told (`image_settings`), if any."""

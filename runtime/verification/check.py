@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,15 +20,18 @@ from ..bundle.bundle import Bundle, Golden
 from ..bundle.catalog import artifacts_of, base_artifact, is_artifact_file, matching, read_artifacts, stems
 from ..bundle.check_record import write_record
 from ..bundle.checksums import GOLDEN, SUMS, BundleReplacedError, files_below
-from ..bundle.limits import LIMITS, MAP_DROPS, believed, require_limit
-from ..bundle.metadata import CAMERA, EMBEDDING, MODALITY_MASK, UNVERIFIED, VERIFIED
+from ..bundle.limits import MAP_DROPS, believed, require_limit
+from ..bundle.metadata import EMBEDDING, UNVERIFIED, VERIFIED, BundleMetadata
+from ..data.batch import CAMERA, MODALITY_MASK, Batch
 from ..data.sample import Benchmark
 from ..environment import machine_name
 from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
+from ..evaluation.gates.agreement import agreement_of
 from ..evaluation.gates.speed import require_speed, speed_gate
 from ..extractor import Extractor
 from ..run_options import RunOptions
 from ..selection import why_not
+from ..session import Session
 
 log = logging.getLogger("mambapro")
 
@@ -148,7 +151,7 @@ def check_bundle(
         golden, chosen = bundle.golden(), _chosen(bundle, target, precision, failures)
     except ArtifactError as error:
         raise failures[0] if failures else error from None
-    gates = _Gates(benchmark, force, track, max_departure, max_map_drop)
+    gates = _Gates(benchmark, force, track, agreement_of(bundle.metadata).limits, max_departure, max_map_drop)
     options = RunOptions(
         device, allow_fallback, target=target, precision=precision, load_plugins=load_plugins, unverified=True
     )
@@ -220,26 +223,29 @@ class _Gates:
     benchmark: Benchmark | None
     force: bool
     track: Track
+    limits: Mapping[str, float]
     max_departure: float | None = None
     max_map_drop: float | None = None
 
     def departure(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
-        """The largest 1 - cosine that counts, and what is to be said of it."""
-        return believed(sidecar.max_departure, LIMITS[sidecar.precision], self.max_departure, "--max-cosine-distance")
+        """The largest distance to PyTorch that counts, and what is to be said of it."""
+        return believed(
+            sidecar.max_departure, self.limits[sidecar.precision], self.max_departure, "--max-cosine-distance"
+        )
 
     def map_drop(self, sidecar: Sidecar) -> tuple[float, tuple[str, ...]]:
         """The largest loss of mAP that counts, and what is to be said of it."""
         return believed(sidecar.max_map_drop, MAP_DROPS[sidecar.precision], self.max_map_drop, "--max-map-drop")
 
 
-def why_other_type(extractor: Extractor) -> str | None:
+def why_other_type(extractor: Session) -> str | None:
     """Why a bf16 artifact computes in another type on this machine, which proves nothing of it; else None."""
     why: str | None = getattr(extractor.backend, "why_precision", None)
     return why if extractor.artifact.precision == "bf16" else None
 
 
 def _check(
-    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Extractor
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Session
 ) -> ArtifactCheck:
     """As `_passed`; what fails here is not taken here any more, whoever verified it."""
     try:
@@ -255,7 +261,7 @@ def _check(
 
 
 def _passed(
-    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Extractor
+    bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Session
 ) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
     base = sidecar == base_artifact(bundle)
@@ -310,32 +316,32 @@ def _speed(
     return speed, () if doubt is None else (doubt,)
 
 
-def open_extractor(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Extractor:
-    """The extractor of one artifact, whatever its state; all else as `options` says."""
+def open_extractor(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Session:
+    """Open one artifact, whatever its state, an Extractor where it returns embeddings; all else as `options` says."""
     own = replace(options, target=sidecar.target, precision=sidecar.precision, unverified=True)
-    return Extractor.with_options(bundle, own)
+    return Extractor.with_options(bundle, own) if bundle.metadata.names(EMBEDDING) else Session(bundle, own)
 
 
-def replay(extractor: Extractor, golden: Golden, limit: float, notes: Sequence[str] = ()) -> tuple[CosineGate, float]:
-    """How far an artifact's embeddings are from PyTorch's over the goldens: 1 - cosine, and the largest difference.
+def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] = ()) -> tuple[CosineGate, float]:
+    """How far an artifact's outputs are from PyTorch's over the goldens: their distance, and the largest difference.
 
     `notes` on the limit stand in the message.
 
     Raises:
-        ParityError: the largest 1 - cosine is above `limit`.
+        ParityError: the largest distance is above `limit`.
     """
-    found = _replay(extractor, golden)
-    (name,) = extractor.metadata.names(EMBEDDING)
-    expected = golden.outputs[name].astype(np.float64)
-    departures = cosine_departures(expected, found)
+    metadata, agreement = session.metadata, agreement_of(session.metadata)
+    name = metadata.outputs[0].name
+    found, expected = session.run(_batch(golden, metadata))[name], golden.outputs[name].astype(np.float64)
+    departures = agreement.distances(expected, found)
     gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples)
     # Written so that NaN fails as well.
     if not gate.largest <= limit:
         raise ParityError(
-            f"{extractor.artifact.stem} does not return PyTorch's numbers on {extractor.provider}: the largest "
-            f"1 - cosine over the {golden.samples} samples of {GOLDEN} is {gate.largest:.2e} "
+            f"{session.artifact.stem} does not return PyTorch's numbers on {session.provider}: the largest "
+            f"{agreement.name} over the {golden.samples} samples of {GOLDEN} is {gate.largest:.2e} "
             f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}{''.join(f'; {note}' for note in notes)}. "
-            "Do not use its embeddings here; try another runtime or device, or a higher precision."
+            f"Do not use its {agreement.noun}s here; try another runtime or device, or a higher precision."
         )
     return gate, float(np.abs(expected - found).max())
 
@@ -372,21 +378,9 @@ def _leftover(name: str) -> str:
     return ": it is not the bundle's and is never read; move it elsewhere"
 
 
-def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """1 - cosine of each pair of rows, float64 (N,); NaN where a row is zero or not finite."""
-    # Half the squared distance of the unit vectors: 1 - cosine loses every digit below 1e-16, this does not.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (_float64(expected), _float64(found)))
-    return 0.5 * ((a - b) ** 2).sum(axis=1)
-
-
-def _float64(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows, dtype=np.float64)
-
-
-def _replay(extractor: Extractor, golden: Golden) -> np.ndarray:
-    metadata = extractor.metadata
+def _batch(golden: Golden, metadata: BundleMetadata) -> Batch:
     images = {name: golden.inputs[name] for name in metadata.modalities}
-    mask = [golden.inputs[name] for name in metadata.names(MODALITY_MASK)]
-    cameras = [golden.inputs[name] for name in metadata.names(CAMERA)]
-    return extractor.embed(images, mask[0] if mask else None, cameras[0] if cameras else None)
+    mask, cameras = (
+        next((golden.inputs[name] for name in metadata.names(role)), None) for role in (MODALITY_MASK, CAMERA)
+    )
+    return Batch.of(images, mask, cameras)

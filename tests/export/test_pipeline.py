@@ -354,6 +354,6 @@ def test_incomplete_sets_see_every_camera() -> None:
 
     batches = batches_of_subsets(images)
 
-    assert [len(batch.images) for batch in batches] == [32, *[8] * 6]
-    assert all(set(batch.cameras) == {-1, 0, 1, 2, 3} for batch in batches)
-    assert all(not batch.images[:, 1].any() for batch in batches if "nir" not in batch.subset)
+    assert [len(batch.samples) for batch in batches] == [32, *[8] * 6]
+    assert all(set(batch.samples.cameras) == {-1, 0, 1, 2, 3} for batch in batches)
+    assert all(not batch.samples.images["nir"].any() for batch in batches if "nir" not in batch.subset)

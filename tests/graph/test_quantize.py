@@ -12,7 +12,7 @@ from mambapro.errors import ArtifactError, InputError
 from mambapro.graph.layers import points
 from mambapro.graph.quantize import LAYOUTS, int8_points, int8_weight, quantized, stored_scale
 from mambapro.graph.scales import Activation, Observed, ScaleTable
-from mambapro.runtime.verification.check import cosine_departures
+from mambapro.runtime.evaluation.gates.agreement import cosine_departures
 from onnx import numpy_helper
 from small_graphs import run, two_readers
 

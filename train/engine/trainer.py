@@ -13,8 +13,6 @@ import torch
 from ...common.foreign_text import shown_text
 from ...common.progress import Track
 from ...errors import ArtifactError, InputError, SetupError, TrainingError
-from ...runtime.data.modalities import MODALITIES
-from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ..models.checkpoints.weights import save_checkpoint
@@ -185,9 +183,8 @@ class Trainer:
 
     def _validate(self) -> float:
         assert self.validation is not None
-        model = self.model.config
-        plain = Preprocessing(*model.image_size, mean=model.pixel_mean, std=model.pixel_std)
-        preprocessing, function = plain.with_ranges(None, MODALITIES), torch_feature_function(self.model)
+        preprocessing = self.model.config.preprocessing.with_ranges(None, self.model.spec.modalities)
+        function = torch_feature_function(self.model)
         return evaluate_benchmark(self.validation, function, preprocessing, track=self.track).map
 
     def _write(self, record: EpochRecord) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ....common.progress import Track, silent
-from ....errors import AccuracyError
+from ....errors import AccuracyError, InputError
 from ...bundle.artifact import AccuracyGate
 from ...data.modalities import SUBSETS
 from ...data.sample import Benchmark
 from ...extractor import Extractor
+from ...session import Session
 from ..bootstrap import paired_differences
 from ..feature_cache import FeatureCache, extractor_identity
 from ..reference_features import Model, features_of
@@ -16,8 +17,8 @@ from ..retrieval.metrics import RetrievalReport
 
 
 def accuracy_gate(
-    reference: Extractor,
-    found: Extractor,
+    reference: Session,
+    found: Session,
     benchmark: Benchmark,
     limit: float,
     track: Track = silent,
@@ -28,7 +29,7 @@ def accuracy_gate(
     The reference's features are kept in `cache`, None = the user's; those of what is judged never are.
 
     Raises:
-        InputError: an empty query or gallery, an unreadable image.
+        InputError: no embeddings, an empty query or gallery, an unreadable image.
         ArtifactError: features that are not finite.
     """
     retrieval = retrieval_of(benchmark)
@@ -37,8 +38,28 @@ def accuracy_gate(
     return accuracy_of(first, second, benchmark, limit)
 
 
-def extractor_model(extractor: Extractor, kept: bool = False) -> Model:
-    """An opened bundle to evaluate; `kept`: its features are a reference, and are kept in the cache."""
+def require_extractor(session: Session) -> Extractor:
+    """The session as an extractor.
+
+    Raises:
+        InputError: its model returns no embeddings.
+    """
+    if isinstance(session, Extractor):
+        return session
+    outputs = ", ".join(tensor.name for tensor in session.metadata.outputs)
+    raise InputError(
+        f"mAP is measured on embeddings; {session.metadata.name} returns {outputs}. Leave out the labelled images "
+        "(--data, --dataset)."
+    )
+
+
+def extractor_model(session: Session, kept: bool = False) -> Model:
+    """An opened bundle to evaluate; `kept`: its features are a reference, and are kept in the cache.
+
+    Raises:
+        InputError: its model returns no embeddings.
+    """
+    extractor = require_extractor(session)
     identity = extractor_identity(extractor) if kept else None
     name, function = extractor.artifact.stem, feature_function(extractor)
     return Model(name, function, extractor.preprocessing, extractor.batch_size, identity)

@@ -13,7 +13,7 @@ from mambapro.graph.quantize import quantized
 from mambapro.graph.scales import ScaleTable
 from mambapro.graph.split import cut, extract
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
-from mambapro.runtime.verification.check import cosine_departures
+from mambapro.runtime.evaluation.gates.agreement import cosine_departures
 
 LAYERS = ("backbone.layers.2.mlp.inner", "aggregation.blocks.1.intra.out_proj")
 

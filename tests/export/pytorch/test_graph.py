@@ -12,10 +12,9 @@ import onnxruntime
 import pytest
 import torch
 from mambapro.errors import ExportError
-from mambapro.export.pytorch.inference import inference_model, stage_names
 from mambapro.export.pytorch.onnx_graph import check_graph, onnx_from_model
+from mambapro.runtime.data.batch import Batch
 from mambapro.train.models.mambapro.sizes import build_model
-from mambapro.train.reid.evaluate import embed
 from onnx import TensorProto
 
 PRECISIONS = ("fp32", "fp16")
@@ -38,8 +37,8 @@ def feeds(size: tuple[int, int], cameras: list[int], mask: list[list[int]] | Non
 
 def with_torch(model: torch.nn.Module, given: dict[str, np.ndarray]) -> np.ndarray:
     """PyTorch's features for the same inputs."""
-    images = np.stack([given[m] for m in ("rgb", "nir", "tir")], 1)
-    return embed(model, images, given["camera"], given["modality_mask"])
+    images = {m: given[m] for m in ("rgb", "nir", "tir")}
+    return model.run(Batch(images, given["modality_mask"], given["camera"]))["embedding"]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -121,7 +120,7 @@ class TestPrecision:
         """Folding happens on a copy."""
         before = {key: value.clone() for key, value in tiny_model.state_dict().items()}
 
-        inference_model(tiny_model)
+        tiny_model.inference()
 
         after = tiny_model.state_dict()
         assert list(before) == list(after)
@@ -193,10 +192,10 @@ def test_stages_are_values_of_the_graph(graphs: dict, tiny_model) -> None:
     """Every stage is a named value with a shape, so that a trace can ask for it."""
     values = {value.name for value in graphs["fp32"].graph.value_info}
 
-    assert set(stage_names(tiny_model.config)) <= values
+    assert set(tiny_model.spec.stages) <= values
 
 
 def test_a_broken_promise_is_told(graphs: dict, tiny_model) -> None:
     """ExportError when the graph has another number of scans than the model."""
     with pytest.raises(ExportError, match="should have"):
-        check_graph(graphs["fp32"], replace(tiny_model.config, aggregation_depth=3))
+        check_graph(graphs["fp32"], replace(tiny_model.spec, operators={"LayerNormalization": 3}))

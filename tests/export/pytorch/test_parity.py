@@ -16,10 +16,14 @@ from mambapro.export.pytorch.parity_images import (
     batches_of_subsets,
     parity_images,
 )
+from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import MODALITIES, SUBSETS, subset_name
 from mambapro.runtime.data.preprocess import Preprocessing
+from mambapro.train.models.mambapro.model_config import MambaProConfig
+from mambapro.train.models.mambapro.spec import spec_of
 
 DIM = 6
+INPUTS = spec_of(MambaProConfig(), ()).inputs
 
 
 @pytest.fixture
@@ -27,12 +31,14 @@ def images() -> ParityImages:
     """Pixels of which none is 0."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(1, 256, (COMPLETE, 3, 4, 2, 3), dtype=np.uint8)
-    return ParityImages(pixels, np.arange(COMPLETE) % 4, "made up")
+    by_name = {name: pixels[:, i] for i, name in enumerate(MODALITIES)}
+    return ParityImages(Batch.of(by_name, cameras=np.arange(COMPLETE) % 4), "made up")
 
 
 def features(batch: ParityBatch) -> np.ndarray:
     """Mean colours of the sensors, two numbers of each."""
-    return batch.images.mean((2, 3))[:, :, :2].reshape(len(batch.images), DIM).astype(np.float64) + 1.0
+    images = batch.samples.stacked(MODALITIES)
+    return images.mean((2, 3))[:, :, :2].reshape(len(images), DIM).astype(np.float64) + 1.0
 
 
 def report_of(images: ParityImages, exported: Callable[[ParityBatch], np.ndarray], limit: float = 1e-8) -> ParityReport:
@@ -70,8 +76,8 @@ def test_the_limit_is_on_the_largest(images: ParityImages) -> None:
     def exported(batch: ParityBatch) -> np.ndarray:
         found = features(batch)
         if batch.name == subset_name(MODALITIES):
-            # batches come in parts: the sample is known by its pixels
-            found[(batch.images == images.images[1]).all((1, 2, 3, 4))] *= np.linspace(1, 2, DIM)
+            # batches come in parts
+            found[batch.rows == 1] *= np.linspace(1, 2, DIM)
         return found
 
     a, b = (model(batches_of_subsets(images)[0])[1] for model in (features, exported))
@@ -124,7 +130,7 @@ def test_constant_features_are_those_of_the_file(images: ParityImages) -> None:
     complete = report_of(images, exported, limit=2.0).subsets[0]
     assert complete.constant == 2
     assert report_of(images, features).subsets[0].constant == 0
-    stuck = report_of(images, lambda batch: np.ones((len(batch.images), DIM)), limit=2.0)
+    stuck = report_of(images, lambda batch: np.ones((len(batch.samples), DIM)), limit=2.0)
     assert stuck.subsets[0].constant == DIM and stuck.degenerate and not stuck.passed
 
 
@@ -134,20 +140,20 @@ def test_missing_sensors_are_what_the_mask_says(images: ParityImages) -> None:
 
     assert [batch.subset for batch in batches] == list(SUBSETS)
     for batch in batches:
-        feeds = batch.feeds()
-        assert len(batch.images) == (COMPLETE if batch.subset == MODALITIES else INCOMPLETE)
+        feeds = batch.samples.feeds(INPUTS)
+        assert len(batch.samples) == (COMPLETE if batch.subset == MODALITIES else INCOMPLETE)
         for column, modality in enumerate(MODALITIES):
             present = modality in batch.subset
             assert set(feeds["modality_mask"][:, column].tolist()) == {float(present)}
             assert (feeds[modality] != 0).all() if present else (feeds[modality] == 0).all()
         assert feeds["modality_mask"].dtype == np.float32
     # what a set lacks was not taken from the others
-    assert (images.images != 0).all()
+    assert all((values != 0).all() for values in images.samples.images.values())
 
 
 def test_the_last_cameras_are_unknown() -> None:
     """A quarter of the samples is from no camera of the table, and no number is beyond it."""
     found = parity_images(Preprocessing(16, 8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 2, None, "rgbnt201")
 
-    assert found.cameras[-COMPLETE // 4 :].tolist() == [-1] * (COMPLETE // 4)
-    assert set(found.cameras.tolist()) == {-1, 0, 1} and found.cameras.max() < 2
+    assert found.samples.cameras[-COMPLETE // 4 :].tolist() == [-1] * (COMPLETE // 4)
+    assert set(found.samples.cameras.tolist()) == {-1, 0, 1} and found.samples.cameras.max() < 2

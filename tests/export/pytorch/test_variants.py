@@ -8,15 +8,14 @@ import onnxruntime
 import pytest
 import torch
 from mambapro.export.pytorch.bundle_metadata import feature_space_of, weights_sha256
-from mambapro.export.pytorch.inference import inference_model, stage_names
 from mambapro.export.pytorch.onnx_graph import onnx_from_model
 from mambapro.graph.cast import typed
 from mambapro.runtime.bundle.metadata import fingerprint
+from mambapro.runtime.data.batch import Batch
 from mambapro.train.engine.image_ranges import model_preprocessing
 from mambapro.train.models.mambapro import model_config as choices
 from mambapro.train.models.mambapro.mambapro import MambaPro
 from mambapro.train.models.mambapro.sizes import build_model
-from mambapro.train.reid.evaluate import embed
 
 # Parts do not know of each other, so one export may carry several: each value of each field is in one of them.
 # Two layers where one hands something to the next or is without a part, else one: exporting takes seconds.
@@ -68,11 +67,11 @@ def test_exports_and_agrees(fields: dict, precision: str) -> None:
     if precision != "fp32":
         graph = typed(graph, precision)
 
-    assert set(stage_names(model.config)) <= {value.name for value in graph.graph.value_info}
+    assert set(model.spec.stages) <= {value.name for value in graph.graph.value_info}
     for batch in (1, 3):
         given = feeds(batch)
-        images = np.stack([given[m] for m in ("rgb", "nir", "tir")], 1)
-        wanted = embed(model, images, given["camera"], given["modality_mask"])
+        images = {m: given[m] for m in ("rgb", "nir", "tir")}
+        wanted = model.run(Batch(images, given["modality_mask"], given["camera"]))["embedding"]
         np.testing.assert_allclose(run(graph, given), wanted, rtol=0, atol=LIMITS[precision])
 
 
@@ -87,7 +86,7 @@ def test_constants_are_folded() -> None:
     """No low-rank matrix, no transfer, and where nothing is handed on one table of prompts is all that is left."""
     low_rank, separate = build(COMBINED[1]), build(COMBINED[0])
 
-    names = set(inference_model(low_rank).state_dict())
+    names = set(low_rank.inference().state_dict())
     layer = {name.removeprefix("backbone.layers.0.") for name in names if name.startswith("backbone.layers.0.")}
     assert {name for name in layer if "prompt" in name or "out_proj" in name} == {
         "prompt.table",
@@ -95,7 +94,7 @@ def test_constants_are_folded() -> None:
         "attention.out_proj.bias",
     }
     assert not any("adapter" in name for name in names)
-    kept = inference_model(separate).state_dict()
+    kept = separate.inference().state_dict()
     assert "backbone.layers.1.prompt.residual.tir.inner.weight" in kept
     assert not any(".transfer." in name for name in kept)
 
@@ -106,7 +105,7 @@ def test_folding_leaves_the_model_alone() -> None:
         model = build(fields)
         before = {name: value.clone() for name, value in model.state_dict().items()}
 
-        inference_model(model)
+        model.inference()
 
         after = model.state_dict()
         assert list(before) == list(after)

@@ -7,7 +7,8 @@ import pytest
 from mambapro.errors import ArtifactError, ParityError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, PARITY, write_sums
-from mambapro.runtime.verification.check import check_bundle, cosine_departures, verify_files
+from mambapro.runtime.evaluation.gates.agreement import cosine_departures
+from mambapro.runtime.verification.check import check_bundle, verify_files
 
 
 class TestCheckBundle:

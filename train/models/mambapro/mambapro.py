@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ....common.progress import Track, silent
+from ....runtime.bundle.metadata import EMBEDDING
+from ....runtime.data.batch import Batch
+from ....runtime.data.modalities import MODALITIES
+from ..model_spec import PART, Model, ModelSpec
 from ..parts.aggregation import Aggregation
 from ..parts.head import Head, TrainingOutput
 from ..parts.vit import Backbone
 from ..parts.vit_imagenet import ImageNetBackbone
+from .inference import InferenceModel, inference_model
 from .model_config import MambaProConfig
+from .spec import spec_of
 
 BACKBONES: dict[str, type[Backbone]] = {"clip": Backbone, "vit": ImageNetBackbone}
 
 
-class MambaPro(nn.Module):
+class MambaPro(Model):
     """The whole model of the paper (figure 2), or one of its variants: the config names the parts.
 
     All parts are always there, the config's switches pick what runs: a checkpoint of table 3 therefore has the very
     keys of a full one.
     """
 
+    kind = "mambapro"
+
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
         self.config = config
-        #: What the checkpoint says about its training (data set, epochs, ...); empty for the authors' files.
-        self.trained_on: dict[str, Any] = {}
-        #: True: the checkpoint had no classifiers, so those of this model know nothing.
-        self.headless = False
+        self.cameras = config.cameras if config.sie_camera else 0
         self.backbone = BACKBONES[config.backbone](config)
         self.aggregation = Aggregation(config)
         self.concat_head = Head(config.feature_dim, config.identities)
@@ -68,6 +75,70 @@ class MambaPro(nn.Module):
         if self.config.mamba:
             outputs.append(self.fused_head(self.feature(tokens)))
         return tuple(outputs)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Inputs, outputs and structure."""
+        running = [*self.backbone.modules(), *(self.aggregation.modules() if self.config.mamba else ())]
+        return spec_of(self.config, running)
+
+    def inference(self) -> InferenceModel:
+        """The network that is exported."""
+        return inference_model(self.config, self.backbone, self.aggregation if self.config.mamba else None)
+
+    def predict(self, batch: Batch) -> tuple[Tensor]:
+        """The raw feature (N, 3 embed_dim)."""
+        x = self.normalised(batch.stacked(MODALITIES), batch.mask)
+        return (self(x, torch.from_numpy(np.asarray(batch.cameras, np.int64)).to(x.device)),)
+
+    def normalised(self, images: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
+        """Images as the forward pass takes them, on the model's device.
+
+        Args:
+            images: uint8 (B, 3 modalities, H, W, 3).
+            mask: float32 (B, 3), 0 where a sensor is missing: its image is zero after normalization.
+
+        Returns:
+            float32 (B, 3 modalities, 3, H, W).
+        """
+        device = next(self.parameters()).device
+        values = (self.config.pixel_mean, self.config.pixel_std)
+        mean, std = (torch.tensor(list(v), dtype=torch.float32, device=device).view(3, 1, 1) for v in values)
+        x = (torch.from_numpy(images).to(device).permute(0, 1, 4, 2, 3).float() / 255 - mean) / std
+        return x if mask is None else x * torch.from_numpy(mask).to(device).view(*mask.shape, 1, 1, 1)
+
+    @torch.inference_mode()
+    def run_subsets(
+        self, samples: Batch, subsets: Sequence[tuple[tuple[str, ...], np.ndarray]], track: Track = silent
+    ) -> list[dict[str, np.ndarray]]:
+        """Outputs for some of the samples with some of their modalities; `subsets` are (modalities, rows).
+
+        The streams of a sample do not meet in the backbone, which is nearly all of the work. So the backbone runs once
+        with all modalities and once with none, and each set of modalities takes its streams from the two.
+        """
+        self.eval()
+        partial = sorted({int(row) for names, rows in subsets if len(names) < len(MODALITIES) for row in rows})
+        missing = samples[np.array(partial, int)]
+        missing = Batch(missing.images, np.zeros_like(missing.mask), missing.cameras)
+        parts = [*samples.parts(PART), *missing.parts(PART)]
+        tokens = torch.cat([self._tokens(part) for part in track(parts, "PyTorch", len(parts))], 1)
+        present, absent = tokens.split([len(samples), len(partial)], 1)
+        place = {row: number for number, row in enumerate(partial)}
+        return [self._outputs_of(present, absent, place, *subset) for subset in subsets]
+
+    def _tokens(self, batch: Batch) -> Tensor:
+        images = self.normalised(batch.stacked(MODALITIES), batch.mask)
+        return self.backbone(images.transpose(0, 1), torch.from_numpy(batch.cameras))
+
+    def _outputs_of(
+        self, present: Tensor, absent: Tensor, place: Mapping[int, int], names: tuple[str, ...], rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        streams = [
+            present[i][rows] if modality in names else absent[i][[place[int(row)] for row in rows]]
+            for i, modality in enumerate(MODALITIES)
+        ]
+        features = torch.cat([self.feature(part) for part in torch.stack(streams).split(PART, 1)])
+        return {EMBEDDING: features.numpy()}
 
     def _check(self, images: Tensor) -> None:
         expected = (3, 3, *self.config.image_size)

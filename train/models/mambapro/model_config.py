@@ -8,6 +8,7 @@ from typing import Any
 from ....common.foreign_text import shown_text, shown_value
 from ....errors import InputError
 from ....plugins.selective_scan.schema import MAX_STATE
+from ....runtime.data.preprocess import Preprocessing
 from ..ranges import Range, check_range
 
 #: CLIP's rule: a head is 64 wide, so the width tells the number of heads.
@@ -181,6 +182,11 @@ class MambaProConfig:
     def feature_dim(self) -> int:
         """Length of the retrieval feature: three modalities side by side."""
         return 3 * self.embed_dim
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Resize and normalization as the model is evaluated: PIL's bilinear filter."""
+        return Preprocessing(*self.image_size, mean=self.pixel_mean, std=self.pixel_std)
 
     @property
     def variants(self) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from ....common.formats.json_files import read_json
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
 from ....runtime.data.modalities import MODALITIES
-from ....runtime.data.preprocess import Preprocessing
 from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ....runtime.data.sample import Benchmark
 from ....runtime.evaluation.retrieval.evaluate import evaluate_benchmark
@@ -225,7 +224,5 @@ def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:
 
 
 def _measure(model: MambaPro, benchmark: Benchmark, track: Track) -> RetrievalReport:
-    config = model.config
-    plain = Preprocessing(*config.image_size, mean=config.pixel_mean, std=config.pixel_std)
-    preprocessing = plain.with_ranges(None, MODALITIES)
+    preprocessing = model.config.preprocessing.with_ranges(None, MODALITIES)
     return evaluate_benchmark(benchmark, torch_feature_function(model), preprocessing, track=track)

@@ -24,7 +24,6 @@ from ....runtime.data.sample import Benchmark
 from ...engine.device import resolve_device
 from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import MambaPro
-from ...reid.evaluate import normalised
 from .embedding import silhouette, tsne
 from .explain_report import CheckpointReport, ExplainReport, GradCamReport, StageReport
 from .gradcam import choose_cut, token_gradients
@@ -160,7 +159,7 @@ def _gradcam_rows(
         [sensor_arrays(dict(zip(MODALITIES, sample.sources, strict=True)), preprocessing) for sample in samples]
     )
     cameras = torch.tensor([sample.camera for sample in samples], device=device)
-    found = token_gradients(model, normalised(model, images), cameras, torch.from_numpy(targets).to(device))
+    found = token_gradients(model, model.normalised(images), cameras, torch.from_numpy(targets).to(device))
     maps, parts = found.maps(model.config.grid).cpu().numpy(), found.parts.cpu().tolist()
     return [
         GradCamRow(sample, shown_images(sample, size), weights, (part[0], part[1], part[2]))

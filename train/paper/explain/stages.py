@@ -15,7 +15,6 @@ from ....runtime.evaluation.retrieval.evaluate import extract_features
 from ....runtime.evaluation.retrieval.metrics import normalised as unit_rows
 from ...engine.image_ranges import model_preprocessing
 from ...models.mambapro.mambapro import MambaPro
-from ...reid.evaluate import normalised
 
 BEFORE, AFTER = "before aggregation", "after aggregation"
 BATCH = 32
@@ -52,7 +51,7 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
 
     def extract(rgb: list[np.ndarray], nir: list[np.ndarray], tir: list[np.ndarray], cameras: np.ndarray) -> np.ndarray:
         images = np.stack([np.stack(sensor) for sensor in (rgb, nir, tir)], axis=1)
-        x = normalised(model, images).transpose(0, 1)
+        x = model.normalised(images).transpose(0, 1)
         with torch.inference_mode():
             tokens = model.backbone(x, torch.from_numpy(cameras).to(x.device))
             stages = [torch.cat(tuple(tokens[:, :, 0]), -1)]

@@ -5,19 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...train.models.mambapro.mambapro import MambaPro
-from ...train.models.mambapro.model_config import MambaProConfig
-from ...train.models.parts.aggregation import Aggregation, half_names
-from ...train.models.parts.vit import Backbone
-from .fold import copy_for_folding, fold
-
-EMBEDDING = "embedding"
+from ..folding import copy_for_folding, fold
+from ..parts.aggregation import Aggregation
+from ..parts.vit import Backbone
+from .folded import FOLDED
+from .model_config import MambaProConfig
 
 
 class InferenceModel(nn.Module):
     """MambaPro at inference, with its stages: `forward` returns the feature, then every stage in order.
 
-    The stages are the points where the exported model can be compared with PyTorch, see `stage_names`.
+    The stages are those of the model's spec.
     """
 
     mean: Tensor
@@ -31,7 +29,7 @@ class InferenceModel(nn.Module):
         self.register_buffer("std", torch.tensor(config.pixel_std).view(1, 1, 1, 1, 3))
 
     def forward(
-        self, rgb: Tensor, nir: Tensor, tir: Tensor, camera: Tensor | None, modality_mask: Tensor
+        self, rgb: Tensor, nir: Tensor, tir: Tensor, modality_mask: Tensor, camera: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """uint8 images (B, H, W, 3), camera int64 (B,) or None, mask float32 (B, 3) -> (feature, *stages)."""
         backbone = self.backbone
@@ -64,20 +62,11 @@ class InferenceModel(nn.Module):
         return aggregation.reduce(tokens[:, :, 0], patches)
 
 
-def inference_model(model: MambaPro) -> InferenceModel:
-    """Fold a trained model for export; the model itself stays as it is."""
+def inference_model(config: MambaProConfig, backbone: Backbone, aggregation: Aggregation | None) -> InferenceModel:
+    """Fold copies of the trained parts; they themselves stay as they are."""
     with torch.no_grad():
-        backbone = copy_for_folding(model.backbone)
+        backbone = copy_for_folding(backbone)
         backbone.register_module("head", None)
-        aggregation = copy_for_folding(model.aggregation) if model.config.mamba else None
-        folded = InferenceModel(model.config, backbone, aggregation).eval()
-        fold(folded)
+        folded = InferenceModel(config, backbone, None if aggregation is None else copy_for_folding(aggregation)).eval()
+        fold(folded, FOLDED)
     return folded
-
-
-def stage_names(config: MambaProConfig) -> list[str]:
-    """Names of the stages in the order `InferenceModel` returns them: the modules of MambaPro that end there."""
-    names = ["backbone.embedding", *(f"backbone.layers.{i}" for i in range(config.depth)), "backbone"]
-    if config.mamba:
-        names += [f"aggregation.{half}" for half in half_names(config)]
-    return names

@@ -1,21 +1,18 @@
-"""Everything that is constant at inference, computed once: the modules that stand in for the trained ones.
+"""Modules that stand in for the trained ones at inference, where prompts, tables and norms are constant.
 
-Each takes a trained module and has its interface. Folding happens in float32; other types come later, see typed.py.
+Each takes a trained module and has its interface. Folding happens in float32; graph/cast.py makes other types.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from torch import Tensor, nn
 
-from ...train.models.parts.adapters import UNUSED, LowRankLinear
-from ...train.models.parts.aggregation import ModalityConv
-from ...train.models.parts.mamba import ScanGroup
-from ...train.models.parts.prompt import (
+from ..folding import Rules
+from ..parts.adapters import UNUSED, LowRankLinear
+from ..parts.aggregation import ModalityConv
+from ..parts.mamba import ScanGroup
+from ..parts.prompt import (
     IndependentPrompt,
     SeparateResidualPrompt,
     SynergisticPrompt,
@@ -23,10 +20,8 @@ from ...train.models.parts.prompt import (
     arrange,
     carry,
 )
-from ...train.models.parts.vit import Attention, Embedding, Layer
-from ...train.models.parts.vit_imagenet import ImageNetEmbedding
-
-M = TypeVar("M", bound=nn.Module)
+from ..parts.vit import Attention, Embedding, Layer
+from ..parts.vit_imagenet import ImageNetEmbedding
 
 
 class FoldedPrompt(nn.Module):
@@ -135,8 +130,8 @@ def trimmed_layer(layer: Layer) -> Layer:
     return layer
 
 
-#: What stands in for which trained module.
-_FOLDED: dict[type[nn.Module], Callable[..., nn.Module]] = {
+#: Stand-in by type of the trained module.
+FOLDED: Rules = {
     Embedding: FoldedEmbedding,
     ImageNetEmbedding: FoldedImageNetEmbedding,
     Layer: trimmed_layer,
@@ -149,17 +144,3 @@ _FOLDED: dict[type[nn.Module], Callable[..., nn.Module]] = {
     ScanGroup: FoldedScanGroup,
     ModalityConv: folded_convolution,
 }
-
-
-def fold(module: nn.Module) -> None:
-    """Put the folded modules in the place of the trained ones inside `module`, innermost first, in place."""
-    for name, child in list(module.named_children()):
-        fold(child)
-        if folded := _FOLDED.get(type(child)):
-            setattr(module, name, folded(child))
-
-
-def copy_for_folding(module: M) -> M:
-    """A copy that may be folded in place; frozen tensors stay shared, they are never written to."""
-    memo = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, memo)

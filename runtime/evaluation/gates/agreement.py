@@ -1,0 +1,88 @@
+"""Agreement of a model's outputs with PyTorch's, by the role of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...bundle.limits import LIMITS
+from ...bundle.metadata import EMBEDDING, LOGITS, BundleMetadata
+from ..retrieval.metrics import rank_gallery
+
+#: Places of a ranking that are compared.
+TOP = 10
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A distance between outputs, and the share of the answers that two models have in common.
+
+    Attributes:
+        noun: for an output.
+        name: of the distance, such as "1 - cosine".
+        column: heading for its largest value.
+        short: of the share, for a column.
+        distances: expected and found outputs (N, dim) to the distance of each sample, float64 (N,); NaN where it has
+            none.
+        limits: largest distance by precision.
+        common: (outputs, outputs of the samples with all modalities) of both models to the share of equal answers.
+    """
+
+    noun: str
+    name: str
+    column: str
+    short: str
+    distances: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    limits: Mapping[str, float]
+    common: Callable[[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], float]
+
+
+def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """1 - cosine of each pair of rows, float64 (N,); NaN where a row is zero or not finite."""
+    # Half the squared distance of the unit vectors: 1 - cosine loses every digit below 1e-16, this does not.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (_float64(expected), _float64(found)))
+    return 0.5 * ((a - b) ** 2).sum(axis=1)
+
+
+def largest_differences(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Largest |difference| of each pair of rows, float64 (N,); NaN where a value is not finite."""
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(_float64(expected) - _float64(found)).max(axis=1)
+    return np.where(np.isfinite(difference), difference, np.nan)
+
+
+def rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
+    """Mean share of the TOP nearest gallery samples that two (query, gallery) pairs of features have in common."""
+    if not all(np.isfinite(features).all() for pair in pairs for features in pair):
+        return 0.0
+    top = min(TOP, len(pairs[0][1]))
+    first, second = (rank_gallery(query, gallery, top) for query, gallery in pairs)
+    return float(np.mean([len(np.intersect1d(a, b)) / top for a, b in zip(first, second, strict=True)]))
+
+
+def label_agreement(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of labels that two models' logits decide alike: a label is there where its logit is above 0."""
+    return float(((expected[0] > 0) == (found[0] > 0)).mean())
+
+
+def _float64(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows, dtype=np.float64)
+
+
+#: Largest |difference| of a logit by precision; a probability moves by a quarter of it at most.
+LOGIT_LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 2e-1, "int8": 0.5}
+
+AGREEMENTS = {
+    EMBEDDING: Agreement("feature", "1 - cosine", "max 1-cos", f"top-{TOP}", cosine_departures, LIMITS, rank_agreement),
+    LOGITS: Agreement(
+        "logit", "|difference| of logits", "max |diff|", "labels", largest_differences, LOGIT_LIMITS, label_agreement
+    ),
+}
+
+
+def agreement_of(metadata: BundleMetadata) -> Agreement:
+    """How outputs of a bundle's artifacts are compared with PyTorch's."""
+    return AGREEMENTS[metadata.outputs[0].role]

@@ -1,0 +1,137 @@
+"""What export, training and reports need to know of a model, told by the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...common.progress import Track, silent
+from ...runtime.bundle.metadata import TensorInfo
+from ...runtime.bundle.module_roles import ModuleRoles
+from ...runtime.data.batch import IMAGE, Batch
+
+#: Samples that PyTorch computes at a time: memory stays that of a deployment.
+PART = 8
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Inputs, outputs and structure of a model.
+
+    Attributes:
+        task: as in a bundle's metadata.
+        inputs, outputs: of the exported graph, in order.
+        stages: modules whose outputs can be compared with values of the exported graph, in the order they run.
+        modules: roles of modules for graph passes, calibration and reports.
+        float32_parts: parts of the graph that stay float32 where the rest is float16, and why.
+        operators: how many nodes of an operator the exported graph has, where the model decides it.
+        settings: of the config, which with weights and preprocessing decide the outputs.
+        training_only: whether a tensor of the state dict, by its name, has no part in the outputs.
+        pretrained: whether a parameter, by its name, is of a pretrained tower, with a rate of its own or frozen.
+        multiplied: parameters that a matrix product outside Linears and convolutions reads.
+        summary: size and switches in one line.
+        folded: what the exported graph does not hold any more.
+    """
+
+    task: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    stages: tuple[str, ...] = ()
+    modules: ModuleRoles = field(default_factory=ModuleRoles)
+    float32_parts: Mapping[str, str] = field(default_factory=dict)
+    operators: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training_only: Callable[[str], bool] = lambda name: False
+    pretrained: Callable[[str], bool] = lambda name: False
+    multiplied: Collection[str] = ()
+    summary: str = ""
+    folded: str = "training heads"
+
+    @property
+    def output(self) -> TensorInfo:
+        """The output that an export is compared by; a model has one."""
+        (output,) = self.outputs
+        return output
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the image inputs."""
+        return tuple(tensor.name for tensor in self.inputs if tensor.role == IMAGE)
+
+    def has(self, role: str) -> bool:
+        """Whether an input has this role."""
+        return any(tensor.role == role for tensor in self.inputs)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs in order."""
+        return [tensor.name for tensor in self.inputs]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs in order."""
+        return [tensor.name for tensor in self.outputs]
+
+
+class Model(nn.Module):
+    """A network that can be saved, trained, exported and compared with its export.
+
+    Attributes:
+        kind: name of the class in checkpoints and in the registry.
+        config: sizes and switches.
+        cameras: rows of the camera table, 0 = none.
+        trained_on: what the checkpoint says about its training; empty for files of others.
+        headless: whether the checkpoint had no training heads, so that those of the model are untrained.
+    """
+
+    kind: ClassVar[str]
+    config: Any
+    cameras = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained_on: dict[str, Any] = {}
+        self.headless = False
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Inputs, outputs and structure."""
+        raise NotImplementedError
+
+    def inference(self) -> nn.Module:
+        """The network that is exported: everything constant is folded, nothing of the training is left.
+
+        Its forward pass takes the inputs of the spec by name, and returns the outputs, then the stages.
+        """
+        raise NotImplementedError
+
+    def predict(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """The outputs of the spec for a batch, computed by the model as it was trained, on its device."""
+        raise NotImplementedError
+
+    def run(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Outputs by name, float32 (N, ...), in evaluation mode."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                outputs = self.predict(batch)
+        finally:
+            self.train(training)
+        names = self.spec.output_names
+        return {name: value.float().cpu().numpy() for name, value in zip(names, outputs, strict=True)}
+
+    def run_subsets(
+        self, samples: Batch, subsets: Sequence[tuple[tuple[str, ...], np.ndarray]], track: Track = silent
+    ) -> list[dict[str, np.ndarray]]:
+        """Outputs for some of the samples with some of their modalities; `subsets` are (modalities, rows)."""
+        results = []
+        for modalities, rows in track(subsets, "PyTorch", len(subsets)):
+            parts = [self.run(part) for part in samples[rows].only(modalities).parts(PART)]
+            results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return results
