@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,17 @@ class TestFile:
         content["activations"][4]["threshold"] *= 1 + 1e-12
 
         assert ScaleTable.from_json(json.loads(json.dumps(content))).sha256 != table.sha256
+
+    def test_the_hash_does_not_see_the_order_of_keys(self, table: ScaleTable) -> None:
+        """Keys in another order are the same table; the hash is that of the sorted JSON."""
+        content = dict(reversed(table.to_json().items()))
+        text = json.dumps(table.to_json(), sort_keys=True, separators=(",", ":"))
+
+        assert ScaleTable.from_json(content).sha256 == table.sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+    def test_a_step_is_a_127th_of_the_threshold(self, table: ScaleTable) -> None:
+        """The largest value that is not clipped is level 127 of the int8 grid, which has no -128."""
+        assert [item.scale for item in table.activations] == [item.threshold / 127 for item in table.activations]
 
     @pytest.mark.parametrize(
         ("change", "said"),

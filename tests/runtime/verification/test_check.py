@@ -8,7 +8,9 @@ from mambapro.errors import ArtifactError, ParityError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, PARITY, write_sums
 from mambapro.runtime.evaluation.gates.agreement import cosine_departures
-from mambapro.runtime.verification.check import check_bundle, verify_files
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.session import Session
+from mambapro.runtime.verification.check import check_bundle, replay, verify_files
 
 
 class TestCheckBundle:
@@ -86,3 +88,38 @@ class TestCosineDepartures:
     def test_rows_without_direction_are_nan(self, bad):
         """Zero and non-finite rows give NaN, which no limit lets pass."""
         assert np.isnan(cosine_departures(np.ones((1, 2)), np.array([[bad, 0.0]]))).all()
+
+
+class TestReplay:
+    """A session whose output is set by the test, against the goldens of the bundle."""
+
+    @staticmethod
+    def replayed(bundle, limit, change):
+        """Replay the goldens with `change` applied to PyTorch's own outputs."""
+        opened = Bundle.open(bundle)
+        golden = opened.golden()
+        with Session(opened, RunOptions(device="cpu")) as session:
+            session.run = lambda batch: {name: change(value.copy()) for name, value in golden.outputs.items()}
+            return replay(session, golden, limit)[0]
+
+    def test_nan_is_refused(self, bundle):
+        """An output that is not a number is no agreement, whatever the limit."""
+
+        def nan(rows):
+            rows[0] = np.nan
+            return rows
+
+        with pytest.raises(ParityError, match="does not return PyTorch's numbers"):
+            self.replayed(bundle, 2.0, nan)
+
+    def test_the_largest_distance_is_held_against_the_limit(self, bundle):
+        """One opposite row among equal ones fails a limit that the mean would meet; both stand in the gate."""
+
+        def opposite(rows):
+            rows[0] = -rows[0]
+            return rows
+
+        with pytest.raises(ParityError):
+            self.replayed(bundle, 1.9, opposite)
+        gate = self.replayed(bundle, 2.0 + 1e-9, opposite)
+        assert gate.largest == pytest.approx(2.0) and gate.mean < 1.9

@@ -10,6 +10,7 @@ from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.retrieval import evaluate
 from mambapro.runtime.evaluation.retrieval.evaluate import (
+    Retrieval,
     evaluate_benchmark,
     extract_features,
     extract_subsets,
@@ -185,3 +186,12 @@ def test_bundle_is_a_feature_function(bundle, samples):
         np.testing.assert_allclose(features, expected, atol=1e-6)
         with pytest.raises(InputError, match="Cameras outside"):
             strict([np.zeros((16, 8, 3), np.uint8)], None, None, np.array([8]))
+
+
+def test_split_gives_queries_first() -> None:
+    """Features of the distinct samples are handed out as those of the queries and those of the gallery."""
+    retrieval = Retrieval(Benchmark("rgbnt201", (), (), (), "", (1, 1)), [], [2], [0, 1], ([], [], [], []))
+
+    query, gallery = retrieval.split(np.arange(3.0)[:, None])
+
+    assert query.tolist() == [[2.0]] and gallery.tolist() == [[0.0], [1.0]]

@@ -72,3 +72,21 @@ def test_concat() -> None:
     wanted = sum(x @ part.T for x, part in zip(tokens, parts, strict=True)) + half.linear.bias
 
     torch.testing.assert_close(half(tokens), wanted.expand(3, -1, -1, -1))
+
+
+def test_parts_of_the_feature() -> None:
+    """The halves see the patches without the class token; each part reduces class token and mean patch (eq. 19)."""
+    aggregation = aggregation_of("mamba")
+    tokens = torch.randn(3, 2, 1 + 8, 64)
+    seen: list[torch.Tensor] = []
+    aggregation.halves[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+    with torch.no_grad():
+        feature = aggregation(tokens)
+        patches = tokens[:, :, 1:]
+        for half in aggregation.halves:
+            patches = half(patches)
+        tir = aggregation.reduction["tir"](torch.cat((tokens[2, :, 0], patches[2].mean(1)), -1))
+
+    assert torch.equal(seen[0], tokens[:, :, 1:])
+    torch.testing.assert_close(feature.chunk(3, dim=-1)[2], tir)
