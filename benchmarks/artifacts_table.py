@@ -12,7 +12,6 @@ from pathlib import Path
 import click
 from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import artifacts_of
 
 HEAD = ("artifact", "MB", "in int8", "largest 1 - cosine", "mAP, float32 -> here", "drop, points", "95 % interval")
 
@@ -35,7 +34,7 @@ def main(bundles: tuple[Path, ...]) -> None:
     """Print one table for each bundle."""
     for folder in bundles:
         click.echo(f"\n{folder.name}\n")
-        for line in (HEAD, ("---",) * len(HEAD), *(row(made) for made in artifacts_of(Bundle.open(folder))[1:])):
+        for line in (HEAD, ("---",) * len(HEAD), *(row(made) for made in Bundle.open(folder).artifacts[1:])):
             click.echo("| " + " | ".join(line) + " |")
 
 

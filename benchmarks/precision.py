@@ -119,12 +119,11 @@ def bundle_milliseconds(bundle: Path, target: str, precision: str, mode: str, ba
 def candidates(bundle: Path, batch: int) -> list[tuple[str, str, str]]:
     """(target, precision, mode) of what runs here."""
     from mambapro.runtime.bundle.bundle import Bundle
-    from mambapro.runtime.bundle.catalog import artifacts_of
     from mambapro.runtime.run_options import RunOptions
     from mambapro.runtime.selection import why_not
 
     opened = Bundle.open(bundle)
-    found = [item for item in artifacts_of(opened) if why_not(opened, item, RunOptions(unverified=True)) is None]
+    found = [item for item in opened.artifacts if why_not(opened, item, RunOptions(unverified=True)) is None]
     latency = [(item.target, item.precision, "latency") for item in found]
     return latency + [(t, p, "throughput") for t, p, _ in latency if t == "openvino" and batch > 1]
 

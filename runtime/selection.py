@@ -18,7 +18,7 @@ from .backends.cuda_memory import gpu
 from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle.artifact import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .bundle.bundle import Bundle
-from .bundle.catalog import matching, read_artifacts
+from .bundle.catalog import matching
 from .bundle.checksums import BundleReplacedError
 from .bundle.graph_check import require_safe_file, require_safe_graph
 from .bundle.metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
@@ -41,7 +41,7 @@ def choose(bundle: Bundle, options: RunOptions) -> Sidecar:
 
 
 def _tell(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> None:
-    if options.target is None and len(read_artifacts(bundle)[0]) > 1:
+    if options.target is None and len(bundle.artifacts) > 1:
         log.info("running %s of %s", sidecar.stem, bundle.folder)
 
 
@@ -84,7 +84,7 @@ def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]
         InputError, ArtifactError: as `candidates`.
         SetupError, ArtifactError: none can be loaded; the reason of each.
     """
-    for error in read_artifacts(bundle)[1].values():
+    for error in bundle.damaged.values():
         log.warning("%s The bundle's other artifacts are not affected.", error)
     usable = candidates(bundle, options)
     failed: list[tuple[str, MambaProError]] = []

@@ -20,7 +20,7 @@ from ...graph.cast import typed
 from ...graph.onnx_file import save_onnx
 from ...runtime.bundle.artifact import OPENVINO, Build, EngineNeeds, Profile, Sidecar, stem
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import add_artifact, artifacts_of, base_artifact, has_already, scratch_copy
+from ...runtime.bundle.catalog import add_artifact, has_already, scratch_copy
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.graph_check import require_safe_graph
 from ...runtime.bundle.limits import MAP_DROPS, believed
@@ -132,12 +132,12 @@ class ArtifactBuilder:
         self.bundle, self.track = Bundle.open(folder), track
         self.quantizer = quantizer or Quantizer(options.quantize, track)
         options = replace(options, quantize=self.quantizer.options)
-        self.base = base_artifact(self.bundle)
+        self.base = self.bundle.base
         self.precision = options.precision_for(self.base.precision)
         self.options = replace(options, precision=self.precision)
         name = stem(options.target, self.precision)
         #: the artifact that is replaced
-        self.old = next((item for item in artifacts_of(self.bundle) if item.stem == name), None)
+        self.old = next((item for item in self.bundle.artifacts if item.stem == name), None)
         self._kept_fp32: tuple[str, ...] | None = None
         if self.base.stem == name:
             raise InputError(

@@ -11,7 +11,6 @@ from ...common.rounds import ratios
 from ...errors import SetupError
 from ...runtime.bundle.artifact import OPENVINO, AccuracyGate, CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import artifacts_of, base_artifact
 from ...runtime.bundle.metadata import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
@@ -65,7 +64,7 @@ def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track
         if options.data is not None and options.dataset is not None:
             warn_of_other_benchmark(bundle.metadata, options.dataset)
             benchmark = read_benchmark(options.dataset, options.data, test_only=True)
-            with open_extractor(bundle, base_artifact(bundle), RunOptions(allow_fallback=True)) as reference:
+            with open_extractor(bundle, bundle.base, RunOptions(allow_fallback=True)) as reference:
                 accuracy = accuracy_gate(reference, extractor, benchmark, artifact.max_map_drop, track)
             require_accuracy(accuracy, artifact.stem)
         else:
@@ -90,7 +89,7 @@ def half_precision(target: str) -> str | None:
 def baselines_in(bundle: Bundle, artifact: Sidecar) -> list[Sidecar]:
     """The listed artifacts of the same target in higher precisions that run here."""
     opening = RunOptions(target=artifact.target, unverified=True)
-    listed = [item for item in artifacts_of(bundle) if item.target == artifact.target and item.precision != "int8"]
+    listed = [item for item in bundle.artifacts if item.target == artifact.target and item.precision != "int8"]
     return [item for item in listed if why_not(bundle, item, opening) is None]
 
 
@@ -114,6 +113,6 @@ def _against_listed(bundle: Bundle, artifact: Sidecar, track: Track) -> dict[str
     """Ratio of speed to every other artifact of the bundle: the winner may not be in the bundle, and the choice by
     default needs an order all the same."""
     opening = RunOptions(unverified=True, load_plugins=artifact.engine is not None)
-    others = [x for x in artifacts_of(bundle) if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
+    others = [x for x in bundle.artifacts if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
     times = time_interleaved(bundle.folder, [artifact, *others], opening, track=track)
     return {other.stem: ratios(times[other.stem], times[artifact.stem]).median for other in others}

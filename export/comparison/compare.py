@@ -20,7 +20,6 @@ from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns, ratios
 from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import artifacts_of
 from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
@@ -179,7 +178,7 @@ def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iter
         short = path.resolve().name
         name, first = str(path) if short in names else short, True
         names.add(name)
-        for sidecar in artifacts_of(bundle):
+        for sidecar in bundle.artifacts:
             reason = why_not(bundle, sidecar, opening)
             if reason is not None:
                 log.info("leaving out %s of %s: %s", sidecar.stem, name, reason)

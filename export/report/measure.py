@@ -14,7 +14,6 @@ from ...common.rounds import in_turns
 from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import base_artifact
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.bootstrap import paired_differences
 from ...runtime.evaluation.feature_cache import extractor_identity
@@ -149,7 +148,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
         with open_extractor(bundle, sidecar, opening) as extractor:
             # whatever it is, the page shows it beside its limit
             gate, _ = replay(extractor, bundle.golden(), math.inf)
-            accuracy = _accuracy(extractor, sidecar, plan, track, sidecar == base_artifact(bundle))
+            accuracy = _accuracy(extractor, sidecar, plan, track, sidecar == bundle.base)
             return Measured(
                 provider=extractor.provider,
                 other_type=_other_type(extractor),

@@ -15,7 +15,6 @@ from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.artifact import Sidecar
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import artifacts_of
 from ...runtime.bundle.metadata import MODALITY_MASK, BundleMetadata
 from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.readers.benchmarks import read_benchmark
@@ -104,7 +103,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     bundle = Bundle.open(options.bundle)
     verify_files(bundle, track)
     sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
-    parity, artifacts = read_parity(bundle), artifacts_of(bundle)
+    parity, artifacts = read_parity(bundle), bundle.artifacts
     warn_of_other_benchmark(bundle.metadata, options.dataset)
     benchmark = (
         read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None

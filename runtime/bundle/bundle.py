@@ -16,25 +16,24 @@ is what is loaded.
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...common.files.atomic import hash_of
 from ...common.files.locks import temporary_folder
 from ...common.files.sealed_copy import SealedCopy, sealed_copy
-from ...common.foreign_text import escaped, shown_text
+from ...common.foreign_text import shown_text
 from ...common.formats.json_files import parse_json
-from ...common.formats.npz_files import npz_arrays
 from ...errors import ArtifactError, InputError
+from .artifact import Sidecar
+from .catalog import add_artifact, built_artifacts, exported_model
 from .checksums import (
     GOLDEN,
     LARGEST_FILE,
@@ -49,29 +48,14 @@ from .checksums import (
     read_sums,
     replaced,
 )
-from .folder import BundleFolder
-from .metadata import ONNXRUNTIME_OPS, BundleMetadata, TensorInfo
-
-#: Arrays in golden.npz.
-_MOST_GOLDEN = 64
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Inputs by name (the first axis is the sample) and PyTorch's outputs by name, of equal length."""
-
-    inputs: dict[str, np.ndarray]
-    outputs: dict[str, np.ndarray]
-
-    @property
-    def samples(self) -> int:
-        """Number of samples."""
-        return len(next(iter(self.inputs.values())))
+from .folder import BundleFolder, open_folder
+from .golden import Golden, parse_golden
+from .metadata import ONNXRUNTIME_OPS, BundleMetadata
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle.
+    """An opened bundle, which reads its list, its metadata and its artifacts once.
 
     Attributes:
         folder: its path, for messages and for what is written beside it.
@@ -86,6 +70,7 @@ class Bundle:
     sums: dict[str, str]
     files: BundleFolder = field(repr=False, compare=False)
     verify: bool = True
+    _hashed: dict[str, tuple[object, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Bundle:
@@ -105,7 +90,7 @@ class Bundle:
             raise InputError(
                 f"A bundle is given by the path of its folder, not by {shown_text(repr(path))}."
             ) from error
-        files = _folder_of(folder)
+        files = open_folder(folder)
         missing = [name for name in REQUIRED if not files.has(name)]
         if missing:
             if not files.is_still_there():
@@ -190,7 +175,7 @@ class Bundle:
             yield path
 
     def file(self, name: str) -> Path:
-        """Path of a listed file, after comparing its hash; for messages. What is loaded comes from `read` or
+        """Path of a listed file whose hash is compared once; for messages. What is loaded comes from `read` or
         `loadable`, because another file may have taken the name by the time that a path is opened again.
 
         Raises:
@@ -199,8 +184,13 @@ class Bundle:
         self._require_listed(name)
         try:
             with self.files.open(name) as file:
-                if self.verify and hash_of(file) != self.sums[name]:
-                    raise changed(self.files, self.sums, name)
+                state = os.fstat(file.fileno())
+                # the time of change (ctime) moves with every write, and nobody can set it
+                key = (self.sums[name], state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns)
+                if self.verify and self._hashed.get(name) != key:
+                    if hash_of(file) != self.sums[name]:
+                        raise changed(self.files, self.sums, name)
+                    self._hashed[name] = key
         except FileNotFoundError as error:
             raise gone(self.files, name) from error
         return self.folder / name
@@ -226,59 +216,77 @@ class Bundle:
         Raises:
             ArtifactError: unreadable, or not of the names, types and shapes in the metadata.
         """
-        path = self.folder / GOLDEN
-        content = io.BytesIO(self.read(GOLDEN, LARGEST_GOLDEN))
-        arrays = npz_arrays(content, path, "file of goldens", content=LARGEST_GOLDEN, members=_MOST_GOLDEN)
-        if absent := [t.name for t in (*self.metadata.inputs, *self.metadata.outputs) if t.name not in arrays]:
-            raise ArtifactError(
-                f"The file of goldens {shown_text(path)} cannot be read: it has no array "
-                f"{shown_text(', '.join(absent))}. Export the bundle again."
-            )
-        inputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.inputs}
-        outputs = {tensor.name: arrays[tensor.name] for tensor in self.metadata.outputs}
-        samples = len(inputs[self.metadata.inputs[0].name]) if inputs[self.metadata.inputs[0].name].ndim else 0
-        for tensor in (*self.metadata.inputs, *self.metadata.outputs):
-            _check_golden(path, tensor, {**inputs, **outputs}[tensor.name], samples)
-        return Golden(inputs, outputs)
+        return parse_golden(self.read(GOLDEN, LARGEST_GOLDEN), self.folder / GOLDEN, self.metadata)
+
+    @functools.cached_property
+    def parity(self) -> Any:
+        """parity.json as a JSON value.
+
+        Raises:
+            ArtifactError: no JSON, or as `read`.
+        """
+        return _json_of(self.read(PARITY, LARGEST_TEXT), self.folder / PARITY)
 
     def parity_limit(self) -> float:
-        """The largest 1 - cosine allowed between this model and PyTorch, from parity.json.
+        """The largest cosine distance (1 - cosine) allowed between this model and PyTorch, from parity.json.
 
         Raises:
             ArtifactError: parity.json is unreadable or has no positive number `limit`.
         """
-        path = self.folder / PARITY
-        content = _json_of(self.read(PARITY, LARGEST_TEXT), path)
-        limit = content.get("limit") if isinstance(content, dict) else None
+        limit = self.parity.get("limit") if isinstance(self.parity, dict) else None
         # a whole number may be larger than any float
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= sys.float_info.max:
             raise ArtifactError(
-                f"{shown_text(path)} must hold a positive number `limit`, not {shown_text(repr(limit))}. "
-                "Export the bundle again."
+                f"{shown_text(self.folder / PARITY)} must hold a positive number `limit`, not "
+                f"{shown_text(repr(limit))}. Export the bundle again."
             )
         return float(limit)
 
+    @functools.cached_property
+    def base(self) -> Sidecar:
+        """The exported model itself as an artifact.
 
-def _folder_of(folder: Path) -> BundleFolder:
-    advice = "A bundle is the folder that mambapro-export wrote."
-    try:
-        files = BundleFolder(folder)
-        files.has(SUMS)
-        # a folder that may be listed but not entered holds nothing for us
-        os.stat(".", dir_fd=files.handle)
-    except FileNotFoundError as error:
-        raise InputError(f"{shown_text(folder)} does not exist. {advice}") from error
-    except NotADirectoryError as error:
-        raise InputError(f"{shown_text(folder)} is a file, not a folder. {advice}") from error
-    except PermissionError as error:
-        raise InputError(
-            f"{shown_text(folder)} may not be entered: {error.strerror}. It needs the permissions r and x for you "
-            "(chmod u+rx)."
-        ) from error
-    except (OSError, ValueError) as error:
-        # ValueError: a NUL in the name
-        raise InputError(f"{shown_text(folder)} cannot be opened: {error}. {advice}") from error
-    return files
+        Raises:
+            ArtifactError: the metadata list no model, or parity.json has no limit.
+        """
+        return exported_model(self)
+
+    @property
+    def artifacts(self) -> tuple[Sidecar, ...]:
+        """The exported model, then every artifact built from it that can be used, by name, as checks found them."""
+        return (self.base, *self._built[0])
+
+    @property
+    def damaged(self) -> dict[str, ArtifactError]:
+        """Why other artifacts cannot be used, by name: one that is damaged hides none."""
+        return self._built[1]
+
+    @functools.cached_property
+    def _built(self) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
+        return built_artifacts(self)
+
+    def forget_artifacts(self) -> None:
+        """Read the artifacts again when they are next asked for: checks.json has changed."""
+        self.__dict__.pop("_built", None)
+
+    def refresh(self) -> Bundle:
+        """Open the bundle anew, as it is now; files that are the same need not be hashed again.
+
+        Raises:
+            InputError, ArtifactError: as `open`.
+        """
+        bundle = Bundle.open(self.folder, self.verify)
+        bundle._hashed.update(self._hashed)
+        return bundle
+
+    def add(self, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> Bundle:
+        """Move an artifact's files into the bundle, see `add_artifact`; returns the bundle with the artifact.
+
+        Raises:
+            InputError, SetupError, BundleReplacedError: as `add_artifact`.
+        """
+        add_artifact(self.folder, sidecar, files, overwrite=overwrite)
+        return self.refresh()
 
 
 def _json_of(content: bytes, path: Path) -> Any:
@@ -288,17 +296,3 @@ def _json_of(content: bytes, path: Path) -> Any:
         raise ArtifactError(
             f"{shown_text(path)} is not JSON: {shown_text(error)}. Copy or export the bundle again."
         ) from error
-
-
-def _check_golden(path: Path, tensor: TensorInfo, array: np.ndarray, samples: int) -> None:
-    right = array.dtype == tensor.dtype and array.ndim == len(tensor.shape) and array.shape[1:] == tensor.shape[1:]
-    if not right or len(array) != samples or samples == 0:
-        raise ArtifactError(
-            f"{escaped(path)}: {escaped(tensor.name)} is {array.dtype} {array.shape}, which does not fit "
-            f"{tensor.dtype} "
-            f"{list(tensor.shape)} of the metadata and {samples} samples. Export the bundle again."
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ArtifactError(
-            f"{escaped(path)}: {escaped(tensor.name)} holds values that are not finite. Export the bundle again."
-        )

@@ -12,17 +12,20 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...common.files.atomic import PARTIAL, clear_leftovers, json_text
 from ...common.files.locks import RANDOM, held_folder
 from ...common.foreign_text import escaped, shown_text
 from ...errors import ArtifactError, InputError, SetupError
 from .artifact import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, parse_sidecar, stem
-from .bundle import Bundle
 from .check_record import as_checked, read_record
 from .checksums import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
 from .metadata import ONNXRUNTIME, PRECISIONS, one_of
 from .publication import locked, publish
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 #: What a file of an artifact may end in.
 SUFFIXES = (".json", ".onnx", ".engine", ".so")
@@ -41,7 +44,7 @@ def is_artifact_file(name: str) -> bool:
     return "/" not in name and path.suffix in SUFFIXES and path.name.split(".")[0] in _STEMS
 
 
-def base_artifact(bundle: Bundle) -> Sidecar:
+def exported_model(bundle: Bundle) -> Sidecar:
     """The exported model itself as an artifact: it has no file beside it, the bundle's metadata say what it is."""
     metadata = bundle.metadata
     entry = next((item for item in metadata.artifacts if item.target == ONNXRUNTIME), None)
@@ -60,13 +63,8 @@ def base_artifact(bundle: Bundle) -> Sidecar:
     )
 
 
-def artifacts_of(bundle: Bundle) -> tuple[Sidecar, ...]:
-    """The exported model, then every artifact built from it that can be used, by name, as checks found them."""
-    return read_artifacts(bundle)[0]
-
-
-def read_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
-    """The exported model and the artifacts, and by name why others cannot be used: one that is damaged hides none."""
+def built_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
+    """The artifacts built from the model, by name, and why others cannot be used: one that is damaged hides none."""
     built, broken, record = [], {}, read_record(bundle)
     for name in sorted(_STEMS):
         if f"{name}.json" not in bundle.sums:
@@ -77,7 +75,7 @@ def read_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, Artif
             raise
         except ArtifactError as error:
             broken[name] = error
-    return (base_artifact(bundle), *built), broken
+    return tuple(built), broken
 
 
 def built_artifact(bundle: Bundle, name: str) -> Sidecar:
@@ -117,7 +115,7 @@ def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple
         one_of("target", target, TARGETS)
     if precision is not None:
         one_of("precision", precision, PRECISIONS)
-    every, broken = read_artifacts(bundle)
+    every, broken = bundle.artifacts, bundle.damaged
     found = tuple(a for a in every if target in (None, a.target) and precision in (None, a.precision))
     named = [error for name, error in broken.items() if name in stems(target, precision)]
     if not found and named:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...common.files.atomic import json_text, write_atomically
 from ...common.foreign_text import shown_text
@@ -16,10 +17,12 @@ from ...common.formats.json_files import parse_json
 from ...common.records import decode, encode
 from ...errors import ArtifactError
 from .artifact import AccuracyGate, CosineGate, Sidecar, SpeedGate
-from .bundle import Bundle
 from .checksums import CHECKS, LARGEST_TEXT
 from .metadata import UNVERIFIED, VERIFIED, one_of
 from .publication import locked
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 SCHEMA = "mambapro.checks/1"
 
@@ -105,3 +108,4 @@ def write_record(bundle: Bundle, sidecar: Sidecar) -> None:
             path.write_text(json_text(content), encoding="utf-8", newline="\n")
 
         write_atomically(bundle.folder / CHECKS, write, in_bundle=True)
+    bundle.forget_artifacts()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...common.foreign_text import shown_text
-from ...errors import ArtifactError
+from ...errors import ArtifactError, InputError
 
 #: Links inside a bundle that are followed for one name.
 _MOST_LINKS = 8
@@ -194,6 +194,32 @@ class BundleFolder:
 
     def _irregular(self, name: str) -> ArtifactError:
         return ArtifactError(f"{self._shown(name)} is not a regular file. Copy or export the bundle again.")
+
+
+def open_folder(folder: Path) -> BundleFolder:
+    """Open the folder of a bundle.
+
+    Raises:
+        InputError: it does not exist, is no folder, or may not be entered.
+    """
+    advice = "A bundle is the folder that mambapro-export wrote."
+    try:
+        files = BundleFolder(folder)
+        # a folder that may be listed but not entered holds nothing for us
+        os.stat(".", dir_fd=files.handle)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown_text(folder)} does not exist. {advice}") from error
+    except NotADirectoryError as error:
+        raise InputError(f"{shown_text(folder)} is a file, not a folder. {advice}") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{shown_text(folder)} may not be entered: {error.strerror}. It needs the permissions r and x for you "
+            "(chmod u+rx)."
+        ) from error
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL in the name
+        raise InputError(f"{shown_text(folder)} cannot be opened: {error}. {advice}") from error
+    return files
 
 
 def _listed(handle: int, shown: str) -> list[str]:

@@ -17,7 +17,7 @@ from ...common.records import first_lines
 from ...errors import AccuracyError, ArtifactError, MambaProError, ParityError, SetupError
 from ..bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ..bundle.bundle import Bundle, Golden
-from ..bundle.catalog import artifacts_of, base_artifact, is_artifact_file, matching, read_artifacts, stems
+from ..bundle.catalog import is_artifact_file, matching, stems
 from ..bundle.check_record import write_record
 from ..bundle.checksums import GOLDEN, SUMS, BundleReplacedError, files_below
 from ..bundle.limits import MAP_DROPS, believed, require_limit
@@ -184,7 +184,7 @@ def _chosen(
 ) -> tuple[Sidecar, ...]:
     """The artifacts to check; why others cannot even be read goes to `failures`."""
     found = matching(bundle, target, precision)
-    failures += [error for name, error in read_artifacts(bundle)[1].items() if name in stems(target, precision)]
+    failures += [error for name, error in bundle.damaged.items() if name in stems(target, precision)]
     return found
 
 
@@ -251,7 +251,7 @@ def _check(
     try:
         return _passed(bundle, sidecar, golden, options, gates, extractor)
     except (ParityError, AccuracyError):
-        if sidecar != base_artifact(bundle) and sidecar.state == VERIFIED:
+        if sidecar != bundle.base and sidecar.state == VERIFIED:
             try:
                 write_record(bundle, replace(sidecar, state=UNVERIFIED))
             except SetupError as error:
@@ -264,7 +264,7 @@ def _passed(
     bundle: Bundle, sidecar: Sidecar, golden: Golden, options: RunOptions, gates: _Gates, extractor: Session
 ) -> ArtifactCheck:
     """Run one artifact, raise where it fails, and write down what it passed for the first time."""
-    base = sidecar == base_artifact(bundle)
+    base = sidecar == bundle.base
     limit, said = gates.departure(sidecar)
     passed, notes = sidecar, list(said)
     gate, difference = replay(extractor, golden, limit, said)
@@ -274,7 +274,7 @@ def _passed(
         notes.append(f"computed in {getattr(extractor.backend, 'precision', 'f32')} here: {other_type}")
     if gates.benchmark is not None and sidecar.accuracy is None and not base and other_type is None:
         plain = RunOptions(device=options.device, allow_fallback=options.allow_fallback)
-        with open_extractor(bundle, base_artifact(bundle), plain) as reference:
+        with open_extractor(bundle, bundle.base, plain) as reference:
             drop_limit, said = gates.map_drop(sidecar)
             notes += said
             accuracy = accuracy_gate(reference, extractor, gates.benchmark, drop_limit, gates.track)
@@ -306,7 +306,7 @@ def _speed(
     Raises:
         AccuracyError: int8 is not faster, and that is not forced.
     """
-    others = [x for x in artifacts_of(bundle) if x.target == sidecar.target and x.precision != sidecar.precision]
+    others = [x for x in bundle.artifacts if x.target == sidecar.target and x.precision != sidecar.precision]
     baselines = [other for other in others if why_not(bundle, other, options) is None]
     if not baselines:
         where = "runs here" if others else "in the bundle"

@@ -17,7 +17,7 @@ from mambapro.runtime import selection as module
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Profile, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import artifacts_of, update_sidecar
+from mambapro.runtime.bundle.catalog import update_sidecar
 from mambapro.runtime.bundle.checksums import write_sums
 from mambapro.runtime.compatibility import Machine, verdict
 from mambapro.runtime.extractor import Extractor
@@ -176,7 +176,7 @@ def test_an_engine_without_what_it_needs(with_int8: Path, sidecar_of: Callable[.
     """ArtifactError, not an assertion, for a sidecar whose engine section is missing."""
     with pytest.raises(ArtifactError, match="does not say what its engine needs"):
         module.open_backend(
-            Bundle.open(with_int8), replace(artifacts_of(Bundle.open(with_int8))[1], target="tensorrt"), RunOptions()
+            Bundle.open(with_int8), replace(Bundle.open(with_int8).artifacts[1], target="tensorrt"), RunOptions()
         )
 
 
@@ -235,7 +235,7 @@ class TestEngines:
 
     def test_ampere_begins_at_8_0(self, with_int8: Path) -> None:
         """8.0 is among "ampere+", 7.5 is not, and 10.0 is newer than 8.0."""
-        sidecar = artifacts_of(Bundle.open(with_int8))[1]
+        sidecar = Bundle.open(with_int8).artifacts[1]
 
         found = {c: self.state(sidecar, c, hardware="ampere+") for c in ("7.5", "8.0", "8.9", "10.0", "12.0")}
 
@@ -243,7 +243,7 @@ class TestEngines:
 
     def test_version_compatible_engines(self, with_int8: Path) -> None:
         """They load on their own version and later ones of the same major version, not on earlier ones."""
-        sidecar = artifacts_of(Bundle.open(with_int8))[1]
+        sidecar = Bundle.open(with_int8).artifacts[1]
         versions = ("10.11.0.33", "10.12.0.35", "10.12.0.36", "10.12.0", "10.13.0.1", "11.0.0.1")
 
         loose = [self.state(sidecar, version=version, version_compatible=True) for version in versions]
@@ -254,7 +254,7 @@ class TestEngines:
 
     def test_an_engine_asked_for_by_name_that_does_not_fit(self, with_int8: Path) -> None:
         """ArtifactError with the reason; without a name the next artifact runs."""
-        sidecar = artifacts_of(Bundle.open(with_int8))[1]
+        sidecar = Bundle.open(with_int8).artifacts[1]
         update_sidecar(with_int8, replace(sidecar, state="unverified"))
 
         with pytest.raises(ArtifactError, match="onnxruntime-int8: not verified"):
@@ -268,7 +268,7 @@ class TestEngines:
         self, with_int8: Path, images: dict, asked: int | None, size: int, runs: list[int]
     ) -> None:
         """Batches from 3 to 4: five samples run as told, the last filled up, and come back once each."""
-        sidecar = artifacts_of(Bundle.open(with_int8))[1]
+        sidecar = Bundle.open(with_int8).artifacts[1]
         with Extractor(with_int8, "cpu") as extractor:
             wanted = extractor.embed(images)
         update_sidecar(with_int8, replace(sidecar, profile=Profile(3, 4, 4)))

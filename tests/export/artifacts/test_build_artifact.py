@@ -29,7 +29,6 @@ from mambapro.graph.value_types import SCOPES
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle.artifact import AccuracyGate, EngineNeeds, Plugin, read_sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import artifacts_of, base_artifact
 from mambapro.runtime.bundle.checksums import SUMS, write_sums
 from mambapro.runtime.bundle.limits import LIMITS, MAP_DROPS
 from mambapro.runtime.evaluation.gates import speed as racing
@@ -153,7 +152,7 @@ class TestBuild:
         assert (bundle / "openvino-int8.scales.json").read_text() == '{"of": "a test"}\n'
         assert made.speed is not None and (made.speed.other, made.speed.ratio) == ("openvino-bf16", 2.0)
         # the rival was built for the race alone
-        assert [item.stem for item in artifacts_of(Bundle.open(bundle))] == ["onnxruntime-fp32", "openvino-int8"]
+        assert [item.stem for item in Bundle.open(bundle).artifacts] == ["onnxruntime-fp32", "openvino-int8"]
 
     def test_replaced_only_when_told(self, bundle: Path) -> None:
         """InputError for a second build of the same artifact, unless it may overwrite."""
@@ -276,7 +275,7 @@ class TestGates:
     def test_engine_without_a_gpu_is_unverified(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An artifact that cannot run here enters unverified, and nobody runs it by accident."""
         monkeypatch.setattr(gates, "why_not", lambda *_: "no GPU")
-        base, builder = base_artifact(Bundle.open(bundle)), ArtifactBuilder(bundle, BuildOptions("openvino", "bf16"))
+        base, builder = Bundle.open(bundle).base, ArtifactBuilder(bundle, BuildOptions("openvino", "bf16"))
         needs = EngineNeeds("1.7", ("8.6",), "same", False, "linux-x86_64", Plugin("none"))
         engine = replace(base, target="tensorrt-rtx", state="unverified", engine=needs)
 
@@ -368,7 +367,7 @@ def test_killed_build_leaves_a_whole_bundle(bundle: Path) -> None:
         opened = Bundle.open(bundle)
         for name in opened.sums:
             opened.file(name)
-        assert [item.stem for item in artifacts_of(opened)] in (
+        assert [item.stem for item in opened.artifacts] in (
             ["onnxruntime-fp32"],
             ["onnxruntime-fp32", "onnxruntime-fp16"],
         )

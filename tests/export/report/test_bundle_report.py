@@ -23,7 +23,7 @@ from mambapro.export.report.readiness import OPEN, READY, REFUSED
 from mambapro.export.report.write_report import ReportOptions, report_bundle
 from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of
+from mambapro.runtime.bundle.catalog import add_artifact
 from mambapro.runtime.evaluation.latency import END_TO_END, LatencyReport, Timing
 from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions
 from mambapro.train.paper.explain.page import MOST_BYTES
@@ -189,7 +189,7 @@ def test_without_resamples_the_differences_remain(
     monkeypatch.setattr(measure, "_other_type", lambda opened: bf16_is_float32 if opened.artifact.hint else None)
     folder = tmp_path / "b.mambapro"
     shutil.copytree(rich_bundle, folder)
-    made = artifacts_of(Bundle.open(folder))[2]
+    made = Bundle.open(folder).artifacts[2]
     bf16 = replace(made, precision="bf16", hint="bf16", accuracy=None, max_departure=1e-2)
     add_artifact(folder, bf16, {})
 
@@ -227,7 +227,7 @@ def test_a_file_that_fails_is_refused_and_the_others_go_on(
 def test_timings_come_in_turns_and_one_that_fails_is_told(rich_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are timed in rounds, the middle round counts, and a timing that fails is a failure of its file."""
     bundle = Bundle.open(rich_bundle)
-    artifacts = artifacts_of(bundle)[:2]
+    artifacts = bundle.artifacts[:2]
     asked: list[tuple[str, tuple[int, ...]]] = []
 
     def timed(folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int) -> LatencyReport:

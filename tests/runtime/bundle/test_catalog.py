@@ -32,10 +32,7 @@ from mambapro.runtime.bundle.artifact import (
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import (
     add_artifact,
-    artifacts_of,
-    base_artifact,
     matching,
-    read_artifacts,
     scratch_copy,
     update_sidecar,
 )
@@ -99,7 +96,7 @@ class TestAdd:
         """The exported model stays first; the new file is hashed, and a check of the bundle passes."""
         bundle = Bundle.open(with_int8)
 
-        assert [item.stem for item in artifacts_of(bundle)] == ["onnxruntime-fp32", "onnxruntime-int8"]
+        assert [item.stem for item in bundle.artifacts] == ["onnxruntime-fp32", "onnxruntime-int8"]
         assert [item.artifact for item in check_bundle(with_int8, "cpu").artifacts] == [
             "onnxruntime-fp32",
             "onnxruntime-int8",
@@ -150,7 +147,7 @@ class TestAdd:
         bundle = Bundle.open(with_int8)
         for name in bundle.sums:
             bundle.file(name)
-        assert len(artifacts_of(bundle)) in (1, 2)
+        assert len(bundle.artifacts) in (1, 2)
         shutil.copyfile(with_int8 / MODEL, tmp_path / "again.onnx")
         add_artifact(with_int8, made, {made.file: tmp_path / "again.onnx"})
         check_bundle(with_int8, "cpu")
@@ -177,9 +174,10 @@ class TestAdd:
 
     def test_sidecar_of_another_file(self, with_int8: Path, tmp_path: Path) -> None:
         """Where the lists agree but the sidecar speaks of another content the artifact is left out, and told why."""
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], sha256="0" * 64))
+        update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], sha256="0" * 64))
 
-        usable, broken = read_artifacts(Bundle.open(with_int8))
+        bundle = Bundle.open(with_int8)
+        usable, broken = bundle.artifacts, bundle.damaged
 
         assert [item.stem for item in usable] == ["onnxruntime-fp32"]
         assert list(broken) == ["onnxruntime-int8"] and "is of another" in str(broken["onnxruntime-int8"])
@@ -210,7 +208,7 @@ class TestScratch:
 
         def copy() -> None:
             with scratch_copy(opened) as folder:
-                copies.append([item.stem for item in artifacts_of(Bundle.open(folder))])
+                copies.append([item.stem for item in Bundle.open(folder).artifacts])
 
         other = threading.Thread(target=copy)
         with locked(with_int8) as files:
@@ -330,7 +328,7 @@ class TestChoose:
 
     def test_unverified_is_not_taken(self, with_int8: Path) -> None:
         """By default the next one; asked for by name, ArtifactError says how to verify it; `unverified` takes it."""
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], state="unverified"))
+        update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], state="unverified"))
         bundle = Bundle.open(with_int8)
 
         assert choose(bundle, RunOptions()).precision == "fp32"
@@ -356,7 +354,7 @@ class TestChoose:
 
     def test_largest_batch_of_an_engine_bounds_the_batch(self, with_int8: Path) -> None:
         """An artifact with a profile is never given more samples than it takes."""
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], profile=Profile(1, 2, 3)))
+        update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], profile=Profile(1, 2, 3)))
 
         assert Extractor(with_int8, "cpu").batch_size == 3
 
@@ -364,7 +362,7 @@ class TestChoose:
         """An artifact is never given fewer samples than it takes; what was filled in does not come back."""
         with Extractor(with_int8, "cpu") as extractor:
             expected = extractor.embed(images)
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], profile=Profile(3, 4, 4)))
+        update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], profile=Profile(3, 4, 4)))
         with Extractor(with_int8, "cpu") as extractor:
             run, sizes = extractor.backend.run, []
             extractor.backend.run = lambda feeds: sizes.append({len(x) for x in feeds.values()}) or run(feeds)  # type: ignore[method-assign]
@@ -375,7 +373,7 @@ class TestChoose:
 
     def test_slower_one_kept_by_force_comes_later(self, with_int8: Path) -> None:
         """Nothing asked for: what it lost to is taken. By name it is still to be had, and a faster one goes first."""
-        made = artifacts_of(Bundle.open(with_int8))[1]
+        made = Bundle.open(with_int8).artifacts[1]
         slow = SpeedGate(1, 5.0, "onnxruntime-fp32", 5.0, forced=True)
         update_sidecar(with_int8, replace(made, speed=slow))
         bundle = Bundle.open(with_int8)
@@ -401,12 +399,12 @@ class TestChoose:
         self, other: str, listed: dict[str, float], first: str, with_int8: Path
     ) -> None:
         """int8 that lost to a file that was never added is compared with what is there; not compared, it comes last."""
-        made = artifacts_of(Bundle.open(with_int8))[1]
+        made = Bundle.open(with_int8).artifacts[1]
         lost = SpeedGate(1, 5.0, other, 4.0, forced=True, ratios=(0.8, 0.8, 0.9), listed=listed)
         update_sidecar(with_int8, replace(made, speed=lost))
 
         assert choose(Bundle.open(with_int8), RunOptions()).precision == first
-        assert artifacts_of(Bundle.open(with_int8))[1].speed == lost
+        assert Bundle.open(with_int8).artifacts[1].speed == lost
 
 
 def test_accuracy_gate_says_what_is_lost() -> None:
@@ -423,7 +421,7 @@ def test_accuracy_gate_says_what_is_lost() -> None:
 
 def test_base_artifact_is_the_exported_model(bundle: Path) -> None:
     """It has no file of its own, and its limit is that of the parity run."""
-    base = base_artifact(Bundle.open(bundle))
+    base = Bundle.open(bundle).base
 
     assert (base.stem, base.file, base.max_departure) == ("onnxruntime-fp32", MODEL, 1e-8)
     assert module.is_artifact_file("openvino-int8.onnx") and not module.is_artifact_file(MODEL)

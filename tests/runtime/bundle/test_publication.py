@@ -16,7 +16,7 @@ from mambapro.common.files.atomic import sha256_of
 from mambapro.errors import ArtifactError, SetupError
 from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of, update_sidecar
+from mambapro.runtime.bundle.catalog import add_artifact, update_sidecar
 from mambapro.runtime.bundle.check_record import read_record, write_record
 from mambapro.runtime.bundle.checksums import CHECKS, MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked
@@ -77,7 +77,7 @@ def test_a_full_disk_keeps_the_old_artifact(
         monkeypatch.undo()
         # after the new list is in place nothing is needed any more; and there are fewer steps than were tried
         assert step >= 12
-        assert artifacts_of(Bundle.open(with_int8))[1] == made
+        assert Bundle.open(with_int8).artifacts[1] == made
     assert disk.hit or step > 12
     with Extractor(with_int8, "cpu", precision="int8") as extractor:
         assert extractor.artifact.precision == "int8"
@@ -85,7 +85,7 @@ def test_a_full_disk_keeps_the_old_artifact(
 
 def test_update_on_a_full_disk(with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sidecar that cannot be replaced stays, and stays listed."""
-    made, before = artifacts_of(Bundle.open(with_int8))[1], contents(with_int8)
+    made, before = Bundle.open(with_int8).artifacts[1], contents(with_int8)
     Disk(monkeypatch, 2)
 
     with pytest.raises(SetupError, match="Its files and its list are as before"):
@@ -127,7 +127,7 @@ class TestRecord:
         check_bundle(unverified, "cpu")
 
         assert {name for name, content in contents(unverified).items() if before.get(name) != content} == {CHECKS}
-        found = artifacts_of(Bundle.open(unverified))[1]
+        found = Bundle.open(unverified).artifacts[1]
         assert found.state == "verified" and found.cosine is not None and found.verified_on
         check_bundle(unverified, "cpu")
 
@@ -136,11 +136,11 @@ class TestRecord:
         check_bundle(unverified, "cpu")
         new = tmp_path / "new.onnx"
         shutil.copyfile(unverified / MODEL, new)
-        made = replace(artifacts_of(Bundle.open(unverified))[1], state="unverified", sha256=sha256_of(new))
+        made = replace(Bundle.open(unverified).artifacts[1], state="unverified", sha256=sha256_of(new))
 
         add_artifact(unverified, made, {made.file: new})
 
-        assert artifacts_of(Bundle.open(unverified))[1].state == "unverified"
+        assert Bundle.open(unverified).artifacts[1].state == "unverified"
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"schema": "mambapro.checks/9", "artifacts": {}}', "[" * 99_999])
     def test_record_that_cannot_be_read_is_ignored(
@@ -149,19 +149,19 @@ class TestRecord:
         """A warning names it, and the sidecar counts."""
         (unverified / CHECKS).write_text(text)
 
-        assert artifacts_of(Bundle.open(unverified))[1].state == "unverified"
+        assert Bundle.open(unverified).artifacts[1].state == "unverified"
         assert "checks.json is ignored" in caplog.text
 
     def test_failed_check_is_remembered(self, with_int8: Path) -> None:
         """What fails is not taken any more, and the bundle's own files stay as they were."""
-        made = artifacts_of(Bundle.open(with_int8))[1]
+        made = Bundle.open(with_int8).artifacts[1]
         update_sidecar(with_int8, replace(made, max_departure=1e-12))
         before = (with_int8 / SUMS).read_bytes()
 
         with pytest.raises(Exception, match="does not return PyTorch's numbers"):
             check_bundle(with_int8, "cpu")
 
-        assert artifacts_of(Bundle.open(with_int8))[1].state == "unverified"
+        assert Bundle.open(with_int8).artifacts[1].state == "unverified"
         assert (with_int8 / SUMS).read_bytes() == before
         with pytest.raises(ArtifactError, match="not verified"):
             Extractor(with_int8, "cpu", precision="int8")
@@ -170,7 +170,7 @@ class TestRecord:
 def test_checks_write_one_after_the_other(with_int8: Path) -> None:
     """What one check writes down waits for whoever changes the bundle, and keeps what the other found."""
     bundle = Bundle.open(with_int8)
-    artifact = artifacts_of(bundle)[1]
+    artifact = bundle.artifacts[1]
     writer = threading.Thread(target=write_record, args=(bundle, artifact))
 
     with locked(with_int8):
@@ -191,9 +191,9 @@ def test_a_disk_without_locks(
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    changed = replace(artifacts_of(Bundle.open(with_int8))[1], verified_on="here")
+    changed = replace(Bundle.open(with_int8).artifacts[1], verified_on="here")
 
     update_sidecar(with_int8, changed)
 
-    assert artifacts_of(Bundle.open(with_int8))[1].verified_on == "here"
+    assert Bundle.open(with_int8).artifacts[1].verified_on == "here"
     assert "lies on a disk without locks (Bad file descriptor)" in caplog.text

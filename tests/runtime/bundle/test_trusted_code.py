@@ -12,7 +12,7 @@ from mambapro.common.files.atomic import sha256_of
 from mambapro.runtime import selection as opening
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of
+from mambapro.runtime.bundle.catalog import add_artifact
 from mambapro.runtime.bundle.checksums import MODEL
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.selection import why_not
@@ -44,7 +44,7 @@ class TestCode:
         monkeypatch.setattr(opening, "_verdict", lambda *_: None)
         bundle = Bundle.open(with_int8)
         needs = EngineNeeds("10.12.0.36", ("8.6",), "same", version_compatible, "linux-x86_64", plugin)
-        engine = replace(artifacts_of(bundle)[1], target="tensorrt", engine=needs)
+        engine = replace(bundle.artifacts[1], target="tensorrt", engine=needs)
 
         reason = why_not(bundle, engine, RunOptions())
 

@@ -11,7 +11,7 @@ import pytest
 from mambapro.errors import AccuracyError, ParityError, SetupError
 from mambapro.runtime.bundle.artifact import AccuracyGate, Sidecar, SpeedGate
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of, base_artifact, update_sidecar
+from mambapro.runtime.bundle.catalog import add_artifact, update_sidecar
 from mambapro.runtime.bundle.checksums import MODEL
 from mambapro.runtime.data.sample import Benchmark
 from mambapro.runtime.evaluation.gates import speed as racing
@@ -26,12 +26,12 @@ BENCHMARK = Benchmark("rgbnt201", (), (), (), "", (1, 1))
 
 def change(folder: Path, number: int = 1, **fields: object) -> None:
     """Write other fields into a sidecar."""
-    update_sidecar(folder, replace(artifacts_of(Bundle.open(folder))[number], **fields))  # type: ignore[arg-type]
+    update_sidecar(folder, replace(Bundle.open(folder).artifacts[number], **fields))  # type: ignore[arg-type]
 
 
 def of(folder: Path, precision: str = "int8") -> Sidecar:
     """The sidecar on the disk."""
-    return next(item for item in artifacts_of(Bundle.open(folder)) if item.precision == precision)
+    return next(item for item in Bundle.open(folder).artifacts if item.precision == precision)
 
 
 @pytest.fixture(autouse=True)
@@ -47,24 +47,24 @@ def milliseconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 class TestCheck:
     def test_verifies_what_was_built_elsewhere(self, with_int8: Path) -> None:
         """An unverified artifact that passes is verified from then on, with its numbers and the machine's name."""
-        update_sidecar(with_int8, replace(artifacts_of(Bundle.open(with_int8))[1], state="unverified"))
+        update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], state="unverified"))
 
         report = check_bundle(with_int8, "cpu")
 
         assert [item.newly_verified for item in report.artifacts] == [False, True]
-        after = artifacts_of(Bundle.open(with_int8))[1]
+        after = Bundle.open(with_int8).artifacts[1]
         assert after.state == "verified" and after.cosine is not None and 0 < after.cosine.largest < 1e-2
         assert after.verified_on is not None and after.verified_on.startswith("CPUExecutionProvider")
         assert not any(item.newly_verified for item in check_bundle(with_int8, "cpu").artifacts)
 
     def test_departure_of_one_artifact_fails_the_bundle(self, with_int8: Path) -> None:
         """ParityError names it, and an unverified one stays unverified."""
-        made = artifacts_of(Bundle.open(with_int8))[1]
+        made = Bundle.open(with_int8).artifacts[1]
         update_sidecar(with_int8, replace(made, state="unverified", max_departure=1e-12))
 
         with pytest.raises(ParityError, match="onnxruntime-int8 does not return PyTorch's numbers"):
             check_bundle(with_int8, "cpu")
-        assert artifacts_of(Bundle.open(with_int8))[1].state == "unverified"
+        assert Bundle.open(with_int8).artifacts[1].state == "unverified"
         assert check_bundle(with_int8, "cpu", precision="fp32").artifacts[0].artifact == "onnxruntime-fp32"
 
     def test_several_at_once(self, with_int8: Path, tmp_path: Path, sidecar_of: Callable[..., Sidecar]) -> None:
@@ -126,7 +126,7 @@ class TestSpeed:
     def test_nothing_to_race_against(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is verified, and the report says what was not gated."""
         change(with_int8, state="unverified")
-        monkeypatch.setattr(module, "artifacts_of", lambda bundle: (of(with_int8),))
+        monkeypatch.setattr(Bundle, "artifacts", property(lambda bundle: (of(with_int8),)))
 
         report = check_bundle(with_int8, "cpu")
 
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_written_hides_no_failure(
 ) -> None:
     """What departs from PyTorch is ParityError, also where the verdict cannot be written down, as a warning tells."""
     opened = Bundle.open(bundle)
-    artifact = replace(base_artifact(opened), precision="fp16")
+    artifact = replace(opened.base, precision="fp16")
 
     def departs(*_: object) -> None:
         raise ParityError("it departs")

@@ -10,7 +10,7 @@ import pytest
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, artifacts_of
+from mambapro.runtime.bundle.catalog import add_artifact
 from mambapro.runtime.bundle.checksums import CHECKS, MODEL, SIGNATURE, SUMS, write_sums
 from mambapro.runtime.verification.check import check_bundle
 
@@ -71,7 +71,7 @@ def test_check_leaves_the_signature_good(
 
     check_bundle(bundle, "cpu")
 
-    assert (bundle / CHECKS).exists() and artifacts_of(Bundle.open(bundle))[1].state == "verified"
+    assert (bundle / CHECKS).exists() and Bundle.open(bundle).artifacts[1].state == "verified"
     verify_bundle(bundle, mine[1])
 
 

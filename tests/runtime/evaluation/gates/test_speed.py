@@ -13,7 +13,6 @@ from mambapro.common.records import decode
 from mambapro.errors import AccuracyError, SetupError
 from mambapro.runtime.bundle.artifact import Sidecar, SpeedGate
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import artifacts_of
 from mambapro.runtime.evaluation.gates import speed as module
 from mambapro.runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
 from mambapro.runtime.run_options import RunOptions
@@ -34,7 +33,7 @@ def gate(*ratios: float, forced: bool = False) -> SpeedGate:
 
 def test_each_is_timed_in_its_own_process(with_int8: Path) -> None:
     """Positive milliseconds for every artifact that was given, one value a round."""
-    found = time_interleaved(with_int8, artifacts_of(Bundle.open(with_int8)), batch=2, rounds=1, runs=2, seconds=0)
+    found = time_interleaved(with_int8, Bundle.open(with_int8).artifacts, batch=2, rounds=1, runs=2, seconds=0)
 
     assert set(found) == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert all(len(values) == 1 and values[0] > 0 for values in found.values())
@@ -47,7 +46,7 @@ def test_imports_nothing_from_the_folder_at_hand(
     (tmp_path / "numpy.py").write_text("raise SystemExit('imported from the folder')")
     monkeypatch.chdir(tmp_path)
 
-    (time,) = time_interleaved(with_int8, artifacts_of(Bundle.open(with_int8))[:1], rounds=1, runs=1, seconds=0)[
+    (time,) = time_interleaved(with_int8, Bundle.open(with_int8).artifacts[:1], rounds=1, runs=1, seconds=0)[
         "onnxruntime-fp32"
     ]
     assert time > 0
