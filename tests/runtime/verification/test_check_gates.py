@@ -126,9 +126,11 @@ class TestSpeed:
     def test_nothing_to_race_against(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is verified, and the report says what was not gated."""
         change(with_int8, state="unverified")
-        monkeypatch.setattr(Bundle, "artifacts", property(lambda bundle: (of(with_int8),)))
+        alone = of(with_int8)
+        with monkeypatch.context() as patch:
+            patch.setattr(Bundle, "artifacts", property(lambda bundle: (alone,)))
 
-        report = check_bundle(with_int8, "cpu")
+            report = check_bundle(with_int8, "cpu")
 
         assert "speed not gated: no other precision of this target in the bundle" in str(report)
         assert of(with_int8).state == "verified" and of(with_int8).speed is None
