@@ -35,6 +35,7 @@ from .commands.build import build
 from .commands.calibrate import calibrate
 from .commands.check import check
 from .commands.compare import compare
+from .commands.compare_layers import compare_layers
 from .commands.env import environment
 from .commands.evaluate import evaluate
 from .commands.explain import explain
@@ -83,6 +84,7 @@ for _command in (
     sign,
     verify,
     compare,
+    compare_layers,
     extract,
     evaluate,
     explain,
