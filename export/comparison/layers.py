@@ -24,7 +24,7 @@ from ...errors import InputError, SetupError
 from ...graph.value_types import module_of
 from ...runtime.bundle.artifact import TENSORRT, TENSORRT_RTX, Sidecar
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import base_artifact, matching
+from ...runtime.bundle.catalog import matching
 from ...runtime.bundle.graph_check import require_safe_graph
 
 
@@ -87,7 +87,7 @@ def compare_layers(
         from polygraphy.logger import G_LOGGER
 
     bundle = Bundle.open(folder)
-    (artifact,), reference = matching(bundle, target, precision), base_artifact(bundle)
+    (artifact,), reference = matching(bundle, target, precision), bundle.base
     if artifact.file == reference.file:
         raise InputError(
             f"{artifact.stem} of {escaped(folder)} runs {reference.file} itself: its layers are those of the exported "
