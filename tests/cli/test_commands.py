@@ -28,7 +28,8 @@ COMMANDS = sorted(cli.commands)
 #: Commands of the README with the outputs that it shows, by name; the last of each.
 SHOWN = {
     command.line.split()[1]: (block, command)
-    for block in blocks(Path(__file__).parents[2] / "README.md")
+    for page in ("docs/commands.md", "README.md")
+    for block in blocks(Path(__file__).parents[2] / page)
     for command in block.commands
     if command.output and command.line.startswith("mambapro ")
 }
@@ -370,14 +371,14 @@ class TestHostileNames:
 
 
 class TestReadme:
-    """Outputs in the README are those of the commands: the whole check is `make docs-check`, this is a part of it."""
+    """Outputs in README and docs/commands.md are those of the commands: the whole check is `make docs-check`, this is a part of it."""
 
     @pytest.mark.parametrize("name", ["eval", "bench", "extract", "info", "check"])
     def test_output(
         self, name: str, copied: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capfd: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip
-        """The command of the README prints what the README shows, but for numbers, on a bundle of one artifact."""
+        """A command prints what the page shows, but for numbers, on a bundle of one artifact."""
         monkeypatch.chdir(tmp_path)
         for there in ("best-fp16.mambapro", "best-fp32.mambapro"):
             Path(there).symlink_to(copied)
