@@ -371,7 +371,7 @@ class TestHostileNames:
 
 
 class TestReadme:
-    """Outputs in README and docs/commands.md are those of the commands: the whole check is `make docs-check`, this is a part of it."""
+    """Outputs in README and docs/commands.md are those of the commands: a part of what `make docs-check` checks."""
 
     @pytest.mark.parametrize("name", ["eval", "bench", "extract", "info", "check"])
     def test_output(
