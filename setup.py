@@ -72,6 +72,9 @@ setup(
     packages=["mambapro", *(f"mambapro.{folder}" for folder in folders())],
     package_data={
         "mambapro": ["py.typed"],
+        "mambapro.common": ["pages/*"],
+        "mambapro.export.report": ["pages/*"],
+        "mambapro.train.paper.explain": ["pages/*"],
         "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"],
         "mambapro.train.engine": ["recipes/*.toml"],
     },

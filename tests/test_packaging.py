@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every module, the recipes, the scan's kernel, sources and PTX; no tests, no setup.py."""
+    """Every module, the recipes, templates of pages, the scan's kernel, sources and PTX; no tests, no setup.py."""
     folders = ("calib", "cli", "common", "export", "graph", "plugins", "runtime", "synthetic", "train")
     modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
@@ -39,6 +39,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     wanted |= {f"mambapro/{name}" for name in root}
     recipes = (ROOT / "train" / "engine" / "recipes").glob("*.toml")
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in recipes}
+    pages = [path for folder in ("common", "export", "train") for path in (ROOT / folder).rglob("pages/*")]
+    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in pages}
     scan = ROOT / "plugins" / "selective_scan"
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in [*scan.glob("csrc/*"), *scan.glob("ptx/*")]}
     wanted.add("mambapro/plugins/selective_scan/libmambapro_scan_cpu.so")

@@ -24,25 +24,13 @@ from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.strip_folder import LISTING
 from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.verification.check import verify_files
-from ...train.paper.explain.page import document, fitting
 from .bundle_report import BundleReport, FileReport
-from .environment_section import environment_section
-from .head_section import head
-from .html import Html, joined
-from .map_section import map_section
 from .measure import Measured, Plan, measure_all
-from .picture_sections import StripPicture, sensitivity_section, strips_section
+from .page import StripPicture, page_of
 from .precision_map import INT8, precision_map
 from .readiness import Rival, judge, parity_gate
-from .sections import accuracy_section, latency_section, parity_section
 from .sensitivity_folder import read_sensitivity
 from .stored import StoredParity, read_parity
-from .style import STYLE
-
-_CONTENTS = (
-    ("accuracy", "Accuracy"), ("latency", "Latency"), ("precision", "Precision"), ("parity", "Parity"),
-    ("sensitivity", "Sensitivity"), ("strips", "Retrievals"), ("environment", "Environment"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,32 +129,6 @@ def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) 
         strips=strips,
         strips_count=options.strips,
     )
-
-
-def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
-    """The page as HTML; everything is inside it.
-
-    Raises:
-        InputError: its pictures are too large even as JPEG.
-    """
-    nav = "".join(f'<a href="#{name}">{text}</a>' for name, text in _CONTENTS)
-    drawn_by = next((file.name for file in report.files if file.measured.accuracy is not None), "")
-
-    def page(quality: int | None) -> str:
-        parts = [
-            head(report),
-            Html(f'<nav aria-label="Contents">{nav}</nav>'),
-            accuracy_section(report),
-            latency_section(report),
-            map_section({file.name: file.map for file in report.files}, report.choice.name),
-            parity_section(report),
-            sensitivity_section(report.sensitivity, report.files[0].sidecar.sha256),
-            strips_section(strips, drawn_by, report.dataset, quality),
-            environment_section(report),
-        ]
-        return document(f"{report.bundle}: mambapro report", STYLE, joined(parts))
-
-    return fitting(page, "Draw fewer retrievals with --strips-count.")
 
 
 def _files(

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from mambapro.common.html_pages import MOST_BYTES
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.report import measure
@@ -26,7 +27,6 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact
 from mambapro.runtime.evaluation.latency import END_TO_END, LatencyReport, Timing
 from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions
-from mambapro.train.paper.explain.page import MOST_BYTES
 from PIL import Image
 
 Reported = tuple[BundleReport, Path]

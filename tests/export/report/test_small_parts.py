@@ -1,4 +1,4 @@
-"""Pieces of the report that need no bundle: escaping, batches, the middle round, the gate of all sets of sensors."""
+"""Pieces of the report that need no bundle: batches, the middle round, the gate of all sets of sensors."""
 
 from __future__ import annotations
 
@@ -6,21 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mambapro.export.report.html import Html, badge, code, facts, folded, html, paragraph, section
 from mambapro.export.report.measure import _batches, _joined
 from mambapro.export.report.precision_map import LINEAR, SCAN, Cell, PrecisionMap
 from mambapro.export.report.readiness import parity_gate
 from mambapro.runtime.evaluation.latency import MODEL_ONLY, LatencyReport, Timing
-
-BAD, ESCAPED = '<b title="x">&', "&lt;b title=&quot;x&quot;&gt;&amp;"
-
-
-def test_text_is_escaped_wherever_it_enters() -> None:
-    """Every piece escapes what it is given; what is HTML already is left as it is."""
-    for piece in (html(BAD), code(BAD), badge(BAD, "no"), paragraph(BAD), section(BAD, BAD, BAD), folded(BAD, BAD),
-                  facts([(BAD, BAD)])):  # fmt: skip
-        assert ESCAPED in piece and BAD not in piece
-    assert html(Html("<b>")) == "<b>"
 
 
 def test_engines_get_their_largest_batch() -> None:

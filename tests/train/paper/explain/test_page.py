@@ -9,9 +9,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from mambapro.common import html_pages
+from mambapro.common.html_pages import MOST_BYTES
 from mambapro.errors import InputError
-from mambapro.train.paper.explain import page
-from mambapro.train.paper.explain.page import MOST_BYTES, Picture, Table, page_text
+from mambapro.train.paper.explain.page import Picture, Table, page_text
 from PIL import Image
 
 TABLE = Table("All of it.", ("name", "kind", "value"), (("a<b", "x", "+0.10"), ("c&d", "y", "-0.20")))
@@ -103,7 +104,7 @@ def test_large_photographs_become_jpeg() -> None:
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit even so raises InputError and says what to leave out."""
-    monkeypatch.setattr(page, "MOST_BYTES", 30_000)
+    monkeypatch.setattr(html_pages, "MOST_BYTES", 30_000)
 
     with pytest.raises(InputError, match="fewer --rows"):
         page_text("T", [], [picture(noise(200), photo=True)])
