@@ -75,6 +75,7 @@ def evaluate(
     dataset: str,
     batch: int,
     skipped: Path | None,
+    rerank: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -82,63 +83,32 @@ def evaluate(
 
     Intervals are of the queries: how much the numbers would move with other queries of the same kind.
     """
-    from ...runtime.evaluation.retrieval.analysis import evaluate_model
+    from ...common.files.targets import require_free
+    from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
+    from ...runtime.evaluation.retrieval.evaluate_bundle import evaluate_bundle, write_left_out
+    from ...runtime.evaluation.retrieval.reranking import Reranking
+    from ...runtime.run_options import RunOptions
 
     path = _the_model(model, ckpt)
+    if skipped is not None and not values["skip_bad"]:
+        raise click.UsageError("--skipped lists what --skip-bad leaves out; give both, or none.")
     if skipped is not None:
-        _require_list(skipped, values)
+        require_free(skipped, values["overwrite"])
     switches, size, running = pop_model_switches(values), values.pop("image_size"), pop_run_options(values)
-    options = _options(values)
+    options = EvaluationOptions(reranking=Reranking() if rerank else None, **values)
     if ckpt is not None or path.is_file():
         if running["target"] or running["precision"]:
             raise click.UsageError("--target and --precision choose an artifact of a bundle; this is a checkpoint.")
         with needs("train"):
             from ...train.reid.evaluate import evaluate_checkpoint
-        report = evaluate_checkpoint(
-            path,
-            data,
-            dataset,
-            image_size=size,
-            switches=switches,
-            options=options,
-            device=running["device"],
-            batch_size=batch,
-            track=track,
-        )
-        _finish(report, skipped, values["overwrite"], as_json)
-        return
-    if switches or size is not None:
+        own = {"image_size": size, "switches": switches, "device": running["device"], "batch_size": batch}
+        report = evaluate_checkpoint(path, data, dataset, options=options, track=track, **own)
+    elif switches or size is not None:
         raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
-    from ...runtime.data.readers.benchmarks import read_benchmark
-    from ...runtime.evaluation.retrieval.evaluate import feature_function
-    from ...runtime.extractor import Extractor
-    from ...runtime.suited import warn_of_other_benchmark
-
-    benchmark = read_benchmark(dataset, data, test_only=True)
-    with Extractor(path, batch_size=batch, **running) as extractor:
-        warn_of_other_benchmark(extractor.metadata, dataset)
-        function, preprocessing = feature_function(extractor), extractor.preprocessing
-        name = f"{path}, {extractor.artifact.stem}"
-        report = evaluate_model(benchmark, function, preprocessing, options, model=name, batch_size=batch, track=track)
-    _finish(report, skipped, values["overwrite"], as_json)
-
-
-def _require_list(path: Path, values: dict[str, Any]) -> None:
-    from ...common.files.targets import require_free
-
-    if not values["skip_bad"]:
-        raise click.UsageError("--skipped lists what --skip-bad leaves out; give both, or none.")
-    require_free(path, values["overwrite"])
-
-
-def _finish(report: Any, skipped: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Write the list of what was left out, if it was asked for, and print the report."""
+    else:
+        report = evaluate_bundle(path, data, dataset, options, RunOptions(batch_size=batch, **running), track)
     if skipped is not None:
-        from ...common.files.atomic import write_atomically
-        from ...runtime.data.skipped import Skipped, writer_of_skipped
-
-        left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
-        write_atomically(skipped, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)
+        write_left_out(skipped, report, values["overwrite"])
     emit(report, as_json)
 
 
@@ -151,11 +121,3 @@ def _the_model(model: Path | None, ckpt: Path | None) -> Path:
     if ckpt is not None and ckpt.is_dir():
         raise click.UsageError(f"--ckpt {ckpt} is a folder, and a checkpoint is a file. Give a bundle as MODEL.")
     return path
-
-
-def _options(values: dict[str, Any]) -> Any:
-    """EvaluationOptions of the command's remaining arguments."""
-    from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
-    from ...runtime.evaluation.retrieval.reranking import Reranking
-
-    return EvaluationOptions(reranking=Reranking() if values.pop("rerank") else None, **values)

@@ -11,9 +11,8 @@ import pytest
 from click.testing import CliRunner
 from mambapro.calib.sensitivity import analysis as run
 from mambapro.calib.sensitivity.pareto import Limits
-from mambapro.cli.commands import evaluate as eval_command
 from mambapro.cli.commands import sensitivity as sensitivity_command
-from mambapro.cli.commands.evaluate import measure_options
+from mambapro.cli.commands.evaluate import evaluate
 from mambapro.cli.options import renamed
 from mambapro.cli.options.building import (
     artifact_options,
@@ -33,6 +32,7 @@ from mambapro.cli.options.shared import (
     switch_options,
 )
 from mambapro.errors import InputError
+from mambapro.runtime.evaluation.retrieval import evaluate_bundle
 
 
 def called(decorate: Callable[[Any], Any], *arguments: str) -> dict[str, Any]:
@@ -100,21 +100,21 @@ class TestWhatWasGiven:
 
         assert sorted(values["given"]) == ["--force", "--profile"]
 
-    def test_measures(self) -> None:
+    def test_measures(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Re-ranking is done where it was asked for, with the paper's parameters."""
-        plain, reranked = (
-            eval_command._options(
-                {"seed": 0, "overwrite": False, **without(called(measure_options, *arguments), "given")}
-            )
-            for arguments in ((), ("--rerank",))
-        )
+        seen: list[Any] = []
 
+        def evaluated(path: Path, data: Path, dataset: str, options: Any, *_: object) -> None:
+            seen.append(options)
+            raise InputError("that is all")
+
+        monkeypatch.setattr(evaluate_bundle, "evaluate_bundle", evaluated)
+        for arguments in ((), ("--rerank",)):
+            CliRunner().invoke(evaluate, [str(tmp_path), "--data", "d", "--dataset", "rgbnt201", *arguments])
+
+        plain, reranked = seen
         assert plain.reranking is None
         assert (reranked.reranking.k1, reranked.reranking.k2, reranked.reranking.distance_weight) == (20, 6, 0.3)
-
-
-def without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
 
 
 class TestPrecision:
