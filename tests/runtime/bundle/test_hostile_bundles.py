@@ -17,6 +17,8 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, SUMS, write_sums
 from mambapro.runtime.bundle.metadata import Embedding, Precision, TensorInfo
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.session import Session
 from mambapro.runtime.verification.check import check_bundle
 
 #: What runs although it is odd: the Extractor reads no goldens and no limit where it takes the model itself.
@@ -192,11 +194,12 @@ def test_replay_of_a_model_that_returns_nothing_finite(bundle: Path, monkeypatch
     from mambapro.runtime.verification.check import replay
 
     golden = Bundle.open(bundle).golden()
-    with Extractor(bundle, "cpu") as extractor:
+    with Session(Bundle.open(bundle), RunOptions(device="cpu")) as session:
         for value in (np.nan, np.inf, 0.0):
-            monkeypatch.setattr(Extractor, "embed", lambda *_, value=value: np.full((7, 12), value, np.float32))
+            outputs = {name: np.full_like(rows, value) for name, rows in golden.outputs.items()}
+            monkeypatch.setattr(Session, "run", lambda *_, outputs=outputs: outputs)
             with pytest.raises(ParityError):
-                replay(extractor, golden, np.inf)
+                replay(session, golden, np.inf)
 
 
 def test_the_smaller_limit_counts(make_bundle: Callable[..., Path], bundle: Path, changed: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_busy_machine_is_told(extractor, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(module, "_call", call_of)
+    monkeypatch.setattr(module, "model_call", call_of)
     report = measure_latency(extractor, batches=(1, 2), runs=5, warmup=0)
 
     found = {(t.scope, t.batch): t.rounds for t in report.timings}
