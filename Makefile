@@ -75,7 +75,7 @@ test-lowest: $(VENV)/made pyproject.toml
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[cpu,openvino,calib]'
 	@$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python pytest pytest-timeout psutil
-	@$(LOWEST)/bin/python -m pytest tests/runtime tests/calib $(PYTEST)
+	@$(LOWEST)/bin/python -m pytest tests/runtime tests/common $(PYTEST)
 
 # Every platform and Python in one file; hashes make an installation the one that was tested.
 lock: $(VENV)/made pyproject.toml
