@@ -114,7 +114,7 @@ def _drawn(inputs: Inputs, results: Path) -> bool:
     assert is_drawn(results / "drawn"), "it is no drawn set"
     benchmark = read_benchmark("rgbnt201", results / "drawn")
     for sample in (*benchmark.train, *benchmark.gallery):
-        for source in sample.sources:
+        for source in sample.sources.values():
             Image.open(source.path, formats=("JPEG",)).load()
     assert (len(benchmark.train), len(benchmark.gallery)) == (60, 60), "images are missing"
     return True

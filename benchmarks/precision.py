@@ -28,6 +28,8 @@ END_TO_END = "end to end"
 
 def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) -> float:
     """Median of the checkpoint in eager float32, from the same images as `mambapro bench` draws."""
+    from mambapro.runtime.data.inputs import decode
+    from mambapro.runtime.data.modalities import MODALITIES
     from mambapro.runtime.data.readers.benchmarks import benchmark_info
     from mambapro.runtime.evaluation.latency import SOURCE_SCALE
     from mambapro.train.engine.image_ranges import model_preprocessing
@@ -37,12 +39,11 @@ def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) 
     model = load_checkpoint(checkpoint, None, default_image_size=benchmark_info(dataset).image_size)
     pre, random = model_preprocessing(model), np.random.default_rng(0)
     shape = (pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE, 3)
-    images = [[random.integers(0, 256, shape, np.uint8) for _ in range(batch)] for _ in range(3)]
+    images = [{m: random.integers(0, 256, shape, np.uint8) for m in MODALITIES} for _ in range(batch)]
     function, cameras = torch_feature_function(model), np.zeros(batch, np.int64)
-    from mambapro.runtime.data.preprocess import image_array
 
     def call() -> None:
-        function(*([image_array(image, pre) for image in sensor] for sensor in images), cameras)
+        function(decode(images, cameras, MODALITIES, pre)[0])
 
     return median_milliseconds(call, runs)
 

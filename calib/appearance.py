@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..runtime.data.modalities import MODALITIES, RGB
-from ..runtime.data.preprocess import Preprocessing, image_array
-
-if TYPE_CHECKING:
-    from .sampling import CalibrationImage
+from ..runtime.data.preprocess import Preprocessing, sensor_arrays
+from ..runtime.data.sample import Sample
 
 #: Mean of 0 to 255 below which an RGB image is dark.
 DARK = 45.0
@@ -37,7 +34,7 @@ class Look:
         return None if self.brightness is None else self.brightness < DARK
 
 
-def look_at(image: CalibrationImage, preprocessing: Preprocessing) -> Look:
+def look_at(image: Sample, preprocessing: Preprocessing) -> Look:
     """Look at the images of one sample.
 
     Raises:
@@ -45,11 +42,8 @@ def look_at(image: CalibrationImage, preprocessing: Preprocessing) -> Look:
     """
     small = replace(preprocessing, height=_SIDE, width=_SIDE)
     brightness, colour = None, {}
-    for modality in MODALITIES:
-        source = image.source(modality)
-        if source is None:
-            continue
-        pixels = image_array(source, small, modality).astype(np.float32)
+    for modality, array in zip(image.sources, sensor_arrays(image.sources, small), strict=True):
+        pixels = array.astype(np.float32)
         colour[modality] = float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
         if modality == RGB:
             brightness = float(pixels.mean())

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..runtime.bundle.metadata import BundleMetadata
-from ..runtime.data.inputs import Samples
-from ..runtime.data.preprocess import ImageLike
-from .sampling import CalibrationImage
+from ..runtime.data.inputs import UnusableImageError, decode, told_bad
+from ..runtime.data.sample import Sample
 
 
 class Feeds(Sequence[dict[str, np.ndarray]]):
@@ -21,7 +20,7 @@ class Feeds(Sequence[dict[str, np.ndarray]]):
         batch: samples of a batch; the model's own where that is fixed.
     """
 
-    def __init__(self, images: Sequence[CalibrationImage], metadata: BundleMetadata, batch: int) -> None:
+    def __init__(self, images: Sequence[Sample], metadata: BundleMetadata, batch: int) -> None:
         self.images, self.metadata = tuple(images), metadata
         self.batch = metadata.batch or batch
 
@@ -39,9 +38,9 @@ class Feeds(Sequence[dict[str, np.ndarray]]):
         chosen = list(self.images[number * self.batch : (number + 1) * self.batch])
         if self.metadata.batch is not None:
             chosen += [self.images[i % len(self.images)] for i in range(self.batch - len(chosen))]
-        sources: dict[str, Sequence[ImageLike | None]] = {
-            modality: [image.source(modality) for image in chosen] for modality in self.metadata.modalities
-        }
-        cameras = np.array([image.camera for image in chosen], np.int64)
-        batch = Samples(sources, cameras).load(0, len(chosen), self.metadata.preprocessing)
+        cameras = np.array([sample.camera for sample in chosen], np.int64)
+        images = [sample.sources for sample in chosen]
+        batch, bad = decode(images, cameras, self.metadata.modalities, self.metadata.preprocessing)
+        if bad:
+            raise UnusableImageError(told_bad(bad)) from bad[0].error
         return batch.feeds(self.metadata.inputs)

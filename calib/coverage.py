@@ -9,9 +9,10 @@ from typing import Any
 from ..common.foreign_text import escaped
 from ..common.records import encode
 from ..runtime.data.modalities import MODALITIES
+from ..runtime.data.sample import UNKNOWN
 from .appearance import swapped
 from .images import CalibrationImages
-from .sampling import UNKNOWN_IDENTITY, missing_sensors
+from .sampling import missing_sensors
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Coverage:
 
 def coverage_of(images: CalibrationImages) -> Coverage:
     """Count."""
-    identities = {image.identity for image in images.images} - {UNKNOWN_IDENTITY}
+    identities = {image.identity for image in images.images} - {UNKNOWN}
     cameras = Counter(image.camera for image in images.images)
     missing = missing_sensors(images.images)
     return Coverage(

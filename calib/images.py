@@ -14,17 +14,16 @@ from ..common.files.atomic import sha256_of
 from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import InputError
-from ..runtime.data.inputs import UNKNOWN_CAMERA
 from ..runtime.data.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.data.pairing import paired_files
 from ..runtime.data.preprocess import Preprocessing
 from ..runtime.data.range_survey import survey, tell_ranges
 from ..runtime.data.readers.benchmarks import read_benchmark
 from ..runtime.data.readers.listing import shown
-from ..runtime.data.sample import Benchmark, ImageSource, Sample
+from ..runtime.data.sample import UNKNOWN, Benchmark, ImageSource, Sample
 from ..runtime.extraction import camera_from_name
 from .appearance import Look, look_at, swapped
-from .sampling import CalibrationImage, balanced
+from .sampling import balanced
 
 log = logging.getLogger("mambapro")
 
@@ -48,7 +47,7 @@ class CalibrationImages:
         source: where they are from, in words.
     """
 
-    images: tuple[CalibrationImage, ...]
+    images: tuple[Sample, ...]
     looks: tuple[Look, ...]
     hashes: tuple[tuple[str | None, ...], ...]
     offered: int
@@ -59,7 +58,7 @@ class CalibrationImages:
         """Hash of the list: content, box and camera of every sample, in order. Names and places do not count."""
         lines = (
             f"{image.camera} "
-            + " ".join(f"{sha}{_box(source)}" for sha, source in zip(hashes, image.sources, strict=True))
+            + " ".join(f"{sha}{_box(image.sources.get(m))}" for sha, m in zip(hashes, MODALITIES, strict=True))
             for image, hashes in zip(self.images, self.hashes, strict=True)
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -134,7 +133,7 @@ def calibration_images(
     looks = [look_at(image, preprocessing) for image in track(candidates, "Looking at images", len(candidates))]
     chosen = balanced(candidates, [look.dark for look in looks], min(count, len(candidates)), seed)
     images = tuple(candidates[i] for i in chosen)
-    hashes = tuple(_hashes(image) for image in track(images, "Hashing images", len(images)))
+    hashes = tuple(sample_hashes(image) for image in track(images, "Hashing images", len(images)))
     if len(images) < ENOUGH:
         log.warning(
             "Only %d calibration images; %d or more are better: rare values decide the ranges.", len(images), ENOUGH
@@ -172,7 +171,7 @@ def _warn_of_swapped(looks: tuple[Look, ...]) -> None:
         log.warning("%s. Were the sensors' folders swapped?", "; ".join(strange))
 
 
-def _of_training(benchmark: Benchmark, insist: bool) -> list[CalibrationImage]:
+def _of_training(benchmark: Benchmark, insist: bool) -> list[Sample]:
     """The training split, without identities of query and gallery."""
     tested = {sample.identity for sample in (*benchmark.query, *benchmark.gallery)}
     both = sorted({sample.identity for sample in benchmark.train} & tested)
@@ -182,11 +181,7 @@ def _of_training(benchmark: Benchmark, insist: bool) -> list[CalibrationImage]:
             f"{shown([str(identity) for identity in both])}.",
             insist,
         )
-    return [_from_sample(sample) for sample in benchmark.train]
-
-
-def _from_sample(sample: Sample) -> CalibrationImage:
-    return CalibrationImage(sample.name, sample.sources, sample.identity, sample.camera)
+    return list(benchmark.train)
 
 
 def _complain(what: str, insist: bool) -> None:
@@ -204,7 +199,7 @@ def _is_plain(folder: Path) -> bool:
     return any((folder / modality).is_dir() for modality in MODALITIES)
 
 
-def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = False) -> list[CalibrationImage]:
+def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = False) -> list[Sample]:
     present = [modality for modality in MODALITIES if (folder / modality).is_dir()]
     if not present:
         raise InputError(
@@ -217,29 +212,24 @@ def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = F
     camera = None if pattern is None else camera_from_name(pattern, first)
     nothing = (None,) * len(paired.names)
     return [
-        CalibrationImage(
+        Sample(
             name,
-            tuple(_source(paired.files.get(modality, nothing)[i]) for modality in MODALITIES),
-            camera=UNKNOWN_CAMERA if camera is None else camera(name),
+            {m: ImageSource(path) for m in MODALITIES if (path := paired.files.get(m, nothing)[i]) is not None},
+            camera=UNKNOWN if camera is None else camera(name),
         )
         for i, name in enumerate(paired.names)
     ]
 
 
-def _paths(images: Sequence[CalibrationImage], modality: str) -> list[Path | None]:
-    sources = (image.source(modality) for image in images)
-    return [None if source is None else source.path for source in sources]
+def _paths(images: Sequence[Sample], modality: str) -> list[Path]:
+    return [image.sources[modality].path for image in images if modality in image.sources]
 
 
-def _source(path: Path | None) -> ImageSource | None:
-    return None if path is None else ImageSource(path)
-
-
-def _refuse_tested(offered: Sequence[CalibrationImage], benchmark: Benchmark, insist: bool) -> None:
+def _refuse_tested(offered: Sequence[Sample], benchmark: Benchmark, insist: bool) -> None:
     """Look for query and gallery images, by place and by content."""
-    tested = {source.path.resolve() for sample in (*benchmark.query, *benchmark.gallery) for source in sample.sources}
+    tested = _files((*benchmark.query, *benchmark.gallery))
     sizes = {path.stat().st_size for path in tested}
-    mine = {source.path.resolve() for image in offered for source in image.sources if source is not None}
+    mine = _files(offered)
     same = [path for path in mine if path in tested]
     alike = [path for path in mine - tested if path.stat().st_size in sizes]
     if alike:
@@ -254,5 +244,11 @@ def _refuse_tested(offered: Sequence[CalibrationImage], benchmark: Benchmark, in
         )
 
 
-def _hashes(image: CalibrationImage) -> tuple[str | None, ...]:
-    return tuple(None if source is None else sha256_of(source.path) for source in image.sources)
+def _files(samples: Sequence[Sample]) -> set[Path]:
+    return {source.path.resolve() for sample in samples for source in sample.sources.values()}
+
+
+def sample_hashes(sample: Sample) -> tuple[str | None, ...]:
+    """SHA-256 of a sample's files in the order of MODALITIES; None where the image is missing."""
+    hashes = {path: sha256_of(path) for path in {source.path for source in sample.sources.values()}}
+    return tuple(hashes[sample.sources[m].path] if m in sample.sources else None for m in MODALITIES)

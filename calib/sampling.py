@@ -1,4 +1,4 @@
-"""A sample for calibration, and an even choice among many."""
+"""An even choice among many samples."""
 
 from __future__ import annotations
 
@@ -6,30 +6,12 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from ..runtime.data.inputs import UNKNOWN_CAMERA
 from ..runtime.data.modalities import MODALITIES
-from ..runtime.data.sample import ImageSource
-
-UNKNOWN_IDENTITY = -1
+from ..runtime.data.sample import Sample
 
 
-@dataclass(frozen=True)
-class CalibrationImage:
-    """One sample: what each sensor saw (None = missing), in the order of MODALITIES; -1 = unknown."""
-
-    name: str
-    sources: tuple[ImageSource | None, ...]
-    identity: int = UNKNOWN_IDENTITY
-    camera: int = UNKNOWN_CAMERA
-
-    def source(self, modality: str) -> ImageSource | None:
-        """What one sensor saw."""
-        return self.sources[MODALITIES.index(modality)]
-
-
-def balanced(images: Sequence[CalibrationImage], dark: Sequence[bool | None], count: int, seed: int) -> list[int]:
+def balanced(images: Sequence[Sample], dark: Sequence[bool | None], count: int, seed: int) -> list[int]:
     """Numbers of `count` images, chosen in turns so that identities, then cameras, then light and dark are even.
 
     The order of equals is drawn from the seed and the names, so it is the same on every machine.
@@ -58,6 +40,6 @@ def balanced(images: Sequence[CalibrationImage], dark: Sequence[bool | None], co
     return chosen
 
 
-def missing_sensors(images: Iterable[CalibrationImage]) -> dict[str, int]:
+def missing_sensors(images: Iterable[Sample]) -> dict[str, int]:
     """How many samples lack each sensor's image."""
-    return dict(Counter(m for image in images for m in MODALITIES if image.source(m) is None))
+    return dict(Counter(m for image in images for m in MODALITIES if m not in image.sources))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -178,9 +178,7 @@ class Extractor(Session):
             InputError: as a call.
         """
         given, modalities = {RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities
-        surplus = [name for name, images in given.items() if images is not None and name not in modalities]
-        if surplus:
-            raise InputError(f"The model takes {', '.join(modalities)}, not {', '.join(surplus)}. Leave them out.")
+        require_modalities([name for name, images in given.items() if images is not None], modalities)
         images = {name: given[name] for name in modalities}
         return gather(images, cameras, self.metadata.cameras, strict_cameras, empty)
 
@@ -241,6 +239,13 @@ def _opened_again(folder: str, options: RunOptions, fingerprint: str, sha256: st
             f"{escaped(folder)} is not the bundle that was pickled: it was replaced meanwhile. Open it again."
         )
     return extractor
+
+
+def require_modalities(given: Sequence[str], modalities: Sequence[str]) -> None:
+    """Raise InputError for sensors that a model does not take."""
+    surplus = [name for name in given if name not in modalities]
+    if surplus:
+        raise InputError(f"The model takes {', '.join(modalities)}, not {', '.join(surplus)}. Leave them out.")
 
 
 def _check_modalities(metadata: BundleMetadata) -> None:

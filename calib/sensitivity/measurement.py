@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...common.files.atomic import sha256_of
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.metadata import BundleMetadata
 from ...runtime.data.sample import Benchmark, Sample
 from ..batches import Feeds
-from ..images import CalibrationImage, CalibrationImages
+from ..images import CalibrationImages, sample_hashes
 from .staged_model import Values
 
 #: Samples that go through a segment at once.
@@ -86,16 +85,12 @@ def benchmark_material(
         InputError: an image that cannot be read.
     """
     samples = by_identity(benchmark, count, seed)
-    images = [CalibrationImage(s.name, s.sources, s.identity, s.camera) for s in samples]
     identities = tuple(sample.identity for sample in samples)
     groups = tuple(getattr(sample, benchmark.junk) for sample in samples)
-    hashes = tuple(
-        tuple(sha256_of(source.path) for source in sample.sources)
-        for sample in track(samples, "Hashing images", len(samples))
-    )
-    content = CalibrationImages(tuple(images), (), hashes, len(benchmark.train), benchmark.name).sha256
+    hashes = tuple(sample_hashes(sample) for sample in track(samples, "Hashing images", len(samples)))
+    content = CalibrationImages(tuple(samples), (), hashes, len(benchmark.train), benchmark.name).sha256
     sha256 = hashlib.sha256(f"{content} {identities} {groups}".encode()).hexdigest()
-    return Material(_loaded(images, metadata, track), identities, groups, benchmark.junk, sha256)
+    return Material(_loaded(samples, metadata, track), identities, groups, benchmark.junk, sha256)
 
 
 def by_identity(benchmark: Benchmark, count: int, seed: int) -> list[Sample]:
@@ -122,7 +117,7 @@ def _draw(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
-def _loaded(images: Sequence[CalibrationImage], metadata: BundleMetadata, track: Track) -> dict[str, np.ndarray]:
+def _loaded(images: Sequence[Sample], metadata: BundleMetadata, track: Track) -> dict[str, np.ndarray]:
     if metadata.batch is not None:
         raise InputError(
             f"The model has a fixed batch of {metadata.batch}; sensitivity needs one of dynamic batch. Export it anew."

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...common.worker_process import serve
+from ...runtime.data.batch import Batch
 from ...runtime.evaluation.timing_worker import Opened, TimingWorker
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
@@ -18,9 +19,9 @@ def open_checkpoint(job: dict[str, Any]) -> Opened:
     height, width = job["image_size"]
     model = load_checkpoint(job["checkpoint"], (height, width), **job["switches"])
     pre, function, rng = model_preprocessing(model), torch_feature_function(model), np.random.default_rng(0)
-    rgb, nir, tir = ([rng.integers(0, 256, (pre.height, pre.width, 3), dtype=np.uint8)] for _ in range(3))
-    cameras = np.zeros(1, np.int64)
-    return Opened(lambda: function(rgb, nir, tir, cameras))
+    images = {m: rng.integers(0, 256, (1, pre.height, pre.width, 3), dtype=np.uint8) for m in model.spec.modalities}
+    batch = Batch.of(images, cameras=np.zeros(1, np.int64))
+    return Opened(lambda: function(batch))
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _drawn(preprocessing: Preprocessing, name: str) -> tuple[np.ndarray, np.ndar
 
 def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[np.ndarray, np.ndarray]:
     samples = _spread(read_benchmark(dataset, root, test_only=True).gallery, COMPLETE)
-    images = [sensor_arrays(dict(zip(MODALITIES, sample.sources, strict=True)), preprocessing) for sample in samples]
+    images = [sensor_arrays(sample.sources, preprocessing) for sample in samples]
     return np.array(images), np.array([sample.camera for sample in samples], np.int64)
 
 

@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from ...errors import InputError
+from .sample import UNKNOWN
 
 #: Roles of a model's inputs.
 IMAGE, CAMERA, MODALITY_MASK = "image", "camera", "modality_mask"
-
-UNKNOWN_CAMERA = -1
 
 
 class Input(Protocol):
@@ -48,7 +47,7 @@ class Batch:
         """A batch of arrays; without a mask every image is present, without cameras all are unknown."""
         count = len(next(iter(images.values()), ()))
         mask = np.ones((count, len(images)), np.float32) if mask is None else mask
-        cameras = np.full(count, UNKNOWN_CAMERA, np.int64) if cameras is None else cameras
+        cameras = np.full(count, UNKNOWN, np.int64) if cameras is None else cameras
         return cls(images, mask, cameras)
 
     def __len__(self) -> int:
@@ -57,6 +56,11 @@ class Batch:
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
         """Some of the samples: a slice, or their numbers."""
         return self._with(lambda values: values[rows])
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Modalities of which some sample has an image."""
+        return tuple(name for i, name in enumerate(self.images) if self.mask[:, i].any())
 
     def parts(self, size: int) -> Iterable[Batch]:
         """The batch in parts of at most `size` samples, in order."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import InputError
-from .batch import UNKNOWN_CAMERA, Batch
+from .batch import Batch
 from .preprocess import ImageLike, LastFile, Preprocessing, image_array, is_encoded
 from .range_watch import RangeWatch
 from .readers.listing import shown
+from .sample import UNKNOWN
 
 #: Images of one sensor: one image, a sequence of images (None = missing for that sample), a 4-D array, or None.
 Images = ImageLike | Sequence[ImageLike | None] | None
@@ -200,11 +201,11 @@ def camera_numbers(given: Cameras, count: int, cameras: int, strict: bool) -> np
         InputError: not whole numbers, not one per sample, or, with `strict`, a number outside the model's table.
     """
     if given is None:
-        given = UNKNOWN_CAMERA
+        given = UNKNOWN
     if isinstance(given, np.ndarray) and given.dtype == object:
         given = given.tolist()
     if isinstance(given, list | tuple):
-        given = [UNKNOWN_CAMERA if number is None else number for number in given]
+        given = [UNKNOWN if number is None else number for number in given]
     try:
         numbers = np.asarray(given)
         if count == 0 and numbers.size == 0:

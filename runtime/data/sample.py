@@ -1,9 +1,13 @@
-"""What a benchmark is made of: samples of three images, an identity, a camera, a scene."""
+"""Samples: images by modality, and labels; and benchmarks, which are made of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+#: Camera, identity or scene that is not known.
+UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -16,17 +20,23 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Sample:
-    """One observation of one identity by the three sensors.
+    """One observation by one or several sensors.
 
-    `sources` follow MODALITIES (rgb, nir, tir). `identity` is the number in the file name; `camera` is zero-based;
-    `scene` is -1 where the benchmark has none.
+    Attributes:
+        name: in messages.
+        sources: images by modality; a missing image has no entry.
+        identity: the number in the file name; -1 = unknown.
+        camera: zero-based; -1 = unknown.
+        scene: -1 where the benchmark has none.
+        labels: of other tasks, by name.
     """
 
     name: str
-    sources: tuple[ImageSource, ImageSource, ImageSource]
-    identity: int
-    camera: int
-    scene: int = -1
+    sources: Mapping[str, ImageSource] = field(hash=False)
+    identity: int = UNKNOWN
+    camera: int = UNKNOWN
+    scene: int = UNKNOWN
+    labels: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -148,10 +148,10 @@ def images_digest(samples: Sequence[Sample], track: Track = silent) -> str:
     images: dict[Path, str] = {}
     digest = hashlib.sha256()
     for sample in track(samples, "Hashing images", len(samples)):
-        for source in sample.sources:
+        for sensor, source in sample.sources.items():
             if source.path not in images:
                 images[source.path] = sha256_of(source.path)
-            digest.update(f"{images[source.path]} {source.box};".encode())
+            digest.update(f"{sensor} {images[source.path]} {source.box};".encode())
         digest.update(f"{sample.camera}\n".encode())
     return digest.hexdigest()
 

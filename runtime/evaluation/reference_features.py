@@ -17,7 +17,7 @@ from ..data.modalities import SUBSETS, subset_name
 from ..data.preprocess import Preprocessing
 from ..data.sample import Sample
 from .feature_cache import FeatureCache, features_folder, features_key, images_digest
-from .retrieval.evaluate import Retrieval, SubsetFunction, extract_subsets
+from .retrieval.evaluate import FeatureFunction, Retrieval, extract_subsets
 
 log = logging.getLogger("mambapro")
 
@@ -42,7 +42,7 @@ class Model:
     """
 
     name: str
-    extract: SubsetFunction
+    extract: FeatureFunction
     preprocessing: Preprocessing
     batch_size: int = 32
     identity: Mapping[str, Any] | None = None

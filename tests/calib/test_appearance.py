@@ -6,23 +6,22 @@ from pathlib import Path
 
 import pytest
 from mambapro.calib.appearance import COLOURED, DARK, GREY, Look, look_at, swapped
-from mambapro.calib.sampling import CalibrationImage
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.preprocess import Preprocessing
-from mambapro.runtime.data.sample import ImageSource
+from mambapro.runtime.data.sample import ImageSource, Sample
 from PIL import Image
 
 SMALL = Preprocessing(64, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def image_of(folder: Path, *colours: tuple[int, int, int] | None) -> CalibrationImage:
+def image_of(folder: Path, *colours: tuple[int, int, int] | None) -> Sample:
     """A sample whose images have one colour each."""
-    sources = []
-    for number, colour in enumerate(colours):
-        path = folder / f"{number}.png"
+    sources = {}
+    for modality, colour in zip(MODALITIES, colours, strict=True):
         if colour is not None:
-            Image.new("RGB", (32, 64), colour).save(path)
-        sources.append(None if colour is None else ImageSource(path))
-    return CalibrationImage("name", tuple(sources))
+            sources[modality] = ImageSource(folder / f"{modality}.png")
+            Image.new("RGB", (32, 64), colour).save(sources[modality].path)
+    return Sample("name", sources)
 
 
 def test_brightness_is_of_rgb_and_colour_of_all(tmp_path: Path) -> None:

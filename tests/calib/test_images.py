@@ -16,13 +16,13 @@ from mambapro.calib import calibrate_bundle as running
 from mambapro.calib import images as choosing_images
 from mambapro.calib.coverage import coverage_of
 from mambapro.calib.images import CalibrationImages, calibration_images
-from mambapro.calib.sampling import CalibrationImage, balanced
+from mambapro.calib.sampling import balanced
 from mambapro.errors import InputError
 from mambapro.runtime.data.image_settings import ImageSettings, using_image_settings
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
-from mambapro.runtime.data.sample import ImageSource
+from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.synthetic.benchmark import draw_benchmark
 from PIL import Image
 
@@ -61,7 +61,7 @@ class TestChoice:
 
     def test_balanced(self) -> None:
         """From a lopsided offer identities, cameras and darkness come out even."""
-        images = [CalibrationImage(f"{i}", (None,) * 3, identity=i % 20, camera=int(i % 16 == 0)) for i in range(800)]
+        images = [Sample(f"{i}", {}, identity=i % 20, camera=int(i % 16 == 0)) for i in range(800)]
         dark = [i % 8 == 1 for i in range(800)]
 
         chosen = balanced(images, dark, 40, seed=0)
@@ -103,7 +103,7 @@ class TestBenchmark:
     def test_test_images_in_a_folder(self, benchmark: Path, copied: Path, caplog: pytest.LogCaptureFixture) -> None:
         """A copy of a gallery image under another name is found by its content and refused, unless insisted on."""
         stolen = read_benchmark("rgbnt201", benchmark).gallery[1]
-        for modality, source in zip(MODALITIES, stolen.sources, strict=True):
+        for modality, source in stolen.sources.items():
             shutil.copy(source.path, copied / modality / "harmless.jpg")
 
         with pytest.raises(InputError, match=r"3 of the calibration images are query or gallery.*--allow-test-images"):
@@ -118,10 +118,10 @@ class TestBenchmark:
 
     def test_the_test_folder_itself(self, benchmark: Path, tmp_path: Path) -> None:
         """Links into the test part are found by where they lead."""
-        for modality, number in zip(MODALITIES, range(3), strict=True):
+        for modality in MODALITIES:
             (tmp_path / modality).mkdir()
             for sample in read_benchmark("rgbnt201", benchmark).gallery:
-                path = sample.sources[number].path
+                path = sample.sources[modality].path
                 (tmp_path / modality / path.name).symlink_to(path)
 
         with pytest.raises(InputError, match="36 of the calibration images are query or gallery"):
@@ -147,9 +147,7 @@ class TestHash:
         """The same file in another box is another image; no box is another one again."""
         path = next((image_folder / "rgb").iterdir())
         listed = [
-            CalibrationImages(
-                (CalibrationImage("a", (ImageSource(path, box), None, None)),), (), (("hash", None, None),), 1, "x"
-            )
+            CalibrationImages((Sample("a", {"rgb": ImageSource(path, box)}),), (), (("hash", None, None),), 1, "x")
             for box in (None, (0, 0, 8, 8), (0, 0, 8, 9))
         ]
 
@@ -159,7 +157,7 @@ class TestHash:
         """The model is run with the camera, so another one is another sample; the name is never seen by it."""
 
         def listed(name: str, camera: int) -> str:
-            image = CalibrationImage(name, (None, None, None), camera=camera)
+            image = Sample(name, {}, camera=camera)
             return CalibrationImages((image,), (), ((None, None, None),), 1, "x").sha256
 
         assert listed("a", 1) == listed("b", 1) != listed("a", 2)
@@ -169,7 +167,7 @@ def test_coverage_counts_known_identities(image_folder: Path) -> None:
     """Samples of unknown identity are no identity: 0 of a folder, and 2 of (7, 7, unknown, 9)."""
     assert coverage_of(calibration_images(image_folder, SMALL)).identities == 0
 
-    images = tuple(CalibrationImage(str(i), (None,) * 3, identity=number) for i, number in enumerate((7, 7, -1, 9)))
+    images = tuple(Sample(str(i), {}, identity=number) for i, number in enumerate((7, 7, -1, 9)))
     assert coverage_of(CalibrationImages(images, (), ((None,) * 3,) * 4, 4, "x")).identities == 2
 
 
@@ -185,7 +183,7 @@ class TestBadInput:
     def test_a_gallery_image_that_is_no_query(self, benchmark: Path, copied: Path) -> None:
         """The gallery is looked at as well as the queries."""
         whole = read_benchmark("rgbnt201", benchmark)
-        shutil.copy(whole.gallery[0].sources[0].path, copied / "rgb" / "harmless.jpg")
+        shutil.copy(whole.gallery[0].sources["rgb"].path, copied / "rgb" / "harmless.jpg")
         fewer = replace(whole, query=whole.query[1:])
         assert whole.gallery[0].sources not in [sample.sources for sample in fewer.query]
 

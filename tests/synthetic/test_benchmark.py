@@ -59,7 +59,7 @@ class TestReadBack:
         height, width = benchmark.image_size
 
         for sample in benchmark.gallery:
-            for source in sample.sources:
+            for source in sample.sources.values():
                 with Image.open(source.path) as image:
                     size = image.size if source.box is None else image.crop(source.box).size
                     assert (image.mode, size) == ("RGB", (width, height))

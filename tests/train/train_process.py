@@ -29,7 +29,7 @@ def benchmark(folder: Path, identities: int) -> Benchmark:
     samples = tuple(
         Sample(
             str(number),
-            tuple(ImageSource(folder / f"{number}_{m}.png") for m in ("rgb", "nir", "tir")),
+            {m: ImageSource(folder / f"{number}_{m}.png") for m in ("rgb", "nir", "tir")},
             number // 4,
             number % 2,
         )

@@ -84,8 +84,8 @@ def fit(
 
 def _tell_ranges(benchmark: Benchmark) -> None:
     """Say where 16-bit images use a sliver of the range that they are trained with."""
-    for i, modality in enumerate(MODALITIES):
-        found = survey(sample.sources[i].path for sample in benchmark.train)
+    for modality in MODALITIES:
+        found = survey(sample.sources[modality].path for sample in benchmark.train if modality in sample.sources)
         limits = image_settings().sixteen_bit_range.get(modality, FULL_RANGE)
         tell_range(modality, found, limits)
 

@@ -20,8 +20,7 @@ from ...common.children import tie_to_parent
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.data.image_settings import ImageSettings, image_settings, set_image_settings
-from ...runtime.data.modalities import MODALITIES
-from ...runtime.data.preprocess import load_source, resize
+from ...runtime.data.preprocess import load_sources, resize
 from ...runtime.data.sample import Benchmark, Sample
 from ..engine.open_files_limit import require_open_files
 from ..engine.training_config import TrainConfig
@@ -82,10 +81,7 @@ class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
         return tensor, self.labels[index], self.samples[index].camera
 
     def _read(self, index: int) -> np.ndarray:
-        images = (
-            load_source(source, sensor=modality)
-            for modality, source in zip(MODALITIES, self.samples[index].sources, strict=True)
-        )
+        images = load_sources(self.samples[index].sources)
         return np.stack([np.asarray(resize(image, self.image_size, "bicubic")) for image in images])
 
     def _read_all(self, track: Track) -> np.ndarray:

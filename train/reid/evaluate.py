@@ -11,10 +11,9 @@ import numpy as np
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.data.batch import Batch
-from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
-from ...runtime.evaluation.retrieval.evaluate import SensorImages, SubsetFunction
+from ...runtime.evaluation.retrieval.evaluate import FeatureFunction
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ..engine.device import resolve_device
 from ..engine.image_ranges import model_preprocessing
@@ -22,31 +21,19 @@ from ..models.checkpoints.weights import load_checkpoint
 from ..models.model_spec import Model
 
 
-def torch_feature_function(model: Model, batch_size: int = 32) -> SubsetFunction:
-    """Raw features (N, dim) float32 of uint8 images: three lists (rgb, nir, tir) of (H, W, 3) and cameras (N,).
-
-    A list that is None stands for a sensor that is missing for all: its images are zero after normalisation.
+def torch_feature_function(model: Model, batch_size: int = 32) -> FeatureFunction:
+    """Raw features (N, dim) float32 of a Batch; a missing image is zero after normalisation.
 
     Raises:
-        ValueError: a batch size below 1; in the function, no sensor at all (InputError).
+        ValueError: a batch size below 1; in the function, a sample without any image (InputError).
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: at least 1.")
 
-    def features(rgb: SensorImages, nir: SensorImages, tir: SensorImages, cameras: np.ndarray) -> np.ndarray:
-        sensors = dict(zip(MODALITIES, (rgb, nir, tir), strict=True))
-        present = next((images for images in sensors.values() if images is not None), None)
-        if present is None:
-            raise InputError("All sensors are None. Give the images of at least one.")
-        name = model.spec.output.name
-        row = np.array([[images is not None for images in sensors.values()]], np.float32)
-        parts = []
-        for start in range(0, len(present), batch_size):
-            window = slice(start, start + batch_size)
-            shown = {m: np.stack((present if x is None else x)[window]) for m, x in sensors.items()}
-            mask = np.repeat(row, len(next(iter(shown.values()))), axis=0)
-            parts.append(model.run(Batch(shown, mask, cameras[window]))[name])
-        return np.concatenate(parts)
+    def features(batch: Batch) -> np.ndarray:
+        if not batch.mask.any(axis=1).all():
+            raise InputError("A sample has no image of any sensor. Give the images of at least one.")
+        return np.concatenate([model.run(part)[model.spec.output.name] for part in batch.parts(batch_size)])
 
     return features
 

@@ -14,7 +14,7 @@ from ..modalities import MODALITIES
 from ..sample import ImageSource
 
 T = TypeVar("T")
-Sources = tuple[ImageSource, ImageSource, ImageSource]
+Sources = dict[str, ImageSource]
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 SHOWN = 10
@@ -135,12 +135,8 @@ def paired_images(folders: Sequence[Path]) -> list[tuple[str, Sources]]:
             f"{len(missing)} image file(s) are missing: {shown(missing)}. "
             "Each sample needs a file of the same name for rgb, nir and tir; add them or remove the sample's others."
         )
-    return [(name, _sources([folder / name for folder in folders])) for name in names]
-
-
-def _sources(paths: Sequence[Path]) -> Sources:
-    first, second, third = (ImageSource(path) for path in paths)
-    return first, second, third
+    by_modality = dict(zip(MODALITIES, folders, strict=True))
+    return [(name, {m: ImageSource(folder / name) for m, folder in by_modality.items()}) for name in names]
 
 
 def parse_names(names: Iterable[str], parse: Callable[[str], T | None], folder: Path, rule: str) -> list[T]:

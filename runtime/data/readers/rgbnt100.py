@@ -9,6 +9,7 @@ from pathlib import Path
 from ....common.foreign_text import escaped
 from ....errors import InputError
 from ..image_files import image_size
+from ..modalities import NIR, RGB, TIR
 from ..sample import Benchmark, ImageSource, Sample
 from .listing import find_dataset, image_names, parse_names, require_samples
 
@@ -16,7 +17,7 @@ IMAGE_SIZE = (128, 256)
 NESTING = ("RGBNT100", "rgbir")
 SPLITS = ("bounding_box_train", "query", "bounding_box_test")
 STRIP_SIZE = (768, 128)
-BOXES = ((0, 0, 256, 128), (256, 0, 512, 128), (512, 0, 768, 128))
+BOXES = {RGB: (0, 0, 256, 128), NIR: (256, 0, 512, 128), TIR: (512, 0, 768, 128)}
 MAX_IDENTITY, MAX_CAMERA = 600, 8
 
 # Matched on the file name alone: a folder such as 123_c4 further up must not be taken for one.
@@ -53,17 +54,12 @@ def _read_split(folder: Path) -> tuple[Sample, ...]:
     names = image_names(folder)
     labels = parse_names(names, parse_name, folder, _RULE)
     samples = [
-        Sample(Path(name).stem, _strip(folder / name), identity, camera)
+        Sample(Path(name).stem, {m: ImageSource(folder / name, box) for m, box in BOXES.items()}, identity, camera)
         for name, (identity, camera) in zip(names, labels, strict=True)
     ]
     found = require_samples(samples, folder, "strips of the three images, like 0502_c0001_000.jpg")
-    _check_strip(found[0].sources[0].path)
+    _check_strip(found[0].sources[RGB].path)
     return found
-
-
-def _strip(path: Path) -> tuple[ImageSource, ImageSource, ImageSource]:
-    first, second, third = (ImageSource(path, box) for box in BOXES)
-    return first, second, third
 
 
 def _check_strip(path: Path) -> None:

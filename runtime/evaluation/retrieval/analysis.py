@@ -17,7 +17,7 @@ from ...data.preprocess import Preprocessing
 from ...data.sample import Benchmark, Sample
 from ..bootstrap import DEFAULT_RESAMPLES, bootstrap_intervals
 from ..reference_features import Model, features_of
-from .evaluate import Retrieval, SubsetFunction, retrieval_of, without
+from .evaluate import FeatureFunction, Retrieval, retrieval_of, without
 from .metrics import RetrievalReport, evaluate_distances, squared_distances
 from .report import PART, RERANKED, SUBSET, WHOLE, EvaluationReport, EvaluationRow
 from .reranking import Reranking, reranked_distances
@@ -64,7 +64,7 @@ class EvaluationOptions:
 
 def evaluate_model(
     benchmark: Benchmark,
-    extract: SubsetFunction,
+    extract: FeatureFunction,
     preprocessing: Preprocessing,
     options: EvaluationOptions | None = None,
     *,

@@ -11,30 +11,28 @@ import numpy as np
 from ....common.foreign_text import escaped, shown_text
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
-from ...data.inputs import UnusableImageError
+from ...data.batch import Batch
+from ...data.inputs import UnusableImageError, camera_numbers, decode
 from ...data.modalities import MODALITIES, SUBSETS
-from ...data.preprocess import Preprocessing, image_array
+from ...data.preprocess import Preprocessing
 from ...data.range_watch import RangeWatch
 from ...data.readers.listing import shown
 from ...data.sample import Benchmark, Sample
-from ...extractor import Extractor
+from ...extractor import Extractor, require_modalities
 from .metrics import RetrievalReport, evaluate_retrieval
 
-#: Three lists (rgb, nir, tir) of uint8 (H, W, 3) images of the model's size and int64 (N,) cameras -> (N, dim).
-FeatureFunction = Callable[[list[np.ndarray], list[np.ndarray], list[np.ndarray], np.ndarray], np.ndarray]
-
-#: Images of one sensor, or None where it is missing for all samples.
-SensorImages = list[np.ndarray] | None
-
-#: A FeatureFunction that also takes missing sensors.
-SubsetFunction = Callable[[SensorImages, SensorImages, SensorImages, np.ndarray], np.ndarray]
+#: A batch of N samples to their features (N, dim).
+FeatureFunction = Callable[[Batch], np.ndarray]
 
 
-def feature_function(extractor: Extractor, strict_cameras: bool = False) -> SubsetFunction:
+def feature_function(extractor: Extractor, strict_cameras: bool = False) -> FeatureFunction:
     """The feature function of a bundle; its embeddings are raw, since retrieval normalises."""
+    known, modalities = extractor.metadata.cameras, extractor.metadata.modalities
 
-    def extract(rgb: SensorImages, nir: SensorImages, tir: SensorImages, cameras: np.ndarray) -> np.ndarray:
-        return extractor(rgb, nir, tir, cameras, normalize=False, strict_cameras=strict_cameras)
+    def extract(batch: Batch) -> np.ndarray:
+        require_modalities(batch.present, modalities)
+        camera_numbers(batch.cameras, len(batch), known, strict_cameras)
+        return extractor.features(batch)
 
     return extract
 
@@ -53,14 +51,14 @@ def extract_features(
         ArtifactError: features that are not finite or not one per sample; names samples.
     """
     features = []
-    for batch, (rgb, nir, tir), cameras in _decoded(samples, preprocessing, batch_size, track):
-        features.append(_checked(extract(rgb, nir, tir, cameras), batch))
+    for group, batch in _decoded(samples, preprocessing, batch_size, track):
+        features.append(_checked(extract(batch), group))
     return np.concatenate(features)
 
 
 def extract_subsets(
     samples: Sequence[Sample],
-    extract: SubsetFunction,
+    extract: FeatureFunction,
     preprocessing: Preprocessing,
     subsets: Sequence[tuple[str, ...]] = SUBSETS,
     batch_size: int = 32,
@@ -73,10 +71,9 @@ def extract_subsets(
     the others.
     """
     features: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
-    for batch, images, cameras in _decoded(samples, preprocessing, batch_size, track, bad):
+    for group, batch in _decoded(samples, preprocessing, batch_size, track, bad):
         for subset, parts in features.items():
-            rgb, nir, tir = (images[i] if name in subset else None for i, name in enumerate(MODALITIES))
-            parts.append(_checked(extract(rgb, nir, tir, cameras), batch))
+            parts.append(_checked(extract(batch.only(subset)), group))
     if bad is not None and len(bad) == len(set(samples)):
         raise InputError(f"None of the {len(bad)} samples can be read. The first: {next(iter(bad.values()))}")
     return {subset: np.concatenate(parts) for subset, parts in features.items()}
@@ -156,8 +153,8 @@ def _decoded(
     batch_size: int,
     track: Track,
     bad: dict[Sample, InputError] | None = None,
-) -> Iterator[tuple[Sequence[Sample], list[list[np.ndarray]], np.ndarray]]:
-    """Batches: samples, their images by sensor, their cameras."""
+) -> Iterator[tuple[Sequence[Sample], Batch]]:
+    """Samples whose images can be used, a batch at a time, and their images."""
     if not samples:
         raise InputError("There are no samples to extract features from.")
     if batch_size < 1:
@@ -168,40 +165,31 @@ def _decoded(
         group.append(sample)
         if len(group) < batch_size and number < len(samples):
             continue
-        batch, images = _decode_batch(group, preprocessing, watch, bad)
-        watch.tell()
-        if batch:
-            yield batch, images, np.array([one.camera for one in batch], np.int64)
+        usable, batch = _decode_group(group, preprocessing, watch, bad)
+        if usable:
+            yield usable, batch
         group = []
 
 
-def _decode_batch(
-    batch: Sequence[Sample], preprocessing: Preprocessing, watch: RangeWatch, bad: dict[Sample, InputError] | None
-) -> tuple[list[Sample], list[list[np.ndarray]]]:
-    """The samples whose images can be used, and these by sensor."""
-    good: list[Sample] = []
-    images: list[list[np.ndarray]] = [[] for _ in MODALITIES]
-    problems: dict[Sample, InputError] = {}
-    for sample in batch:
-        try:
-            arrays = [
-                image_array(source, preprocessing, name, watch)
-                for name, source in zip(MODALITIES, sample.sources, strict=True)
-            ]
-        except InputError as error:
-            problems[sample] = error
-            continue
-        good.append(sample)
-        for sensor, array in zip(images, arrays, strict=True):
-            sensor.append(array)
-    if bad is not None:
-        bad |= problems
-    elif problems:
+def _decode_group(
+    group: Sequence[Sample], preprocessing: Preprocessing, watch: RangeWatch, bad: dict[Sample, InputError] | None
+) -> tuple[Sequence[Sample], Batch]:
+    """The samples whose images can be used, and these images."""
+    cameras = np.array([sample.camera for sample in group], np.int64)
+    batch, failures = decode([sample.sources for sample in group], cameras, MODALITIES, preprocessing, watch)
+    if not failures:
+        return group, batch
+    # of each sample the first sensor's
+    errors = {failure.sample: failure.error for failure in reversed(failures)}
+    problems = {group[row]: errors[row] for row in sorted(errors)}
+    if bad is None:
         first, *others = problems.values()
         more = f" {len(others)} more of the same batch cannot be used: " if others else ""
         names = shown([shown_text(sample.name) for sample in list(problems)[1:]])
         raise UnusableImageError(f"{first}{more}{names}") from first
-    return good, images
+    bad |= problems
+    rows = np.array([row for row in range(len(group)) if row not in errors], np.int64)
+    return [group[row] for row in rows], batch[rows]
 
 
 def _checked(features: np.ndarray, batch: Sequence[Sample]) -> np.ndarray:

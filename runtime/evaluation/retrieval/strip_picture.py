@@ -9,7 +9,7 @@ from __future__ import annotations
 from PIL import Image, ImageDraw, ImageFont
 
 from ...data.modalities import MODALITIES
-from ...data.preprocess import Preprocessing, load_source, resize
+from ...data.preprocess import LastFile, Preprocessing, load_source, resize
 from ...data.sample import ImageSource, Sample
 from .strips import Strip
 
@@ -76,19 +76,20 @@ class _Sheet:
         self._text(left, top + 14, f"id {sample.identity} {place_seen}")
         top += _HEAD
         x = left + (self.column - self.width) // 2
-        for row, (modality, source) in enumerate(zip(MODALITIES, sample.sources, strict=True)):
-            image = resize(self._load(source, modality), (self.height, self.width), "bilinear")
+        file = LastFile()
+        for row, (modality, source) in enumerate(sample.sources.items()):
+            image = resize(self._load(source, modality, file), (self.height, self.width), "bilinear")
             self.sheet.paste(image, (x, top + _FRAME + row * (self.height + _FRAME)))
         box = (x - _FRAME, top, x + self.width + _FRAME, top + self.stack)
         self._frame(box, right)
         if right is not None:
             self._mark(left + self.column - _MARK, top - _HEAD, right)
 
-    def _load(self, source: ImageSource, modality: str) -> Image.Image:
+    def _load(self, source: ImageSource, modality: str, file: LastFile) -> Image.Image:
         pre = self.preprocessing
         if pre is None:
-            return load_source(source, sensor=modality)
-        return load_source(source, pre.range_of(modality), modality, pre.settings)
+            return load_source(source, sensor=modality, file=file)
+        return load_source(source, pre.range_of(modality), modality, pre.settings, file)
 
     def _frame(self, box: tuple[int, int, int, int], right: bool | None) -> None:
         left, top, after, below = box

@@ -21,7 +21,7 @@ def benchmark(image_folder: Path) -> Benchmark:
     """Twenty training samples: identities 0 to 3 with five each, under cameras 0 to 1."""
     names = sorted(path.name for path in (image_folder / "rgb").iterdir())
     train = tuple(
-        Sample(name, tuple(ImageSource(image_folder / m / name) for m in MODALITIES), i // 5, i % 2)  # type: ignore[arg-type]
+        Sample(name, {m: ImageSource(image_folder / m / name) for m in MODALITIES}, i // 5, i % 2)
         for i, name in enumerate(names)
     )
     return Benchmark("drawn", train, (), (), "camera", (64, 32))

@@ -204,7 +204,7 @@ class TestBadImages:
     def data(self, tmp_path: Path) -> Path:
         """A drawn benchmark, one image of which is cut."""
         draw_benchmark(tmp_path / "data", "rgbnt201", identities=(2, 3), views=4)
-        path = read_benchmark("rgbnt201", tmp_path / "data").query[2].sources[1].path
+        path = read_benchmark("rgbnt201", tmp_path / "data").query[2].sources["nir"].path
         path.write_bytes(path.read_bytes()[:-800])
         return tmp_path / "data"
 

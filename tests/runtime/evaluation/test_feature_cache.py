@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mambapro.errors import SetupError
 from mambapro.runtime.data.image_settings import ImageSettings, using_image_settings
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.runtime.evaluation import feature_cache as module
 from mambapro.runtime.evaluation.feature_cache import FeatureCache, extractor_identity, features_key, images_digest
@@ -147,25 +148,26 @@ def samples(tmp_path: Path) -> list[Sample]:
     """Two samples of three files."""
     found = []
     for i in range(2):
-        sources = []
-        for sensor in range(3):
-            path = tmp_path / f"{i}_{sensor}.png"
-            path.write_bytes(bytes([i, sensor]))
-            sources.append(ImageSource(path))
-        found.append(Sample(str(i), tuple(sources), i, 0))
+        sources = {m: ImageSource(tmp_path / f"{i}_{m}.png") for m in MODALITIES}
+        for number, source in enumerate(sources.values()):
+            source.path.write_bytes(bytes([i, number]))
+        found.append(Sample(str(i), sources, i, 0))
     return found
 
 
 def test_images_are_known_by_their_content(samples: list[Sample]) -> None:
-    """Content, box, camera and order count; names, identities and where the files lie do not."""
+    """Content, box, sensor, camera and order count; names, identities and where the files lie do not."""
     first = images_digest(samples)
 
     assert images_digest([replace(sample, name="x", identity=9) for sample in samples]) == first
     assert images_digest(samples[::-1]) != first
     assert images_digest([replace(samples[0], camera=1), samples[1]]) != first
-    boxed = replace(samples[0].sources[0], box=(0, 0, 1, 1))
-    assert images_digest([replace(samples[0], sources=(boxed, *samples[0].sources[1:])), samples[1]]) != first
-    samples[0].sources[0].path.write_bytes(b"other")
+    sources = samples[0].sources
+    boxed = replace(sources["rgb"], box=(0, 0, 1, 1))
+    assert images_digest([replace(samples[0], sources={**sources, "rgb": boxed}), samples[1]]) != first
+    single = [images_digest([replace(samples[0], sources={m: sources["rgb"]})]) for m in MODALITIES]
+    assert len(set(single)) == len(MODALITIES)
+    sources["rgb"].path.write_bytes(b"other")
     assert images_digest(samples) != first
 
 

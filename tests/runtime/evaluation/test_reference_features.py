@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import SUBSETS
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
@@ -37,10 +38,9 @@ class Counting:
     def __init__(self) -> None:
         self.samples = 0
 
-    def __call__(self, rgb: list | None, nir: list | None, tir: list | None, cameras: np.ndarray) -> np.ndarray:
-        self.samples += len(cameras)
-        present = [images for images in (rgb, nir, tir) if images is not None]
-        return np.stack([np.concatenate([image[i].mean((0, 1)) for image in present[:1]]) for i in range(len(cameras))])
+    def __call__(self, batch: Batch) -> np.ndarray:
+        self.samples += len(batch)
+        return batch.images[batch.present[0]].mean((1, 2))
 
 
 def test_a_reference_is_run_once(benchmark: Benchmark, tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.train.reid.dataset import TriModalDataset, fingerprint
 from mambapro.train.reid.transforms import Augmentation, TrainTransform
 from PIL import Image
 
-SAMPLE = Sample("a", (ImageSource(Path("a")),) * 3, 1, 2, 3)
+SAMPLE = Sample("a", dict.fromkeys(MODALITIES, ImageSource(Path("a"))), 1, 2, 3)
 BENCHMARK = Benchmark("x", (SAMPLE,), (SAMPLE,), (SAMPLE,), "camera", (16, 8))
 
 
@@ -35,7 +36,7 @@ def test_everything_that_decides_counts() -> None:
 def test_equal_images_are_varied_differently(tmp_path: Path) -> None:
     """Two samples of one file come out differently: the index is part of the seed."""
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 8, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    sample = replace(SAMPLE, sources=(ImageSource(tmp_path / "a.png"),) * 3)
+    sample = replace(SAMPLE, sources=dict.fromkeys(MODALITIES, ImageSource(tmp_path / "a.png")))
     dataset = TriModalDataset([sample] * 4, (16, 8), TrainTransform(Augmentation(padding=2)))
 
     items = [dataset[i][0] for i in range(4)]

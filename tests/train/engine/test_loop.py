@@ -45,12 +45,12 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     for number in range(4 * IDENTITIES):
         identity, camera = number // 4, number % CAMERAS
         colours = np.random.default_rng(identity).integers(0, 200, (3, 1, 1, 3))
-        sources = []
+        sources = {}
         for modality, colour in zip(("rgb", "nir", "tir"), colours, strict=True):
             path = folder / f"{number}_{modality}.png"
             Image.fromarray((colour + random.integers(0, 56, (32, 16, 3))).astype(np.uint8)).save(path)
-            sources.append(ImageSource(path))
-        samples.append(Sample(str(number), tuple(sources), 10 * identity, camera))
+            sources[modality] = ImageSource(path)
+        samples.append(Sample(str(number), sources, 10 * identity, camera))
     return Benchmark("rgbnt201", tuple(samples), tuple(samples), tuple(samples), "camera", (256, 128))
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from mambapro.errors import InputError
 from mambapro.runtime.data.image_settings import ImageSettings, set_image_settings
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.train.reid.dataset import TriModalDataset, build_loader
 from mambapro.train.reid.sampler import Draw, IdentitySampler
@@ -32,8 +33,9 @@ def strips(folder: Path) -> list[Sample]:
     for number, (identity, camera) in enumerate(OBSERVATIONS):
         path = folder / f"{number}.png"
         Image.fromarray(random.integers(0, 256, (24, 36, 3), dtype=np.uint8)).save(path)
-        boxes = [(left, 0, left + 12, 24) for left in (0, 12, 24)]
-        samples.append(Sample(path.stem, tuple(ImageSource(path, box) for box in boxes), identity, camera))
+        boxes = {m: (left, 0, left + 12, 24) for m, left in zip(MODALITIES, (0, 12, 24), strict=True)}
+        sources = {m: ImageSource(path, box) for m, box in boxes.items()}
+        samples.append(Sample(path.stem, sources, identity, camera))
     return samples
 
 
@@ -55,7 +57,7 @@ class TestItems:
         """Images are the three boxes, resized bicubic, normalised, modality first."""
         images, _, _ = TriModalDataset(samples, SIZE, PLAIN)[3]
 
-        with Image.open(samples[3].sources[1].path) as file:
+        with Image.open(samples[3].sources["nir"].path) as file:
             nir = file.crop((12, 0, 24, 24)).resize((8, 16), Image.Resampling.BICUBIC)
         assert images.shape == (3, 3, 16, 8) and images.dtype == torch.float32
         np.testing.assert_allclose(images[1].numpy(), np.asarray(nir).transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)
@@ -135,7 +137,7 @@ class TestErrors:
 
     def test_unreadable_image(self, samples: list[Sample]) -> None:
         """An unreadable image raises InputError with its name before the training starts."""
-        samples[4].sources[0].path.write_bytes(b"not an image")
+        samples[4].sources["rgb"].path.write_bytes(b"not an image")
 
         with pytest.raises(InputError, match=r"4\.png"):
             TriModalDataset(samples, SIZE, PLAIN)
@@ -144,7 +146,7 @@ class TestErrors:
 if __name__ == "__main__":
     multiprocessing.set_start_method(sys.argv[2])
     drawn = strips(Path(sys.argv[1]))
-    cut = drawn[0].sources[0].path
+    cut = drawn[0].sources["rgb"].path
     cut.write_bytes(cut.read_bytes()[:-200])
     set_image_settings(ImageSettings(accept_truncated=True))
     check_batches(drawn, workers=2)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mambapro.errors import InputError
+from mambapro.runtime.data.batch import Batch
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions
 from mambapro.synthetic.benchmark import draw_benchmark
 from mambapro.train.models.mambapro.mambapro import MambaPro
@@ -26,52 +28,54 @@ def model() -> MambaPro:
 
 
 @pytest.fixture
-def images() -> list[list[np.ndarray]]:
+def batch() -> Batch:
     """Five uint8 images of each sensor."""
     random = np.random.default_rng(0)
-    return [list(random.integers(0, 256, (5, 32, 16, 3), dtype=np.uint8)) for _ in range(3)]
+    images = {m: random.integers(0, 256, (5, 32, 16, 3), dtype=np.uint8) for m in MODALITIES}
+    return Batch.of(images, cameras=CAMERAS)
 
 
-def test_features(model: MambaPro, images: list[list[np.ndarray]]) -> None:
+def test_features(model: MambaPro, batch: Batch) -> None:
     """Features are those of the model in evaluation mode on normalised images, one row per sample."""
-    features = torch_feature_function(model, batch_size=2)(*images, CAMERAS)
+    features = torch_feature_function(model, batch_size=2)(batch)
 
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.config.pixel_mean, model.config.pixel_std))
-    batch = torch.from_numpy(np.stack(images, axis=1)).permute(0, 1, 4, 2, 3) / 255
+    images = torch.from_numpy(batch.stacked(MODALITIES)).permute(0, 1, 4, 2, 3) / 255
     with torch.no_grad():
-        expected = model.eval()((batch - mean) / std, torch.from_numpy(CAMERAS))
+        expected = model.eval()((images - mean) / std, torch.from_numpy(CAMERAS))
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
 
 
-def test_mode_is_restored(model: MambaPro, images: list[list[np.ndarray]]) -> None:
+def test_mode_is_restored(model: MambaPro, batch: Batch) -> None:
     """A model in training mode is so afterwards, and its running statistics are untouched."""
     before = {name: value.clone() for name, value in model.named_buffers()}
 
-    torch_feature_function(model.train())(*images, CAMERAS)
+    torch_feature_function(model.train())(batch)
 
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
 
 
 @pytest.mark.parametrize("missing", [(0,), (2,), (0, 1)])
-def test_missing_sensors(model: MambaPro, images: list[list[np.ndarray]], missing: tuple[int, ...]) -> None:
-    """A sensor that is None is zero after normalisation, in every batch, whatever stands in the others."""
-    given = [None if i in missing else sensor for i, sensor in enumerate(images)]
-    features = torch_feature_function(model, batch_size=2)(*given, CAMERAS)
+def test_missing_sensors(model: MambaPro, batch: Batch, missing: tuple[int, ...]) -> None:
+    """A masked sensor is zero after normalisation, in every batch, whatever stands in its place."""
+    mask = np.ones((5, 3), np.float32)
+    mask[:, list(missing)] = 0
+    features = torch_feature_function(model, batch_size=2)(Batch(batch.images, mask, CAMERAS))
 
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.config.pixel_mean, model.config.pixel_std))
-    batch = (torch.from_numpy(np.stack(images, axis=1)).permute(0, 1, 4, 2, 3) / 255 - mean) / std
-    batch[:, list(missing)] = 0
+    images = (torch.from_numpy(batch.stacked(MODALITIES)).permute(0, 1, 4, 2, 3) / 255 - mean) / std
+    images[:, list(missing)] = 0
     with torch.no_grad():
-        expected = model.eval()(batch, torch.from_numpy(CAMERAS))
+        expected = model.eval()(images, torch.from_numpy(CAMERAS))
     np.testing.assert_allclose(features, expected.numpy(), atol=1e-5)
 
 
-def test_no_sensor(model: MambaPro) -> None:
+def test_no_sensor(model: MambaPro, batch: Batch) -> None:
     """Without any sensor there is nothing to embed."""
     with pytest.raises(InputError, match="at least one"):
-        torch_feature_function(model)(None, None, None, CAMERAS)
+        torch_feature_function(model)(batch.only(()))
 
 
 def test_evaluate_checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def data_fingerprint(benchmark: Benchmark) -> str:
     sizes: dict[Path, int] = {}
     for part in (benchmark.train, benchmark.query, benchmark.gallery):
         for sample in part:
-            for source in sample.sources:
+            for source in sample.sources.values():
                 if source.path not in sizes:
                     sizes[source.path] = source.path.stat().st_size
-            lengths = [sizes[source.path] for source in sample.sources]
+            lengths = [sizes[source.path] for source in sample.sources.values()]
             digest.update(f"{sample.name} {sample.identity} {sample.camera} {sample.scene} {lengths}\n".encode())
         digest.update(b"--\n")
     return digest.hexdigest()[:16]

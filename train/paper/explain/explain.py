@@ -17,7 +17,6 @@ from ....common.files.targets import require_free
 from ....common.foreign_text import escaped
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
-from ....runtime.data.modalities import MODALITIES
 from ....runtime.data.preprocess import sensor_arrays
 from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ....runtime.data.sample import Benchmark
@@ -155,9 +154,7 @@ def _gradcam_rows(
     targets = identity_directions(features.final.reshape(len(selection.samples), -1), selection.labels, rows)
     samples = [selection.samples[row] for row in rows]
     preprocessing = preprocessing_of(model)
-    images = np.stack(
-        [sensor_arrays(dict(zip(MODALITIES, sample.sources, strict=True)), preprocessing) for sample in samples]
-    )
+    images = np.stack([sensor_arrays(sample.sources, preprocessing) for sample in samples])
     cameras = torch.tensor([sample.camera for sample in samples], device=device)
     found = token_gradients(model, model.normalised(images), cameras, torch.from_numpy(targets).to(device))
     maps, parts = found.maps(model.config.grid).cpu().numpy(), found.parts.cpu().tolist()

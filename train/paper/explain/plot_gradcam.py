@@ -11,7 +11,7 @@ import numpy as np
 from ....common.drawing_packages import analysis
 from ....common.figures import QUIET, drawing, place, png_bytes, write
 from ....runtime.data.modalities import MODALITIES
-from ....runtime.data.preprocess import load_source, resize
+from ....runtime.data.preprocess import load_sources, resize
 from ....runtime.data.sample import Sample
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def shown_images(sample: Sample, size: tuple[int, int]) -> np.ndarray:
     Raises:
         InputError: an image that cannot be read.
     """
-    images = (load_source(source, sensor=name) for name, source in zip(MODALITIES, sample.sources, strict=True))
-    return np.stack([np.asarray(resize(image, size, "bicubic")) for image in images])
+    return np.stack([np.asarray(resize(image, size, "bicubic")) for image in load_sources(sample.sources)])
 
 
 def scaled_map(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from ....common.progress import Track, silent
+from ....runtime.data.batch import Batch
+from ....runtime.data.modalities import MODALITIES
 from ....runtime.data.preprocess import Preprocessing
 from ....runtime.data.sample import Sample
 from ....runtime.evaluation.retrieval.evaluate import extract_features
@@ -49,11 +51,10 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
         ArtifactError: features that are not finite; names samples.
     """
 
-    def extract(rgb: list[np.ndarray], nir: list[np.ndarray], tir: list[np.ndarray], cameras: np.ndarray) -> np.ndarray:
-        images = np.stack([np.stack(sensor) for sensor in (rgb, nir, tir)], axis=1)
-        x = model.normalised(images).transpose(0, 1)
+    def extract(batch: Batch) -> np.ndarray:
+        x = model.normalised(batch.stacked(MODALITIES)).transpose(0, 1)
         with torch.inference_mode():
-            tokens = model.backbone(x, torch.from_numpy(cameras).to(x.device))
+            tokens = model.backbone(x, torch.from_numpy(batch.cameras).to(x.device))
             stages = [torch.cat(tuple(tokens[:, :, 0]), -1)]
             if model.config.mamba:
                 stages.append(model.feature(tokens))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.readers import msvr310, rgbnt100, rgbnt201
 from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, benchmark_info, read_benchmark
 from mambapro.runtime.data.sample import ImageSource
@@ -67,9 +68,10 @@ class TestConventions:
             ("000002_cam1_0_00", 2, 0, -1),
         ]
         assert benchmark.query == benchmark.gallery
-        assert benchmark.query[0].sources == tuple(
-            ImageSource(folder / "test" / m / "000258_cam1_0_00.jpg") for m in ("RGB", "NI", "TI")
-        )
+        assert benchmark.query[0].sources == {
+            m: ImageSource(folder / "test" / name / "000258_cam1_0_00.jpg")
+            for m, name in zip(MODALITIES, ("RGB", "NI", "TI"), strict=True)
+        }
         assert (benchmark.junk, benchmark.image_size) == ("camera", (256, 128))
 
     def test_rgbnt100(self, tmp_path):
@@ -81,7 +83,9 @@ class TestConventions:
         (query,) = benchmark.query
         path = folder / "query" / "0502_c0001_000.jpg"
         assert (query.identity, query.camera, query.scene) == (502, 0, -1)
-        assert query.sources == tuple(ImageSource(path, (x, 0, x + 256, 128)) for x in (0, 256, 512))
+        assert query.sources == {
+            m: ImageSource(path, (x, 0, x + 256, 128)) for m, x in zip(MODALITIES, (0, 256, 512), strict=True)
+        }
         assert [s.camera for s in benchmark.gallery] == [0, 1]
         assert [s.camera for s in benchmark.train] == [7]
         assert (benchmark.junk, benchmark.image_size) == ("camera", (128, 256))
@@ -94,7 +98,7 @@ class TestConventions:
 
         assert [(s.identity, s.camera, s.scene) for s in benchmark.gallery] == [(2, 0, 2), (2, 3, 14)]
         assert [(s.identity, s.camera, s.scene) for s in benchmark.train] == [(1, 7, 1)]
-        assert [source.path.parent.name for source in benchmark.query[0].sources] == ["vis", "ni", "th"]
+        assert [source.path.parent.name for source in benchmark.query[0].sources.values()] == ["vis", "ni", "th"]
         assert (benchmark.junk, benchmark.image_size) == ("scene", (128, 256))
 
     def test_rgbnt100_reads_the_name_not_the_path(self, tmp_path):
@@ -345,14 +349,14 @@ class TestDevices:
         found = read_benchmark(name, tmp_path)
 
         assert [(s.name, s.identity, s.camera) for s in found.gallery] == names
-        assert all(source.path.is_file() for s in found.gallery for source in s.sources)
+        assert all(source.path.is_file() for s in found.gallery for source in s.sources.values())
 
     def test_the_exact_name_counts_before_another_case(self, tmp_path):
         """Where both are there, the documented one is read."""
         folder = make_msvr310(tmp_path)
         (tmp_path / "MSVR310" / "query3").mkdir(parents=True)
 
-        assert read_benchmark("msvr310", tmp_path).query[0].sources[0].path.is_relative_to(folder)
+        assert read_benchmark("msvr310", tmp_path).query[0].sources["rgb"].path.is_relative_to(folder)
 
     @pytest.mark.parametrize("left", ["@eaDir", "__MACOSX", "#recycle", ".Trash", "lost+found"])
     def test_folders_of_file_servers_are_passed_over(self, tmp_path, left):
@@ -370,7 +374,7 @@ class TestDevices:
     def test_what_is_no_file_is_named(self, tmp_path, name):
         """InputError for a FIFO that is called like an image; it is not silently passed over."""
         MAKERS[name](tmp_path)
-        image = read_benchmark(name, tmp_path).query[0].sources[0].path
+        image = read_benchmark(name, tmp_path).query[0].sources["rgb"].path
         image.unlink()
         os.mkfifo(image)
 

@@ -23,7 +23,7 @@ def test_queries_are_those_that_count() -> None:
     query = gallery[:3] + 0.1
     labels = ([0, 1, 2], [0, 1, 2, 3], [0, 0, 0], [1, 1, 0, 1])
     report = evaluate_retrieval(query, gallery, *labels)
-    sample = Sample("a", (ImageSource(Path("a")),) * 3, 0, 0)
+    sample = Sample("a", {"rgb": ImageSource(Path("a"))}, 0, 0)
     benchmark = Benchmark("rgbnt201", (), (sample,) * 3, (sample,) * 4, "camera", (1, 1))
 
     gate = accuracy_of(report, report, benchmark, 0.01)
@@ -35,7 +35,7 @@ def test_queries_are_those_that_count() -> None:
 @pytest.fixture
 def benchmark() -> Benchmark:
     """Three queries and four gallery samples in name."""
-    sample = Sample("a", (ImageSource(Path("a")),) * 3, 0, 0)
+    sample = Sample("a", {"rgb": ImageSource(Path("a"))}, 0, 0)
     return Benchmark("rgbnt201", (), (sample,) * 3, (sample,) * 4, "camera", (1, 1))
 
 

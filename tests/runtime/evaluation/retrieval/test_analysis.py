@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model, feature_parts
@@ -34,19 +35,17 @@ def benchmark(tmp_path):
         for camera in range(3 if identity < 99 else 1):
             rgb = np.clip(colours[identity % 4] + rng.integers(-40, 40, (20, 12, 3)), 0, 255)
             images = rgb, np.full((20, 12, 3), 60 * camera + 20), np.full((20, 12, 3), 200)
-            paths = [tmp_path / f"{sensor}_{identity}_{camera}.png" for sensor in ("rgb", "nir", "tir")]
-            for path, image in zip(paths, images, strict=True):
-                Image.fromarray(image.astype(np.uint8)).save(path)
-            sources = tuple(ImageSource(path) for path in paths)
+            sources = {m: ImageSource(tmp_path / f"{m}_{identity}_{camera}.png") for m in MODALITIES}
+            for source, image in zip(sources.values(), images, strict=True):
+                Image.fromarray(image.astype(np.uint8)).save(source.path)
             samples.append(Sample(f"{identity:04d}_{camera}", sources, identity, camera))
     return Benchmark("drawn", (), tuple(samples), tuple(s for s in samples if s.identity < 99), "camera", (16, 8))
 
 
-def mean_colours(rgb, nir, tir, cameras):
+def mean_colours(batch):
     """Each third the mean colour of a sensor, grey where it is missing; (N, 9)."""
-    grey = [np.full((1, 1, 3), 127.5)] * len(cameras)
-    thirds = [[image.mean(axis=(0, 1)) - 127.5 for image in (images or grey)] for images in (rgb, nir, tir)]
-    return np.concatenate(thirds, axis=1) + 1e-3
+    colours = [images.mean(axis=(1, 2)) - 127.5 for images in batch.images.values()]
+    return np.concatenate([third * batch.mask[:, [i]] for i, third in enumerate(colours)], axis=1) + 1e-3
 
 
 class TestRows:
@@ -182,7 +181,7 @@ class TestRefusals:
 
     def test_an_unreadable_image_is_named(self, benchmark):
         """The file's name is in the error."""
-        benchmark.query[4].sources[1].path.write_bytes(b"")
+        benchmark.query[4].sources["nir"].path.write_bytes(b"")
 
         with pytest.raises(InputError, match=r"nir_1_1\.png is an empty file"):
             evaluate_model(benchmark, mean_colours, PRE, EVERYTHING)
@@ -190,8 +189,8 @@ class TestRefusals:
     def test_nan_in_one_set(self, benchmark):
         """NaN for a set of sensors names the samples."""
 
-        def broken(rgb, nir, tir, cameras):
-            return mean_colours(rgb, nir, tir, cameras) * (np.nan if rgb is None else 1.0)
+        def broken(batch):
+            return mean_colours(batch) * (1.0 if "rgb" in batch.present else np.nan)
 
         with pytest.raises(ArtifactError, match="0000_0"):
             evaluate_model(benchmark, broken, PRE, EVERYTHING)
@@ -203,8 +202,8 @@ class TestSkipBad:
     def test_bad_samples_are_left_out_of_query_and_gallery(self, benchmark):
         """The rows are those of a benchmark without them, and the report names them with the reason."""
         bad = benchmark.query[1], benchmark.query[5]
-        bad[0].sources[2].path.write_bytes(b"")
-        bad[1].sources[0].path.unlink()
+        bad[0].sources["tir"].path.write_bytes(b"")
+        bad[1].sources["rgb"].path.unlink()
         rest = replace(
             benchmark,
             query=tuple(sample for sample in benchmark.query if sample not in bad),
@@ -224,7 +223,7 @@ class TestSkipBad:
     def test_without_it_the_bad_samples_of_a_batch_are_named(self, benchmark):
         """InputError with the first reason and the names of the others."""
         for sample in benchmark.query[:3]:
-            sample.sources[0].path.write_bytes(b"")
+            sample.sources["rgb"].path.write_bytes(b"")
 
         with pytest.raises(InputError, match=r"rgb_0_0\.png is an empty file.*2 more .*: 0000_1, 0000_2"):
             evaluate_model(benchmark, mean_colours, PRE)
@@ -232,7 +231,7 @@ class TestSkipBad:
     def test_nothing_readable_is_an_error(self, benchmark):
         """InputError where no sample is left."""
         for sample in benchmark.query:
-            sample.sources[0].path.write_bytes(b"")
+            sample.sources["rgb"].path.write_bytes(b"")
 
         with pytest.raises(InputError, match="None of the 13 samples can be read"):
             evaluate_model(benchmark, mean_colours, PRE, self.OPTIONS)
@@ -242,7 +241,7 @@ def test_strips_show_16_bit_images_in_the_models_range(benchmark, tmp_path):
     """Pictures of retrievals scale 16-bit images as the evaluation did, not from the full range."""
     for sample in benchmark.query:
         values = np.arange(7000, 7000 + 20 * 12, dtype=np.uint16).reshape(20, 12)
-        Image.fromarray(values).save(sample.sources[2].path)
+        Image.fromarray(values).save(sample.sources["tir"].path)
     pre = PRE.with_ranges({"tir": (7000, 7255)}, ("rgb", "nir", "tir"))
 
     report = evaluate_model(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime.data import preprocess
+from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import SUBSETS
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
-from mambapro.runtime.evaluation.retrieval import evaluate
 from mambapro.runtime.evaluation.retrieval.evaluate import (
     Retrieval,
     evaluate_benchmark,
@@ -30,23 +31,23 @@ def samples(tmp_path):
     made = []
     for identity, colour in enumerate(colours):
         for camera in range(2):
-            sources = []
+            sources = {}
             for sensor in ("rgb", "nir", "tir"):
                 path = tmp_path / f"{sensor}_{identity}_{camera}.png"
                 Image.fromarray(np.full((20, 12, 3), colour - 15 * camera, np.uint8)).save(path)
-                sources.append(ImageSource(path))
-            made.append(Sample(f"{identity}_{camera}", tuple(sources), identity, camera, scene=identity))
+                sources[sensor] = ImageSource(path)
+            made.append(Sample(f"{identity}_{camera}", sources, identity, camera, scene=identity))
     return tuple(made)
 
 
-def mean_colour(rgb, nir, tir, cameras):
+def mean_colour(batch):
     """A feature function that a colour gives away."""
-    return np.stack([image.mean(axis=(0, 1)) for image in rgb])
+    return batch.images["rgb"].mean(axis=(1, 2))
 
 
-def constant(rgb, nir, tir, cameras):
+def constant(batch):
     """A feature function that cannot tell anything apart."""
-    return np.ones((len(rgb), 4))
+    return np.ones((len(batch), 4))
 
 
 def benchmark(samples, junk="camera", **parts):
@@ -64,16 +65,17 @@ class TestExtractFeatures:
         assert by_four[:, 0].tolist() == [250, 235, 20, 5, 20, 5]
 
     def test_function_gets_images_of_the_model_size_and_cameras(self, samples):
-        """Lists of uint8 (height, width, 3), and int64 cameras."""
+        """A Batch with uint8 (N, height, width, 3), all of them present, and int64 cameras."""
         seen = []
 
-        def spy(rgb, nir, tir, cameras):
-            seen.append((len(rgb), nir[0].shape, tir[0].dtype, cameras.tolist(), cameras.dtype))
-            return np.ones((len(rgb), 2))
+        def spy(batch):
+            nir, tir, cameras = batch.images["nir"], batch.images["tir"], batch.cameras
+            seen.append((len(batch), nir.shape[1:], tir.dtype, cameras.tolist(), cameras.dtype, batch.mask.all()))
+            return np.ones((len(batch), 2))
 
         extract_features(samples, spy, PRE, batch_size=6)
 
-        assert seen == [(6, (16, 8, 3), np.uint8, [0, 1, 0, 1, 0, 1], np.int64)]
+        assert seen == [(6, (16, 8, 3), np.uint8, [0, 1, 0, 1, 0, 1], np.int64, True)]
 
     def test_progress_counts_samples(self, samples):
         """The track is told the number of samples, whatever the batches are."""
@@ -90,8 +92,8 @@ class TestExtractFeatures:
     def test_nan_names_the_samples(self, samples):
         """ArtifactError lists the names, not the rows."""
 
-        def poisoned(rgb, nir, tir, cameras):
-            features = np.ones((len(rgb), 1))
+        def poisoned(batch):
+            features = np.ones((len(batch), 1))
             features[[1, 4], 0] = np.nan, np.inf
             return features
 
@@ -117,7 +119,7 @@ class TestExtractSubsets:
 
             assert list(features) == list(SUBSETS)
             for subset, found in features.items():
-                given = {name: [s.sources[i] for s in samples] for i, name in enumerate(SUBSETS[0]) if name in subset}
+                given = {name: [s.sources[name] for s in samples] for name in subset}
                 expected = extractor(**given, cameras=[s.camera for s in samples], normalize=False)
                 np.testing.assert_allclose(found, expected, atol=1e-6)
         assert np.abs(features["rgb",] - features["tir",]).max() > 1e-3
@@ -125,12 +127,12 @@ class TestExtractSubsets:
     def test_images_are_decoded_once(self, samples, monkeypatch):
         """Seven sets cost three images for each sample, not more."""
         decoded = []
-        original = evaluate.image_array
+        original = preprocess.open_image
         monkeypatch.setattr(
-            evaluate, "image_array", lambda *arguments: decoded.append(arguments) or original(*arguments)
+            preprocess, "open_image", lambda *arguments: decoded.append(arguments) or original(*arguments)
         )
 
-        extract_subsets(samples, lambda *_: np.ones((len(_[3]), 2)), PRE)
+        extract_subsets(samples, constant, PRE)
 
         assert len(decoded) == 3 * len(samples)
 
@@ -150,9 +152,9 @@ class TestEvaluateBenchmark:
         """Six samples that are query and gallery cost six runs, not twelve."""
         seen = []
 
-        def counting(rgb, nir, tir, cameras):
-            seen.append(len(rgb))
-            return mean_colour(rgb, nir, tir, cameras)
+        def counting(batch):
+            seen.append(len(batch))
+            return mean_colour(batch)
 
         evaluate_benchmark(benchmark(samples), counting, PRE)
 
@@ -179,13 +181,13 @@ def test_bundle_is_a_feature_function(bundle, samples):
     """An Extractor evaluates like any other function, with its raw embeddings."""
     with Extractor(bundle, device="cpu") as extractor:
         features = extract_features(samples, feature_function(extractor), extractor.preprocessing)
-        sources = ([sample.sources[i] for sample in samples] for i in range(3))
+        sources = ([sample.sources[name] for sample in samples] for name in SUBSETS[0])
         expected = extractor(*sources, [sample.camera for sample in samples], normalize=False)
         strict = feature_function(extractor, strict_cameras=True)
 
         np.testing.assert_allclose(features, expected, atol=1e-6)
         with pytest.raises(InputError, match="Cameras outside"):
-            strict([np.zeros((16, 8, 3), np.uint8)], None, None, np.array([8]))
+            strict(Batch.of({"rgb": np.zeros((1, 16, 8, 3), np.uint8)}, cameras=np.array([8])))
 
 
 def test_split_gives_queries_first() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from mambapro.errors import InputError
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.retrieval.metrics import evaluate_distances
 from mambapro.runtime.evaluation.retrieval.strip_folder import LISTING, check_strips_folder, write_strips
@@ -23,13 +24,12 @@ DISTANCES = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]])
 @pytest.fixture
 def benchmark(tmp_path):
     """One query; the gallery near to far: junk, wrong, right, wrong of the query's camera, right, wrong."""
-    sources = []
-    for i, grey in enumerate((40, 120, 200)):
-        Image.new("RGB", (12, 20), (grey, grey, grey)).save(tmp_path / f"{i}.png")
-        sources.append(ImageSource(tmp_path / f"{i}.png"))
+    sources = {m: ImageSource(tmp_path / f"{i}.png") for i, m in enumerate(MODALITIES)}
+    for source, grey in zip(sources.values(), (40, 120, 200), strict=True):
+        Image.new("RGB", (12, 20), (grey, grey, grey)).save(source.path)
     labels = [(7, 0), (8, 1), (7, 1), (9, 0), (7, 2), (8, 2)]
-    gallery = tuple(Sample(f"g{i}", tuple(sources), *label) for i, label in enumerate(labels))
-    return Benchmark("drawn", (), (Sample("q", tuple(sources), 7, 0),), gallery, "camera", (16, 8))
+    gallery = tuple(Sample(f"g{i}", sources, *label) for i, label in enumerate(labels))
+    return Benchmark("drawn", (), (Sample("q", sources, 7, 0),), gallery, "camera", (16, 8))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ class TestFolder:
 
     def test_nothing_is_left_behind(self, strip, tmp_path):
         """An image that has become unreadable leaves no folder."""
-        strip.query.sources[2].path.unlink()
+        strip.query.sources["tir"].path.unlink()
 
         with pytest.raises(InputError, match=r"no image .*2\.png"):
             write_strips(tmp_path / "strips", [strip], "drawn", (256, 128))

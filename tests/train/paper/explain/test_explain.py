@@ -277,7 +277,7 @@ class TestDrawing:
         before, loaded = dict(matplotlib.rcParams), "matplotlib.pyplot" in sys.modules
         source = ImageSource(Path("x.png"))
         row = GradCamRow(
-            Sample("a", (source, source, source), 1, 0),
+            Sample("a", {"rgb": source, "nir": source, "tir": source}, 1, 0),
             np.zeros((3, 32, 16, 3), np.uint8),
             np.ones((3, 2, 1), np.float32),
             (0.1, 0.2, -0.1),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from mambapro.common.figures import COLOURS, SHAPES, marker_of
 from mambapro.errors import InputError
-from mambapro.runtime.data.preprocess import image_array
+from mambapro.runtime.data.inputs import decode
+from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.synthetic.benchmark import draw_benchmark
@@ -32,7 +33,7 @@ def features(dim: int = 5, seed: int = 0) -> np.ndarray:
 def sample(identity: int, number: int) -> Sample:
     """One sample whose images are nowhere."""
     source = ImageSource(Path("nowhere.jpg"))
-    return Sample(f"{identity}_{number}", (source, source, source), identity, camera=number)
+    return Sample(f"{identity}_{number}", dict.fromkeys(MODALITIES, source), identity, camera=number)
 
 
 def benchmark(sizes: dict[int, int]) -> Benchmark:
@@ -202,8 +203,8 @@ def test_stages(mamba: bool, tmp_path: Path) -> None:
 
     cameras = np.array([sample.camera for sample in samples])
     preprocessing = preprocessing_of(model)
-    images = [[image_array(sample.sources[i], preprocessing) for sample in samples] for i in range(3)]
-    expected = torch_feature_function(model)(*images, cameras)
+    batch, _ = decode([sample.sources for sample in samples], cameras, MODALITIES, preprocessing)
+    expected = torch_feature_function(model)(batch)
     assert list(found.stages) == ([BEFORE, AFTER] if mamba else [BEFORE])
     assert found.stages[BEFORE].shape == (4, 3, 32)
     np.testing.assert_allclose(found.final.reshape(4, -1), expected, atol=1e-5)
