@@ -70,7 +70,7 @@ class Bench:
         self.model: MambaPro = build_model(size, image_size=(256, 128), cameras=4, identities=171)
         freeze_pretrained(self.model)
         self.model.train()
-        self.optimizer = build_optimizer(self.model.named_parameters(), base=3.5e-4)
+        self.optimizer = build_optimizer(self.model.named_parameters(), self.model.spec.pretrained, base=3.5e-4)
         self.all_images = torch.randn(batch, 3, 3, 256, 128)
         self.candidates = {name: Candidate(ThreePasses(self.model, scan)) for name in NAMES}
         self.marks: list[float] = []

@@ -58,8 +58,8 @@ def train(
     with needs("train"):
         from ...train.engine.distributed import join_world
         from ...train.engine.loop import fit
-        from ...train.engine.pretrained import initialiser
         from ...train.engine.recipes import load_recipe
+        from ...train.models.mambapro.pretrained import initialiser
     from ...common.progress import silent
 
     if resume and overwrite:

@@ -20,6 +20,7 @@ from mambapro.train.engine.loop import train_model
 from mambapro.train.engine.recipes import load_recipe
 from mambapro.train.engine.step import TrainingStep
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.reid.reid_task import ReidTask
 
 SMALL = {"width": 64, "depth": 1, "embed_dim": 32, "scan_channels": 32, "aggregation_depth": 1}
 
@@ -67,7 +68,13 @@ def main() -> None:
     with join_world("cpu") as world:
         data = benchmark(Path(request["images"]), identities)
         report = train_model(
-            model, data, config, request["out"], device="cpu", resume=request.get("resume", False), world=world
+            model,
+            ReidTask(data, config),
+            config,
+            request["out"],
+            device="cpu",
+            resume=request.get("resume", False),
+            world=world,
         )
         if world.is_first:
             sys.stdout.write(json.dumps(report.to_json()) + "\n")

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ..models.model_spec import ModelSpec
 from .device import autocast_type
-from .optimizer import is_pretrained
 
 #: Modules whose parameters are read by a matrix product or a convolution alone, which autocast converts.
 _CONVERTED = (nn.Linear, nn.Conv2d)
-#: Parameters of other modules that are used so.
-_CONVERTED_NAMES = ("backbone.projection",)
 
 
 class TrainingForward:
@@ -49,7 +47,7 @@ def prepare_training(network: nn.Module, precision: str, device: torch.device) -
     """What to call instead of `network` under `autocast(precision, device)`: the same results, faster.
 
     Args:
-        network: a MambaPro, or what DistributedDataParallel makes of one.
+        network: a Model, or what DistributedDataParallel makes of one.
         precision: as `resolve_precision` gives it. In float32 the network itself is returned.
     """
     kind = autocast_type(precision)
@@ -57,17 +55,18 @@ def prepare_training(network: nn.Module, precision: str, device: torch.device) -
 
 
 def convertible(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The frozen parameters of CLIP that autocast converts wherever they are used, by their names in `network`.
+    """The frozen parameters of the pretrained tower that autocast converts at every use, by their names in `network`.
 
     Norms are left out, they are computed in float32, and so is what is added to float32 tokens.
     """
     found: dict[str, nn.Parameter] = {}
+    spec: ModelSpec = getattr(network, "module", network).spec  # type: ignore[assignment]
     for prefix, module in network.named_modules():
         for own, value in module.named_parameters(recurse=False):
             name = f"{prefix}.{own}" if prefix else own
             # DistributedDataParallel puts "module." in front
             plain = name.removeprefix("module.")
-            fits = isinstance(module, _CONVERTED) or plain in _CONVERTED_NAMES
-            if fits and not value.requires_grad and value.dtype == torch.float32 and is_pretrained(plain):
+            fits = isinstance(module, _CONVERTED) or plain in spec.multiplied
+            if fits and not value.requires_grad and value.dtype == torch.float32 and spec.pretrained(plain):
                 found[name] = value
     return found

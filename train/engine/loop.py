@@ -12,22 +12,14 @@ import torch
 
 from ...common.progress import Track, silent
 from ...errors import InputError
-from ...runtime.data.image_settings import image_settings
-from ...runtime.data.modalities import MODALITIES
-from ...runtime.data.range_survey import survey, tell_range
-from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
-from ...runtime.data.sample import Benchmark
-from ...runtime.data.sixteen_bit import FULL_RANGE
-from ..models.mambapro.mambapro import MambaPro
-from ..models.mambapro.sizes import build_model
-from ..reid.dataset import split_training
+from ..models.model_spec import Model
 from .device import resolve_device
 from .distributed import World
 from .run_folder import run_folder
 from .state import NAME as STATE
+from .task import Task, task_for
 from .trainer import Trainer
 from .training_config import TrainConfig
-from .training_memory import require_memory
 from .training_report import FitReport
 
 
@@ -37,14 +29,14 @@ def fit(
     dataset: str,
     out: str | os.PathLike[str],
     *,
-    initialise: Callable[[MambaPro], Any] | None = None,
+    initialise: Callable[[Any], Any] | None = None,
     device: str = "auto",
     overwrite: bool = False,
     resume: bool = False,
     world: World | None = None,
     track: Track = silent,
 ) -> FitReport:
-    """Train a model on a benchmark's training part; writes `best.pth`, `last.pth` and `log.csv` into `out`.
+    """Train a model on a data set's training part; writes `best.pth`, `last.pth` and `log.csv` into `out`.
 
     `initialise` is called on the new model, to load pretrained weights into it; a frozen backbone needs that. The same
     config, data, device and number of threads give the same weights, also when the run was interrupted and went on
@@ -62,37 +54,19 @@ def fit(
             f"The recipe {config.name!r} freezes the backbone, so it needs pretrained weights to start from. "
             "Give them (--clip, --imagenet or --backbone), or set model.frozen to false and train it from scratch."
         )
-    info = benchmark_info(dataset)
-    benchmark = read_benchmark(dataset, data_root)
-    _check_cameras(benchmark, info.cameras)
-    _tell_ranges(benchmark)
+    task = task_for(dataset).read(config, data_root, dataset)
     torch.manual_seed(config.seed)
-    model = build_model(
-        config.model.size,
-        image_size=config.model.image_size_for(info.image_size),
-        cameras=info.cameras,
-        identities=len({sample.identity for sample in split_training(benchmark, config)[0].train}),
-        direct=config.model.direct,
-        **config.model.overrides,
-    )
+    model = task.build_model()
     if initialise is not None:
         initialise(model)
     return train_model(
-        model, benchmark, config, out, device=device, overwrite=overwrite, resume=resume, world=world, track=track
+        model, task, config, out, device=device, overwrite=overwrite, resume=resume, world=world, track=track
     )
 
 
-def _tell_ranges(benchmark: Benchmark) -> None:
-    """Say where 16-bit images use a sliver of the range that they are trained with."""
-    for modality in MODALITIES:
-        found = survey(sample.sources[modality].path for sample in benchmark.train if modality in sample.sources)
-        limits = image_settings().sixteen_bit_range.get(modality, FULL_RANGE)
-        tell_range(modality, found, limits)
-
-
 def train_model(
-    model: MambaPro,
-    benchmark: Benchmark,
+    model: Model,
+    task: Task,
     config: TrainConfig,
     out: str | os.PathLike[str],
     *,
@@ -110,11 +84,10 @@ def train_model(
             "or build a new model and take the tower alone (--backbone, load_tower)."
         )
     if resolve_device(device, world.local_rank).type == "cpu":
-        parameters = sum(value.numel() for value in model.parameters())
-        require_memory(model.config, parameters, config.solver, world.size)
+        task.require_memory(model, world.size)
     with run_folder(folder, overwrite=overwrite, resume=resume) if world.is_first else nullcontext():
         world.wait()
-        trainer = Trainer(model, benchmark, config, folder, resolve_device(device, world.local_rank), world, track)
+        trainer = Trainer(model, task, config, folder, resolve_device(device, world.local_rank), world, track)
         if resume and not trainer.resume() and world.is_first:
             _no_finished_run(folder)
         world.wait()
@@ -130,13 +103,4 @@ def _no_finished_run(folder: Path) -> None:
         raise InputError(
             f"The training in {folder} is finished: there is nothing to resume. Its result is best.pth; to train "
             "longer, start anew with more epochs."
-        )
-
-
-def _check_cameras(benchmark: Benchmark, cameras: int) -> None:
-    outside = sorted({sample.camera for sample in benchmark.train if not 0 <= sample.camera < cameras})
-    if outside:
-        raise InputError(
-            f"{benchmark.name} has {cameras} cameras (0 to {cameras - 1}), but the training images name "
-            f"{', '.join(map(str, outside[:10]))}. Check the file names."
         )

@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 from torch.optim import Adam, Optimizer
 
 from ...errors import InputError
-
-#: Parts of the backbone that are MambaPro's own and not the tower's: camera table (a ViT's, frozen_cameras, goes with
-#: the tower, as in the authors' code), adapters with LoRA's matrices, prompts, per-modality head.
-_OWN_PARTS = ("backbone.embedding.cameras", ".adapter.", ".prompt.", "backbone.head.")
+from ..models.model_spec import Model
 
 
-def is_pretrained(name: str) -> bool:
-    """Whether a parameter belongs to the pretrained tower: CLIP, or a ViT of ImageNet."""
-    return name.startswith("backbone.") and not any(part in name for part in _OWN_PARTS)
-
-
-def freeze_pretrained(model: nn.Module) -> int:
-    """Stop the gradients of CLIP's parameters; returns how many values that are."""
+def freeze_pretrained(model: Model) -> int:
+    """Stop the gradients of the pretrained tower's parameters; returns how many values that are."""
+    is_pretrained = model.spec.pretrained
     frozen = [parameter for name, parameter in model.named_parameters() if is_pretrained(name)]
     for parameter in frozen:
         parameter.requires_grad_(False)
     return sum(parameter.numel() for parameter in frozen)
 
 
-def base_rate(name: str, base: float, bias_factor: float, pretrained: float) -> float:
-    """The rate a parameter's schedule aims at: CLIP's own, biases included, have one of theirs."""
-    if is_pretrained(name):
-        return pretrained
-    return base * bias_factor if "bias" in name else base
-
-
 def build_optimizer(
     named_parameters: Iterable[tuple[str, nn.Parameter]],
+    is_pretrained: Callable[[str], bool],
     *,
     base: float,
     bias_factor: float = 2.0,
@@ -45,7 +32,9 @@ def build_optimizer(
 ) -> Adam:
     """Adam over the parameters that take gradients, one group per base rate (kept in the group as "base_lr").
 
-    Weight decay is L2 inside Adam and falls on everything, norms and biases included, as in the published training.
+    Parameters of a pretrained tower, biases included, have the rate `pretrained`, other biases `base` times
+    `bias_factor`. Weight decay is L2 inside Adam and falls on everything, norms and biases included, as in the
+    published training.
 
     Raises:
         InputError: nothing to train.
@@ -53,7 +42,8 @@ def build_optimizer(
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         if parameter.requires_grad:
-            groups.setdefault(base_rate(name, base, bias_factor, pretrained), []).append(parameter)
+            rate = pretrained if is_pretrained(name) else base * bias_factor if "bias" in name else base
+            groups.setdefault(rate, []).append(parameter)
     if not groups:
         raise InputError("No parameter takes a gradient, so there is nothing to train; do not freeze the whole model.")
     return Adam(

@@ -14,6 +14,7 @@ from ...common.files.atomic import write_atomically
 from ...common.files.open_files import open_regular
 from ...common.foreign_text import escaped
 from .distributed import World
+from .task import StepLosses
 
 #: The file of the rows of a training's epochs.
 LOG = "log.csv"
@@ -21,44 +22,51 @@ LOG = "log.csv"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. Losses are means over its steps, `heads` are (cross entropy, triplet) in the order of the outputs.
+    """One epoch. Losses are means over its steps, `parts` are those that the task names.
 
-    `accuracy` is the share of training images whose identity the last head got right; `seconds` covers the training
-    steps, not the validation; `memory_mib` is the most the process has held so far, on the GPU if it trains there;
-    `validation_map` is None without validation identities.
+    `accuracy` is the share of right answers; `seconds` covers the training steps, not the validation; `memory_mib` is
+    the most the process has held so far, on the GPU if it trains there; `validation` is the task's metric, None without
+    validation.
     """
 
     epoch: int
     learning_rate: float
     loss: float
-    heads: tuple[tuple[float, float], ...]
+    parts: dict[str, float]
     accuracy: float
     steps: int
     seconds: float
     images_per_second: float
     memory_mib: float = 0.0
-    validation_map: float | None = None
+    validation: float | None = None
+    metric: str = "mAP"
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochRecord:
-        """A record from what `asdict` made of it, lists in place of tuples."""
-        return cls(**{**values, "heads": tuple(tuple(pair) for pair in values["heads"])})
+        """A record from what `asdict` made of it; those of release 0.1.0 hold pairs of losses for each head."""
+        values = dict(values)
+        if "heads" in values:
+            heads, names = values.pop("heads"), ("cross_entropy", "triplet")
+            values["parts"] = {
+                f"head{number}_{name}": value
+                for number, pair in enumerate(heads)
+                for name, value in zip(names, pair, strict=True)
+            }
+            values["validation"] = values.pop("validation_map")
+        return cls(**values)
 
     def row(self) -> dict[str, Any]:
-        """Flat values for a table, heads spread over columns."""
+        """Flat values for a table, the parts of the loss in columns of their own."""
         values: dict[str, Any] = asdict(self)
-        del values["heads"]
-        for number, (cross_entropy, triplet) in enumerate(self.heads):
-            values[f"head{number}_cross_entropy"] = cross_entropy
-            values[f"head{number}_triplet"] = triplet
-        return values
+        parts, metric, value = (values.pop(name) for name in ("parts", "metric", "validation"))
+        return {**values, f"validation_{metric.lower()}": value, **parts}
 
     def __str__(self) -> str:
         text = (
             f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.1f} %, "
             f"lr {self.learning_rate:.2e}, {self.images_per_second:.3g} samples/s, {self.memory_mib:.0f} MiB"
         )
-        return text if self.validation_map is None else f"{text}, validation mAP {100 * self.validation_map:.2f} %"
+        return text if self.validation is None else f"{text}, validation {self.metric} {100 * self.validation:.2f} %"
 
 
 class EpochMeter:
@@ -66,11 +74,13 @@ class EpochMeter:
 
     def __init__(self) -> None:
         self.steps = self.samples = 0
+        self._names: tuple[str, ...] = ()
         self._sums: torch.Tensor | None = None
 
-    def add(self, values: list[torch.Tensor], samples: int) -> None:
-        """Add a step: its loss, its number of right answers, then two values per head."""
-        step = torch.stack([value.detach().float() for value in values])
+    def add(self, losses: StepLosses, samples: int) -> None:
+        """Add a step's losses and its number of samples."""
+        self._names = tuple(losses.parts)
+        step = torch.stack([x.detach().float() for x in (losses.total, losses.right, *losses.parts.values())])
         self._sums = step if self._sums is None else self._sums + step
         self.steps += 1
         self.samples += samples
@@ -85,15 +95,14 @@ class EpochMeter:
         self._sums = None if sums is None else sums.to(device)
 
     def record(self, epoch: int, rate: float, seconds: float, memory_mib: float, world: World) -> EpochRecord:
-        """The epoch so far, of all processes; needs at least one step."""
+        """The epoch so far, of all processes; needs a step of this meter's own."""
         assert self._sums is not None
-        loss, right, *heads = world.mean(self._sums).tolist()
-        means = [value / self.steps for value in heads]
+        loss, right, *parts = world.mean(self._sums).tolist()
         return EpochRecord(
             epoch=epoch,
             learning_rate=rate,
             loss=loss / self.steps,
-            heads=tuple(zip(means[::2], means[1::2], strict=True)),
+            parts={name: value / self.steps for name, value in zip(self._names, parts, strict=True)},
             accuracy=right / self.samples,
             steps=self.steps,
             seconds=seconds,
@@ -156,7 +165,8 @@ class CsvLog:
 class FitReport:
     """A finished training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
 
-    Without validation identities these are the same. `precision` and `device` are what was really used.
+    Without validation these are the same. `data` and `counts` say what the task trained on, `precision` and `device`
+    are what was really used.
     """
 
     dataset: str
@@ -165,22 +175,22 @@ class FitReport:
     last: str
     best_epoch: int
     seconds: float
-    samples: int
-    identities: int
-    validation_identities: int
+    data: str
+    counts: dict[str, int]
     trainable: int
     device: str
     precision: str
     epochs: tuple[EpochRecord, ...] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested dict."""
-        return asdict(self)
+        """Plain dict; epochs as in the log."""
+        values = {name: value for name, value in vars(self).items() if name not in ("data", "counts")}
+        return {**values, **self.counts, "epochs": [record.row() for record in self.epochs]}
 
     def __str__(self) -> str:
         rows = (
             ("checkpoint", escaped(self.checkpoint)),
-            ("data", f"{self.dataset}: {self.samples} samples of {self.identities} identities"),
+            ("data", f"{self.dataset}: {self.data}"),
             ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
             ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),
             ("last epoch", str(self.epochs[-1]).partition(": ")[2]),

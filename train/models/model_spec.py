@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -83,13 +85,19 @@ class Model(nn.Module):
 
     Attributes:
         kind: name of the class in checkpoints and in the registry.
+        config_type: class of the config, with `to_json` and `from_json`; a model is made of one.
         config: sizes and switches.
         cameras: rows of the camera table, 0 = none.
         trained_on: what the checkpoint says about its training; empty for files of others.
         headless: whether the checkpoint had no training heads, so that those of the model are untrained.
+        switches: fields of the config that may be overruled when a checkpoint is loaded.
+        heads: beginnings of the names of parameters that only training needs.
     """
 
     kind: ClassVar[str]
+    config_type: ClassVar[Any]
+    switches: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = ()
     config: Any
     cameras = 0
 
@@ -98,10 +106,13 @@ class Model(nn.Module):
         self.trained_on: dict[str, Any] = {}
         self.headless = False
 
-    @property
+    @cached_property
     def spec(self) -> ModelSpec:
         """Inputs, outputs and structure."""
         raise NotImplementedError
+
+    def warn_of_use(self, path: Path, dataset: str | None) -> None:
+        """Log a warning where a data set is not the one that the checkpoint at `path` was trained on."""
 
     def inference(self) -> nn.Module:
         """The network that is exported: everything constant is folded, nothing of the training is left.

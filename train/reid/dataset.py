@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,8 +32,16 @@ from .transforms import TrainTransform
 CACHE_BYTES = 1 << 30
 
 
-class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
-    """Items (images float32 (3 modalities, 3, H, W), label, camera) of a training set.
+class ReidBatch(NamedTuple):
+    """Images float32 (B, 3 modalities, 3, H, W), labels and cameras int64 (B,); of one item without the first axis."""
+
+    images: Tensor
+    labels: Any
+    cameras: Any
+
+
+class TriModalDataset(Dataset[ReidBatch]):
+    """Items of a training set, as numbers where a batch has tensors of labels and cameras.
 
     Labels are 0..K-1 in ascending order of the identities. What an item looks like depends on (seed, epoch, index,
     repeat) only, not on the number of workers: call `set_epoch` before each epoch.
@@ -73,12 +81,12 @@ class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, item: int | Draw) -> tuple[Tensor, int, int]:
+    def __getitem__(self, item: int | Draw) -> ReidBatch:
         index, repeat = item if isinstance(item, tuple) else (item, 0)
         images = self._read(index) if self._cache is None else self._cache[index]
         random = np.random.default_rng((self.seed, int(self._epoch), index, repeat))
         tensor = torch.from_numpy(self._transform(images, random))
-        return tensor, self.labels[index], self.samples[index].camera
+        return ReidBatch(tensor, self.labels[index], self.samples[index].camera)
 
     def _read(self, index: int) -> np.ndarray:
         images = load_sources(self.samples[index].sources)
@@ -94,7 +102,7 @@ class TriModalDataset(Dataset[tuple[Tensor, int, int]]):
 def build_loader(
     dataset: TriModalDataset, batches: Sampler[list[Draw]], *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[Any]:
-    """Batches (images (B, 3, 3, H, W), labels int64 (B,), cameras int64 (B,)) in the order of the batch sampler.
+    """A loader of ReidBatch in the order of the batch sampler.
 
     The content does not depend on `workers`; with 0 the images are prepared in the calling process.
 

@@ -34,7 +34,7 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 def train(model: MambaPro, forward: Any, steps: int) -> list[float]:
     """Loss of each step."""
     images, labels, cameras = batch()
-    optimizer = build_optimizer(model.named_parameters(), base=1e-2)
+    optimizer = build_optimizer(model.named_parameters(), model.spec.pretrained, base=1e-2)
     losses = []
     for _ in range(steps):
         with autocast("bfloat16", CPU):

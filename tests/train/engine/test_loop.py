@@ -14,14 +14,15 @@ import pytest
 import torch
 from mambapro.errors import InputError, SetupError, TrainingError
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
-from mambapro.train.engine import loop, trainer
 from mambapro.train.engine.device import resolve_device, resolve_precision
 from mambapro.train.engine.loop import fit, train_model
 from mambapro.train.engine.training_config import ModelSettings, Solver, TrainConfig
 from mambapro.train.models.checkpoints.weights import load_checkpoint
 from mambapro.train.models.mambapro.mambapro import MambaPro
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.reid import reid_task
 from mambapro.train.reid.dataset import split_training
+from mambapro.train.reid.reid_task import ReidTask
 from mambapro.train.reid.transforms import Augmentation
 from PIL import Image
 
@@ -77,7 +78,8 @@ def run(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> tuple
     folder = tmp_path_factory.mktemp("run") / "out"
     model = small_model()
     solver = replace(CONFIG.solver, epochs=10, base_lr=3e-3, backbone_lr=3e-3)
-    return model, train_model(model, benchmark, replace(CONFIG, solver=solver), folder, device="cpu"), folder
+    config = replace(CONFIG, solver=solver)
+    return model, train_model(model, ReidTask(benchmark, config), config, folder, device="cpu"), folder
 
 
 class TestRun:
@@ -106,7 +108,7 @@ class TestRun:
             rows = list(csv.DictReader(file))
         assert [int(row["epoch"]) for row in rows] == list(range(1, 11))
         assert float(rows[3]["loss"]) == report.epochs[3].loss
-        assert float(rows[3]["head1_triplet"]) == report.epochs[3].heads[1][1]
+        assert float(rows[3]["head1_triplet"]) == report.epochs[3].parts["head1_triplet"]
         assert sorted(path.name for path in folder.iterdir()) == ["best.pth", "last.pth", "log.csv"]
 
     def test_report(self, run: tuple[MambaPro, Any, Path]) -> None:
@@ -122,7 +124,9 @@ class TestRun:
         """The logged loss is the weighted sum of the logged parts."""
         record = run[1].epochs[0]
 
-        assert record.loss == pytest.approx(sum(0.25 * ce + triplet for ce, triplet in record.heads), rel=1e-5)
+        weights = {"cross_entropy": 0.25, "triplet": 1.0}
+        total = sum(weights[name.partition("_")[2]] * value for name, value in record.parts.items())
+        assert len(record.parts) == 4 and record.loss == pytest.approx(total, rel=1e-5)
 
 
 class TestDeterminism:
@@ -145,7 +149,7 @@ class TestDeterminism:
 
     def weights(self, benchmark: Benchmark, out: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
         model = small_model()
-        train_model(model, benchmark, config, out, device="cpu")
+        train_model(model, ReidTask(benchmark, config), config, out, device="cpu")
         return model.state_dict()
 
 
@@ -157,7 +161,7 @@ class TestNotANumber:
         spoil(good, steps + 2)
 
         with pytest.raises(TrainingError, match=r"nan in epoch 2, batch 2 .*before this batch are in .*last\.pth"):
-            train_model(good, benchmark, CONFIG, tmp_path / "out", device="cpu")
+            train_model(good, ReidTask(benchmark, CONFIG), CONFIG, tmp_path / "out", device="cpu")
 
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["last.pth", "log.csv", "state.pth"]
         saved = load_checkpoint(tmp_path / "out" / "last.pth").state_dict()
@@ -170,7 +174,7 @@ class TestNotANumber:
         spoil(model, 1)
 
         with pytest.raises(TrainingError, match="epoch 1, batch 1"):
-            train_model(model, benchmark, CONFIG, tmp_path / "out", device="cpu")
+            train_model(model, ReidTask(benchmark, CONFIG), CONFIG, tmp_path / "out", device="cpu")
 
         saved = load_checkpoint(tmp_path / "out" / "last.pth").state_dict()
         assert all(
@@ -186,7 +190,7 @@ class TestNotANumber:
             model.backbone.projection[0, 0] = torch.nan
 
         with pytest.raises(TrainingError, match="no checkpoint was written"):
-            train_model(model, benchmark, CONFIG, tmp_path / "out", device="cpu")
+            train_model(model, ReidTask(benchmark, CONFIG), CONFIG, tmp_path / "out", device="cpu")
 
         assert list(tmp_path.iterdir()) == []
 
@@ -197,7 +201,7 @@ class TestNotANumber:
         one_step = replace(CONFIG, solver=replace(CONFIG.solver, identities_per_batch=5, images_per_identity=4))
 
         with pytest.raises(TrainingError, match=r"After epoch 1 .*backbone\.projection"):
-            train_model(model, benchmark, one_step, tmp_path / "out", device="cpu")
+            train_model(model, ReidTask(benchmark, one_step), one_step, tmp_path / "out", device="cpu")
 
         assert list(tmp_path.iterdir()) == []
 
@@ -219,13 +223,13 @@ class TestValidation:
         """best.pth holds the epoch with the highest validation mAP, the earliest of equals."""
         maps = iter((0.4, 0.6, 0.6, 0.5))
         report = type("Report", (), {})
-        monkeypatch.setattr(trainer, "evaluate_benchmark", lambda *_, **__: type("R", (report,), {"map": next(maps)}))
+        monkeypatch.setattr(reid_task, "evaluate_benchmark", lambda *_, **__: type("R", (report,), {"map": next(maps)}))
         config = replace(CONFIG, validation_identities=2, solver=replace(CONFIG.solver, epochs=4))
 
-        result = train_model(small_model(3), benchmark, config, tmp_path / "out", device="cpu")
+        result = train_model(small_model(3), ReidTask(benchmark, config), config, tmp_path / "out", device="cpu")
 
         assert result.best_epoch == 2
-        assert [record.validation_map for record in result.epochs] == [0.4, 0.6, 0.6, 0.5]
+        assert [record.validation for record in result.epochs] == [0.4, 0.6, 0.6, 0.5]
         best, last = (load_checkpoint(path).backbone.projection for path in (result.checkpoint, result.last))
         assert not torch.equal(best, last)
 
@@ -233,10 +237,10 @@ class TestValidation:
         """The validation mAP is measured on the identities that were split off."""
         config = replace(CONFIG, validation_identities=2, solver=replace(CONFIG.solver, epochs=1))
 
-        result = train_model(small_model(3), benchmark, config, tmp_path / "out", device="cpu")
+        result = train_model(small_model(3), ReidTask(benchmark, config), config, tmp_path / "out", device="cpu")
 
-        assert result.epochs[0].validation_map is not None and 0 < result.epochs[0].validation_map <= 1
-        assert (result.identities, result.validation_identities) == (3, 2)
+        assert result.epochs[0].validation is not None and 0 < result.epochs[0].validation <= 1
+        assert (result.counts["identities"], result.counts["validation_identities"]) == (3, 2)
 
     def test_on_the_test_set(self, benchmark: Benchmark) -> None:
         """With select_on_test nothing is split off, and the benchmark's own queries choose."""
@@ -264,7 +268,7 @@ class TestFit:
         """Makes `fit` read the given benchmark from anywhere."""
 
         def install(value: Benchmark = benchmark) -> None:
-            monkeypatch.setattr(loop, "read_benchmark", lambda name, root: value)
+            monkeypatch.setattr(reid_task, "read_benchmark", lambda name, root: value)
 
         return install
 
@@ -317,8 +321,8 @@ class TestArguments:
         (tmp_path / "log.csv").write_text("old")
 
         with pytest.raises(InputError, match="exists already"):
-            train_model(small_model(), benchmark, CONFIG, tmp_path)
-        train_model(small_model(), benchmark, CONFIG, tmp_path, device="cpu", overwrite=True)
+            train_model(small_model(), ReidTask(benchmark, CONFIG), CONFIG, tmp_path)
+        train_model(small_model(), ReidTask(benchmark, CONFIG), CONFIG, tmp_path, device="cpu", overwrite=True)
 
         assert (tmp_path / "best.pth").is_file()
         assert "old" not in (tmp_path / "log.csv").read_text()
@@ -326,13 +330,13 @@ class TestArguments:
     def test_identities_differ(self, benchmark: Benchmark, tmp_path: Path) -> None:
         """A classifier for another number of identities raises InputError with both numbers."""
         with pytest.raises(InputError, match=r"has 7 identities, the training set 5"):
-            train_model(small_model(7), benchmark, CONFIG, tmp_path / "out", device="cpu")
+            train_model(small_model(7), ReidTask(benchmark, CONFIG), CONFIG, tmp_path / "out", device="cpu")
 
     def test_bfloat16(self, benchmark: Benchmark, tmp_path: Path) -> None:
         """bfloat16 trains on the CPU and is reported."""
         config = replace(CONFIG, precision="bfloat16", solver=replace(CONFIG.solver, epochs=1))
 
-        report = train_model(small_model(), benchmark, config, tmp_path / "out", device="cpu")
+        report = train_model(small_model(), ReidTask(benchmark, config), config, tmp_path / "out", device="cpu")
 
         assert (report.precision, report.device) == ("bfloat16", "cpu")
 

@@ -10,13 +10,13 @@ import odd_recipes
 import pytest
 from mambapro.common.formats.size_limits import VARIABLE
 from mambapro.errors import InputError, SetupError
-from mambapro.train.engine import training_memory as memory
 from mambapro.train.engine.recipes import load_recipe
 from mambapro.train.engine.training_config import Solver
-from mambapro.train.engine.training_memory import require_memory
 from mambapro.train.models.mambapro import sizes
 from mambapro.train.models.mambapro.model_config import MambaProConfig
 from mambapro.train.models.mambapro.sizes import build_model, config_of_size
+from mambapro.train.reid import training_memory as memory
+from mambapro.train.reid.training_memory import require_memory
 
 
 def refused(source: object, changes: tuple[str, ...] = ()) -> str:

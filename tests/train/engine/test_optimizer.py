@@ -10,13 +10,12 @@ import torch
 from mambapro.errors import InputError
 from mambapro.train.engine.optimizer import (
     EpochSchedule,
-    base_rate,
     build_optimizer,
     freeze_pretrained,
-    is_pretrained,
     learning_rate,
 )
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.models.mambapro.spec import is_pretrained
 from torch import nn
 
 SCHEDULES = json.loads((Path(__file__).parents[2] / "golden" / "schedule.json").read_text(encoding="utf-8"))
@@ -47,7 +46,7 @@ def model() -> nn.Module:
 
 def group_sizes(model: nn.Module) -> dict[float, int]:
     """Values per base rate."""
-    groups = build_optimizer(model.named_parameters(), base=3.5e-4).param_groups
+    groups = build_optimizer(model.named_parameters(), is_pretrained, base=3.5e-4).param_groups
     return {group["base_lr"]: sum(value.numel() for value in group["params"]) for group in groups}
 
 
@@ -88,13 +87,18 @@ class TestPretrained:
 class TestGroups:
     def test_rates(self) -> None:
         """Biases get twice the rate, pretrained tensors their own, biases included."""
-        assert {base_rate(name, 3.5e-4, 2.0, 5e-6) for name in PRETRAINED} == {5e-6}
-        assert {base_rate(name, 3.5e-4, 2.0, 5e-6) for name in OWN} == {3.5e-4, 7e-4}
-        assert base_rate("backbone.layers.3.adapter.outer.bias", 3.5e-4, 2.0, 5e-6) == 7e-4
+        parameters = {name: nn.Parameter(torch.zeros(1)) for name in (*PRETRAINED, *OWN)}
+
+        groups = build_optimizer(parameters.items(), is_pretrained, base=3.5e-4, bias_factor=2.0).param_groups
+
+        rates = {id(value): group["base_lr"] for group in groups for value in group["params"]}
+        assert {rates[id(parameters[name])] for name in PRETRAINED} == {5e-6}
+        assert {rates[id(parameters[name])] for name in OWN} == {3.5e-4, 7e-4}
+        assert rates[id(parameters["backbone.layers.3.adapter.outer.bias"])] == 7e-4
 
     def test_every_parameter_once(self, model: nn.Module) -> None:
         """Each parameter that takes a gradient is in one group; weight decay is the same for all."""
-        optimizer = build_optimizer(model.named_parameters(), base=1e-3)
+        optimizer = build_optimizer(model.named_parameters(), is_pretrained, base=1e-3)
 
         members = [id(value) for group in optimizer.param_groups for value in group["params"]]
         assert sorted(members) == sorted(id(value) for value in model.parameters() if value.requires_grad)
@@ -104,7 +108,7 @@ class TestGroups:
     def test_step_is_adam_with_l2(self) -> None:
         """A step is Adam's with the decay added to the gradient."""
         value = nn.Parameter(torch.tensor([2.0]))
-        optimizer = build_optimizer([("weight", value)], base=0.1, weight_decay=0.5)
+        optimizer = build_optimizer([("weight", value)], is_pretrained, base=0.1, weight_decay=0.5)
         # The gradient 1 - 0.5 * 2 vanishes with L2; decoupled decay would move the value.
         value.grad = torch.tensor([-1.0])
 
@@ -115,7 +119,7 @@ class TestGroups:
     def test_nothing_to_train(self) -> None:
         """A wholly frozen model raises InputError."""
         with pytest.raises(InputError, match="nothing to train"):
-            build_optimizer([("weight", nn.Parameter(torch.zeros(1), requires_grad=False))], base=1e-3)
+            build_optimizer([("weight", nn.Parameter(torch.zeros(1), requires_grad=False))], is_pretrained, base=1e-3)
 
 
 class TestSchedule:
@@ -135,7 +139,9 @@ class TestSchedule:
         """A new schedule puts the groups where the published training has them before its first epoch."""
         golden = SCHEDULES[dataset]
         names = ["weight", "bias", "backbone.projection"]
-        optimizer = build_optimizer([(name, nn.Parameter(torch.zeros(1))) for name in names], base=3.5e-4)
+        optimizer = build_optimizer(
+            [(name, nn.Parameter(torch.zeros(1))) for name in names], is_pretrained, base=3.5e-4
+        )
 
         EpochSchedule(optimizer, base=3.5e-4, warmup=golden["warmup_epochs"], epochs=golden["max_epochs"])
 
@@ -146,7 +152,7 @@ class TestSchedule:
     def test_apply(self) -> None:
         """Applying an epoch sets each group's rate, whichever epoch was applied before."""
         optimizer = build_optimizer(
-            [("w", nn.Parameter(torch.zeros(1))), ("bias", nn.Parameter(torch.zeros(1)))], base=1.0
+            [("w", nn.Parameter(torch.zeros(1))), ("bias", nn.Parameter(torch.zeros(1)))], is_pretrained, base=1.0
         )
         schedule = EpochSchedule(optimizer, base=1.0, warmup=2, epochs=10)
 

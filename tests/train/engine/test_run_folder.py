@@ -11,12 +11,13 @@ import torch
 from mambapro.errors import InputError, SetupError
 from mambapro.train.engine import open_files_limit, state
 from mambapro.train.engine.open_files_limit import require_open_files
+from mambapro.train.engine.run_files import RunFiles
 from mambapro.train.engine.run_folder import FILES, run_folder
 from mambapro.train.engine.state import State, read_state, write_state
 from mambapro.train.engine.training_config import TrainConfig
 from mambapro.train.engine.training_report import CsvLog, EpochRecord
 
-RECORD = EpochRecord(1, 0.1, 2.0, ((1.0, 1.0),), 0.5, 3, 1.0, 10.0)
+RECORD = EpochRecord(1, 0.1, 2.0, {"head0_triplet": 1.0}, 0.5, 3, 1.0, 10.0)
 
 
 class TestRunFolder:
@@ -167,12 +168,16 @@ class TestOpenFiles:
 
 def test_a_full_disk_names_the_weights_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `last.pth` holds is said, and whether the run can go on; not that nothing was left."""
-    from mambapro.train.engine.trainer import Trainer
+    files = object.__new__(RunFiles)
+    files.folder, files.saved_epoch = tmp_path, 0
 
-    trainer = object.__new__(Trainer)
-    trainer.folder, trainer.saved_epoch, error = tmp_path, 0, SetupError("No room.")
-    assert str(trainer._no_room(error)) == "No room. There are no weights of this training yet."
-    trainer.saved_epoch = 3
-    assert str(trainer._no_room(error)) == "No room. last.pth holds the weights after epoch 3."
+    def told() -> str:
+        with pytest.raises(SetupError) as caught, files.room_wanted():
+            raise SetupError("No room.")
+        return str(caught.value)
+
+    assert told() == "No room. There are no weights of this training yet."
+    files.saved_epoch = 3
+    assert told() == "No room. last.pth holds the weights after epoch 3."
     torch.save({}, tmp_path / state.NAME)
-    assert str(trainer._no_room(error)).endswith("epoch 3. --resume goes on from state.pth.")
+    assert told().endswith("epoch 3. --resume goes on from state.pth.")

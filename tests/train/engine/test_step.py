@@ -13,8 +13,10 @@ import torch
 from mambapro.train.engine.distributed import World
 from mambapro.train.engine.step import NotFiniteError, TrainingStep
 from mambapro.train.engine.trainer import Trainer
-from mambapro.train.engine.training_config import Solver
+from mambapro.train.engine.training_config import Solver, TrainConfig
+from mambapro.train.reid.dataset import ReidBatch
 from mambapro.train.reid.losses import batch_hard_triplet
+from mambapro.train.reid.reid_task import ReidTask
 from torch import Tensor, nn
 
 LABELS = torch.tensor([0, 0, 1, 1])
@@ -45,7 +47,9 @@ def step_of(network: nn.Module, solver: Solver, rate: float = 0.1) -> TrainingSt
     """Plain gradient descent, so that a step is the rate times the gradient."""
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return TrainingStep(network, optimizer, scaler, solver, "float32", torch.device("cpu"), World())
+    task: Any = object.__new__(ReidTask)
+    task.config = TrainConfig("test", solver=solver)
+    return TrainingStep(network, task, optimizer, scaler, solver.accumulate, "float32", torch.device("cpu"), World())
 
 
 def loss_by_hand(network: nn.Module, x: Tensor, solver: Solver) -> Tensor:
@@ -77,10 +81,9 @@ class TestRecipe:
         network, solver, (x,) = TwoHeads(), Solver(**changes), batches(1)
         expected = loss_by_hand(network, x, solver).item()
 
-        (loss, *_), samples = step_of(network, solver)(x, LABELS, CAMERAS, 1, 1)
+        losses = step_of(network, solver)(ReidBatch(x, LABELS, CAMERAS), 1, 1)
 
-        assert loss.item() == pytest.approx(expected, rel=1e-5)
-        assert samples == 4
+        assert losses.total.item() == pytest.approx(expected, rel=1e-5)
 
     def test_right_answers_are_the_last_head_s(self) -> None:
         """Identity scores: the first head is always right; the second one, shifted by a class, is right for none."""
@@ -89,9 +92,9 @@ class TestRecipe:
             network.scores.copy_(torch.eye(3))
         x = torch.eye(3)[LABELS] + 0.01 * torch.arange(12).view(4, 3) / 12
 
-        (_, right, *_), _ = step_of(network, Solver())(x, LABELS, CAMERAS, 1, 1)
+        losses = step_of(network, Solver())(ReidBatch(x, LABELS, CAMERAS), 1, 1)
 
-        assert right.item() == 0
+        assert losses.right.item() == 0
 
 
 class TestAccumulation:
@@ -109,7 +112,7 @@ class TestAccumulation:
             gradients = torch.autograd.grad(loss, list(expected.parameters()))
             for number, x in enumerate(group, start + 1):
                 before = [value.clone() for value in network.parameters()]
-                take(x, LABELS, CAMERAS, number, total)
+                take(ReidBatch(x, LABELS, CAMERAS), number, total)
                 moved = any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
                 assert moved == (number == start + len(group))
             with torch.no_grad():
@@ -125,8 +128,8 @@ class TestAccumulation:
         for value in network.parameters():
             value.grad = torch.full_like(value, 100.0)
 
-        step_of(network, solver)(x, LABELS, CAMERAS, 1, 1)
-        step_of(clean, solver)(x, LABELS, CAMERAS, 1, 1)
+        step_of(network, solver)(ReidBatch(x, LABELS, CAMERAS), 1, 1)
+        step_of(clean, solver)(ReidBatch(x, LABELS, CAMERAS), 1, 1)
 
         for ours, theirs in zip(network.parameters(), clean.parameters(), strict=True):
             assert torch.equal(ours, theirs)
@@ -137,7 +140,7 @@ class TestAccumulation:
         before = [value.clone() for value in network.parameters()]
 
         with pytest.raises(NotFiniteError, match="nan"):
-            step_of(network, Solver())(torch.full((4, 3), torch.nan), LABELS, CAMERAS, 1, 1)
+            step_of(network, Solver())(ReidBatch(torch.full((4, 3), torch.nan), LABELS, CAMERAS), 1, 1)
 
         assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
@@ -151,8 +154,9 @@ def test_states_are_written_between_steps(save_every: int, accumulate: int, writ
     found: list[int] = []
     trainer: Any = object.__new__(Trainer)
     trainer.config = SimpleNamespace(save_every=save_every, solver=replace(Solver(), accumulate=accumulate))
-    trainer.sampler, trainer.records, trainer.world = range(7), [], SimpleNamespace(is_first=True, wait=nullcontext)
-    trainer._write_state = lambda records: found.append(trainer.batch)
+    trainer.task, trainer.records, trainer.world = range(7), [], SimpleNamespace(is_first=True, wait=nullcontext)
+    trainer.files = SimpleNamespace(room_wanted=nullcontext, write_state=found.append)
+    trainer._state = lambda records: trainer.batch
 
     for trainer.batch in range(1, 8):
         trainer._save_within()

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from mambapro.train.engine.distributed import World
+from mambapro.train.engine.task import StepLosses
 from mambapro.train.engine.training_report import CsvLog, EpochMeter, EpochRecord
 
 
-def values(*numbers: float) -> list[torch.Tensor]:
-    return [torch.tensor(number) for number in numbers]
+def values(*numbers: float) -> StepLosses:
+    """Loss, right answers, then cross entropy and triplet of each head."""
+    total, right, *parts = (torch.tensor(number) for number in numbers)
+    names = (f"head{head}_{name}" for head in range(2) for name in ("cross_entropy", "triplet"))
+    return StepLosses(total, right, dict(zip(names, parts, strict=False)))
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def record() -> EpochRecord:
 def test_losses_are_means_over_steps(record: EpochRecord) -> None:
     """(3 + 1) / 2, and each part of each head likewise, cross entropy first."""
     assert (record.loss, record.steps) == (2.0, 2)
-    assert record.heads == ((0.5, 0.5), (1.5, 0.5))
+    assert list(record.parts.values()) == [0.5, 0.5, 1.5, 0.5]
 
 
 def test_accuracy_is_over_samples(record: EpochRecord) -> None:
@@ -75,3 +79,15 @@ def test_the_log_starts_anew(tmp_path: Path, record: EpochRecord) -> None:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["3"]
     assert (float(rows[0]["head1_cross_entropy"]), float(rows[0]["head1_triplet"])) == (1.5, 0.5)
+
+
+def test_a_record_of_before() -> None:
+    """A state of release 0.1.0 holds pairs of losses for each head, and the validation under the name of mAP."""
+    values = {"epoch": 1, "learning_rate": 0.1, "loss": 2.0, "accuracy": 0.5, "steps": 3, "seconds": 1.0}
+    values |= {"images_per_second": 10.0, "memory_mib": 5.0, "heads": [[1.0, 2.0]], "validation_map": 0.25}
+
+    record = EpochRecord.from_json(values)
+
+    assert record.parts == {"head0_cross_entropy": 1.0, "head0_triplet": 2.0}
+    assert list(record.row())[8:] == ["validation_map", "head0_cross_entropy", "head0_triplet"]
+    assert record.row()["validation_map"] == 0.25

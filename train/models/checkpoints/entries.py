@@ -13,8 +13,6 @@ from torch import Tensor
 from ....common.foreign_text import shown_text
 from ....errors import ArtifactError
 
-#: Modules that only training needs; exporting leaves them out.
-HEADS = ("backbone.head.", "concat_head.", "fused_head.")
 _COUNTER = "num_batches_tracked"
 _SHOWN = 10
 
@@ -40,27 +38,28 @@ def check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
         )
 
 
-def without_heads(tensors: Mapping[str, Tensor], ours: Mapping[str, str]) -> bool:
+def without_heads(tensors: Mapping[str, Tensor], ours: Mapping[str, str], heads: tuple[str, ...]) -> bool:
     """Whether no classifier is in a state dict: it was made smaller for use, which needs none.
 
     Args:
         tensors: by the file's keys.
         ours: our key of each of the file's.
+        heads: beginnings of our keys of parameters that only training needs.
     """
-    classifiers = {key for key, own in ours.items() if own.startswith(HEADS) and own.endswith("classifier.weight")}
-    return not classifiers & tensors.keys()
+    classifiers = {key for key, own in ours.items() if own.startswith(heads) and own.endswith("classifier.weight")}
+    return bool(classifiers) and not classifiers & tensors.keys()
 
 
-def fill(tensors: dict[str, Tensor], expected: Mapping[str, Tensor], ours: Mapping[str, str], heads: bool) -> list[str]:
-    """Add counters of BatchNorm, which nothing reads, and with `heads` what only training needs, in place.
+def fill(
+    tensors: dict[str, Tensor], expected: Mapping[str, Tensor], ours: Mapping[str, str], heads: tuple[str, ...]
+) -> list[str]:
+    """Add counters of BatchNorm, which nothing reads, and what begins with one of `heads`, in place.
 
     Returns:
         The keys that were missing.
     """
     missing = [
-        key
-        for key in expected
-        if key not in tensors and (key.endswith(_COUNTER) or (heads and ours[key].startswith(HEADS)))
+        key for key in expected if key not in tensors and (key.endswith(_COUNTER) or ours[key].startswith(heads))
     ]
     for key in missing:
         ones = key.endswith("running_var") or ("classifier" not in key and key.endswith("weight"))

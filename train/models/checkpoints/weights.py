@@ -16,16 +16,15 @@ from ....common.foreign_text import escaped, shown_text
 from ....errors import ArtifactError, InputError
 from ..mambapro.mambapro import MambaPro
 from ..mambapro.model_config import HEAD_WIDTH, MambaProConfig
-from ..suited import warn_of_other_benchmark
-from .entries import HEADS, check_entries, fill, require_finite, without_heads
+from ..model_spec import Model
+from ..registry import FIRST, model_class
+from .entries import check_entries, fill, require_finite, without_heads
 from .names import authors_names, key_pairs
 from .tensor_files import only_tensors, read_content, write_tensors
 from .wrapped import log_notes, unwrap
 
 log = logging.getLogger("mambapro")
 
-#: What a checkpoint's shapes cannot tell, and a caller may say.
-SWITCHES = ("prompt", "adapter", "mamba", "sie_camera", "sie_coe", "direct", "pixel_mean", "pixel_std")
 FORMAT_VERSION = 1
 
 
@@ -37,8 +36,8 @@ def load_checkpoint(
     weights: str | None = None,
     dataset: str | None = None,
     **switches: Any,
-) -> MambaPro:
-    """A model with the weights of a checkpoint, in eval mode, float32, on the CPU.
+) -> Any:
+    """A Model with the weights of a checkpoint, in eval mode, float32, on the CPU; the header names its kind.
 
     Args:
         path: the authors' state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). What trainers
@@ -56,16 +55,18 @@ def load_checkpoint(
         ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen; several sets of weights; NaN.
     """
     path = Path(path)
-    if unknown := sorted(set(switches) - set(SWITCHES)):
-        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {', '.join(SWITCHES)}.")
     for size in (image_size, default_image_size):
         _check_image_size(size)
     content = read_content(path)
+    kind = model_class(content.header.get("kind", FIRST))
+    if unknown := sorted(set(switches) - set(kind.switches)):
+        allowed = ", ".join(kind.switches) or "none for this model"
+        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {allowed}.")
     if content.header:
         if weights is not None:
             raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
         tensors = dict(only_tensors(content.tree, path))
-        config, names = _stored_config(content.header, image_size, path), {}
+        config, names = _stored_config(content.header, kind, image_size, path), {}
         _warn_of_other_switches(config, switches, path)
     else:
         found = unwrap(content.tree, path, chosen=weights)
@@ -74,14 +75,16 @@ def load_checkpoint(
         config = _config_from_shapes(tensors, image_size or default_image_size, path)
         names = dict(key_pairs(config))
         _log_assumed(config, switches, path)
-    model = _empty_model(replace(config, **switches))
+    # tensors have shapes but no memory: the checkpoint's become the model's
+    with torch.device("meta"):
+        model = kind(replace(config, **switches))  # type: ignore[call-arg]
     model.headless = _fit(tensors, model, names, path)
     model.trained_on = dict(content.header.get("training", {}))
-    warn_of_other_benchmark(config, path, trained_on=model.trained_on.get("dataset"), used_on=dataset)
+    model.warn_of_use(path, dataset)
     return model.eval()
 
 
-def _fit(tensors: dict[str, Tensor], model: MambaPro, names: Mapping[str, str], path: Path) -> bool:
+def _fit(tensors: dict[str, Tensor], model: Model, names: Mapping[str, str], path: Path) -> bool:
     """Put a file's tensors into a model; `names` is our key of each of the file's, empty where they are ours.
 
     Returns:
@@ -93,8 +96,8 @@ def _fit(tensors: dict[str, Tensor], model: MambaPro, names: Mapping[str, str], 
     own = model.state_dict()
     names = names or {key: key for key in own}
     expected = {theirs: own[ours] for theirs, ours in names.items()}
-    headless = without_heads(tensors, names)
-    missing = fill(tensors, expected, names, headless)
+    headless = without_heads(tensors, names, model.heads)
+    missing = fill(tensors, expected, names, model.heads if headless else ())
     check_entries(tensors, expected, path)
     if headless:
         log.warning(
@@ -110,7 +113,7 @@ def _fit(tensors: dict[str, Tensor], model: MambaPro, names: Mapping[str, str], 
 
 
 def save_checkpoint(
-    model: MambaPro,
+    model: Model,
     path: str | PathLike[str],
     layout: Literal["mambapro", "authors"] = "mambapro",
     *,
@@ -132,15 +135,18 @@ def save_checkpoint(
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     if model.headless:
         # what was filled in for a file without classifiers is no classifier
-        state = {key: value for key, value in state.items() if not key.startswith(HEADS)}
+        state = {key: value for key, value in state.items() if not key.startswith(model.heads)}
     if layout == "authors":
+        if not isinstance(model, MambaPro):
+            raise InputError(f"The authors' layout holds MambaPro, not a model of kind {model.kind}.")
         if path.suffix != ".pth":
             raise InputError(f"The authors' layout is a .pth file; {escaped(path.name)} is not.")
         write_tensors(
             path, {theirs: state[ours] for theirs, ours in key_pairs(model.config) if ours in state}, None, overwrite
         )
     elif layout == "mambapro":
-        header = {"version": FORMAT_VERSION, "config": model.config.to_json(), "training": dict(training or {})}
+        header: dict[str, Any] = {"version": FORMAT_VERSION, "kind": model.kind, "config": model.config.to_json()}
+        header["training"] = dict(training or {})
         write_tensors(path, state, header, overwrite)
     else:
         raise InputError(f"Unknown layout {layout!r}; there are 'mambapro' and 'authors'.")
@@ -153,7 +159,7 @@ def _check_image_size(size: Any) -> None:
         raise InputError(f"image_size must be (height, width) in pixels, such as (256, 128), not {size!r}.")
 
 
-def _warn_of_other_switches(config: MambaProConfig, switches: Mapping[str, Any], path: Path) -> None:
+def _warn_of_other_switches(config: Any, switches: Mapping[str, Any], path: Path) -> None:
     """What a file of ours holds may be overruled, for experiments, but not by accident."""
     other = {name: value for name, value in switches.items() if getattr(config, name) != value}
     if other:
@@ -165,13 +171,7 @@ def _warn_of_other_switches(config: MambaProConfig, switches: Mapping[str, Any],
         )
 
 
-def _empty_model(config: MambaProConfig) -> MambaPro:
-    """A model whose tensors have shapes but no memory: the checkpoint's become its own."""
-    with torch.device("meta"):
-        return MambaPro(config)
-
-
-def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None, path: Path) -> MambaProConfig:
+def _stored_config(header: Mapping[str, Any], kind: type[Model], image_size: tuple[int, int] | None, path: Path) -> Any:
     if header.get("version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{escaped(path)} is a checkpoint of format {header.get('version')!r}; this version reads "
@@ -179,7 +179,7 @@ def _stored_config(header: Mapping[str, Any], image_size: tuple[int, int] | None
             "Update mambapro, or save the checkpoint again with this version."
         )
     try:
-        config = MambaProConfig.from_json(header["config"])
+        config = kind.config_type.from_json(header["config"])
         _check_training(header.get("training", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(
@@ -280,7 +280,7 @@ def _check_patches(config: MambaProConfig, tensors: Mapping[str, Tensor], path: 
 
 
 def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path) -> None:
-    assumed = {name: getattr(config, name) for name in SWITCHES if name not in switches}
+    assumed = {name: getattr(config, name) for name in MambaPro.switches if name not in switches}
     if assumed:
         values = ", ".join(f"{name}={value}" for name, value in assumed.items())
         log.warning("%s does not hold these settings, so they are assumed: %s", path.name, values)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from ..parts.aggregation import Aggregation
 from ..parts.head import Head, TrainingOutput
 from ..parts.vit import Backbone
 from ..parts.vit_imagenet import ImageNetBackbone
+from ..suited import warn_of_other_benchmark
 from .inference import InferenceModel, inference_model
 from .model_config import MambaProConfig
 from .spec import spec_of
@@ -32,6 +35,9 @@ class MambaPro(Model):
     """
 
     kind = "mambapro"
+    config_type = MambaProConfig
+    switches = ("prompt", "adapter", "mamba", "sie_camera", "sie_coe", "direct", "pixel_mean", "pixel_std")
+    heads = ("backbone.head.", "concat_head.", "fused_head.")
 
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
@@ -76,11 +82,15 @@ class MambaPro(Model):
             outputs.append(self.fused_head(self.feature(tokens)))
         return tuple(outputs)
 
-    @property
+    @cached_property
     def spec(self) -> ModelSpec:
         """Inputs, outputs and structure."""
         running = [*self.backbone.modules(), *(self.aggregation.modules() if self.config.mamba else ())]
         return spec_of(self.config, running)
+
+    def warn_of_use(self, path: Path, dataset: str | None) -> None:
+        """Log a warning where images or benchmark are not those of the checkpoint's training."""
+        warn_of_other_benchmark(self.config, path, trained_on=self.trained_on.get("dataset"), used_on=dataset)
 
     def inference(self) -> InferenceModel:
         """The network that is exported."""

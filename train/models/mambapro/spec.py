@@ -53,12 +53,17 @@ def spec_of(config: MambaProConfig, running: Iterable[nn.Module]) -> ModelSpec:
             "LayerNormalization": sum(isinstance(module, LayerNorm) for module in modules),
         },
         settings={**settings, **config.variants},
-        training_only=lambda name: "head." in name or name.endswith("num_batches_tracked"),
+        training_only=is_training_only,
         pretrained=is_pretrained,
         multiplied=("backbone.projection",),
         summary=_summary(config),
         folded="transfers, BatchNorm and training heads",
     )
+
+
+def is_training_only(name: str) -> bool:
+    """Whether a tensor has no part in the feature: heads, and counters of BatchNorm."""
+    return "head." in name or name.endswith("num_batches_tracked")
 
 
 def is_pretrained(name: str) -> bool:

@@ -10,12 +10,12 @@ from typing import Any
 from ....common.files.atomic import sha256_of
 from ....errors import InputError
 from ...engine.image_ranges import noted_ranges
-from ...engine.pretrained import initialiser
 from ...engine.recipes import load_recipe
 from ...engine.training_config import TrainConfig
 from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import MambaPro
 from ...models.mambapro.model_config import MambaProConfig
+from ...models.mambapro.pretrained import initialiser
 from ...models.mambapro.sizes import config_of_size
 from .record import fingerprint
 from .table_rows import Row, Table

@@ -7,9 +7,9 @@ from collections import Counter
 import torch
 
 from ....errors import InputError
-from ...engine.optimizer import is_pretrained
 from ...models.mambapro.mambapro import MambaPro
 from ...models.mambapro.model_config import MambaProConfig
+from ...models.mambapro.spec import is_pretrained
 
 #: The parts in the order of the tables, with the paper's names.
 PARTS = {

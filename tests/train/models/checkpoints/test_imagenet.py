@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from mambapro.errors import ArtifactError, InputError
-from mambapro.train.engine.optimizer import is_pretrained
-from mambapro.train.engine.pretrained import load_tower
 from mambapro.train.models.checkpoints.clip import load_clip
 from mambapro.train.models.checkpoints.imagenet import TIMM, load_vit, timm_pairs
 from mambapro.train.models.checkpoints.weights import save_checkpoint
 from mambapro.train.models.mambapro.mambapro import MambaPro
+from mambapro.train.models.mambapro.pretrained import load_tower
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.models.mambapro.spec import is_pretrained
 from mambapro.train.models.parts.vit import DropPath
 
 timm = pytest.importorskip("timm")

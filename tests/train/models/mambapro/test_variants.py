@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from mambapro.errors import InputError
-from mambapro.train.engine.optimizer import build_optimizer, freeze_pretrained, is_pretrained
+from mambapro.train.engine.optimizer import build_optimizer, freeze_pretrained
 from mambapro.train.models.checkpoints.names import clip_pairs
 from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
 from mambapro.train.models.mambapro import model_config as choices
 from mambapro.train.models.mambapro.mambapro import BACKBONES, MambaPro
 from mambapro.train.models.mambapro.model_config import MambaProConfig
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.models.mambapro.spec import is_pretrained
 from mambapro.train.models.parts.adapters import ADAPTERS, JOINS
 from mambapro.train.models.parts.aggregation import AGGREGATIONS
 from mambapro.train.models.parts.prompt import PROMPTS
@@ -67,7 +68,7 @@ def test_a_step_trains_what_it_should(fields: dict) -> None:
     model = build(**fields).train()
     freeze_pretrained(model)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    optimizer = build_optimizer(model.named_parameters(), base=1e-3)
+    optimizer = build_optimizer(model.named_parameters(), model.spec.pretrained, base=1e-3)
 
     loss = pair_losses(model(samples(), torch.tensor([0, 1, 2, -1])), torch.tensor([0, 0, 3, 3])).total
     loss.backward()

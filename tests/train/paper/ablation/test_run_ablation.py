@@ -13,10 +13,10 @@ import torch
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.data.image_settings import ImageSettings, using_image_settings
 from mambapro.synthetic.benchmark import draw_benchmark
-from mambapro.train.engine.optimizer import is_pretrained
 from mambapro.train.engine.trainer import Trainer
 from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.models.mambapro.spec import is_pretrained
 from mambapro.train.paper.ablation import run_ablation as run
 from mambapro.train.paper.ablation.record import read_record
 from mambapro.train.paper.ablation.run_ablation import AblationOptions, run_ablation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...common.machine.free_memory import free_memory
 from ...errors import SetupError
+from ..engine.training_config import Solver
 from ..models.mambapro.model_config import MambaProConfig
-from .training_config import Solver
 
 _FLOAT = 4
 _MODALITIES = 3

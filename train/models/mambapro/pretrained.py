@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from ...common.foreign_text import escaped
-from ...errors import ArtifactError, InputError
-from ..models.checkpoints.clip import load_clip
-from ..models.checkpoints.imagenet import load_vit
-from ..models.checkpoints.weights import load_checkpoint
-from ..models.mambapro.mambapro import MambaPro
-from ..models.mambapro.model_config import MambaProConfig
-from .optimizer import is_pretrained
+from ....common.foreign_text import escaped
+from ....errors import ArtifactError, InputError
+from ..checkpoints.clip import load_clip
+from ..checkpoints.imagenet import load_vit
+from ..checkpoints.weights import load_checkpoint
+from .mambapro import MambaPro
+from .model_config import MambaProConfig
+from .spec import is_pretrained
 
 _SIZES = ("image_size", "patch_size", "width", "depth", "mlp_width", "embed_dim")
 #: Fields of the config that decide what the tower computes; all of them must agree.

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from mambapro.errors import InputError
-from mambapro.train.engine.optimizer import is_pretrained
-from mambapro.train.engine.pretrained import initialiser, load_tower
 from mambapro.train.models.checkpoints.weights import save_checkpoint
 from mambapro.train.models.mambapro.mambapro import MambaPro
+from mambapro.train.models.mambapro.pretrained import initialiser, load_tower
 from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.models.mambapro.spec import is_pretrained
 
 SMALL = {"width": 64, "depth": 2, "embed_dim": 32, "scan_channels": 32, "aggregation_depth": 1}
 

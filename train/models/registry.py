@@ -1,0 +1,31 @@
+"""Kinds of models that checkpoints may hold, by the name in their header."""
+
+from __future__ import annotations
+
+import importlib
+
+from ...common.foreign_text import shown_text
+from ...errors import ArtifactError
+from .model_spec import Model
+
+#: Kind to the class, or to the module of this folder and the class in it, imported when a checkpoint is read.
+KINDS: dict[str, type[Model] | tuple[str, str]] = {"mambapro": ("mambapro.mambapro", "MambaPro")}
+#: Kind of checkpoints whose header names none.
+FIRST = "mambapro"
+
+
+def model_class(kind: object) -> type[Model]:
+    """The class of a kind of model.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    entry = KINDS.get(kind) if isinstance(kind, str) else None
+    if entry is None:
+        raise ArtifactError(
+            f"The checkpoint holds a model of kind {shown_text(kind, 60)}; this version knows {', '.join(KINDS)}. "
+            "Update mambapro, or import the package that defines it first."
+        )
+    if isinstance(entry, tuple):
+        entry = KINDS[str(kind)] = getattr(importlib.import_module(f"{__package__}.{entry[0]}"), entry[1])
+    return entry
