@@ -205,6 +205,16 @@ class Extractor(Session):
         return self.run(batch, first)[name].astype(np.float32, copy=False)
 
 
+def open_session(bundle: str | os.PathLike[str] | Bundle, options: RunOptions) -> Session:
+    """Open a bundle: an Extractor where its model returns embeddings, else a plain Session.
+
+    Raises:
+        InputError, SetupError, ArtifactError: as Extractor.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, options.verify)
+    return (Extractor.with_options if opened.metadata.names(EMBEDDING) else Session)(opened, options)
+
+
 def _fingerprint(bundle: str, stored: Preprocessing, taken: Preprocessing) -> str:
     """The bundle's own, or one of the ranges of 16-bit images that were taken in place of the bundle's."""
     if taken == stored:

@@ -18,8 +18,11 @@ from ...common.progress import Track, silent
 from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns
 from ...errors import InputError
+from ..data.batch import Batch
+from ..data.inputs import gather
 from ..data.modalities import NIR, RGB, TIR
 from ..extractor import Extractor
+from ..session import Session
 
 END_TO_END, MODEL_ONLY = "end to end", "model only"
 
@@ -117,7 +120,7 @@ class LatencyReport:
 
 
 def measure_latency(
-    extractor: Extractor,
+    session: Session,
     batches: Sequence[int] = (1,),
     runs: int = 50,
     warmup: int = 5,
@@ -133,7 +136,7 @@ def measure_latency(
     calls of one take less than `seconds` together, more follow until that has passed.
 
     Raises:
-        InputError: a batch that the extractor would split, or numbers below 1.
+        InputError: a batch that the session would split, or numbers below 1.
     """
     if not batches or min(batches) < 1 or runs < 1 or warmup < 0 or rounds < 1:
         raise InputError(
@@ -141,29 +144,29 @@ def measure_latency(
         )
     if not 0 <= seconds <= _MOST_SECONDS:
         raise InputError(f"seconds must be between 0 and {_MOST_SECONDS}, not {seconds}.")
-    if max(batches) > extractor.batch_size:
+    if max(batches) > session.batch_size:
         raise InputError(
-            f"A batch of {max(batches)} would be split into runs of {extractor.batch_size}. Open the bundle with "
+            f"A batch of {max(batches)} would be split into runs of {session.batch_size}. Open the bundle with "
             f"batch_size={max(batches)}, or export it with a dynamic batch."
         )
     rounds = min(rounds, runs)
     stints = {
-        (batch, scope): _Stint(model_call(extractor, batch, scope), -(-runs // rounds), seconds / rounds, warmup)
+        (batch, scope): _Stint(model_call(session, batch, scope), -(-runs // rounds), seconds / rounds, warmup)
         for batch in batches
         for scope in scopes
     }
     found = in_turns(stints, rounds, track)
     timings = tuple(_timing(calls, scope, batch) for (batch, scope), calls in found.items())
-    pre, memory, peak = extractor.preprocessing, resident_memory(), peak_memory()
+    pre, memory, peak = session.preprocessing, resident_memory(), peak_memory()
     if memory is not None and peak is not None:
         # the kernel keeps the peak in coarser steps than the memory of now
         peak = max(memory, peak)
     return LatencyReport(
-        bundle=extractor.metadata.name,
-        artifact=extractor.artifact.stem,
-        precision=extractor.artifact.precision,
-        provider=extractor.provider,
-        threads=extractor.backend.threads,
+        bundle=session.metadata.name,
+        artifact=session.artifact.stem,
+        precision=session.artifact.precision,
+        provider=session.provider,
+        threads=session.backend.threads,
         cpus=usable_cpus(),
         warmup=warmup,
         source_size=(pre.height * SOURCE_SCALE, pre.width * SOURCE_SCALE),
@@ -175,16 +178,18 @@ def measure_latency(
     )
 
 
-def model_call(extractor: Extractor, batch: int, scope: str) -> Callable[[], object]:
+def model_call(session: Session, batch: int, scope: str) -> Callable[[], object]:
     """A call with random images of `batch` samples, end to end or of the model alone."""
-    pre, modalities = extractor.preprocessing, extractor.metadata.modalities
+    pre, modalities = session.preprocessing, session.metadata.modalities
     scale = SOURCE_SCALE if scope == END_TO_END else 1
     rng = np.random.default_rng(0)
     shape = (batch, pre.height * scale, pre.width * scale, 3)
     images = {modality: rng.integers(0, 256, shape, np.uint8) for modality in modalities}
     if scope == MODEL_ONLY:
-        return lambda: extractor.embed(images)
-    return lambda: extractor(images.get(RGB), images.get(NIR), images.get(TIR))
+        return lambda: session.run(Batch.of(images))
+    if isinstance(session, Extractor):
+        return lambda: session(images.get(RGB), images.get(NIR), images.get(TIR))
+    return lambda: session.run(gather(images).load(0, batch, pre))
 
 
 class _Stint:

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ...common.worker_process import Emit, serve
-from ..extractor import Extractor
+from ..extractor import open_session
+from ..run_options import RunOptions
+from ..session import Session
 from .latency import MODEL_ONLY, measure_latency, model_call, timed_calls
 
 
 class Opened(NamedTuple):
-    """A model's call to be timed, and the extractor of a bundle."""
+    """A model's call to be timed, and the session of a bundle."""
 
     call: Callable[[], object]
-    extractor: Extractor | None = None
+    session: Session | None = None
 
 
 class TimingWorker:
@@ -31,18 +33,18 @@ class TimingWorker:
             self._opened = self._open(order)
             return None
         if kind == "latency":
-            assert self._opened.extractor is not None
-            return measure_latency(self._opened.extractor, **order).to_json()
+            assert self._opened.session is not None
+            return measure_latency(self._opened.session, **order).to_json()
         for _ in range(order["warmup"]):
             self._opened.call()
         return statistics.median(timed_calls(self._opened.call, order["runs"], order["seconds"]))
 
 
 def open_artifact(job: dict[str, Any]) -> Opened:
-    """The artifact of a bundle on `batch` samples of the model's size; the other fields of the job are Extractor's."""
+    """The artifact of a bundle on `batch` samples of the model's size; the other fields of the job are RunOptions."""
     bundle, batch = job.pop("bundle"), job.pop("batch")
-    extractor = Extractor(bundle, unverified=True, **job)
-    return Opened(model_call(extractor, batch, MODEL_ONLY), extractor)
+    session = open_session(bundle, RunOptions(unverified=True, **job))
+    return Opened(model_call(session, batch, MODEL_ONLY), session)
 
 
 if __name__ == "__main__":

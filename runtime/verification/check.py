@@ -21,14 +21,14 @@ from ..bundle.catalog import is_artifact_file, matching, stems
 from ..bundle.check_record import write_record
 from ..bundle.checksums import GOLDEN, SUMS, BundleReplacedError, files_below
 from ..bundle.limits import MAP_DROPS, believed, require_limit
-from ..bundle.metadata import EMBEDDING, UNVERIFIED, VERIFIED, BundleMetadata
+from ..bundle.metadata import UNVERIFIED, VERIFIED, BundleMetadata
 from ..data.batch import CAMERA, MODALITY_MASK, Batch
 from ..data.sample import Benchmark
 from ..environment import machine_name
 from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ..evaluation.gates.agreement import agreement_of
 from ..evaluation.gates.speed import require_speed, speed_gate
-from ..extractor import Extractor
+from ..extractor import open_session
 from ..run_options import RunOptions
 from ..selection import why_not
 from ..session import Session
@@ -319,7 +319,7 @@ def _speed(
 def open_extractor(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Session:
     """Open one artifact, whatever its state, an Extractor where it returns embeddings; all else as `options` says."""
     own = replace(options, target=sidecar.target, precision=sidecar.precision, unverified=True)
-    return Extractor.with_options(bundle, own) if bundle.metadata.names(EMBEDDING) else Session(bundle, own)
+    return open_session(bundle, own)
 
 
 def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] = ()) -> tuple[CosineGate, float]:

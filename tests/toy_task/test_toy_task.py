@@ -1,0 +1,102 @@
+"""A second task from training to int8, added by registration alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+from mambapro.export.artifacts.build_artifact import build_artifact
+from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOptions
+from mambapro.export.pipeline import ExportReport, export_bundle
+from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.runtime.data.batch import Batch
+from mambapro.runtime.run_options import RunOptions
+from mambapro.runtime.session import Session
+from mambapro.runtime.verification.check import check_bundle
+from mambapro.train.engine.loop import fit
+from mambapro.train.engine.training_config import ModelSettings, Solver, TrainConfig
+from mambapro.train.engine.training_report import FitReport
+from mambapro.train.models.checkpoints.weights import load_checkpoint
+
+CONFIG = TrainConfig("toy", model=ModelSettings(frozen=False), solver=Solver(epochs=12, warmup_epochs=0, base_lr=5e-3))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.draw(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path) -> FitReport:
+    return fit(CONFIG, data, "toy", data.parent / "run", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def exported(trained: FitReport) -> ExportReport:
+    return export_bundle(ExportOptions(Path(trained.checkpoint), trace=True))
+
+
+@pytest.fixture(scope="module")
+def logits(trained: FitReport, exported: ExportReport) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Images by modality, and PyTorch's logits of them."""
+    images = {"rgb": np.random.default_rng(1).integers(0, 256, (5, 32, 16, 3), dtype=np.uint8)}
+    return images, load_checkpoint(trained.checkpoint).run(Batch.of(images))["logits"]
+
+
+def test_trains(trained: FitReport) -> None:
+    """The loss falls, the validation is the task's own, and the log names the task's losses."""
+    assert trained.epochs[-1].loss < 0.8 * trained.epochs[0].loss
+    assert "validation accuracy" in str(trained.epochs[-1]) and trained.epochs[-1].validation > 0.6
+    header = Path(trained.checkpoint).with_name("log.csv").read_text().splitlines()[0]
+    assert header.endswith("validation_accuracy,cross_entropy")
+    assert trained.to_json()["samples"] == 64
+
+
+def test_exports(exported: ExportReport) -> None:
+    """The file agrees with PyTorch in every logit and label, stage by stage; the bundle says what it is."""
+    report = exported.parity
+
+    assert report.passed and report.role == "logits" and [s.stage for s in report.stages] == ["stem", "body", "logits"]
+    assert report.subsets[0].sensors == "rgb" and report.subsets[0].rank_agreement == 1.0
+    metadata = json.loads((exported.bundle / "metadata.json").read_text())
+    assert (metadata["task"], metadata["embedding"], metadata["modalities"]) == ("attributes", None, ["rgb"])
+    assert metadata["modules"]["float32"] == ["head"]
+
+
+def test_is_checked_and_run(exported: ExportReport, logits: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    """`mambapro check` replays the goldens, and a session returns PyTorch's logits."""
+    images, wanted = logits
+
+    report = check_bundle(exported.bundle)
+    with Session(exported.bundle, RunOptions(device="cpu")) as session:
+        found = session.run(Batch.of(images))["logits"]
+
+    assert report.artifacts[0].largest_departure < 1e-4
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+
+
+def test_half_precision(trained: FitReport, tmp_path: Path) -> None:
+    """Float16 keeps the head in float32 and passes the gate on logits."""
+    options = ExportOptions(Path(trained.checkpoint), "fp16", output=tmp_path / "half.mambapro")
+
+    report = export_bundle(options)
+
+    assert report.parity.passed and 0 < report.parity.max_departure <= 2e-2
+
+
+def test_is_quantised(data: Path, exported: ExportReport, logits: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    """Int8 of the body alone passes its gates, is checked, and decides the labels as PyTorch does."""
+    images, wanted = logits
+    quantize = QuantizeOptions(calib=data, calib_images=32)
+
+    report = build_artifact(exported.bundle, BuildOptions("onnxruntime", "int8", force=True, quantize=quantize))
+    checked = check_bundle(exported.bundle)
+    with Session(exported.bundle, RunOptions(device="cpu", target="onnxruntime", precision="int8")) as session:
+        found = session.run(Batch.of(images))["logits"]
+
+    assert report.artifact.quantized == ("body",)
+    assert {item.artifact for item in checked.artifacts} == {"onnxruntime-fp32", "onnxruntime-int8"}
+    assert 0 < np.abs(found - wanted).max() < 0.5
