@@ -9,7 +9,7 @@ LOCK := locks/device.txt
 DEMO := .demo
 DATASET := rgbnt201
 # the CPU kernel of the scan is compiled when the package is installed
-KERNEL := $(wildcard plugins/selective_scan/csrc/scan_cpu*)
+KERNEL := $(wildcard plugins/selective_scan/cpu/csrc/*)
 SAY = @printf '\n== %s\n'
 
 .PHONY: help demo test test-lowest lock test-lock sbom lint docs docs-check gpu-check clean

@@ -30,20 +30,15 @@ class BuildPackage(build_py):
         return [m for m in modules if package != "mambapro" or m[1] in ROOT_MODULES]
 
 
-SCAN = "plugins/selective_scan"
-#: The order is that of mambapro.plugins.selective_scan.cpu_op.SOURCES, which checks the fingerprint.
-SCAN_SOURCES = [
-    f"{SCAN}/csrc/{name}" for name in ("scan_cpu.cpp", "scan_cpu.h", "scan_cpu_kernel.inc", "scan_cpu_backward.inc")
-]
-
-
 def scan_kernel():
     """A plain shared library, not a Python module: one file serves every version of Python."""
-    fingerprint = hashlib.sha256(b"".join(Path(path).read_bytes() for path in SCAN_SOURCES)).hexdigest()[:16]
+    sources = sorted(Path("plugins/selective_scan/cpu/csrc").iterdir())
+    # the same as in mambapro.plugins.selective_scan.cpu.kernel, which compares it
+    fingerprint = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     return Extension(
-        "mambapro.plugins.selective_scan.libmambapro_scan_cpu",
-        sources=SCAN_SOURCES[:1],
-        depends=SCAN_SOURCES[1:],
+        "mambapro.plugins.selective_scan.cpu.libmambapro_scan_cpu",
+        sources=[str(path) for path in sources if path.suffix == ".cpp"],
+        depends=[str(path) for path in sources if path.suffix != ".cpp"],
         define_macros=[("MAMBAPRO_SOURCE", f'"{fingerprint}"')],
         # -Wno-psabi: vectors are passed between functions of one file only
         extra_compile_args=["-std=c++17", "-O3", "-pthread", "-Wno-psabi"],
@@ -75,7 +70,7 @@ setup(
         "mambapro.common": ["pages/*"],
         "mambapro.export.report": ["pages/*"],
         "mambapro.train.paper.explain": ["pages/*"],
-        "mambapro.plugins.selective_scan": ["csrc/*", "ptx/*.ptx"],
+        "mambapro.plugins.selective_scan": ["contract/*.cpp", "contract/*.h", "*/csrc/*", "cuda/ptx/*"],
         "mambapro.train.engine": ["recipes/*.toml"],
     },
     ext_modules=[scan_kernel()],

@@ -17,7 +17,7 @@ import click
 import numpy as np
 import onnx
 import openvino
-from mambapro.plugins.selective_scan import openvino_op
+from mambapro.plugins.selective_scan.openvino import extension
 from mambapro.plugins.selective_scan.schema import OP_TYPE
 
 #: What OpenVINO calls a Scan.
@@ -126,8 +126,8 @@ def main(
         properties["INFERENCE_NUM_THREADS"] = threads
     click.echo(f"OpenVINO {openvino.__version__}, CPU, precision {hint}, batch {batch}")
     forms = {
-        "extension": openvino_op.read_model(core, graph),
-        "inlined": core.read_model(openvino_op.inlined(graph).SerializeToString()),
+        "extension": extension.read_model(core, graph),
+        "inlined": core.read_model(extension.inlined(graph).SerializeToString()),
     }
     embeddings, spent_on_scans = {}, {}
     for name, network in forms.items():

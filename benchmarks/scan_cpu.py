@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import torch
 from mambapro.plugins.compile import cxx_compiler, shared_library
-from mambapro.plugins.selective_scan import cpu_op
+from mambapro.plugins.selective_scan.cpu import kernel as cpu_kernel
 from mambapro.plugins.selective_scan.torch_op import selective_scan
 from torch import Tensor
 
@@ -147,7 +147,7 @@ def main() -> None:
 
 def report(options: argparse.Namespace, times: dict[str, float], ratios: dict[str, float]) -> None:
     size = f"batch 1, length {options.length}, {options.channels} channels, {options.state} states"
-    click.echo(f"{size}, float32, {options.threads} threads, {cpu_op.instruction_set()}")
+    click.echo(f"{size}, float32, {options.threads} threads, {cpu_kernel.instruction_set()}")
     for name, value in times.items():
         click.echo(f"{name:26} {value:8.3f} ms")
     for name, value in ratios.items():

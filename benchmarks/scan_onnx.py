@@ -15,8 +15,8 @@ import click
 import numpy as np
 import onnx
 import onnxruntime
-from mambapro.plugins.selective_scan.onnx_function import function_proto
-from mambapro.plugins.selective_scan.onnx_op import scan_model
+from mambapro.plugins.selective_scan.onnx.function import function_proto
+from mambapro.plugins.selective_scan.onnx.node import scan_model
 from onnx import FunctionProto, helper, parser
 
 #: batch, length, channels, groups: the intra- and inter-modality scans of MambaPro, for one sample and for eight

@@ -21,10 +21,9 @@ from pathlib import Path
 from slip_list import ListError
 
 PASSED, FAILED, INTERRUPTED, NOTHING_COLLECTED = 0, 1, 2, 5
-SCAN = Path("plugins/selective_scan")
+SCAN = Path("plugins/selective_scan/cpu")
 KERNEL = "libmambapro_scan_cpu.so"
 #: As in setup.py, but compiled in a third of the time.
-KERNEL_SOURCES = ("scan_cpu.cpp", "scan_cpu.h", "scan_cpu_kernel.inc", "scan_cpu_backward.inc")
 KERNEL_FLAGS = ("-std=c++17", "-O1", "-pthread", "-Wno-psabi", "-fPIC", "-shared")
 #: Tests that need large packages, which are then imported once for all runs.
 HEAVY = ("tests/calib", "tests/cli", "tests/export", "tests/plugins", "tests/train")
@@ -123,7 +122,7 @@ class Tree:
         """The kernel is part of an installation: its library is made anew from the slipped sources."""
         library = self.copy / SCAN / KERNEL
         library.unlink(missing_ok=True)
-        sources = [self.copy / SCAN / "csrc" / name for name in KERNEL_SOURCES]
+        sources = sorted((self.copy / SCAN / "csrc").iterdir())
         fingerprint = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
         command = [os.environ.get("CXX", "c++"), *KERNEL_FLAGS, f'-DMAMBAPRO_SOURCE="{fingerprint}"',
                    str(sources[0]), "-o", str(library)]  # fmt: skip

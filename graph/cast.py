@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..common.foreign_text import escaped
 from ..errors import ExportError, InputError
 from ..plugins.selective_scan.schema import DOMAIN, INPUTS
-from ..plugins.selective_scan.tensorrt_rules import PARAMETERS
+from ..plugins.selective_scan.tensorrt.rules import PARAMETERS
 from ..runtime.bundle.artifact import ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX
 from .cast_plan import TypePlan, plan_types
 from .onnx_file import copy_fields

@@ -15,9 +15,9 @@ from importlib import metadata
 from typing import Any
 
 from ..errors import MambaProError
-from ..plugins.selective_scan import tensorrt_fronts
-from .backends.cuda_memory import gpu
-from .backends.tensorrt.versions import RTX_CAPABILITIES, release, rtx_capabilities, version_problem
+from ..plugins.cuda.memory import gpu
+from ..plugins.tensorrt import importing
+from ..plugins.tensorrt.versions import RTX_CAPABILITIES, release, rtx_capabilities, version_problem
 from .bundle.artifact import ONNXRUNTIME, OPENVINO, TARGETS, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 
 FIT, REBUILD, REFUSE = "fit", "rebuild", "refuse"
@@ -213,7 +213,7 @@ def _rtx_builds(capability: str | None) -> tuple[str, ...]:
     if capability is None or capability in RTX_CAPABILITIES:
         return ()
     try:
-        return rtx_capabilities(tensorrt_fronts.import_module(_LIBRARIES[TENSORRT_RTX][0]))
+        return rtx_capabilities(importing.import_module(_LIBRARIES[TENSORRT_RTX][0]))
     except (MambaProError, ImportError, OSError, AttributeError):
         return ()
 
@@ -228,7 +228,7 @@ def _version(target: str) -> str | None:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    importer = tensorrt_fronts.import_module if module in tensorrt_fronts.MODULES else importlib.import_module
+    importer = importing.import_module if module in importing.MODULES else importlib.import_module
     try:
         return str(importer(module).__version__)
     except (MambaProError, ImportError, OSError, AttributeError):

@@ -13,8 +13,8 @@ from ..common.foreign_text import shown_text
 from ..common.machine.memory_budget import bounded
 from ..common.machine.time_budget import loading_seconds, within
 from ..errors import ArtifactError, MambaProError, SetupError
+from ..plugins.cuda.memory import gpu
 from .backends.base import Backend
-from .backends.cuda_memory import gpu
 from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle.artifact import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .bundle.bundle import Bundle

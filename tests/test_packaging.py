@@ -42,8 +42,14 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     pages = [path for folder in ("common", "export", "train") for path in (ROOT / folder).rglob("pages/*")]
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in pages}
     scan = ROOT / "plugins" / "selective_scan"
-    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in [*scan.glob("csrc/*"), *scan.glob("ptx/*")]}
-    wanted.add("mambapro/plugins/selective_scan/libmambapro_scan_cpu.so")
+    sources = [
+        *scan.glob("contract/*.cpp"),
+        *scan.glob("contract/*.h"),
+        *scan.glob("*/csrc/*"),
+        *scan.glob("cuda/ptx/*"),
+    ]
+    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in sources}
+    wanted.add("mambapro/plugins/selective_scan/cpu/libmambapro_scan_cpu.so")
 
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from mambapro.plugins.selective_scan import cuda_driver
-from mambapro.plugins.selective_scan.cuda_driver import check
+from mambapro.plugins.cuda import driver as cuda_driver
+from mambapro.plugins.cuda.driver import check
 
 _VERSION_ATTRIBUTES = (75, 76)  # compute capability, major and minor
 

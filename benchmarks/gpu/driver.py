@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import numpy as np
 from device import Buffer, make_current
 from mambapro.errors import SetupError
-from mambapro.plugins.selective_scan import cuda_driver
-from mambapro.plugins.selective_scan.cuda_kernels import lanes_for
+from mambapro.plugins.selective_scan.cuda import launch
+from mambapro.plugins.selective_scan.cuda.kernel_table import lanes_for
 from mambapro.plugins.selective_scan.schema import INPUTS, ScanShape
 from part import TYPES, NoGpu, Record, finish
 from scan_cases import (
@@ -44,7 +44,7 @@ def forward(case: Case, kind: str, record: Record) -> None:
         inputs = [stack.enter_context(Buffer(arrays[name])).address for name in INPUTS]
         for lanes in (0, *lanes_for(case.state)):
             y = stack.enter_context(Buffer(arrays["u"], fill=False))
-            cuda_driver.forward(size_of(case), kind, inputs, y.address, lanes, 0)
+            launch.forward(size_of(case), kind, inputs, y.address, lanes, 0)
             error = error_of(numbers(y.read(), kind), wanted(case, kind))
             record.check(f"{kind} {case} lanes {lanes or 'chosen'} y", error, LIMITS[kind])
 
@@ -57,10 +57,10 @@ def backward(case: Case, kind: str, record: Record) -> None:
         inputs = [stack.enter_context(Buffer(arrays[name])).address for name in INPUTS]
         outputs = {name: stack.enter_context(Buffer(arrays[name], fill=False)) for name in INPUTS}
         size = size_of(case)
-        work = stack.enter_context(Buffer(np.empty(cuda_driver.workspace_bytes(size), np.uint8), fill=False))
+        work = stack.enter_context(Buffer(np.empty(launch.workspace_bytes(size), np.uint8), fill=False))
         given = stack.enter_context(Buffer(dy))
         addresses = [outputs[name].address for name in INPUTS]
-        cuda_driver.backward(size, kind, given.address, inputs, addresses, work.address, 0)
+        launch.backward(size, kind, given.address, inputs, addresses, work.address, 0)
         work.read()
         expected = wanted_gradients(case, kind)
         for name, buffer in outputs.items():

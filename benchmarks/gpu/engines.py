@@ -20,11 +20,14 @@ import numpy as np
 from device import Buffer, make_current, own_stream, synchronize
 from driver import numbers
 from mambapro.errors import MambaProError, SetupError
-from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
-from mambapro.plugins.selective_scan.cuda_driver import check
-from mambapro.runtime.backends.cuda_memory import gpu
+from mambapro.plugins.cuda import driver as cuda_driver
+from mambapro.plugins.cuda.driver import check
+from mambapro.plugins.cuda.memory import gpu
+from mambapro.plugins.selective_scan.tensorrt import variants
+from mambapro.plugins.tensorrt import importing
+from mambapro.plugins.tensorrt.versions import TENSORRT_RTX, rtx_capabilities
+from mambapro.runtime.backends.tensorrt.contexts import create_context
 from mambapro.runtime.backends.tensorrt.loading import log_of
-from mambapro.runtime.backends.tensorrt.versions import TENSORRT_RTX, create_context, rtx_capabilities
 from part import BATCHES, FULL_SIZE, TYPES, NoGpu, Record, Skipped, finish
 from scan_cases import LIMITS, Case, error_of, stored, wanted
 
@@ -151,13 +154,13 @@ def one_front(module: str, front: str) -> None:
     """What the child process does: one front in every type; a registry knows only one of them."""
 
     def run(record: Record) -> None:
-        trt = tensorrt_fronts.import_module(module)
+        trt = importing.import_module(module)
         if not hasattr(trt, "Builder"):
             raise Skipped(f"{module} {trt.__version__} is the dispatch runtime or bindings alone")
         if reason := cannot_build_here(trt):
             raise Skipped(reason)
         if front != BODY:
-            tensorrt_fronts.register(trt, front)
+            variants.register(trt, front)
         make_current()
         record.notes.append(f"{module} {trt.__version__}")
         with tempfile.TemporaryDirectory() as folder, own_stream() as stream:
@@ -194,9 +197,9 @@ def run(record: Record) -> None:
     except SetupError as error:
         raise NoGpu(str(error)) from None
     tried = False
-    for module in tensorrt_fronts.MODULES:
+    for module in importing.MODULES:
         try:
-            reasons = {BODY: None, **tensorrt_fronts.unavailable(tensorrt_fronts.import_module(module))}
+            reasons = {BODY: None, **variants.unavailable(importing.import_module(module))}
         except MambaProError as error:
             record.notes.append(str(error))
             continue

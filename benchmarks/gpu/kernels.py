@@ -9,7 +9,7 @@ from pathlib import Path
 
 from part import NoGpu, Record, Skipped, finish
 
-CSRC = Path(__file__).parents[2] / "plugins" / "selective_scan" / "csrc"
+CSRC = Path(__file__).parents[2] / "plugins" / "selective_scan" / "cuda" / "csrc"
 #: Exit codes of check.cu.
 NO_GPU, DRIVER_TOO_OLD = 3, 4
 _NUMBERS = ("batch", "length", "channels", "groups", "state")
@@ -27,7 +27,7 @@ def compile_check(folder: Path, architecture: str = "native") -> Path:
         Skipped: no nvcc here, or no CUDA headers for it.
     """
     from mambapro.errors import SetupError
-    from mambapro.plugins import cuda_compiler
+    from mambapro.plugins.cuda import compiler as cuda_compiler
 
     try:
         nvcc = str(cuda_compiler.nvcc())

@@ -6,29 +6,29 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from part import TESTS, NoGpu, Record, Skipped, finish
+from part import ROOT, NoGpu, Record, Skipped, finish
 
 NO_GPU = 3
 
 
 def host_program(headers: Path, output: Path) -> Path:
     """tensorrt_host.cpp, compiled against TensorRT's and CUDA's headers."""
-    from mambapro.plugins import cuda_compiler
     from mambapro.plugins.compile import cxx_compiler
+    from mambapro.plugins.cuda import compiler as cuda_compiler
 
     includes = ["-isystem", str(headers), "-isystem", str(cuda_compiler.include_folder())]
-    source = str(TESTS / "csrc" / "tensorrt_host.cpp")
+    source = str(ROOT / "tests/plugins/selective_scan/tensorrt/csrc/tensorrt_host.cpp")
     subprocess.run([cxx_compiler(), "-std=c++17", "-O2", *includes, source, "-o", str(output), "-ldl"], check=True)
     return output
 
 
 def run(record: Record) -> None:
     from mambapro.errors import SetupError
-    from mambapro.plugins.selective_scan import tensorrt_library
+    from mambapro.plugins.selective_scan.tensorrt import plugin_library
 
     try:
-        headers = tensorrt_library.include_folder()
-        library = tensorrt_library.build(headers)
+        headers = plugin_library.include_folder()
+        library = plugin_library.build(headers)
     except SetupError as error:
         raise Skipped(str(error)) from None
     with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 #: The one list of cases (scan_cases.py) is the tests'.
-TESTS = ROOT / "tests" / "plugins"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(ROOT / "tests" / "fixtures"))
 
 #: Length, channels, groups, state of the full-size model's two scans.
 FULL_SIZE = ((128, 3072, 3, 16), (384, 1024, 1, 16))

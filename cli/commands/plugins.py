@@ -22,9 +22,9 @@ def plugins() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """Show every face of the scan, and why it cannot be used if it cannot."""
-    from ...plugins.selective_scan.faces import list_faces
+    from ...plugins.selective_scan.status import list_backends
 
-    emit(list_faces(), as_json)
+    emit(list_backends(), as_json)
 
 
 @plugins.command()
@@ -37,9 +37,9 @@ def build(name: str, as_json: bool) -> None:
     $ONNXRUNTIME_INCLUDE_DIR names. tensorrt: needs nvcc and TensorRT's headers, whose folder $TENSORRT_INCLUDE_DIR
     names. Libraries go into $MAMBAPRO_CACHE, by default in the user's cache folder.
     """
-    from ...plugins.selective_scan.faces import build as build_face
+    from ...plugins.selective_scan.status import build as build_library
 
-    emit(_Library(name, build_face(name)), as_json)
+    emit(_Library(name, build_library(name)), as_json)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class _Library:
 @json_option
 def check(as_json: bool) -> None:
     """Run every face that needs no GPU against the float64 definition."""
-    from ...plugins.selective_scan.faces import check as check_faces
+    from ...plugins.selective_scan.status import check as check_backends
 
-    report = check_faces()
+    report = check_backends()
     emit(report, as_json)
     if not report.passed:
         raise SetupError("a face of the selective scan does not return the definition's numbers; do not use it here.")

@@ -9,13 +9,13 @@ from typing import Any
 from ...common.foreign_text import escaped
 from ...errors import InputError
 from ...graph.cast import require_runs_on
-from ...plugins.selective_scan.tensorrt_fronts import import_module
+from ...plugins.tensorrt.importing import import_module
+from ...plugins.tensorrt.versions import generation_of
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.bundle.artifact import OPENVINO, TARGETS, TENSORRT, TENSORRT_RTX, Sidecar, stem
 from ...runtime.bundle.metadata import PRECISIONS, one_of
 from ..engines.engine_options import EngineOptions
 from ..engines.gpu import gpu_at_hand
-from ..engines.versions import generation_of
 
 ENGINES = (TENSORRT, TENSORRT_RTX)
 

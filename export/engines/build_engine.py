@@ -19,8 +19,8 @@ from ...common.machine.free_memory import free_memory
 from ...common.progress import Track, silent
 from ...common.worker_process import WorkerEnded, WorkerProcess
 from ...errors import ExportError, InputError, SetupError
+from ...plugins.cuda.memory import Gpu
 from ...plugins.selective_scan.schema import DOMAIN, OP_TYPE
-from ...runtime.backends.cuda_memory import Gpu
 from ...runtime.bundle.artifact import Build, EngineNeeds, Plugin
 from .build_memory import require_memory, usual_need
 from .engine_options import EngineOptions

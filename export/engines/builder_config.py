@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, SetupError
-from ...runtime.backends.tensorrt.versions import RTX_CAPABILITIES, rtx_capabilities
+from ...plugins.tensorrt.versions import RTX_CAPABILITIES, Generation, rtx_capabilities
 from .messages import BuildRequest
 from .network import set_weak_types
 from .plugin import ChosenPlugin
-from .versions import Generation
 
 _LEVELS = {"compute-capability": "SAME_COMPUTE_CAPABILITY", "ampere+": "AMPERE_PLUS"}
 

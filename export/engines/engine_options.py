@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import InputError
-from ...plugins.selective_scan.tensorrt_fronts import MODULES
+from ...plugins.tensorrt.importing import MODULES
 from ...runtime.bundle.artifact import Profile
 from ...runtime.bundle.metadata import one_of
 

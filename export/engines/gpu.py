@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InputError, SetupError
-from ...runtime.backends.cuda_memory import Gpu, gpu
+from ...plugins.cuda.memory import Gpu, gpu
 
 
 def gpu_at_hand() -> Gpu:

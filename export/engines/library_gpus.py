@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...common.foreign_text import escaped
 from ...errors import SetupError
-from ...plugins.cuda_compiler import ARCHITECTURES
+from ...plugins.cuda.compiler import ARCHITECTURES
 
 #: Head of a container of device code: magic number, version 1, 16 bytes long.
 _CONTAINER = struct.pack("<IHH", 0xBA55ED50, 1, 16)

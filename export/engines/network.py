@@ -6,9 +6,9 @@ from typing import Any
 
 from ...common.foreign_text import escaped
 from ...errors import ExportError
+from ...plugins.tensorrt.versions import Generation
 from .messages import BuildRequest
 from .plugin import ChosenPlugin
-from .versions import Generation
 
 #: Layers that round what they compute; all others move numbers or deal with shapes.
 _COMPUTING = (

@@ -9,7 +9,7 @@ from typing import Any
 from ...common.foreign_text import escaped
 from ...common.worker_process import Emit
 from ...errors import SetupError
-from ...plugins.selective_scan import tensorrt_aot, tensorrt_fronts, tensorrt_library, tensorrt_python
+from ...plugins.selective_scan.tensorrt import aot_plugin, plugin_library, python_plugin, variants
 from .library_gpus import require_gpus
 from .messages import BuildRequest
 
@@ -40,20 +40,20 @@ def register_plugin(trt: Any, job: BuildRequest, capabilities: tuple[str, ...], 
     if chosen.library is not None:
         _require_version(trt, chosen.library)
         require_gpus(chosen.library, capabilities)
-        tensorrt_library.register(trt, chosen.library)
+        plugin_library.register(trt, chosen.library)
     else:
         assert chosen.front is not None
-        tensorrt_fronts.register(trt, chosen.front)
-    if chosen.front == tensorrt_python.FRONT:
+        variants.register(trt, chosen.front)
+    if chosen.front == python_plugin.FRONT:
         text = "the engine gets its scan from the Python plugin: it runs where mambapro registers that, in Python"
         emit("log", ["WARNING", f"{text}, and not in trtexec, Triton or C++"])
     return chosen
 
 
 def _require_version(trt: Any, library: Path) -> None:
-    version = tensorrt_library.library_version(library)
+    version = plugin_library.library_version(library)
     try:
-        tensorrt_library.check_headers(trt, version)
+        plugin_library.check_headers(trt, version)
     except SetupError as error:
         raise SetupError(
             f"The plugin library {escaped(library)} is for TensorRT {version[0]}.{version[1]}, not for {trt.__name__} "
@@ -64,16 +64,16 @@ def _require_version(trt: Any, library: Path) -> None:
 def _chosen(trt: Any, job: BuildRequest) -> ChosenPlugin:
     kind = "beside" if job.plugin == "beside" else "embedded"
     if job.plugin_library is not None:
-        return ChosenPlugin(kind, tensorrt_library.FRONT, Path(job.plugin_library))
-    reasons = tensorrt_fronts.unavailable(trt)
-    if reasons[tensorrt_library.FRONT] is None:
-        return ChosenPlugin(kind, tensorrt_library.FRONT, tensorrt_library.build())
-    if kind == "embedded" and reasons[tensorrt_aot.FRONT] is None:
-        return ChosenPlugin(kind, tensorrt_aot.FRONT)
+        return ChosenPlugin(kind, plugin_library.FRONT, Path(job.plugin_library))
+    reasons = variants.unavailable(trt)
+    if reasons[plugin_library.FRONT] is None:
+        return ChosenPlugin(kind, plugin_library.FRONT, plugin_library.build())
+    if kind == "embedded" and reasons[aot_plugin.FRONT] is None:
+        return ChosenPlugin(kind, aot_plugin.FRONT)
     if job.plugin == "embed":
-        told = "; ".join(f"{name}: {reasons[name]}" for name in (tensorrt_library.FRONT, tensorrt_aot.FRONT))
+        told = "; ".join(f"{name}: {reasons[name]}" for name in (plugin_library.FRONT, aot_plugin.FRONT))
         raise SetupError(
             f"The scan's kernel cannot be put into the engine here ({told}). Give a --plugin-library built elsewhere "
             "(mambapro plugins build tensorrt), or choose --plugin beside (runs from Python) or none (slow)."
         )
-    return ChosenPlugin("beside", tensorrt_python.FRONT)
+    return ChosenPlugin("beside", python_plugin.FRONT)

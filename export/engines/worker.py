@@ -13,7 +13,8 @@ from typing import Any
 
 from ...common.worker_process import Emit, serve
 from ...errors import ExportError, MambaProError, SetupError
-from ...plugins.selective_scan.tensorrt_fronts import import_module
+from ...plugins.tensorrt.importing import import_module
+from ...plugins.tensorrt.versions import Generation, generation_of
 from . import timing_cache
 from .build_memory import peak_memory
 from .builder_config import builder_config, cache_folder_of, capabilities_of
@@ -21,7 +22,6 @@ from .builder_progress import Percent, monitor
 from .messages import BuildRequest, BuildResult
 from .network import parsed_network, plugin_layers
 from .plugin import register_plugin
-from .versions import Generation, generation_of
 
 #: What TensorRT says when memory ends, in lower case.
 _NO_MEMORY = ("out of memory", "outofmemory", "bad_alloc", "insufficient memory", "cudaerrormemoryallocation")

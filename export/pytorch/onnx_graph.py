@@ -16,7 +16,7 @@ from onnxscript.optimizer import optimize_ir
 
 from ...errors import ExportError
 from ...graph.module_roles import set_roles
-from ...plugins.selective_scan.onnx_op import add_function, translation_table
+from ...plugins.selective_scan.onnx.node import add_function, translation_table
 from ...train.models.model_spec import Model, ModelSpec
 
 log = logging.getLogger("mambapro")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError, SetupError
-from . import cpu_op, cuda_driver
+from .cpu import kernel as cpu_kernel
+from .cuda import launch
 from .schema import INPUTS, ScanShape, check_shapes, check_types
 
 #: The kernels for CUDA tensors that `use_cuda_kernel` knows.
@@ -85,7 +86,7 @@ def _forward(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
     inputs = [x.contiguous() for x in (u, delta, A, B, C, D, delta_bias)]
     y = _empty(u)
     addresses = [x.data_ptr() for x in inputs]
-    cpu_op.forward(_size(u, B), _name(u), torch.get_num_threads(), addresses, y.data_ptr())
+    cpu_kernel.forward(_size(u, B), _name(u), torch.get_num_threads(), addresses, y.data_ptr())
     return y
 
 
@@ -101,7 +102,7 @@ def _backward(
     dy, *inputs = (x.contiguous() for x in (dy, u, delta, A, B, C, D, delta_bias))
     gradients = [_empty(x) for x in inputs]
     addresses, results = ([x.data_ptr() for x in tensors] for tensors in (inputs, gradients))
-    cpu_op.backward(_size(u, B), _name(u), torch.get_num_threads(), dy.data_ptr(), addresses, results)
+    cpu_kernel.backward(_size(u, B), _name(u), torch.get_num_threads(), dy.data_ptr(), addresses, results)
     return gradients
 
 
@@ -118,9 +119,7 @@ def _forward_cuda(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: 
     y = _empty(u)
     with torch.cuda.device(u.device):
         stream = torch.cuda.current_stream().cuda_stream
-        cuda_driver.forward(
-            _size(u, B), _name(u), [x.data_ptr() for x in inputs], y.data_ptr(), 0, stream, u.device.index
-        )
+        launch.forward(_size(u, B), _name(u), [x.data_ptr() for x in inputs], y.data_ptr(), 0, stream, u.device.index)
     return y
 
 
@@ -133,10 +132,10 @@ def _backward_cuda(
     size = _size(u, B)
     addresses, results = ([x.data_ptr() for x in tensors] for tensors in (inputs, gradients))
     with torch.cuda.device(u.device):
-        workspace = torch.empty(cuda_driver.workspace_bytes(size), dtype=torch.uint8, device=u.device)
+        workspace = torch.empty(launch.workspace_bytes(size), dtype=torch.uint8, device=u.device)
         stream = torch.cuda.current_stream().cuda_stream
         places = (dy.data_ptr(), addresses, results, workspace.data_ptr())
-        cuda_driver.backward(size, _name(u), *places, stream, u.device.index)
+        launch.backward(size, _name(u), *places, stream, u.device.index)
     return gradients
 
 

@@ -18,7 +18,7 @@ from ...common.machine.cpus import usable_threads
 from ...common.machine.memory_budget import bounded
 from ...common.machine.time_budget import Deadline, first_run_seconds, loading_seconds, too_long, within
 from ...errors import ArtifactError, InputError, MambaProError, SetupError
-from .cuda_memory import gpu
+from ...plugins.cuda.memory import gpu
 from .process import ProcessBound, never_free
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"

@@ -19,7 +19,7 @@ from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_threads
 from ...errors import ArtifactError, InputError, SetupError
 from ...plugins.private_folder import require_private
-from ...plugins.selective_scan import openvino_op
+from ...plugins.selective_scan.openvino import extension
 from .process import ProcessBound, never_free
 
 DEVICE = "CPU"
@@ -218,7 +218,7 @@ def prepare() -> None:
     import_openvino()
     # reading the model says what is missing
     with suppress(SetupError):
-        openvino_op.build()
+        extension.build()
 
 
 _first = threading.Lock()
@@ -289,7 +289,7 @@ def _read(library: ModuleType, core: Any, model: str | os.PathLike[str] | bytes)
     if not isinstance(model, bytes) and not Path(model).is_file():
         raise ArtifactError(f"There is no model file {escaped(where)}.")
     try:
-        return openvino_op.read_either(core, model)
+        return extension.read_either(core, model)
     except RuntimeError as error:
         raise ArtifactError(
             f"OpenVINO {library.__version__} cannot read {escaped(where)}: {_words(error)}. "

@@ -53,7 +53,7 @@ class IPluginRegistry:
         return True
 
     def load_library(self, plugin_path: str) -> object:
-        from mambapro.plugins.selective_scan.tensorrt_rules import NAME, NAMESPACE, PLUGIN_VERSION
+        from mambapro.plugins.selective_scan.tensorrt.rules import NAME, NAMESPACE, PLUGIN_VERSION
 
         creator = type("Creator", (), {"name": NAME, "plugin_namespace": NAMESPACE, "plugin_version": PLUGIN_VERSION})
         self._libraries.append(plugin_path)

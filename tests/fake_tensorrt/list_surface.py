@@ -99,7 +99,7 @@ def _number(value: Any) -> int | str:
 def main(source: str, target: Path) -> None:
     """List the bindings in the folder SOURCE, or the `installed` TensorRT-RTX, into TARGET."""
     if source == "installed":
-        from mambapro.plugins.selective_scan.tensorrt_rtx import import_tensorrt_rtx
+        from mambapro.plugins.tensorrt.rtx import import_tensorrt_rtx
 
         found = surface(import_tensorrt_rtx())
     else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from fake_cuda import FakeDriver
 from fake_trt import computed, fake_tensorrt, plan
-from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts, tensorrt_registry
+from mambapro.plugins.cuda import driver as cuda_driver
+from mambapro.plugins.selective_scan.tensorrt import registration
+from mambapro.plugins.tensorrt import importing
 from mambapro.runtime.backends.tensorrt.backend import TensorRtBackend
 from mambapro.runtime.bundle.artifact import Build, EngineNeeds, Plugin, Sidecar
 
@@ -28,8 +30,8 @@ class Bench:
         self.rtx, self.folder = generation == "rtx", folder
         monkeypatch.setenv("MAMBAPRO_CACHE", str(folder / "cache"))
         monkeypatch.setattr(cuda_driver, "library", lambda: self.driver)
-        monkeypatch.setattr(tensorrt_fronts, "import_module", lambda name: self.trt)
-        monkeypatch.setattr(tensorrt_registry, "_REGISTERED", {})
+        monkeypatch.setattr(importing, "import_module", lambda name: self.trt)
+        monkeypatch.setattr(registration, "_REGISTERED", {})
 
     def sidecar(self, plugin=None, version_compatible=False):
         needs = EngineNeeds(

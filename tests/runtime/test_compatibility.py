@@ -11,7 +11,8 @@ import pytest
 from fake_cuda import FakeDriver
 from fake_trt import fake_tensorrt
 from mambapro.errors import SetupError
-from mambapro.plugins.selective_scan import cuda_driver, tensorrt_fronts
+from mambapro.plugins.cuda import driver as cuda_driver
+from mambapro.plugins.tensorrt import importing
 from mambapro.runtime import compatibility as module
 from mambapro.runtime import compatibility as verdicts
 from mambapro.runtime.bundle.artifact import Build, EngineNeeds, Plugin, Sidecar
@@ -179,7 +180,7 @@ class TestMachine:
         imported = []
         monkeypatch.setattr(cuda_driver, "library", lambda: FakeDriver(capability=capability))
         monkeypatch.setattr(module, "_version", VERSIONS.get)
-        monkeypatch.setattr(tensorrt_fronts, "import_module", lambda name: imported.append(name) or rtx)
+        monkeypatch.setattr(importing, "import_module", lambda name: imported.append(name) or rtx)
 
         assert machine_of().rtx_builds == asked
         assert imported == ["tensorrt_rtx"] * bool(asked)
@@ -192,7 +193,7 @@ class TestMachine:
 
         monkeypatch.setattr(cuda_driver, "library", lambda: FakeDriver(capability=(9, 0)))
         monkeypatch.setattr(module, "_version", VERSIONS.get)
-        monkeypatch.setattr(tensorrt_fronts, "import_module", broken)
+        monkeypatch.setattr(importing, "import_module", broken)
 
         assert machine_of().rtx_builds == ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
-from mambapro.plugins.selective_scan import openvino_op
+from mambapro.plugins.selective_scan.openvino import extension
 from mambapro.runtime import selection as module
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Profile, Sidecar
@@ -33,7 +33,7 @@ def without_extension(monkeypatch: pytest.MonkeyPatch) -> None:
         raise SetupError("no C++ compiler found for this test.")
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(openvino_op, "build", refuse)
+    monkeypatch.setattr(extension, "build", refuse)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "onnx" else real(name, *more))
 
 
@@ -141,7 +141,7 @@ def test_without_extension_nothing_is_announced(
 def test_the_extensions_compiling_is_no_loading(with_openvino: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes half a minute the first time: the budget of a model begins when it is done."""
     order: list[str] = []
-    build, within = openvino_op.build, module.within
+    build, within = extension.build, module.within
 
     def built() -> Path:
         order.append("build")
@@ -151,7 +151,7 @@ def test_the_extensions_compiling_is_no_loading(with_openvino: Path, monkeypatch
         order.append("budget")
         return within(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(openvino_op, "build", built)
+    monkeypatch.setattr(extension, "build", built)
     monkeypatch.setattr(module, "within", timed)
 
     Extractor(with_openvino, "cpu", target="openvino").close()

@@ -14,14 +14,15 @@ import numpy as np
 
 from ....common.foreign_text import escaped
 from ....errors import ArtifactError, InputError, SetupError
+from ....plugins.cuda.memory import Device
+from ....plugins.tensorrt.importing import import_supported
 from ...bundle.artifact import TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
-from ..cuda_memory import Device
 from ..process import ProcessBound, never_free
 from .buffers import BatchRange, engine_batches, engine_tensors, range_for
+from .contexts import records_graphs_itself
 from .kernel_cache import Kernels, kernel_file
 from .loading import load_engine, register_scan
 from .slot import Lane
-from .versions import import_tensorrt, records_graphs_itself
 
 logger = logging.getLogger("mambapro")
 
@@ -72,7 +73,7 @@ class TensorRtBackend(ProcessBound):
             )
         self.threads: int | None = threads
         plan = _read(engine)
-        self._trt = import_tensorrt(self.name)
+        self._trt = import_supported(self.name)
         self._cuda_graphs = cuda_graphs
         self._users, self._closed = 0, False
         self._lock, self._making = threading.Lock(), threading.Lock()

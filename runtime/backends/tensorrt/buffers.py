@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import ArtifactError
-from ..cuda_memory import Device, view
+from ....plugins.cuda.memory import Device, view
 
 #: Names of tensorrt.DataType's members -> NumPy's. bfloat16 is not an output that NumPy has.
 _TYPES = {

@@ -18,8 +18,8 @@ from typing import Any
 from ....common.files.atomic import write_atomically
 from ....errors import InputError, SetupError
 from ....plugins.compile import cache_folder
+from ....plugins.cuda.memory import Gpu
 from ....plugins.private_folder import why_untrusted
-from ..cuda_memory import Gpu
 
 logger = logging.getLogger("mambapro")
 

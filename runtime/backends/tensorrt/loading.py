@@ -10,7 +10,7 @@ from typing import Any
 
 from ....common.foreign_text import escaped
 from ....errors import ArtifactError, InputError, SetupError
-from ....plugins.selective_scan import tensorrt_library, tensorrt_python, tensorrt_registry
+from ....plugins.selective_scan.tensorrt import plugin_library, python_plugin, registration
 from ...bundle.artifact import EngineNeeds
 
 logger = logging.getLogger("mambapro")
@@ -63,15 +63,15 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
                 f"This engine has its scan {needs.plugin.kind}; leave the plugin library {escaped(library)} out."
             )
         return
-    if found := tensorrt_registry.registered(trt):
+    if found := registration.registered(trt):
         # one process can have one; all fronts run the same kernels and read what each other wrote
         logger.debug("the scan was registered before: %s", found)
     elif library is not None:
-        tensorrt_library.register(trt, library)
-    elif reason := tensorrt_python.available(trt):
+        plugin_library.register(trt, library)
+    elif reason := python_plugin.available(trt):
         raise SetupError(f"The engine needs the plugin library {escaped(needs.plugin.file)}: {reason}.")
     else:
-        tensorrt_python.register(trt)
+        python_plugin.register(trt)
 
 
 @cache

@@ -16,11 +16,11 @@ import numpy as np
 
 from ....common.foreign_text import escaped
 from ....errors import ArtifactError, SetupError
-from ..cuda_memory import Device
+from ....plugins.cuda.memory import Device
 from .buffers import BatchRange, Buffers, Tensor
+from .contexts import create_context, records_graphs_itself, working_memory
 from .kernel_cache import Kernels
 from .loading import log_of
-from .versions import create_context, records_graphs_itself, working_memory
 
 #: Graphs kept for one lane; each holds an execution context.
 _GRAPHS = 8

@@ -10,8 +10,9 @@ import types
 import numpy as np
 import pytest
 from mambapro.cli.main import run
-from mambapro.plugins.selective_scan import cpu_op, faces
-from mambapro.plugins.selective_scan.faces import Checked, CheckReport
+from mambapro.plugins.selective_scan import status
+from mambapro.plugins.selective_scan.cpu import kernel as cpu_kernel
+from mambapro.plugins.selective_scan.status import BackendCheck, CheckReport
 
 
 class TestList:
@@ -59,41 +60,41 @@ class TestCheck:
 
     def test_every_instruction_set_is_tried(self, capsys: pytest.CaptureFixture[str]) -> None:
         """All of this machine's are compared with the definition, and the one in use stays."""
-        before = cpu_op.instruction_set()
+        before = cpu_kernel.instruction_set()
 
         assert run(["plugins", "check", "--json"]) == 0
 
         found = {row["face"]: row["error"] for row in json.loads(capsys.readouterr().out)["faces"]}
-        for name in cpu_op.instruction_sets():
-            assert 0 < found[f"CPU kernel, {name}"] <= faces.LIMIT
-        assert cpu_op.instruction_set() == before
+        for name in cpu_kernel.instruction_sets():
+            assert 0 < found[f"CPU kernel, {name}"] <= status.LIMIT
+        assert cpu_kernel.instruction_set() == before
 
     @pytest.mark.parametrize("error", [6e-6, float("inf"), float("nan")])
     def test_a_wrong_face_is_an_error(
         self, error: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Exit code 3; the table is printed all the same."""
-        monkeypatch.setattr(faces, "check", lambda: CheckReport((Checked("CPU kernel", error, None),)))
+        monkeypatch.setattr(status, "check", lambda: CheckReport((BackendCheck("CPU kernel", error, None),)))
 
         assert run(["plugins", "check"]) == 3
         assert "WRONG" in capsys.readouterr().out
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    @pytest.mark.parametrize("size", range(len(faces.SHAPES)))
+    @pytest.mark.parametrize("size", range(len(status.SHAPES)))
     def test_one_number_that_is_none_is_an_error(
         self, size: int, value: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Exit code 3 for a kernel that returns NaN or infinity in one place of one size, the first or the last."""
-        run_kernel, calls = faces._with_kernel, iter(range(10**6))
+        run_kernel, calls = status._with_kernel, iter(range(10**6))
 
         def poisoned(arrays: dict[str, np.ndarray]) -> np.ndarray:
             y = run_kernel(arrays)
-            if next(calls) % len(faces.SHAPES) == size:
+            if next(calls) % len(status.SHAPES) == size:
                 y[0, -1, 0] = value
             return y
 
-        monkeypatch.setattr(faces, "_with_kernel", poisoned)
-        monkeypatch.setattr(faces, "_without", lambda package: f"{package} is not tried")
+        monkeypatch.setattr(status, "_with_kernel", poisoned)
+        monkeypatch.setattr(status, "_without", lambda package: f"{package} is not tried")
 
         assert run(["plugins", "check"]) == 3
         assert "WRONG" in capsys.readouterr().out

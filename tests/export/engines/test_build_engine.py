@@ -19,7 +19,7 @@ from mambapro.export.engines.build_engine import build_engine
 from mambapro.export.engines.builder_progress import Percent
 from mambapro.export.engines.engine_options import EngineOptions
 from mambapro.export.engines.messages import BuildRequest, BuildResult
-from mambapro.runtime.backends.cuda_memory import Gpu
+from mambapro.plugins.cuda.memory import Gpu
 from mambapro.runtime.bundle.artifact import Profile
 
 RTX = EngineOptions("tensorrt_rtx", Profile(1, 2, 4), ("8.6",))
@@ -143,7 +143,7 @@ class TestSetup:
         def none() -> None:
             raise SetupError("no NVIDIA driver")
 
-        monkeypatch.setattr("mambapro.plugins.selective_scan.cuda_driver.library", none)
+        monkeypatch.setattr("mambapro.plugins.selective_scan.cuda.launch.library", none)
         with pytest.raises(SetupError, match=r"there is none here .*--target tensorrt-rtx, which needs no GPU"):
             build_engine(files["fp32"], tmp_path / "x.engine", EngineOptions("tensorrt"))
 

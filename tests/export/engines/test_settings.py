@@ -12,7 +12,7 @@ from mambapro.errors import ExportError, SetupError
 from mambapro.export.engines.builder_config import builder_config, capabilities_of
 from mambapro.export.engines.messages import BuildRequest
 from mambapro.export.engines.network import parsed_network, set_weak_types
-from mambapro.export.engines.versions import Generation, generation_of
+from mambapro.plugins.tensorrt.versions import Generation, generation_of
 
 JOB = BuildRequest("a.onnx", "a.engine", "tensorrt", (1, 8, 32), 2, (), "same", False, "auto", None, None, None, False,
           ("NVIDIA A2", "8.6"))  # fmt: skip
@@ -58,7 +58,7 @@ class TestGenerations:
     )
     def test_outside(self, version: str, name: str) -> None:
         """What is older or newer is refused, with three ways out."""
-        with pytest.raises(SetupError, match="three ways out"):
+        with pytest.raises(SetupError, match="Three ways out"):
             generation_of(module(version, name))
 
 

@@ -19,9 +19,9 @@ from mambapro.errors import ExportError, InputError, SetupError
 from mambapro.export.engines import plugin, timing_cache
 from mambapro.export.engines.messages import BuildRequest, BuildResult
 from mambapro.export.engines.timing_cache import cache_file
-from mambapro.export.engines.versions import generation_of
 from mambapro.export.engines.worker import build
 from mambapro.plugins.compile import cxx_compiler
+from mambapro.plugins.tensorrt.versions import generation_of
 
 GPU = ("NVIDIA Orin", "8.7")
 GENERATIONS = ("10.3", "10.12", "11.4")
@@ -149,7 +149,7 @@ class TestConfiguration:
     def test_rtx(self, files: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """TensorRT-RTX gets the compute capabilities, and no timing cache."""
         # whatever other tests imported, the fake ends no process
-        monkeypatch.setattr(plugin.tensorrt_fronts.tensorrt_rtx, "trap", lambda: None)
+        monkeypatch.setattr(plugin.variants.tensorrt_rtx, "trap", lambda: None)
         changes = {"library": "tensorrt_rtx", "gpu": None, "compute_capabilities": ("8.6", "12.0", "8.6")}
         done, plan, _ = built(fake("rtx"), files["fp16"], tmp_path, **changes)
 
@@ -330,7 +330,7 @@ class TestPlugin:
         self, files: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A parser that takes the function where the plugin was asked for is an error."""
-        monkeypatch.setattr(plugin.tensorrt_fronts, "register", lambda trt, front: None)
+        monkeypatch.setattr(plugin.variants, "register", lambda trt, front: None)
         with pytest.raises(ExportError, match="made 0 plugin layers of 4 scans, not 4"):
             built(fake("11.4"), files["fp32"], tmp_path)
 
@@ -346,7 +346,7 @@ class TestFailures:
 
         text = str(caught.value)
         assert version in text
-        assert all(way in text for way in ("install a version", "another machine", "--target onnxruntime"))
+        assert all(way in text for way in ("install one of them", "another machine", "--target onnxruntime"))
 
     def test_a_builder_without_memory(self, files: dict, tmp_path: Path) -> None:
         """A lack of memory is a SetupError with the builder's own words."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
-from mambapro.plugins.selective_scan import cuda_driver
+from mambapro.plugins.cuda import driver as cuda_driver
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.environment import identity_model
 from mambapro.runtime.extractor import Extractor

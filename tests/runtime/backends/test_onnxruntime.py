@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 from mambapro.common.machine.cpus import usable_cpus
 from mambapro.errors import ArtifactError, InputError, SetupError
+from mambapro.plugins.cuda.memory import Gpu
 from mambapro.runtime.backends import onnxruntime as backend_module
 from mambapro.runtime.backends import onnxruntime as module
-from mambapro.runtime.backends.cuda_memory import Gpu
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.environment import identity_model
 

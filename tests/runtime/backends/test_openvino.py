@@ -11,7 +11,7 @@ import numpy as np
 import openvino
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
-from mambapro.plugins.selective_scan import openvino_op
+from mambapro.plugins.selective_scan.openvino import extension
 from mambapro.runtime.backends import openvino as module
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mambapro.runtime.backends.openvino import OpenVinoBackend
@@ -105,7 +105,7 @@ class TestNumbers:
     def test_inlined_scans_are_never_in_bf16(self, tiny_onnx, tiny_feeds, reference, monkeypatch, caplog):
         """Where the extension cannot be compiled float32 is used, with a warning: the scan's state adds up."""
         monkeypatch.setattr(
-            openvino_op, "build", lambda: (_ for _ in ()).throw(SetupError("no C++ compiler found for this test"))
+            extension, "build", lambda: (_ for _ in ()).throw(SetupError("no C++ compiler found for this test"))
         )
 
         with caplog.at_level(logging.WARNING, "mambapro"):
@@ -253,7 +253,7 @@ class TestOpenVinosWays:
         def refuse():
             raise SetupError("no C++ compiler")
 
-        monkeypatch.setattr(openvino_op, "build", refuse)
+        monkeypatch.setattr(extension, "build", refuse)
         with caplog.at_level(logging.WARNING, "mambapro"):
             backend = OpenVinoBackend(tiny_onnx, threads=1)
 

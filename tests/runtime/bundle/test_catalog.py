@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fake_cuda import FakeDriver
 from mambapro.errors import AccuracyError, ArtifactError, InputError
-from mambapro.plugins.selective_scan import cuda_driver
+from mambapro.plugins.cuda import driver as cuda_driver
 from mambapro.runtime import selection as opening
 from mambapro.runtime.bundle import catalog as module
 from mambapro.runtime.bundle.artifact import (

@@ -7,7 +7,7 @@ from pathlib import Path
 import odd_graphs
 import pytest
 from mambapro.errors import ArtifactError
-from mambapro.plugins.selective_scan.onnx_function import function_proto
+from mambapro.plugins.selective_scan.onnx.function import function_proto
 from mambapro.plugins.selective_scan.schema import DOMAIN, OP_TYPE
 from mambapro.runtime.bundle import onnx_wire
 from mambapro.runtime.bundle.graph_check import VARIABLE, require_safe_file, require_safe_graph

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_trt import computed, plan
 from mambapro.errors import InputError, SetupError
-from mambapro.runtime.backends.cuda_memory import Device
+from mambapro.plugins.cuda.memory import Device
 from mambapro.runtime.backends.tensorrt.buffers import Buffers
 from mambapro.runtime.backends.tensorrt.slot import Lane
 from trt_bench import INPUTS, OUTPUTS, assert_right, feeds

@@ -39,7 +39,7 @@ class TestListings:
             pytest.skip("TensorRT-RTX is not installed")
         if version != listing("rtx")["version"]:
             pytest.skip(f"the listing is of TensorRT-RTX {listing('rtx')['version']}, installed is {version}")
-        from mambapro.plugins.selective_scan.tensorrt_rtx import import_tensorrt_rtx
+        from mambapro.plugins.tensorrt.rtx import import_tensorrt_rtx
 
         found = json.loads(json.dumps(surface(import_tensorrt_rtx())))
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from mambapro.errors import SetupError
-from mambapro.runtime.backends.cuda_memory import Gpu
+from mambapro.plugins.cuda.memory import Gpu
 from mambapro.runtime.backends.tensorrt.kernel_cache import Kernels, kernel_file
 from trt_bench import Bench, assert_right
 

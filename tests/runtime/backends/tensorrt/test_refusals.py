@@ -9,10 +9,11 @@ import pytest
 from fake_cuda import FakeDriver
 from fake_trt import plan
 from mambapro.errors import ArtifactError, InputError, SetupError
-from mambapro.plugins.selective_scan import cuda_driver, tensorrt_library, tensorrt_registry
+from mambapro.plugins.cuda import driver as cuda_driver
+from mambapro.plugins.selective_scan.tensorrt import plugin_library, registration
+from mambapro.plugins.tensorrt.importing import import_supported
 from mambapro.runtime.backends.tensorrt.backend import TensorRtBackend
 from mambapro.runtime.backends.tensorrt.loading import load_engine
-from mambapro.runtime.backends.tensorrt.versions import import_tensorrt
 from mambapro.runtime.bundle.artifact import Build, EngineNeeds, Plugin, Sidecar
 from trt_bench import INPUTS, OUTPUTS, Bench, assert_right, feeds
 
@@ -21,7 +22,7 @@ class TestPlugins:
     def test_library_beside_is_loaded(self, bench, monkeypatch):
         """It goes into the registry once, also for a second engine."""
         version = (11 if bench.rtx else int(bench.trt.__version__.split(".")[0]), 0, 0)
-        monkeypatch.setattr(tensorrt_library, "library_version", lambda path: version)
+        monkeypatch.setattr(plugin_library, "library_version", lambda path: version)
         library, beside = bench.folder / "scan.so", Plugin("beside", "scan.so", "0" * 64)
 
         for _ in range(2):
@@ -34,11 +35,11 @@ class TestPlugins:
         backend = bench.open(plan(INPUTS, OUTPUTS, plugin=True), Plugin("beside"))
 
         assert_right(backend, 2)
-        assert tensorrt_registry.registered(bench.trt) == "python"
+        assert registration.registered(bench.trt) == "python"
 
     def test_library_of_another_tensorrt_is_a_setup_error(self, one, monkeypatch):
         """SetupError names both versions; nothing is left on the GPU."""
-        monkeypatch.setattr(tensorrt_library, "library_version", lambda path: (11, 4, 0))
+        monkeypatch.setattr(plugin_library, "library_version", lambda path: (11, 4, 0))
 
         with pytest.raises(SetupError, match=r"headers are those of TensorRT 11.4, but tensorrt 10\.3\.0"):
             one.open(None, Plugin("beside", "scan.so", "0" * 64), plugin_library=one.folder / "scan.so")
@@ -178,7 +179,7 @@ def test_the_real_bindings_refuse_a_damaged_plan():
     """TensorRT-RTX itself, as far as it goes without a GPU: our log is taken, and its words come back."""
     if util.find_spec("tensorrt_rtx") is None:  # importing it here would spoil its plugins for this process
         pytest.skip("TensorRT-RTX is not installed")
-    trt = import_tensorrt("tensorrt_rtx")
+    trt = import_supported("tensorrt_rtx")
     needs = EngineNeeds("1.7.1.116", ("8.6",), "compute-capability", False, "linux-x86_64", Plugin("none"))
 
     with pytest.raises(ArtifactError, match=r"tensorrt_rtx 1\..*cannot load x on y: .*magicTag.*Rebuild it"):

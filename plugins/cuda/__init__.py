@@ -1,0 +1,1 @@
+"""The CUDA compiler, the driver interface and device memory."""

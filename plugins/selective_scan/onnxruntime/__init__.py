@@ -1,0 +1,1 @@
+"""The selective scan as a custom operator of ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""The selective scan as a TensorRT plugin, in three variants."""

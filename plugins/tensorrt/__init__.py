@@ -1,0 +1,1 @@
+"""Import and version differences of TensorRT and TensorRT-RTX."""
