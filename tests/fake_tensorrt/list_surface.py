@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 
 
 def surface(trt: Any) -> dict[str, Any]:

@@ -12,54 +12,11 @@ from mambapro.errors import ExportError, SetupError
 from mambapro.export.engines.builder_config import builder_config, capabilities_of
 from mambapro.export.engines.messages import BuildRequest
 from mambapro.export.engines.network import parsed_network, set_weak_types
-from mambapro.plugins.tensorrt.versions import Generation, generation_of
+from mambapro.plugins.tensorrt.versions import Generation
 
 JOB = BuildRequest("a.onnx", "a.engine", "tensorrt", (1, 8, 32), 2, (), "same", False, "auto", None, None, None, False,
           ("NVIDIA A2", "8.6"))  # fmt: skip
 STRONG = Generation(False, (10, 12))
-
-
-def module(version: str, name: str = "tensorrt") -> Any:
-    return SimpleNamespace(
-        __name__=name, __version__=version, NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1)
-    )
-
-
-class TestGenerations:
-    @pytest.mark.parametrize(
-        ("version", "weak", "hides", "flags"),
-        [
-            ("10.3.0", True, True, 0),
-            ("10.6.9", True, True, 0),
-            ("10.7.0", True, False, 0),
-            ("10.11.0", True, False, 0),
-            ("10.12.0", False, False, 2),
-            ("10.99.0", False, False, 2),
-            ("11.0.0", False, False, 0),
-            ("11.4.0", False, False, 0),
-        ],
-    )
-    def test_where_they_change(self, version: str, weak: bool, hides: bool, flags: int) -> None:
-        """Plugins come first from 10.7, types are strong from 10.12, by a flag before 11."""
-        trt = module(version)
-        found = generation_of(trt)
-
-        assert (found.weak, found.hides_plugins, found.network_flags(trt)) == (weak, hides, flags)
-
-    def test_rtx(self) -> None:
-        """TensorRT-RTX is strong by itself, from 1.7."""
-        trt = module("1.7.0", "tensorrt_rtx")
-        found = generation_of(trt)
-
-        assert (found.weak, found.hides_plugins, found.network_flags(trt)) == (False, False, 0)
-
-    @pytest.mark.parametrize(
-        ("version", "name"), [("10.2.9", "tensorrt"), ("12.0.0", "tensorrt"), ("1.6.0", "tensorrt_rtx")]
-    )
-    def test_outside(self, version: str, name: str) -> None:
-        """What is older or newer is refused, with three ways out."""
-        with pytest.raises(SetupError, match="Three ways out"):
-            generation_of(module(version, name))
 
 
 class TestConfiguration:

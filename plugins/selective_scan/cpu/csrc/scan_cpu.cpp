@@ -2,7 +2,7 @@
 //
 // scan_cpu_kernel.inc is compiled once for each instruction set of the processor family, and the best one that the
 // machine has is chosen when the library is loaded. Work is cut into tasks by the shape alone, so results do not depend
-// on the number of threads. Denormal numbers count as zero inside a task: states decay towards zero, and a processor is
+// on the number of threads. Denormal numbers count as zero inside a task: states decay towards zero, and processors are
 // a hundred times slower on denormal numbers.
 
 #include "scan_cpu.h"
@@ -39,7 +39,7 @@ struct Call {
     int block;
 };
 
-// What one instruction set offers for one type
+// Kernels of one instruction set for one type
 struct Kernel {
     int width;
     void (*widen)(const void *, void *, int64_t);
@@ -115,7 +115,7 @@ const InstructionSet set = {"avx2", runs_here, MAMBAPRO_KERNELS};
 
 #endif
 
-// Four floats: SSE2 on x86-64, NEON on ARM, whatever the compiler makes of it elsewhere
+// Four floats: SSE2 on x86-64, NEON on ARM, generic code elsewhere
 namespace portable {
 #define LANES 4
 #include "scan_cpu_kernel.inc"
@@ -164,7 +164,7 @@ public:
 
 // ---------------------------------------------------------------------------------------------------------------
 // Threads. Where PyTorch has loaded OpenMP, its threads are used: they spin for a while after each of PyTorch's own
-// operators, and threads of ours would have to share the processor with them. Elsewhere a small pool of our own.
+// operators, and other threads would compete with them for the processor. Otherwise an internal pool is used.
 
 // Tasks 0 .. count - 1, each once, on the threads that come to work()
 struct Crew {
@@ -205,7 +205,7 @@ class Pool {
     }
 
 public:
-    // False if another call has the threads, or none could be had: the caller then works alone
+    // False if another call uses the threads, or none could be started: the caller then works alone
     bool run(Crew &crew, int threads) {
         std::unique_lock<std::mutex> mine(one_call_, std::try_to_lock);
         if (!mine) return false;
@@ -214,7 +214,7 @@ public:
             try {
                 for (; threads_ < threads - 1; ++threads_) std::thread(&Pool::stay, this).detach();
             } catch (const std::exception &) {
-                // the system gives no more threads: those that are there do the work
+                // the system starts no more threads: those that run do the work
             }
             crew_ = &crew;
             wanted_ = threads - 1 < threads_ ? threads - 1 : threads_;
@@ -223,14 +223,14 @@ public:
         wake_.notify_all();
         crew.work();
         std::unique_lock<std::mutex> lock(lock_);
-        wanted_ = 0; // who has not come yet is not needed any more
+        wanted_ = 0; // threads that have not started are no longer needed
         done_.wait(lock, [&] { return working_ == 0; });
         return true;
     }
 };
 
 // Never destroyed: its threads may outlive the end of main(). A child of fork() has none of them and gets a new pool;
-// OpenMP's threads are gone as well, and it would wait for them for ever.
+// OpenMP's threads are gone as well, and it would wait for them forever.
 std::atomic<Pool *> pool{new Pool};
 std::atomic<bool> forked{false};
 void after_fork() {

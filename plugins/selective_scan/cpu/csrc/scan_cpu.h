@@ -1,4 +1,4 @@
-/* The selective scan on CPUs: plain C interface, no dependencies. Contract and letters: ../schema.py.
+/* The selective scan on CPUs: plain C interface, no dependencies. Contract and letters: ../../schema.py.
  *
  * All arrays are contiguous, token-major: u, delta, y (batch, length, channels), B, C (batch, length, groups, state),
  * A (channels, state), D, delta_bias (channels). u, delta, B, C, y and their gradients are of `type`; A, D,
@@ -23,11 +23,11 @@ enum { MAMBAPRO_OK = 0, MAMBAPRO_BAD_SHAPE = 1, MAMBAPRO_BAD_TYPE = 2, MAMBAPRO_
 typedef struct {
     int64_t batch, length, channels, groups, state;
     int32_t type;
-    /* At most so many threads, the caller's own among them; 0: one for each CPU. */
+    /* Largest number of threads, including the caller's; 0: one for each CPU. */
     int32_t threads;
 } mambapro_scan_shape;
 
-/* y from the seven inputs. Returns MAMBAPRO_OK or what is wrong; then y is untouched. */
+/* y from the seven inputs. Returns MAMBAPRO_OK or an error code; on an error y is untouched. */
 int mambapro_scan_forward(
     const mambapro_scan_shape *shape,
     const void *u, const void *delta, const void *A, const void *B, const void *C, const void *D,
@@ -41,17 +41,17 @@ int mambapro_scan_backward(
     const void *delta_bias,
     void *du, void *ddelta, void *dA, void *dB, void *dC, void *dD, void *ddelta_bias);
 
-/* Fingerprint of the sources the library was compiled from (the macro MAMBAPRO_SOURCE), so that a library that was
- * left behind by older sources is noticed. */
+/* Fingerprint of the sources the library was compiled from (the macro MAMBAPRO_SOURCE), to detect a library of
+ * older sources. */
 const char *mambapro_scan_source(void);
 
-/* "avx512", "avx2", "neon" or "plain": what the calls use. */
+/* "avx512", "avx2", "neon" or "plain": the instruction set in use. */
 const char *mambapro_scan_instruction_set(void);
 
 /* The i-th instruction set this machine can run, best first, or NULL. */
 const char *mambapro_scan_instruction_sets(int i);
 
-/* Use one of them from now on, in the whole process; MAMBAPRO_BAD_NAME if this machine lacks it. */
+/* Select an instruction set for the whole process; MAMBAPRO_BAD_NAME if this machine lacks it. */
 int mambapro_scan_use(const char *name);
 
 #ifdef __cplusplus
