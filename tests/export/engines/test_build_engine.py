@@ -143,7 +143,7 @@ class TestSetup:
         def none() -> None:
             raise SetupError("no NVIDIA driver")
 
-        monkeypatch.setattr("mambapro.plugins.selective_scan.cuda.launch.library", none)
+        monkeypatch.setattr("mambapro.plugins.cuda.driver.library", none)
         with pytest.raises(SetupError, match=r"there is none here .*--target tensorrt-rtx, which needs no GPU"):
             build_engine(files["fp32"], tmp_path / "x.engine", EngineOptions("tensorrt"))
 

@@ -6,20 +6,13 @@ Every build is a process of its own (tensorrt_rtx_build.py): a registry lives as
 from __future__ import annotations
 
 import importlib.util
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tensorrt_models import FULL_SIZE, TYPES, model_files, scans
-
-BUILD = Path(__file__).parents[2] / "fixtures" / "tensorrt_rtx_build.py"
-#: Scans of the tiny model: two blocks of an intra- and an inter-modality scan.
-MODEL_SCANS = 4
-#: What TensorRT-RTX cannot do on Turing, in its own words.
-TURING = ("FP32 GEMM is not supported", "HW-specific datatypes: b16")
+from tensorrt_rtx_engines import MODEL_SCANS, assert_built, build, run
 
 pytestmark = [
     pytest.mark.skipif(
@@ -27,24 +20,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="TensorRT-RTX's wheels are loaded as shared objects of Linux"),
 ]
-
-
-def build(front: str | None, models: list[Path], **more: Any) -> dict[str, Any]:
-    """Engines of all models with the plugin of `front`, or without; `said` is what the process wrote to its error."""
-    request = json.dumps({"front": front, "models": list(map(str, models)), **more})
-    done = subprocess.run([sys.executable, str(BUILD), request], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return {**json.loads(done.stdout.splitlines()[-1]), "said": done.stderr}
-
-
-def assert_built(report: dict[str, Any]) -> None:
-    """Every engine is there, for each compute capability and several together, but for what Turing cannot do."""
-    capabilities = {tuple(engine["capabilities"]) for engine in report["engines"]}
-    assert {"SM75", "SM80", "SM86", "SM89", "SM120"} <= {name for names in capabilities for name in names}
-    assert max(len(names) for names in capabilities if "SM75" not in names) >= 4
-    for engine in report["engines"]:
-        turing = "SM75" in engine["capabilities"] and any(word in line for word in TURING for line in report["log"])
-        assert engine["bytes"] or turing, (engine, report["log"][-5:])
 
 
 class TestModel:
@@ -119,11 +94,6 @@ class TestRefusals:
 
         assert report["engines"][0]["bytes"] == 0
         assert message in report["said"]
-
-
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    """Python code in a process of its own."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 class TestImport:

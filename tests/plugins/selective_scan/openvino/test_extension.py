@@ -136,7 +136,7 @@ before = len(os.listdir("/proc/self/task"))
 request.infer(scan_cases.stored(large, "float32"))
 print(len(os.listdir("/proc/self/task")) - before)
 """
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        environment = {**os.environ, "PYTHONPATH": str(Path(scan_cases.__file__).parent)}
         started = [
             int(subprocess.check_output([sys.executable, "-c", script, threads], env=environment, text=True))
             for threads in ("1", "2")

@@ -22,7 +22,7 @@ from mambapro.plugins.compile import cxx_compiler
 from mambapro.plugins.cuda import compiler as cuda_compiler
 from mambapro.plugins.selective_scan.tensorrt import plugin_library
 from tensorrt_models import FULL_SIZE, TYPES, model_files, scans
-from test_tensorrt_rtx import MODEL_SCANS, assert_built, build, run
+from tensorrt_rtx_engines import MODEL_SCANS, assert_built, build, run
 
 HERE = Path(__file__).parent / "csrc"
 ON_HOST = Path(__file__).parents[1] / "cuda" / "csrc"
