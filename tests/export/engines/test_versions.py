@@ -149,7 +149,7 @@ class TestConfiguration:
     def test_rtx(self, files: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """TensorRT-RTX gets the compute capabilities, and no timing cache."""
         # whatever other tests imported, the fake ends no process
-        monkeypatch.setattr(plugin.variants.tensorrt_rtx, "trap", lambda: None)
+        monkeypatch.setattr(plugin.variants.rtx, "trap", lambda: None)
         changes = {"library": "tensorrt_rtx", "gpu": None, "compute_capabilities": ("8.6", "12.0", "8.6")}
         done, plan, _ = built(fake("rtx"), files["fp16"], tmp_path, **changes)
 

@@ -181,9 +181,9 @@ class TestAnotherType:
 
 
 def test_extractors_are_opened_as_told(with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plugins, mode, threads and cache reach the extractor."""
+    """Plugins, mode, threads and cache reach the session."""
     given: list[RunOptions] = []
-    monkeypatch.setattr(module.Extractor, "with_options", lambda _, options: given.append(options))
+    monkeypatch.setattr(module, "open_session", lambda _, options: given.append(options))
     options = RunOptions(load_plugins=True, mode="throughput", threads=3, cache=tmp_path)
 
     module.open_extractor(Bundle.open(with_int8), of(with_int8), options)
