@@ -1,28 +1,36 @@
-"""Rows of text as a table for a terminal or for Markdown."""
+"""Rows of text as a table for a terminal or for Markdown, and numbers as its cells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns under their heads, two spaces apart; the first `left` columns start left, the others end right."""
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+def text_table(rows: Sequence[Sequence[str]], align: str = "<>") -> str:
+    """Format rows as lines, with columns two spaces apart and as wide as their widest cell.
+
+    `align` has "<" (left) or ">" (right) for each column; its last one counts for all further columns.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = align.ljust(len(widths), align[-1])
     return "\n".join(
-        "  ".join(
-            text.ljust(width) if column < left else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (heads, *rows)
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=False)).rstrip()
+        for row in rows
     )
 
 
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """The same for Markdown."""
-    rule = ["---" if column < left else "---:" for column in range(len(heads))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rule, *rows))
+def markdown_table(rows: Sequence[Sequence[str]], align: str = "<>") -> str:
+    """Format rows as a Markdown table; the first row is its head."""
+    head, *rest = rows
+    rule = ["---" if side == "<" else "---:" for side in align.ljust(len(head), align[-1])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rest))
 
 
 def number(value: float | None, digits: int) -> str:
-    """A value with so many digits behind the point; a dash for None."""
+    """Format a value with `digits` decimals; "-" for None."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def points(fraction: float | None) -> str:
+    """Format a difference of fractions in points, with its sign: 0.0123 -> "+1.23"; "-" for None."""
+    # rounded first, so that a difference that rounds to zero has no minus
+    return "-" if fraction is None else f"{round(100 * fraction, 2) + 0.0:+.2f}"

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__, telemetry
 from ..common.machine.cpus import usable_cpus
+from ..common.tables import text_table
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
 
@@ -80,8 +81,7 @@ class EnvironmentReport:
             *(("installed" if i == 0 else "", text) for i, text in enumerate(installed)),
             ("not installed", ", ".join(absent) or "nothing"),
         ]
-        width = max(len(head) for head, _ in rows)
-        return "\n".join(f"{head.ljust(width)}  {text}" for head, text in rows)
+        return text_table(rows, "<")
 
 
 def environment_report() -> EnvironmentReport:

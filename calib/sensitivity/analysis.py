@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
-from ...common.drawing_packages import analysis
+from ...common.figures import analysis
 from ...common.files.atomic import clear_leftovers, json_text, make_folder, sha256_of, write_atomically
 from ...common.files.locks import only_process
 from ...common.foreign_text import escaped

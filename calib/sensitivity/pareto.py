@@ -21,6 +21,7 @@ import onnx
 from ...common.progress import Track, silent
 from ...common.records import encode
 from ...common.rounds import Spread, in_turns
+from ...common.tables import points, text_table
 from ...errors import InputError
 from ...graph.quantize import quantized
 from ...graph.scales import ScaleTable
@@ -28,7 +29,6 @@ from .loss import Judge, Loss
 from .ranking import Ranking, Sensitivity
 from .staged_model import Chain, Values
 from .state import State
-from .text import in_points, table
 from .timing import Clock
 
 log = logging.getLogger("mambapro")
@@ -127,12 +127,12 @@ class Pareto:
         for number, point in enumerate(self.points):
             marks = ("chosen" if number == self.chosen else "") or ("front" if point.front else "")
             loss = point.loss
-            numbers = (in_points(loss.map_drop), f"{loss.mean:.2e}", f"{loss.largest:.2e}", marks)
+            numbers = (points(loss.map_drop), f"{loss.mean:.2e}", f"{loss.largest:.2e}", marks)
             share = f"{100 * point.share:.0f} %"
             rows.append((str(number), str(len(point.floats)), share, f"{point.milliseconds:.2f}", *numbers))
         head = f"{len(self.order)} groups, {self.target}, batch {self.batch}"
         limits = f"limits: mAP drop {100 * self.limits.map_drop:.2f}, 1 - cosine {self.limits.departure:.0e}"
-        return "\n".join([f"{head}; {limits}", table(rows, left=1)])
+        return "\n".join([f"{head}; {limits}", text_table(rows)])
 
 
 class Search:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...common.figures import COLOURS, INK, QUIET, drawing, place, png_bytes, shortened, write
+from ...common.figures import COLORS, INK, QUIET, drawing, place, png_bytes, shortened, write
 from ...runtime.bundle.module_roles import MAMBAPRO, ModuleRoles
 from .pareto import Pareto
 from .ranking import Ranking
@@ -13,7 +13,7 @@ from .ranking import Ranking
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-IN_PART, OTHER, CHOSEN, BEATEN = COLOURS[0], COLOURS[2], COLOURS[1], "#AAAAAA"
+IN_PART, OTHER, CHOSEN, BEATEN = COLORS[0], COLORS[2], COLORS[1], "#AAAAAA"
 #: Bars that are drawn; what follows is small.
 BARS = 30
 _ROW, _LABELS, _WIDE = 0.19, 3.25, 4.2

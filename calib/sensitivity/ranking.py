@@ -8,12 +8,12 @@ from typing import Any
 
 from ...common.progress import Track, silent
 from ...common.records import encode
+from ...common.tables import points, text_table
 from .groups import grouped
 from .loss import Judge, Loss
 from .measurement import Material
 from .staged_model import Chain, Values
 from .state import State
-from .text import in_points, table
 
 #: Rows that the printed table shows.
 _SHOWN = 15
@@ -66,11 +66,11 @@ class Ranking:
             loss = entry.loss
             turned = (f"{loss.median:.2e}", f"{loss.mean:.2e}", f"{loss.error:.0e}", f"{loss.largest:.2e}")
             share = f"{100 * entry.work / total:.1f} %"
-            rows.append((str(number), entry.name, *turned, in_points(loss.map_drop), share))
+            rows.append((str(number), entry.name, *turned, points(loss.map_drop), share))
         rest = len(self.entries) - _SHOWN
         lines = [
             f"{len(self.entries)} x {self.grouping}, one at a time in int8, on {self.samples} samples",
-            table(rows),
+            text_table(rows, "<<>"),
         ]
         return "\n".join([*lines, *([f"... and {rest} that cost less"] if rest > 0 else [])])
 

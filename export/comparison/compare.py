@@ -18,6 +18,7 @@ from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
 from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns, ratios
+from ...common.tables import text_table
 from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.data.modalities import SUBSETS
@@ -99,17 +100,8 @@ class Comparison:
     def __str__(self) -> str:
         head = ("model", "mAP", "Rank-1", "min cosine", "ms, batch 1 (rounds)", "against PyTorch")
         cells = [head, *(row.cells() for row in self.rows)]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-        lines = [
-            "  ".join([
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=False)),
-                row[-1],
-            ])
-            for row in cells
-        ]  # fmt: skip
         title = f"{self.dataset}: {self.queries} queries, gallery of {self.gallery}, {self.cpus} CPU cores"
-        return "\n".join([title, *lines])
+        return "\n".join([title, text_table(cells, "<>>>><")])
 
 
 class _Candidate(NamedTuple):

@@ -59,11 +59,12 @@ class LayerComparison:
 
     def __str__(self) -> str:
         head = f"{self.artifact} against {self.reference}, {self.samples} samples, Polygraphy"
+        heads = ("layer", "max |difference|", "mean", "% of range")
         cells = [
             (escaped(item.layer), f"{item.largest:.3g}", f"{item.mean:.3g}", number(100 * item.relative, 3))
             for item in self.layers
         ]
-        return "\n".join([head, text_table(("layer", "max |difference|", "mean", "% of range"), cells)])
+        return "\n".join([head, text_table([heads, *cells])])
 
 
 def compare_layers(

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...common.foreign_text import escaped
+from ...common.tables import text_table
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.metadata import BundleMetadata
 from ...runtime.environment import EnvironmentReport
@@ -113,11 +114,6 @@ class BundleReport:
             ("file", "verdict", "1 - cosine", "mAP", "ms, p50 (rounds)"),
             *(self._cells(file) for file in self.files),
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join([*(row[i].ljust(widths[i]) for i in (0, 1)), *(row[i].rjust(widths[i]) for i in (2, 3, 4))])
-            for row in rows
-        ]
         reasons = [f"{file.name}: {reason}" for file in self.files for reason in file.verdict.reasons]
         problems = [f"{file.name} did not run here: {why}" for file in self.files if (why := file.measured.not_run)]
         busy = [
@@ -127,7 +123,7 @@ class BundleReport:
             for text in file.measured.latency.warnings
         ]
         wrote = f"wrote {escaped(self.page)} ({self.page_bytes / 1e6:.1f} MB)"
-        return "\n".join([*lines, *reasons, *problems, *busy, wrote])
+        return "\n".join([text_table(rows, "<<>"), *reasons, *problems, *busy, wrote])
 
     def _cells(self, file: FileReport) -> tuple[str, str, str, str, str]:
         measured = file.measured

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...common import html_pages
+from ...common.tables import points
 from ...runtime.data.readers.benchmarks import BENCHMARKS
 from ...runtime.evaluation.latency import END_TO_END
 from ...runtime.evaluation.retrieval.report import PART, percent
@@ -84,12 +85,6 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
         ROUNDS=ROUNDS,
         BENCHMARKS=BENCHMARKS,
     )
-
-
-def points(fraction: float) -> str:
-    """Format a difference of fractions in points, with its sign: 0.0123 -> "+1.23"."""
-    # rounded first, so that a difference that rounds to zero has no minus
-    return f"{round(100 * fraction, 2) + 0.0:+.2f}"
 
 
 def _reasons(report: BundleReport) -> list[tuple[str, str]]:

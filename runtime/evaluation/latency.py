@@ -17,6 +17,7 @@ from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
 from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns
+from ...common.tables import text_table
 from ...errors import InputError
 from ..data.batch import Batch
 from ..data.inputs import gather
@@ -100,13 +101,8 @@ class LatencyReport:
         for t in self.timings:
             numbers = *(f"{ms:.2f}" for ms in (t.p50, t.p90, t.p99, t.mean)), f"{t.samples_per_second:.1f}"
             rows.append((t.scope, str(t.batch), *numbers, f"{t.spread.low:.2f} to {t.spread.high:.2f}"))  # type: ignore[arg-type]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        table = "\n".join(
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-            for row in rows
-        )
         memory = f"memory {_mebibytes(self.memory)} now, {_mebibytes(self.peak_memory)} at most"
-        return "\n".join([head, table, *self.warnings, memory])
+        return "\n".join([head, text_table(rows), *self.warnings, memory])
 
     def _scopes(self) -> str:
         """What the scopes that were timed begin and end with."""

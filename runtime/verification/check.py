@@ -14,6 +14,7 @@ from ...common.files.litter import is_litter
 from ...common.foreign_text import escaped, shown_text
 from ...common.progress import Track, silent
 from ...common.records import first_lines
+from ...common.tables import text_table
 from ...errors import AccuracyError, ArtifactError, MambaProError, ParityError, SetupError
 from ..bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ..bundle.bundle import Bundle, Golden
@@ -92,8 +93,7 @@ class CheckReport:
             ("goldens", f"{self.samples} samples replayed"),
             *((item.artifact, str(item)) for item in self.artifacts),
         )
-        width = max(len(head) for head, _ in rows)
-        return "\n".join(f"{head.ljust(width)}  {text}" for head, text in rows)
+        return text_table(rows, "<")
 
 
 def check_bundle(

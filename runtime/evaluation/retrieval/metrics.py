@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ....common.tables import text_table
 from ....errors import InputError
 from .distances import Floats, Integers, checked_features, normalised, unit_distances
 
@@ -75,9 +76,7 @@ class RetrievalReport:
         heads = ["mAP", *(f"Rank-{k}" for k in ranks), "mINP", "queries", "skipped"]
         cells = [f"{100 * value:.2f} %" for value in (self.map, *(self.rank(k) for k in ranks), self.minp)]
         cells += [str(self.queries), str(self.skipped_queries)]
-        widths = [max(len(head), len(cell)) for head, cell in zip(heads, cells, strict=True)]
-        rows = ("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in (heads, cells))
-        return "\n".join(rows)
+        return text_table([heads, cells], ">")
 
 
 def squared_distances(query_features: npt.ArrayLike, gallery_features: npt.ArrayLike) -> Floats:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....common.foreign_text import escaped, shown_text
+from ....common.tables import text_table
 from ...data.readers.listing import shown
 from ..bootstrap import Intervals
 from .metrics import RetrievalReport
@@ -120,14 +121,14 @@ class EvaluationReport:
         ]
 
     def _table(self) -> list[str]:
-        table = [["", "mAP", "Rank-1", "Rank-5", "Rank-10", "mINP"], *(row.cells() for row in self.rows)]
-        widths = [max(len(cells[i]) for cells in table) for i in range(len(table[0]))]
-        lines, kind = [_aligned(table[0], widths)], WHOLE
-        for row, cells in zip(self.rows, table[1:], strict=True):
+        heads = ["", "mAP", "Rank-1", "Rank-5", "Rank-10", "mINP"]
+        head, *table = text_table([heads, *(row.cells() for row in self.rows)]).split("\n")
+        lines, kind = [head], WHOLE
+        for row, line in zip(self.rows, table, strict=True):
             if row.kind != kind and row.kind in _CAPTIONS:
                 lines.append(_CAPTIONS[row.kind])
             kind = row.kind
-            lines.append(_aligned(cells, widths))
+            lines.append(line)
         return lines
 
     def _interval_note(self) -> list[str]:
@@ -143,9 +144,3 @@ class EvaluationReport:
 def percent(fraction: float) -> str:
     """0.7911 -> "79.11 %"."""
     return f"{100 * fraction:.2f} %"
-
-
-def _aligned(cells: list[str], widths: list[int]) -> str:
-    name, *numbers = cells
-    right = (text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True))
-    return "  ".join([name.ljust(widths[0]), *right])

@@ -94,16 +94,16 @@ class AblationReport:
         return json_text(self.to_json())
 
     def __str__(self) -> str:
-        parts = [self._head(), text_table(*self._accuracy(), left=2)]
+        parts = [self._head(), text_table(self._accuracy(), "<<>")]
         if self.steps:
-            parts.append(text_table(*self._steps(), left=2))
+            parts.append(text_table(self._steps(), "<<>"))
         return "\n\n".join([*parts, self._legend()])
 
     def markdown(self) -> str:
         """The file results.md."""
-        parts = [f"## {self.title}", self._head(), markdown_table(*self._accuracy(), left=2)]
+        parts = [f"## {self.title}", self._head(), markdown_table(self._accuracy(), "<<>")]
         if self.steps:
-            parts.append(markdown_table(*self._steps(), left=2))
+            parts.append(markdown_table(self._steps(), "<<>"))
         return "\n\n".join([*parts, self._legend()]) + "\n"
 
     def _head(self) -> str:
@@ -112,12 +112,12 @@ class AblationReport:
             f"{self.queries} queries; paper: ViT-B/16 on {self.paper_dataset}"
         )
 
-    def _accuracy(self) -> tuple[list[str], list[list[str]]]:
+    def _accuracy(self) -> list[list[str]]:
         heads = ["row", "parts", "seeds", "mAP", "spread", "95 % interval", "R-1", "R-5", "R-10", "trained", "s"]
         heads += [f"paper {name}" for name in ("mAP", "R-1", "R-5", "R-10", "M params")]
-        return heads, [_cells(row) for row in self.rows]
+        return [heads, *map(_cells, self.rows)]
 
-    def _steps(self) -> tuple[list[str], list[list[str]]]:
+    def _steps(self) -> list[list[str]]:
         heads = ["from", "to", "mAP", "95 % interval", "paper", "sign"]
         rows = [
             [
@@ -130,7 +130,7 @@ class AblationReport:
             ]
             for s in self.steps
         ]
-        return heads, rows
+        return [heads, *rows]
 
     def _legend(self) -> str:
         return (

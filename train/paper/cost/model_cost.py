@@ -77,7 +77,7 @@ class InfoReport:
         text = (
             "G operations: multiply-additions of one sample of three images in evaluation; the scan counts 9 a state."
         )
-        return "\n\n".join(["\n".join([head, text_table(heads, rows), text]), *map(str, self.tables)])
+        return "\n\n".join(["\n".join([head, text_table([heads, *rows]), text]), *map(str, self.tables)])
 
 
 def model_info(recipe: TrainConfig, dataset: str | None = None) -> InfoReport:

@@ -67,7 +67,7 @@ class CostReport:
             f"{', '.join(row.key for row in self.rows if row.note == text)}: {text}"
             for text in dict.fromkeys(row.note for row in self.rows if row.note)
         ]
-        return "\n".join([f"{self.title}, {self.size}", self.counts, text_table(heads, cells, left=2), *notes])
+        return "\n".join([f"{self.title}, {self.size}", self.counts, text_table([heads, *cells], "<<>"), *notes])
 
 
 def table_costs(table: Table, size: str = "vit_b16") -> CostReport:

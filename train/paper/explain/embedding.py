@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....common.drawing_packages import analysis
+from ....common.figures import analysis
 from ....runtime.evaluation.retrieval.metrics import normalised
 
 #: Neighbours that t-SNE balances; fewer where there are few samples.

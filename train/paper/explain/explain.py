@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....common.drawing_packages import require_analysis
+from ....common.figures import require_analysis
 from ....common.files.atomic import json_text, staged_folder
 from ....common.files.targets import require_free
 from ....common.foreign_text import escaped

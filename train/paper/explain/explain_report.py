@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....common.foreign_text import escaped
+from ....common.tables import text_table
 from .similarity import PairSimilarity
 
 
@@ -101,15 +102,11 @@ class ExplainReport:
     def __str__(self) -> str:
         rows = [("checkpoint", "stage", "silhouette", "same", "different", "AUC")]
         rows += [_line(checkpoint.name, stage) for checkpoint in self.checkpoints for stage in checkpoint.stages]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             f"{escaped(self.out)}: {', '.join(self.files)}; page of {self.page_bytes / 1e6:.1f} MB",
             f"{self.dataset}: {self.samples} samples of {self.identities} identities, {self.device}",
         ]
-        for row in rows:
-            cells = [cell.ljust(widths[i]) if i < 2 else cell.rjust(widths[i]) for i, cell in enumerate(row)]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        return "\n".join([*lines, text_table(rows, "<<>")])
 
 
 def _line(name: str, stage: StageReport) -> tuple[str, str, str, str, str, str]:

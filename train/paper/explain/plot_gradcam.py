@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....common.drawing_packages import analysis
-from ....common.figures import QUIET, drawing, place, png_bytes, write
+from ....common.figures import QUIET, analysis, drawing, place, png_bytes, write
 from ....runtime.data.modalities import MODALITIES
 from ....runtime.data.preprocess import load_sources, resize
 from ....runtime.data.sample import Sample

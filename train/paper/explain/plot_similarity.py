@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ....common.figures import COLOURS, INK, QUIET, drawing, place, png_bytes, write
+from ....common.figures import COLORS, INK, QUIET, drawing, place, png_bytes, write
 from .similarity import PairSimilarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SAME, DIFFERENT = COLOURS[0], COLOURS[1]
+SAME, DIFFERENT = COLORS[0], COLORS[1]
 _WIDE, _HIGH, _GAP, _LINE, _LEFT, _TOP, _FOOT = 2.75, 1.6, 0.3, 1.05, 0.08, 0.55, 0.1
 _BINS = 42
 

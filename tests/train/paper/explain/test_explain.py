@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mambapro.common import drawing_packages as extra
+from mambapro.common import figures as extra
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.synthetic.benchmark import draw_benchmark

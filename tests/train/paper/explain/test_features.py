@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mambapro.common.figures import COLOURS, SHAPES, marker_of
+from mambapro.common.figures import COLORS, SHAPES, marker_of
 from mambapro.errors import InputError
 from mambapro.runtime.data.inputs import decode
 from mambapro.runtime.data.modalities import MODALITIES
@@ -89,7 +89,7 @@ class TestSelection:
         """As many pairs of colour and shape as identities are allowed; neighbours differ in both."""
         markers = [marker_of(number) for number in range(MOST_IDENTITIES)]
 
-        assert len(set(markers)) == MOST_IDENTITIES == len(COLOURS) * len(SHAPES)
+        assert len(set(markers)) == MOST_IDENTITIES == len(COLORS) * len(SHAPES)
         assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(markers))
 
 
