@@ -10,7 +10,6 @@ from ...common.foreign_text import escaped
 from ...common.worker_process import Emit
 from ...errors import SetupError
 from ...plugins.selective_scan.tensorrt import aot_plugin, plugin_library, python_plugin, variants
-from .library_gpus import require_gpus
 from .messages import BuildRequest
 
 
@@ -39,7 +38,7 @@ def register_plugin(trt: Any, job: BuildRequest, capabilities: tuple[str, ...], 
     chosen = _chosen(trt, job)
     if chosen.library is not None:
         _require_version(trt, chosen.library)
-        require_gpus(chosen.library, capabilities)
+        plugin_library.require_gpus(chosen.library, capabilities)
         plugin_library.register(trt, chosen.library)
     else:
         assert chosen.front is not None

@@ -6,6 +6,7 @@ What stands here about lanes, grids and workspace stands in csrc/scan_launch*.cu
 
 from __future__ import annotations
 
+import gzip
 import re
 from functools import cache
 from pathlib import Path
@@ -147,14 +148,19 @@ def workspace_bytes(shape: ScanShape) -> int:
     return 4 * (sums + blocks * tiles * 16 * channels * states)
 
 
+def ptx_file(name: str) -> Path:
+    """Return the compressed PTX of a type ("fp32", "fp16", "bf16")."""
+    return PTX_FOLDER / f"scan_{name}.ptx.gz"
+
+
 @cache
 def module_ptx(kind: str) -> str:
-    """PTX text of all kernels, forward and backward, of an I/O type; compute capability 7.5 and later can load it.
+    """Read the PTX of all kernels, forward and backward, of an I/O type; compute capability 7.5 and later can load it.
 
     Raises:
         InputError: a type there is no kernel for.
     """
-    return (PTX_FOLDER / f"scan_{_type_name(kind)}.ptx").read_text(encoding="ascii")
+    return gzip.decompress(ptx_file(_type_name(kind)).read_bytes()).decode("ascii")
 
 
 @cache

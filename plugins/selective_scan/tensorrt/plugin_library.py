@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ....common.foreign_text import escaped
 from ....errors import InputError, SetupError
 from ... import compile as compiling
 from ...cuda import compiler as cuda_compiler
@@ -73,7 +74,9 @@ def build(include: Path | None = None, architectures: Sequence[int] | None = Non
     version = "{}.{}.{}".format(*headers_version(headers))
     flags = ["-std=c++17", "-O3", f"-isystem={headers}", f"-DMAMBAPRO_TENSORRT={version}", "--threads=2"]
     flags += ["-Xcompiler=-fPIC,-fvisibility=hidden", "-Xlinker=--exclude-libs,ALL,-z,defs", "-cudart=static"]
-    return compiling.shared_library(NAME, sources(), [*flags, *_code_flags(nvcc, architectures)], nvcc)
+    code = _code_flags(nvcc, architectures)
+    flags.append("-DMAMBAPRO_GPUS=" + ":".join(flag.rpartition("code=")[2] for flag in code))
+    return compiling.shared_library(NAME, sources(), [*flags, *code], nvcc)
 
 
 def sources() -> list[Path]:
@@ -127,6 +130,49 @@ def library_version(library: Path) -> tuple[int, int, int]:
     except (OSError, AttributeError) as error:
         raise SetupError(f"{library} is not a plugin library of mambapro: {error}") from error
     return number // 10000, number // 100 % 100, number % 100
+
+
+def library_gpus(library: Path) -> tuple[set[int], set[int]]:
+    """Return the compute capabilities, 86 for 8.6, of a library's machine code and of its PTX.
+
+    Raises:
+        SetupError: the library does not state them.
+    """
+    try:
+        function = ctypes.CDLL(str(library)).mambapro_gpus
+    except AttributeError as error:
+        raise SetupError(
+            f"The plugin library {escaped(library)} does not state the GPUs it has code for: it was built by an "
+            "earlier release. Build it again: mambapro plugins build tensorrt."
+        ) from error
+    function.restype = ctypes.c_char_p
+    code = re.findall(r"(sm|compute)_(\d+)", function().decode())
+    numbers = [{int(number) for kind, number in code if kind == wanted} for wanted in ("sm", "compute")]
+    return numbers[0], numbers[1]
+
+
+def require_gpus(library: Path, capabilities: Sequence[str]) -> None:
+    """Refuse a library without code for every one of the GPUs, such as "8.6".
+
+    Machine code runs on later GPUs of the same major version, PTX on all later ones.
+
+    Raises:
+        SetupError: it has none for some.
+    """
+    code, ptx = library_gpus(library)
+
+    def runs_on(gpu: int) -> bool:
+        return any(x // 10 == gpu // 10 and x <= gpu for x in code) or any(x <= gpu for x in ptx)
+
+    missing = [capability for capability in capabilities if not runs_on(int(capability.replace(".", "")))]
+    if missing:
+        has = ", ".join(f"{x // 10}.{x % 10}" for x in sorted(code | ptx)) or "no GPU at all"
+        least = min(map(int, cuda_compiler.ARCHITECTURES))
+        raise SetupError(
+            f"The plugin library {escaped(library)} has code for compute capability {has}, not for "
+            f"{', '.join(missing)}. Build it again: mambapro plugins build tensorrt compiles one for "
+            f"{least // 10}.{least % 10} and all later."
+        )
 
 
 def check_headers(trt: Any, version: tuple[int, int, int]) -> None:

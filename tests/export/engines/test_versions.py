@@ -246,23 +246,12 @@ class TestTimingCache:
         assert "may be written by others (mode 0666)" in caplog.text
 
 
-def library(folder: Path, version: int, ptx: int | None = 75, code: tuple[int, ...] = ()) -> Path:
-    """A stand-in for the plugin library: its version function, and heads of device code as a compiler writes them."""
-    entries = b"".join(
-        kind.to_bytes(2, "little")
-        + bytes(2)
-        + (64).to_bytes(4, "little")
-        + bytes(20)
-        + x.to_bytes(4, "little")
-        + bytes(32)
-        for kind, x in [*((2, x) for x in code), *([(1, ptx)] if ptx else [])]
-    )
-    head = (0xBA55ED50).to_bytes(4, "little") + b"\x01\x00\x10\x00" + len(entries).to_bytes(8, "little")
-    numbers = ", ".join(map(str, head + entries))
+def library(folder: Path, version: int, gpus: str = "compute_75") -> Path:
+    """A stand-in for the plugin library: its functions for its version and for its GPUs."""
     source, path = folder / "library.cpp", folder / "libplugin.so"
     source.write_text(
         f'extern "C" int mambapro_tensorrt_headers() {{ return {version}; }}\n'
-        f'extern "C" const unsigned char code[] = {{{numbers}}};\n'
+        f'extern "C" const char *mambapro_gpus() {{ return "{gpus}"; }}\n'
     )
     subprocess.run([cxx_compiler(), "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
     return path
@@ -312,7 +301,7 @@ class TestPlugin:
 
     def test_library_for_other_gpus(self, files: dict, tmp_path: Path) -> None:
         """A library without code for the GPU is refused, with the GPUs that it is for."""
-        path = library(tmp_path, 110400, ptx=120, code=(80, 90))
+        path = library(tmp_path, 110400, "sm_80:sm_90:compute_120")
         with pytest.raises(SetupError, match=r"has code for compute capability 8\.0, 9\.0, 12\.0, not for 7\.5"):
             built(fake("11.4"), files["fp32"], tmp_path, plugin_library=str(path), gpu=("Tesla T4", "7.5"))
         # machine code for 8.0 runs on 8.7

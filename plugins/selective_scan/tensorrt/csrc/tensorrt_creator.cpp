@@ -66,3 +66,12 @@ MAMBAPRO_EXPORT nvinfer1::IPluginCreatorInterface *const *getCreators(int32_t &c
 MAMBAPRO_EXPORT int32_t mambapro_tensorrt_headers() {
     return NV_TENSORRT_MAJOR * 10000 + NV_TENSORRT_MINOR * 100 + NV_TENSORRT_PATCH;
 }
+
+#define MAMBAPRO_AS_TEXT(text) #text
+#define MAMBAPRO_TEXT(macro) MAMBAPRO_AS_TEXT(macro)
+#ifndef MAMBAPRO_GPUS
+#define MAMBAPRO_GPUS
+#endif
+
+// device code in this library, for example "sm_80:sm_86:compute_90": machine code of 8.0 and 8.6, PTX of 9.0
+MAMBAPRO_EXPORT const char *mambapro_gpus() { return MAMBAPRO_TEXT(MAMBAPRO_GPUS); }

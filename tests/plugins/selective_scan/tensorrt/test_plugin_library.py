@@ -12,12 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from mambapro.errors import InputError, SetupError
-from mambapro.export.engines import library_gpus
 from mambapro.plugins.compile import cxx_compiler
 from mambapro.plugins.cuda import compiler as cuda_compiler
 from mambapro.plugins.selective_scan.tensorrt import plugin_library
@@ -141,6 +140,12 @@ class TestWithoutTensorRT:
         """The version of the headers can be read back from the library."""
         assert plugin_library.library_version(library) == plugin_library.headers_version(headers)
 
+    def test_it_states_its_gpus(self, library: Path) -> None:
+        """The GPUs that were asked for can be read back from the library, and are those of its device code."""
+        assert plugin_library.library_gpus(library) == ({86}, {86})
+        listed = subprocess.run(["strings", "-n", "5", str(library)], capture_output=True, text=True, check=True).stdout
+        assert "sm_86:compute_86" in listed.splitlines()
+
     def test_an_unknown_architecture(self, headers: Path, library: Path) -> None:
         """The error names what the compiler knows."""
         with pytest.raises(InputError, match=r"not for \[1\]"):
@@ -173,14 +178,62 @@ class TestCode:
     def test_a_library_for_others_is_refused_with_what_helps(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Built anew as it is told, the library serves the GPU that this one does not."""
-        monkeypatch.setattr(library_gpus, "library_gpus", lambda library: ({86}, {120}))
+        """Built again as the message says, the library serves the GPU that this one does not."""
+        monkeypatch.setattr(plugin_library, "library_gpus", lambda library: ({86}, {120}))
         with pytest.raises(SetupError, match=r"8\.6, 12\.0, not for 11\.0\..* for 7\.5 and all later"):
-            library_gpus.require_gpus(tmp_path, ("8.6", "11.0"))
+            plugin_library.require_gpus(tmp_path, ("8.6", "11.0"))
 
-        anew = covered(plugin_library._code_flags(compiler_that_knows(EVERY_GPU, tmp_path), None))
-        monkeypatch.setattr(library_gpus, "library_gpus", lambda library: anew)
-        library_gpus.require_gpus(tmp_path, tuple(f"{gpu // 10}.{gpu % 10}" for gpu in EVERY_GPU))
+        again = covered(plugin_library._code_flags(compiler_that_knows(EVERY_GPU, tmp_path), None))
+        monkeypatch.setattr(plugin_library, "library_gpus", lambda library: again)
+        plugin_library.require_gpus(tmp_path, tuple(f"{gpu // 10}.{gpu % 10}" for gpu in EVERY_GPU))
+
+
+class TestStatedGpus:
+    """Which GPUs a library serves, as it states them."""
+
+    @pytest.fixture
+    def stated(self, tmp_path: Path) -> Callable[[str | None], Path]:
+        """A library with the function that states them, or without."""
+
+        def compiled(text: str | None) -> Path:
+            source, path = tmp_path / "stated.cpp", tmp_path / "scan.so"
+            function = "" if text is None else f'extern "C" const char *mambapro_gpus() {{ return "{text}"; }}'
+            source.write_text(function + "\n")
+            subprocess.run([cxx_compiler(), "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+            return path
+
+        return compiled
+
+    @pytest.mark.parametrize("capability", ["8.0", "8.6", "8.9", "9.0", "12.0"])
+    def test_gpus_that_it_serves(self, stated, capability: str) -> None:  # type: ignore[no-untyped-def]
+        """Machine code serves its own and later GPUs of the major version, PTX all from its own on."""
+        plugin_library.require_gpus(stated("sm_80:sm_86:compute_90"), (capability,))
+
+    @pytest.mark.parametrize("capability", ["7.5", "6.1"])
+    def test_gpus_that_it_does_not(self, stated, capability: str) -> None:  # type: ignore[no-untyped-def]
+        """Neither earlier GPUs nor those of another major version; all of the requested ones must be served."""
+        with pytest.raises(SetupError, match=rf"8\.0, 8\.6, 9\.0, not for {capability}"):
+            plugin_library.require_gpus(stated("sm_80:sm_86:compute_90"), ("8.6", capability))
+
+    def test_machine_code_of_another_major_version(self, stated) -> None:  # type: ignore[no-untyped-def]
+        """Machine code of 8.6 alone runs neither on 9.0 nor on 8.0; that of 9.0a counts as 9.0."""
+        path = stated("sm_86:sm_90a")
+
+        assert plugin_library.library_gpus(path) == ({86, 90}, set())
+        plugin_library.require_gpus(path, ("8.6", "8.9", "9.0"))
+        for capability in ("8.0", "10.0", "12.0"):
+            with pytest.raises(SetupError, match=f"not for {capability}"):
+                plugin_library.require_gpus(path, (capability,))
+
+    def test_no_device_code(self, stated) -> None:  # type: ignore[no-untyped-def]
+        """A library without any is for no GPU."""
+        with pytest.raises(SetupError, match=r"for compute capability no GPU at all, not for 8\.6"):
+            plugin_library.require_gpus(stated(""), ("8.6",))
+
+    def test_a_library_of_an_earlier_release(self, stated) -> None:  # type: ignore[no-untyped-def]
+        """Without the function the error says that it has to be built again, and how."""
+        with pytest.raises(SetupError, match=r"does not state the GPUs.*earlier release.*plugins build tensorrt"):
+            plugin_library.require_gpus(stated(None), ("8.6",))
 
 
 def compiler_that_knows(architectures: Iterable[int], folder: Path) -> str:
@@ -280,7 +333,10 @@ class TestCMake:
 
         assert done.returncode == 0, done.stderr
         (flags,) = (tmp_path / "made").rglob("flags.make")
-        assert covered([flags.read_text()]) == covered(plugin_library._code_flags(nvcc, None))
+        wanted = covered(plugin_library._code_flags(nvcc, None))
+        assert covered(re.findall(r"CUDA_FLAGS.*", flags.read_text())) == wanted
+        (stated,) = set(re.findall(r"MAMBAPRO_GPUS=(\S+)", flags.read_text()))
+        assert covered([f"code={one}" for one in stated.split(":")]) == wanted
 
     def test_it_configures(self, library: Path, headers: Path, tmp_path: Path) -> None:
         """With headers and a CUDA toolkit it makes the build of all sources."""
