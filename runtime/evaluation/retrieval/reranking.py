@@ -110,10 +110,26 @@ def _neighbours(features: Floats, queries: int, count: int, track: Track) -> _Ne
             original[here] = block[: here.stop - here.start, queries:] / farthest[here, None]
         # the image itself comes first even where others have the same features
         block[np.arange(len(block)), np.arange(total)[rows]] = -1.0
-        some = np.sort(np.argpartition(block, count - 1, axis=1)[:, :count], axis=1)
+        some = _smallest(block, count)
         order = np.argsort(np.take_along_axis(block, some, axis=1), axis=1, kind="stable")
         nearest[rows] = np.take_along_axis(some, order, axis=1)
     return _Neighbours(nearest, farthest, original)
+
+
+def _smallest(block: Floats, count: int) -> Indices:
+    """Find the columns of the `count` smallest values of each row; of equal values those of the first columns.
+
+    NumPy's partition leaves open which of equal values it takes, and takes others in another release.
+
+    Returns:
+        int64 (rows, count), columns in ascending order.
+    """
+    last = np.partition(block, count - 1, axis=1)[:, count - 1, None]
+    taken = block < last
+    equal = block == last
+    missing = count - taken.sum(axis=1, keepdims=True)
+    taken |= equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= missing)
+    return np.nonzero(taken)[1].reshape(len(block), count)
 
 
 def _encodings(features: Floats, neighbours: _Neighbours, k1: int, track: Track) -> _Sparse:

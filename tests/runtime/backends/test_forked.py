@@ -143,6 +143,7 @@ class TestChild:
 
 def test_data_loader_with_workers(with_openvino: Path) -> None:
     """Workers of PyTorch's DataLoader use the parent's extractor on OpenVINO."""
+    pytest.importorskip("torch")
     assert run(LOADER, with_openvino, "openvino") == "done\n"
 
 

@@ -108,8 +108,6 @@ class TestLitter:
 
     def test_files_of_file_managers_are_named_and_ignored(self, bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
         """They are in the report and in a warning, and neither in the hashes nor in the way of a new export."""
-        from mambapro.export.pipeline import is_bundle
-
         for name in self.NAMES:
             (bundle / name).parent.mkdir(exist_ok=True)
             (bundle / name).write_bytes(b"x")
@@ -120,6 +118,14 @@ class TestLitter:
         assert all(name in caplog.text and name in str(report) for name in self.NAMES)
         write_sums(bundle)
         assert not any(name in (bundle / SUMS).read_text() for name in self.NAMES)
+
+    def test_a_new_export_takes_the_folder_for_a_bundle(self, bundle: Path) -> None:
+        """Such files do not keep an export from replacing the bundle that they lie in."""
+        pytest.importorskip("torch")
+        from mambapro.export.pipeline import is_bundle
+
+        (bundle / ".DS_Store").write_bytes(b"x")
+
         assert is_bundle(bundle)
 
     @pytest.mark.parametrize("name", [".DS_Store.onnx", "notes.txt", "thumbs", "nfs1", "desktop.ini.exe", ".hidden"])

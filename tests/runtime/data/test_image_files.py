@@ -292,7 +292,7 @@ class TestErrors:
         """InputError with the warning's text for a file that Pillow warns of."""
         broken = tiff(t256=(4, 1, 4), t257=(4, 1, 4), t258=(3, 2**30, 8), t259=(3, 1, 1), t262=(3, 1, 1))
 
-        with pytest.raises(InputError, match=r"cannot be decoded: .*arger than file"):
+        with pytest.raises(InputError, match=r"cannot be decoded: .*(arger than file|Truncated File Read)"):
             image_array(broken, PRE)
 
 

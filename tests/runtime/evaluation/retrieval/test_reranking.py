@@ -140,6 +140,16 @@ class TestProperties:
         # the others of equal distance in the order of their rows
         assert found.nearest[3].tolist() == [3, 0, 1, 2] and found.nearest[8].tolist() == [8, 5, 6, 7]
 
+    @pytest.mark.parametrize("count", [1, 2, 7, 60, 199, 200])
+    def test_of_equal_distances_the_first_images_are_taken(self, count):
+        """The neighbours are those of a stable sort, also where the last of them is one of many equals."""
+        distances = np.random.default_rng(count).integers(0, 4, (30, 200)).astype(np.float64)
+
+        columns = reranking._smallest(distances, count)
+
+        expected = np.sort(np.argsort(distances, axis=1, kind="stable")[:, :count], axis=1)
+        np.testing.assert_array_equal(columns, expected)
+
     @pytest.mark.parametrize("blocks", [2, 256])
     def test_farthest_is_of_each_row(self, blocks, monkeypatch):
         """Rows are divided by their own largest distance: 0, 90 and 100 degrees are not equally far from everything."""
