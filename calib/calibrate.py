@@ -108,7 +108,7 @@ def calibrate(
     save = Save(None if cache is None else cache / f"statistics-{keys.statistics}.npz", options.save_seconds)
     activations, constant = _activations(model_file, metadata, images, options, save, track)
     count, algorithm = len(images.images), options.algorithm
-    space = metadata.feature_space.id
+    space = metadata.fingerprint
     table = ScaleTable(activations, count, keys.model, images.sha256, algorithm, space, keys.versions, constant)
     if file is not None:
         table.save(file)
@@ -134,7 +134,7 @@ class _Keys:
         }
         self.statistics = _hash(seen)
         how = {"method": _METHOD, "options": {**encode(options), "save_seconds": None}}
-        self.table = _hash({**seen, **how, "feature_space": metadata.feature_space.id})
+        self.table = _hash({**seen, **how, "feature_space": metadata.fingerprint})
 
 
 def _hash(value: dict[str, Any]) -> str:

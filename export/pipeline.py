@@ -26,7 +26,9 @@ from ..runtime.bundle.artifact import AccuracyGate
 from ..runtime.bundle.catalog import is_artifact_file
 from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
 from ..runtime.bundle.limits import LIMITS, MAP_DROPS
-from ..runtime.bundle.metadata import RE_IDENTIFICATION, BundleMetadata, Precision
+from ..runtime.bundle.metadata import BundleMetadata
+from ..runtime.bundle.metadata_parts import Precision
+from ..runtime.bundle.tasks import RE_IDENTIFICATION
 from ..runtime.data.batch import MODALITY_MASK
 from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts

@@ -14,7 +14,8 @@ from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import ArtifactError, InputError
 from .bundle.bundle import Bundle
-from .bundle.metadata import EMBEDDING, BundleMetadata
+from .bundle.metadata import BundleMetadata
+from .bundle.tensors import EMBEDDING
 from .data.batch import Batch
 from .data.inputs import Cameras, Images, Samples, gather
 from .data.modalities import MODALITIES, NIR, RGB, TIR
@@ -114,7 +115,7 @@ class Extractor(Session):
         super()._read(metadata)
         stored = metadata.preprocessing
         taken = stored.with_ranges(self.options.sixteen_bit_range, metadata.modalities)
-        self.fingerprint: str = _fingerprint(metadata.feature_space.id, stored, taken)
+        self.fingerprint: str = _fingerprint(metadata.fingerprint, stored, taken)
         self.dim: int = metadata.dim
 
     def __reduce__(self) -> tuple[Callable[..., Extractor], tuple[str, RunOptions, str, str]]:

@@ -10,7 +10,7 @@ from ..common.foreign_text import shown_text
 from ..common.machine.cpus import whole_number
 from ..errors import InputError
 from .backends.onnxruntime import DEVICES
-from .bundle.metadata import one_of
+from .bundle.field_checks import one_of
 from .data.sixteen_bit import Ranges
 
 LATENCY, THROUGHPUT = "latency", "throughput"

@@ -21,7 +21,7 @@ from .bundle.bundle import Bundle
 from .bundle.catalog import matching
 from .bundle.checksums import BundleReplacedError
 from .bundle.graph_check import require_safe_file, require_safe_graph
-from .bundle.metadata import ONNXRUNTIME, PRECISIONS, VERIFIED
+from .bundle.metadata_parts import ONNXRUNTIME, PRECISIONS, VERIFIED
 from .run_options import RunOptions
 
 log = logging.getLogger("mambapro")

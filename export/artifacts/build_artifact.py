@@ -24,7 +24,7 @@ from ...runtime.bundle.catalog import add_artifact, has_already, scratch_copy
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.graph_check import require_safe_graph
 from ...runtime.bundle.limits import MAP_DROPS, believed
-from ...runtime.bundle.metadata import UNVERIFIED, VERIFIED
+from ...runtime.bundle.metadata_parts import UNVERIFIED, VERIFIED
 from ...runtime.environment import versions_of
 from ...runtime.evaluation.gates.agreement import agreement_of
 from ..engines.build_engine import build_engine

@@ -13,7 +13,8 @@ from ...plugins.tensorrt.importing import import_module
 from ...plugins.tensorrt.versions import generation_of
 from ...runtime.backends.openvino import import_openvino
 from ...runtime.bundle.artifact import OPENVINO, TARGETS, TENSORRT, TENSORRT_RTX, Sidecar, stem
-from ...runtime.bundle.metadata import PRECISIONS, one_of
+from ...runtime.bundle.field_checks import one_of
+from ...runtime.bundle.metadata_parts import PRECISIONS
 from ..engines.engine_options import EngineOptions
 from ..engines.gpu import gpu_at_hand
 

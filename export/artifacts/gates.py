@@ -11,7 +11,7 @@ from ...common.rounds import ratios
 from ...errors import SetupError
 from ...runtime.bundle.artifact import OPENVINO, AccuracyGate, CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.metadata import ONNXRUNTIME, UNVERIFIED, VERIFIED
+from ...runtime.bundle.metadata_parts import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy

@@ -140,7 +140,7 @@ def _require_some(chosen: tuple[Point, ...], target: str) -> None:
 
 def _require_same_model(table: ScaleTable, bundle: Bundle) -> None:
     metadata = bundle.metadata
-    expected, actual = metadata.feature_space.id, table.feature_space
+    expected, actual = metadata.fingerprint, table.feature_space
     # the float16 model of a checkpoint is another graph of the same feature space
     if expected == actual and metadata.precision.label == "fp32":
         with bundle.named_copy(MODEL) as model:

@@ -36,7 +36,7 @@ from ...runtime.selection import why_not
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.model_spec import Model
-from ..pytorch.bundle_metadata import feature_space_of
+from ..pytorch.bundle_metadata import fingerprint_of
 from ..pytorch.retrieval_gate import pytorch_model
 
 log = logging.getLogger("mambapro")
@@ -162,7 +162,7 @@ def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iter
     names: set[str] = {PYTORCH}
     for path in bundles:
         bundle = Bundle.open(path)
-        if bundle.metadata.feature_space.id != feature_space_of(model, bundle.metadata.preprocessing).id:
+        if bundle.metadata.fingerprint != fingerprint_of(model, bundle.metadata.preprocessing):
             raise InputError(
                 f"{escaped(path)} is of another feature space than {escaped(checkpoint)}: it was exported from "
                 f"{escaped(bundle.metadata.checkpoint.file)}, with other weights or other switches."
@@ -184,7 +184,7 @@ def _accuracies(
 ) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
     """Accuracy, and the features of every sample, by model; one of them is open at a time."""
     pre = _preprocessing(model, [candidate.bundle for candidate in candidates])
-    pytorch = pytorch_model(model, pre, feature_space_of(model).id)
+    pytorch = pytorch_model(model, pre, fingerprint_of(model))
     (found,) = features_of([pytorch], retrieval, track)
     features = {PYTORCH: found[SUBSETS[0]]}
     for name, bundle, target, precision in candidates:

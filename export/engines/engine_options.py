@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import InputError
 from ...plugins.tensorrt.importing import MODULES
 from ...runtime.bundle.artifact import Profile
-from ...runtime.bundle.metadata import one_of
+from ...runtime.bundle.field_checks import one_of
 
 RTX = "tensorrt_rtx"
 PLUGINS = ("auto", "embed", "beside", "none")

@@ -16,18 +16,17 @@ import onnx
 from ... import __version__
 from ...common.files.atomic import sha256_of
 from ...runtime.bundle.checksums import MODEL
-from ...runtime.bundle.metadata import (
-    EMBEDDING,
+from ...runtime.bundle.metadata import BundleMetadata, fingerprint
+from ...runtime.bundle.metadata_parts import (
     ONNXRUNTIME,
     VERIFIED,
     Artifact,
-    BundleMetadata,
     Checkpoint,
     Embedding,
     FeatureSpace,
     Precision,
-    fingerprint,
 )
+from ...runtime.bundle.tensors import EMBEDDING
 from ...runtime.data.preprocess import Preprocessing
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.model_spec import Model
@@ -41,6 +40,7 @@ _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "n
 def describe(model: Model, options: ExportOptions) -> BundleMetadata:
     """Everything `metadata.json` says about an export whose parity has been proven."""
     spec, preprocessing = model.spec, options.preprocessing(model)
+    identity = fingerprint_of(model, preprocessing)
     dataset = options.dataset or model.trained_on.get("dataset")
     dim = next((tensor.shape[1] for tensor in spec.outputs if tensor.role == EMBEDDING), None)
     return BundleMetadata(
@@ -54,20 +54,22 @@ def describe(model: Model, options: ExportOptions) -> BundleMetadata:
         cameras=model.cameras,
         precision=Precision(options.precision, precision_map(options.precision, spec.float32_parts)),
         artifacts=(Artifact(MODEL, ONNXRUNTIME, {"opset": OPSET, "custom_operators": "optional"}, VERIFIED),),
-        feature_space=feature_space_of(model, preprocessing),
+        fingerprint=identity,
+        feature_space=None if dim is None else FeatureSpace(identity),
         versions=_versions(),
         checkpoint=Checkpoint(options.checkpoint.name, sha256_of(options.checkpoint)),
         git_commit=_git_commit(),
         datasets=(dataset,) if dataset else (),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        labels=spec.labels,
         modules=spec.modules,
     )
 
 
-def feature_space_of(model: Model, preprocessing: Preprocessing | None = None) -> FeatureSpace:
-    """The space that the model's features may be compared in; `preprocessing` None is the usual one."""
+def fingerprint_of(model: Model, preprocessing: Preprocessing | None = None) -> str:
+    """Return the fingerprint of a model in PyTorch; `preprocessing` None is the usual one."""
     settings = dict(model.spec.settings)
-    return FeatureSpace(fingerprint(weights_sha256(model), preprocessing or model_preprocessing(model), settings))
+    return fingerprint(weights_sha256(model), preprocessing or model_preprocessing(model), settings)
 
 
 def weights_sha256(model: Model) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ...common.progress import Track, silent
 from ...errors import ParityError
 from ...runtime.bundle.artifact import AccuracyGate
-from ...runtime.bundle.metadata import EMBEDDING
+from ...runtime.bundle.tensors import EMBEDDING
 from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement
 from ...train.models.model_spec import PART
 from .parity_images import ParityBatch

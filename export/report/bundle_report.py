@@ -96,7 +96,7 @@ class BundleReport:
             "bundle": self.bundle,
             "state": self.state,
             "choice": self.choice.name,
-            "feature_space": self.metadata.feature_space.id,
+            "feature_space": self.metadata.fingerprint,
             "parity": asdict(self.parity),
             "files": [file.to_json() for file in self.files],
             "dataset": self.dataset,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ...common.rounds import ratios
 from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.limits import MAP_DROPS
-from ...runtime.bundle.metadata import VERIFIED
+from ...runtime.bundle.metadata_parts import VERIFIED
 from ...runtime.evaluation.latency import MODEL_ONLY
 from .measure import Measured
 from .precision_map import INT8

@@ -15,7 +15,8 @@ from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.artifact import Sidecar
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.metadata import MODALITY_MASK, BundleMetadata
+from ...runtime.bundle.metadata import BundleMetadata
+from ...runtime.data.batch import MODALITY_MASK
 from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import environment_report

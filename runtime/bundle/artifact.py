@@ -15,7 +15,8 @@ from ...common.formats.json_files import LARGEST, parse_json
 from ...common.records import encode, record_of
 from ...common.rounds import Spread, ratios
 from ...errors import ArtifactError, InputError
-from .metadata import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED, one_of
+from .field_checks import one_of
+from .metadata_parts import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED
 
 SCHEMA = "mambapro.artifact/2"
 #: The first had no `source`; all else is the same.

@@ -50,7 +50,8 @@ from .checksums import (
 )
 from .folder import BundleFolder, open_folder
 from .golden import Golden, parse_golden
-from .metadata import ONNXRUNTIME_OPS, BundleMetadata
+from .metadata import BundleMetadata
+from .metadata_parts import ONNXRUNTIME_OPS
 
 
 @dataclass(frozen=True)

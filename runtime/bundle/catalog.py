@@ -21,7 +21,8 @@ from ...errors import ArtifactError, InputError, SetupError
 from .artifact import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, parse_sidecar, stem
 from .check_record import as_checked, read_record
 from .checksums import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
-from .metadata import ONNXRUNTIME, PRECISIONS, one_of
+from .field_checks import one_of
+from .metadata_parts import ONNXRUNTIME, PRECISIONS
 from .publication import locked, publish
 
 if TYPE_CHECKING:

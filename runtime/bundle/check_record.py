@@ -18,7 +18,8 @@ from ...common.records import decode, encode
 from ...errors import ArtifactError
 from .artifact import AccuracyGate, CosineGate, Sidecar, SpeedGate
 from .checksums import CHECKS, LARGEST_TEXT
-from .metadata import UNVERIFIED, VERIFIED, one_of
+from .field_checks import one_of
+from .metadata_parts import UNVERIFIED, VERIFIED
 from .publication import locked
 
 if TYPE_CHECKING:

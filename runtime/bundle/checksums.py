@@ -10,8 +10,8 @@ from ...common.files.litter import is_litter
 from ...common.files.targets import BUNDLE_MARKS
 from ...common.foreign_text import shown_text
 from ...errors import ArtifactError, InputError
+from .field_checks import check_file_name
 from .folder import BundleFolder
-from .metadata import check_file_name
 
 MODEL, GOLDEN, PARITY = "model.onnx", "golden.npz", "parity.json"
 METADATA, SUMS = BUNDLE_MARKS

@@ -12,7 +12,8 @@ from ...common.foreign_text import escaped, shown_text
 from ...common.formats.npz_files import npz_arrays
 from ...errors import ArtifactError
 from .checksums import LARGEST_GOLDEN
-from .metadata import BundleMetadata, TensorInfo
+from .metadata import BundleMetadata
+from .tensors import TensorInfo
 
 #: Arrays in golden.npz.
 _MOST_GOLDEN = 64

@@ -22,7 +22,8 @@ from ..bundle.catalog import is_artifact_file, matching, stems
 from ..bundle.check_record import write_record
 from ..bundle.checksums import GOLDEN, SUMS, BundleReplacedError, files_below
 from ..bundle.limits import MAP_DROPS, believed, require_limit
-from ..bundle.metadata import UNVERIFIED, VERIFIED, BundleMetadata
+from ..bundle.metadata import BundleMetadata
+from ..bundle.metadata_parts import UNVERIFIED, VERIFIED
 from ..data.batch import CAMERA, MODALITY_MASK, Batch
 from ..data.sample import Benchmark
 from ..environment import machine_name
@@ -171,7 +172,7 @@ def check_bundle(
     return CheckReport(
         bundle=str(path),
         name=bundle.metadata.name,
-        fingerprint=bundle.metadata.feature_space.id,
+        fingerprint=bundle.metadata.fingerprint,
         files=len(bundle.sums),
         samples=golden.samples,
         artifacts=tuple(checks),

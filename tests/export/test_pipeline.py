@@ -58,7 +58,7 @@ class TestBundle:
 
     def test_precisions_share_a_feature_space(self, exports: dict) -> None:
         """Embeddings of one checkpoint's bundles may be compared: equal fingerprints."""
-        found = {Bundle.open(report.bundle).metadata.feature_space.id for report in exports.values()}
+        found = {Bundle.open(report.bundle).metadata.fingerprint for report in exports.values()}
 
         assert len(found) == 1
 

@@ -45,7 +45,7 @@ def test_images_pair_by_name_whatever_the_suffix(extractor, folders, tmp_path):
     assert artifact == report.artifact == "onnxruntime-fp32"
     assert tuple(names) == NAMES
     assert cameras.tolist() == [0, 3, 1]
-    assert fingerprint == extractor.metadata.feature_space.id
+    assert fingerprint == extractor.metadata.fingerprint
     paths = ([next(folders[m].glob(f"{name}.*")) for name in NAMES] for m in ("rgb", "nir", "tir"))
     np.testing.assert_array_equal(embeddings, extractor(*paths, [0, 3, 1]))
     assert report.missing == {"rgb": 0, "nir": 0, "tir": 0}

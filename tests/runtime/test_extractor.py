@@ -266,7 +266,7 @@ def test_sixteen_bit_range_can_be_set_and_changes_the_fingerprint(bundle, images
         expected = plain(tir=images["tir"][0, :, :, :1])
 
         np.testing.assert_array_equal(ranged(tir=thermal), expected)
-        assert ranged.fingerprint != plain.fingerprint == plain.metadata.feature_space.id
+        assert ranged.fingerprint != plain.fingerprint == plain.metadata.fingerprint
 
 
 def test_import_is_fast_and_free_of_heavy_packages():

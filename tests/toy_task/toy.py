@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mambapro.common.progress import Track
-from mambapro.runtime.bundle.metadata import ATTRIBUTES, LOGITS, TensorInfo
+from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.bundle.module_roles import ModuleRoles
+from mambapro.runtime.bundle.tasks import ATTRIBUTES
+from mambapro.runtime.bundle.tensors import LOGITS, TensorInfo
 from mambapro.runtime.data.batch import IMAGE, Batch
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.train.engine.distributed import World
@@ -84,6 +86,7 @@ class Toy(Model):
             task=ATTRIBUTES,
             inputs=(TensorInfo("rgb", IMAGE, "uint8", ("batch", *self.config.image_size, 3), "image, R G B"),),
             outputs=(TensorInfo(LOGITS, LOGITS, "float32", ("batch", len(COLOURS)), ", ".join(COLOURS)),),
+            labels=Labels(COLOURS),
             stages=("stem", "body"),
             modules=ModuleRoles(stages=("stem", "body"), float32=("head",), never_int8=("*.head.*",)),
             float32_parts={"layer_norm": "squares overflow float16", "head": "its errors are the logits' own"},

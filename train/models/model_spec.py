@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from ...common.progress import Track, silent
-from ...runtime.bundle.metadata import TensorInfo
+from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.module_roles import ModuleRoles
+from ...runtime.bundle.tensors import TensorInfo
 from ...runtime.data.batch import IMAGE, Batch
 
 #: Samples that PyTorch computes at a time: memory stays that of a deployment.
@@ -28,6 +29,7 @@ class ModelSpec:
     Attributes:
         task: as in a bundle's metadata.
         inputs, outputs: of the exported graph, in order.
+        labels: of a logits output, where they are known.
         stages: modules whose outputs can be compared with values of the exported graph, in the order they run.
         modules: roles of modules for graph passes, calibration and reports.
         float32_parts: parts of the graph that stay float32 where the rest is float16, and why.
@@ -43,6 +45,7 @@ class ModelSpec:
     task: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    labels: Labels | None = None
     stages: tuple[str, ...] = ()
     modules: ModuleRoles = field(default_factory=ModuleRoles)
     float32_parts: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...bundle.limits import LIMITS
-from ...bundle.metadata import EMBEDDING, LOGITS, BundleMetadata
+from ...bundle.metadata import BundleMetadata
+from ...bundle.tensors import EMBEDDING, LOGITS
 from ..retrieval.metrics import rank_gallery
 
 #: Places of a ranking that are compared.

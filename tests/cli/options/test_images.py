@@ -14,7 +14,7 @@ from mambapro.cli.main import cli, run
 from mambapro.cli.options.images import SixteenBitRange
 from mambapro.errors import InputError
 from mambapro.export.comparison.compare import _preprocessing
-from mambapro.export.pytorch.bundle_metadata import feature_space_of
+from mambapro.export.pytorch.bundle_metadata import fingerprint_of
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import METADATA, write_sums
@@ -48,7 +48,7 @@ def bundle(ranged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ranged, folder)
     text = json.loads((folder / METADATA).read_text())
     del text["preprocessing"]["sensor_ranges"]
-    text["feature_space"]["id"] = "0" * 64
+    text["fingerprint"] = text["feature_space"]["id"] = "0" * 64
     (folder / METADATA).write_text(json.dumps(text))
     write_sums(folder)
     return folder
@@ -157,10 +157,10 @@ class TestThermal:
         assert metadata.preprocessing.sensor_ranges == {"tir": (7000, 9000)}
         plain = replace(metadata.preprocessing, sensor_ranges={})
         model = ExportOptions(tiny_checkpoint).load_model()
-        assert feature_space_of(model, metadata.preprocessing) == metadata.feature_space
-        assert feature_space_of(model) == feature_space_of(model, plain) != metadata.feature_space
+        assert fingerprint_of(model, metadata.preprocessing) == metadata.fingerprint
+        assert fingerprint_of(model) == fingerprint_of(model, plain) != metadata.fingerprint
         assert (status, "16-bit" in said) == (0, False)
-        assert json.loads(out)["fingerprint"] == json.loads(again)["fingerprint"] == metadata.feature_space.id
+        assert json.loads(out)["fingerprint"] == json.loads(again)["fingerprint"] == metadata.fingerprint
 
     def test_check_proposes_a_range(
         self, bundle: Path, ranged: Path, folders: Path, capfd: pytest.CaptureFixture[str]

@@ -92,12 +92,12 @@ def test_table_of_another_checkpoint(label: str, tmp_path: Path) -> None:
     one = Activation(("part.one",), "minmax", 2.0, Observed(-2.0, 2.0))
     ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", SPACE).save(tmp_path / "scales.json")
     quantizer = Quantizer(QuantizeOptions(scales=tmp_path / "scales.json"))
-    other = SimpleNamespace(feature_space=SimpleNamespace(id="6" * 64), precision=SimpleNamespace(label=label))
+    other = SimpleNamespace(fingerprint="6" * 64, precision=SimpleNamespace(label=label))
     bundle = SimpleNamespace(metadata=other, folder=tmp_path)
 
     with pytest.raises(ArtifactError, match=f"is of another model \\({SPACE[:16]}\\) than .* \\({'6' * 16}\\)"):
         quantizer.table(bundle)
-    other.feature_space.id = SPACE
+    other.fingerprint = SPACE
     if label == "fp16":
         assert quantizer.table(bundle).feature_space == SPACE
 

@@ -115,7 +115,8 @@ def test_bundles_of_other_weights_are_refused(
     def of_others(path: Path) -> Any:
         bundle = opened(path)
         space = replace(bundle.metadata.feature_space, id="0" * 64)
-        return replace(bundle, metadata=replace(bundle.metadata, feature_space=space))
+        metadata = replace(bundle.metadata, fingerprint=space.id, feature_space=space)
+        return replace(bundle, metadata=metadata)
 
     monkeypatch.setattr(module.Bundle, "open", staticmethod(of_others))
 

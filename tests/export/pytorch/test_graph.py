@@ -88,7 +88,7 @@ class TestFile:
         """The ONNX properties hold the schema, the preprocessing and the fingerprint, as JSON."""
         properties = {entry.key: json.loads(entry.value) for entry in graphs[precision].metadata_props}
 
-        assert properties["mambapro.schema"] == "mambapro.bundle/1"
+        assert properties["mambapro.schema"] == "mambapro.bundle/2"
         assert properties["mambapro.preprocessing"]["resize"] == "bilinear"
         assert len(properties["mambapro.feature_space"]["id"]) == 64
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from mambapro.export.pytorch.bundle_metadata import feature_space_of, weights_sha256
+from mambapro.export.pytorch.bundle_metadata import fingerprint_of, weights_sha256
 from mambapro.export.pytorch.onnx_graph import onnx_from_model
 from mambapro.graph.cast import typed
 from mambapro.runtime.bundle.metadata import fingerprint
@@ -118,7 +118,7 @@ def test_feature_spaces_differ() -> None:
     second = MambaPro(build({"adapter_position": "behind_ffn"}).config)
     second.load_state_dict(first.state_dict())
 
-    assert feature_space_of(first).id != feature_space_of(second).id
+    assert fingerprint_of(first) != fingerprint_of(second)
 
 
 def test_the_published_feature_space_keeps_its_name() -> None:
@@ -129,4 +129,4 @@ def test_the_published_feature_space_keeps_its_name() -> None:
 
     wanted = fingerprint(weights_sha256(model), model_preprocessing(model), settings)
 
-    assert feature_space_of(model).id == wanted
+    assert fingerprint_of(model) == wanted

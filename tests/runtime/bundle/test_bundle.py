@@ -12,7 +12,7 @@ from mambapro.common.files.atomic import sha256_of
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SUMS, files_below, write_sums
-from mambapro.runtime.bundle.metadata import Artifact
+from mambapro.runtime.bundle.metadata_parts import Artifact
 from mambapro.runtime.extractor import Extractor
 
 
@@ -82,7 +82,7 @@ class TestOpen:
         (bundle / METADATA).write_text(json.dumps({**content, "schema": "mambapro.bundle/9"}))
         write_sums(bundle)
 
-        with pytest.raises(ArtifactError, match=r"mambapro\.bundle/9.*reads up to mambapro\.bundle/1"):
+        with pytest.raises(ArtifactError, match=r"mambapro\.bundle/9.*reads up to mambapro\.bundle/2"):
             Bundle.open(bundle)
 
     @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\xff"], ids=["empty", "cut", "deep", "bytes"])

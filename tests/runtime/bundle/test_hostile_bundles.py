@@ -15,7 +15,8 @@ import pytest
 from mambapro.errors import ArtifactError, InputError, MambaProError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, PARITY, SUMS, write_sums
-from mambapro.runtime.bundle.metadata import Embedding, Precision, TensorInfo
+from mambapro.runtime.bundle.metadata_parts import Embedding, Precision
+from mambapro.runtime.bundle.tensors import TensorInfo
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.session import Session

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 from mambapro.errors import ArtifactError, InputError
-from mambapro.runtime.bundle.metadata import SCHEMA, BundleMetadata, check_file_name, fingerprint
+from mambapro.runtime.bundle.field_checks import check_file_name
+from mambapro.runtime.bundle.metadata import SCHEMA, BundleMetadata, fingerprint
 from mambapro.runtime.data.preprocess import Preprocessing
 
 
@@ -37,16 +38,30 @@ class TestRoundTrip:
         """The later task fits the schema, and asking it for an embedding's size is ArtifactError."""
         content["task"] = "attributes"
         content["embedding"] = None
-        content["outputs"][0].update(name="attributes", role="attributes")
+        content["feature_space"] = None
+        content["outputs"][0].update(name="logits", role="logits")
 
         metadata = BundleMetadata.from_json(content)
 
         with pytest.raises(ArtifactError, match="no embedding"):
             _ = metadata.dim
 
+    def test_schema_1_is_read_as_today(self, small_metadata, content):
+        """Its feature space names the fingerprint, and a model without embedding has no feature space."""
+        first = {**content, "schema": "mambapro.bundle/1"}
+        for name in ("fingerprint", "labels", "card"):
+            first.pop(name)
+        logits = [{**first["outputs"][0], "name": "logits", "role": "logits"}]
+
+        assert BundleMetadata.from_json(first) == small_metadata
+        other = BundleMetadata.from_json({**first, "task": "attributes", "embedding": None, "outputs": logits})
+        assert (other.fingerprint, other.feature_space) == (small_metadata.fingerprint, None)
+        with pytest.raises(ArtifactError, match="fingerprint is missing"):
+            BundleMetadata.from_json({**first, "feature_space": {}})
+
 
 class TestSchema:
-    @pytest.mark.parametrize("schema", ["mambapro.bundle/2", "mambapro.bundle/17"])
+    @pytest.mark.parametrize("schema", ["mambapro.bundle/3", "mambapro.bundle/17"])
     def test_newer_schema_says_which_one_is_read(self, content, schema):
         """ArtifactError names the file's schema and the newest this runtime reads, before any field is looked at."""
         with pytest.raises(ArtifactError, match=rf"{schema}.*reads up to {SCHEMA}"):
@@ -99,9 +114,11 @@ class TestWrongFields:
         ("path", "value", "message"),
         [
             (("task",), "detection", "task must be one of"),
+            (("fingerprint",), "0" * 64, "feature_space must have the fingerprint as its id"),
+            (("labels",), {"names": ["hat"]}, "labels has 1 names, the logits outputs have the shapes"),
             (("created",), "yesterday", "created must be a UTC time"),
             (("created",), "2030-01-31T12:00:00+02:00", "created must be a UTC time"),
-            (("feature_space", "id"), "abc", "64 lower-case hexadecimal"),
+            (("fingerprint",), "abc", "64 lower-case hexadecimal"),
             (("checkpoint", "sha256"), "X" * 64, "64 lower-case hexadecimal"),
             (("precision", "parts", "all"), "fp8", "parts.all must be one of"),
             (("artifacts", 0, "state"), "fine", "state must be one of"),

@@ -16,7 +16,7 @@ from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, scratch_copy
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, SUMS, BundleReplacedError, write_sums
-from mambapro.runtime.bundle.metadata import FeatureSpace
+from mambapro.runtime.bundle.metadata_parts import FeatureSpace
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.verification.check import check_bundle
 
@@ -24,7 +24,7 @@ from mambapro.runtime.verification.check import check_bundle
 @pytest.fixture
 def other(make_bundle: Callable[..., Path], bundle: Path, changed: Path) -> Path:
     """A bundle of another model and another fingerprint."""
-    folder = make_bundle("other", feature_space=FeatureSpace("f" * 64))
+    folder = make_bundle("other", fingerprint="f" * 64, feature_space=FeatureSpace("f" * 64))
     shutil.copyfile(changed, folder / MODEL)
     write_sums(folder)
     return folder
@@ -61,7 +61,7 @@ def test_openings_while_it_is_replaced(bundle: Path, other: Path, images: dict[s
 def test_all_of_one_opening_is_of_one_folder(bundle: Path, other: Path) -> None:
     """Metadata, model, goldens and limit stay those of the folder that was opened, whatever has its name now."""
     opened, before = Bundle.open(bundle), (bundle / MODEL).read_bytes()
-    fingerprint = opened.metadata.feature_space.id
+    fingerprint = opened.metadata.fingerprint
 
     assert exchange(bundle, other)
 
@@ -69,7 +69,7 @@ def test_all_of_one_opening_is_of_one_folder(bundle: Path, other: Path) -> None:
     assert opened.golden().samples == 7 and opened.parity_limit() == 1e-8
     with opened.loadable(MODEL) as copy:
         assert copy.path.read_bytes() == before
-    assert opened.metadata.feature_space.id == fingerprint != Bundle.open(bundle).metadata.feature_space.id
+    assert opened.metadata.fingerprint == fingerprint != Bundle.open(bundle).metadata.fingerprint
 
 
 def test_a_folder_that_went_says_so(bundle: Path, other: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.bundle.metadata import TensorInfo
+from mambapro.runtime.bundle.tensors import TensorInfo
 from mambapro.runtime.data import preprocess
 from mambapro.runtime.data.batch import CAMERA, IMAGE, MODALITY_MASK, Batch
 from mambapro.runtime.data.inputs import decode

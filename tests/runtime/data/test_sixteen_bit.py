@@ -148,7 +148,7 @@ class TestRanges:
     def test_the_bundles_own_range_changes_nothing(self, bundle, given):
         """Its fingerprint stays, however the range is written."""
         with Extractor(bundle, device="cpu", sixteen_bit_range=given) as extractor:
-            assert extractor.fingerprint == extractor.metadata.feature_space.id
+            assert extractor.fingerprint == extractor.metadata.fingerprint
 
     def test_a_sensors_range_is_its_own(self, bundle, images):
         """tir is scaled by its range, the others by the bundle's; the fingerprint is another, and always the same."""
@@ -157,7 +157,7 @@ class TestRanges:
         with Extractor(bundle, device="cpu", sixteen_bit_range={"tir": (6000, 10000)}) as extractor:
             found, changed = extractor(nir=wide, tir=values), extractor.fingerprint
             expected = extractor(nir=reference(wide, 0, 65535), tir=reference(values, 6000, 10000))
-            own = extractor.metadata.feature_space.id
+            own = extractor.metadata.fingerprint
         settings = ImageSettings(sixteen_bit_range={"tir": (6000, 10000)})
         with using_image_settings(settings), Extractor(bundle, device="cpu") as extractor:
             assert extractor.fingerprint == changed != own

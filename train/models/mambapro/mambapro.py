@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ....common.progress import Track, silent
-from ....runtime.bundle.metadata import EMBEDDING
+from ....runtime.bundle.tensors import EMBEDDING
 from ....runtime.data.batch import Batch
 from ....runtime.data.modalities import MODALITIES
 from ..model_spec import PART, Model, ModelSpec

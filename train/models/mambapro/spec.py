@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from torch import nn
 
 from ....plugins.selective_scan.schema import DOMAIN, OP_TYPE
-from ....runtime.bundle.metadata import EMBEDDING, RE_IDENTIFICATION, TensorInfo
 from ....runtime.bundle.module_roles import MAMBAPRO
+from ....runtime.bundle.tasks import RE_IDENTIFICATION
+from ....runtime.bundle.tensors import EMBEDDING, TensorInfo
 from ....runtime.data.batch import CAMERA, IMAGE, MODALITY_MASK
 from ....runtime.data.modalities import MODALITIES
 from ..model_spec import ModelSpec

@@ -1,0 +1,99 @@
+"""Parts of the metadata of a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import InputError
+from .field_checks import check_file_name, one_of, require_sha256
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+#: Targets of artifacts that an export lists. "onnxruntime-ops" is a shared library with custom operators.
+ONNXRUNTIME, ONNXRUNTIME_OPS = "onnxruntime", "onnxruntime-ops"
+VERIFIED, UNVERIFIED = "verified", "unverified"
+
+FEATURE_SPACE_RULE = (
+    "Embeddings may be compared when their fingerprints are equal: same weights, same preprocessing, same model "
+    "settings. Precisions of one checkpoint share a fingerprint, because each had to pass the parity gate."
+)
+#: Numbers of an embedding, and labels.
+_LARGEST_DIM = 2**20
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """`dim` numbers per sample; `l2_normalized` says whether the graph returns them with length 1."""
+
+    dim: int
+    l2_normalized: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise InputError(f"dim must be at least 1, not {self.dim}.")
+        if self.dim > _LARGEST_DIM:
+            raise InputError(f"dim may be {_LARGEST_DIM:,} at most, not {self.dim:,}.")
+
+
+@dataclass(frozen=True)
+class CardFields:
+    """Fields of the model card that only the publisher of a model knows; None = not given.
+
+    Attributes:
+        license: of the weights, an SPDX identifier or words.
+        data_license: of the training data.
+        note: intended use and limits.
+    """
+
+    license: str | None = None
+    data_license: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`label` for people ("fp16"), and the precision of each part of the model ({"backbone": "fp16", ...})."""
+
+    label: str
+    parts: dict[str, str]
+
+    def __post_init__(self) -> None:
+        one_of("label", self.label, PRECISIONS)
+        for part, value in self.parts.items():
+            one_of(f"parts.{part}", value, PRECISIONS)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of the bundle that a runtime can load. `target` names the runtime; `constraints` are what it needs."""
+
+    file: str
+    target: str
+    constraints: dict[str, Any]
+    state: str
+
+    def __post_init__(self) -> None:
+        check_file_name(self.file)
+        one_of("state", self.state, (VERIFIED, UNVERIFIED))
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """`id` is a fingerprint (see `fingerprint`), `rule` says in words what may be compared."""
+
+    id: str
+    rule: str = FEATURE_SPACE_RULE
+
+    def __post_init__(self) -> None:
+        require_sha256("id", self.id)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file that was exported."""
+
+    file: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        require_sha256("sha256", self.sha256)
