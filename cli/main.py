@@ -101,9 +101,11 @@ def run(arguments: Sequence[str], command: click.Command = cli, name: str = "mam
     with signals.caught(), safe_output():
         set_up_logging(verbose=False)
         try:
-            return signals.call(lambda: _invoke(command, name, list(arguments)))
+            code = signals.call(lambda: _invoke(command, name, list(arguments)))
         except BaseException as error:
             return _exit_code(error)
+        # a signal that was swallowed when the work was done: the result is whole, and the caller wants an end
+        return 128 + signals.arrived[0] if signals.arrived else code
 
 
 def _invoke(command: click.Command, name: str, arguments: list[str]) -> int:

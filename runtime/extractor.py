@@ -159,7 +159,7 @@ class Extractor(Session):
         samples = self.samples(rgb, nir, tir, cameras, strict_cameras)
         result = np.empty((len(samples), self.dim), np.float32)
         starts = range(0, len(samples), self.batch_size)
-        for start in track(starts, "Extracting", len(starts)):
+        for start in track(starts, "Extracting batches", len(starts)):
             stop = min(start + self.batch_size, len(samples))
             result[start:stop] = self.features(samples.load(start, stop, self.preprocessing, self.watch), start)
         return unit_rows(result) if normalize else result

@@ -55,7 +55,7 @@ def embed_readable(
     skipped = {i: SkippedSample(i, "", "no sensor has an image") for i in empty}
     parts, kept = [np.empty((0, extractor.dim), np.float32)], [np.empty(0, np.int64)]
     starts = range(0, len(samples), extractor.batch_size)
-    for start in track(starts, "Extracting", len(starts)):
+    for start in track(starts, "Extracting batches", len(starts)):
         stop = min(start + extractor.batch_size, len(samples))
         batch, bad = samples.load_good(start, stop, extractor.preprocessing, extractor.watch)
         for image in bad:

@@ -65,6 +65,14 @@ def test_cleaning_up_is_left_alone(number: int) -> None:
     assert "cleaned up" in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_at_the_end(number: int) -> None:
+    """A command that finishes after a swallowed signal exits as one that was ended by it."""
+    done = run(number, LOSES["bare-except"] + "\n    return")
+
+    assert done.returncode == 128 + number, done.stderr
+
+
 #: A program that interrupts the import of the commands, in place of a person who is quick.
 IMPORTING = """
 import signal, sys
