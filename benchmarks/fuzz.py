@@ -23,7 +23,7 @@ from fuzzing.entries import Entry
 from fuzzing.mutate import mutated
 from fuzzing.runner import Case, Limits, Runner, entries_called, materials, run_all
 
-_TEXT = (".json", ".toml", ".yaml", "")
+_TEXT = (".json", ".toml", "")
 
 
 def _cases(files: int, entries: Sequence[Entry]) -> list[Case]:

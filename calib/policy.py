@@ -1,9 +1,10 @@
-"""Which layers compute in int8 and which stay in floating point: a few lines of YAML that people can write and keep.
+"""Policies: the layers that compute in int8 and those that stay in floating point, as a few lines of TOML.
 
-    default: int8
-    modules:
-      backbone.layers.*.prompt: float
-      backbone.layers.11.mlp.outer: float
+    default = "int8"
+
+    [modules]
+    "backbone.layers.*.prompt" = "float"
+    "backbone.layers.11.mlp.outer" = "float"
 
 A pattern names a module, with everything below it. `*` stands for anything within one part of a name, but not for a
 dot. Where several patterns match a layer, the last one decides; where none does, the default.
@@ -16,14 +17,13 @@ import fnmatch
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..common.files.open_files import read_limited
 from ..common.foreign_text import shown_text, shown_value
-from ..errors import InputError, SetupError
+from ..common.formats.toml_files import parse_toml, read_text
+from ..errors import InputError
 from ..graph.layers import Point
 from ..runtime.bundle.module_roles import MAMBAPRO, ModuleRoles
 from ..runtime.data.readers.listing import shown
@@ -35,10 +35,9 @@ _FIELDS = ("default", "modules")
 _PATTERN = re.compile(r"[\w*#-]+(\.[\w*#-]+)*")
 #: Bytes of a file, rules in it, and letters of a pattern; a full-size model has some 300 layers.
 _LARGEST_FILE, _MOST_RULES, _LONGEST = 1 << 17, 2000, 200
-#: What YAML makes of so many lines: a name and a choice each.
-_MOST_EVENTS = 2 * _MOST_RULES + 20
-#: Mappings in mappings, with the document and the stream around them.
-_DEEPEST = 6
+_FORM = 'A policy is TOML: default = "int8", then [modules] with lines such as "backbone.layers.7.mlp" = "float".'
+#: A line of a YAML policy without its comment: `default: int8`, `modules:`, or an indented `"name": float`.
+_YAML_LINE = re.compile(r"""( *)(["']?)([\w.*#-]+)\2 *:(?: +(["']?)(\w+)\4)?""")
 
 
 def _check_choice(name: str, choice: object) -> None:
@@ -97,24 +96,32 @@ class Policy:
         """Names of layers that a rule of their own puts in int8, not a pattern or the default."""
         return {pattern for pattern, choice in self.rules if choice == INT8}
 
-    def to_yaml(self, header: Iterable[str] = ()) -> str:
-        """The file's text; the lines of `header` stand above it as a comment."""
+    def to_toml(self, header: Iterable[str] = ()) -> str:
+        """Return the text of the file; the lines of `header` stand above it as a comment."""
         lines = [f"# {line}".rstrip() for entry in header for line in entry.splitlines()]
-        lines.append(f"default: {self.default}")
+        lines.append(f'default = "{self.default}"')
         if self.rules:
-            # quoted: a plain * would be YAML's own sign for an alias
-            lines += ["modules:", *(f'  "{pattern}": {choice}' for pattern, choice in self.rules)]
+            # quoted: a dot in a bare key would begin a table
+            lines += ["", "[modules]", *(f'"{pattern}" = "{choice}"' for pattern, choice in self.rules)]
         return "\n".join(lines) + "\n"
 
     @classmethod
-    def from_yaml(cls, text: str, where: Path | str = "the policy") -> Policy:
-        """The opposite of `to_yaml`.
+    def from_toml(cls, text: str, where: Path | str = "the policy") -> Policy:
+        """Parse the text of a file, the opposite of `to_toml`.
 
         Raises:
-            InputError: not YAML, or not of this form; `where` is named.
-            SetupError: PyYAML is not installed.
+            InputError: not TOML, or not of this form; `where` is named. Of a policy in YAML, as release 0.1.0 wrote
+                them, the message holds the same policy in TOML.
         """
-        value = _loaded(text, where)
+        try:
+            # a line break at the end: of a file without it errors have no line number
+            value = parse_toml(f"{text}\n")
+        except ValueError as error:
+            _refuse_yaml(text, where)
+            problem = shown_text(error).rstrip(".")
+            raise InputError(f"{where} cannot be read as TOML: {problem}. {_FORM}") from error
+        if not value:
+            raise InputError(f"{where} is empty. {_FORM}")
         unknown = [name for name in value if name not in _FIELDS]
         if unknown:
             near = difflib.get_close_matches(unknown[0][:_LONGEST], _FIELDS, n=1)
@@ -123,7 +130,13 @@ class Policy:
             raise InputError(f"{where}: {names} is unknown; a policy has {' and '.join(_FIELDS)}.{hint}")
         modules = value.get("modules", {})
         if not isinstance(modules, dict):
-            raise InputError(f"{where}: modules must be lines of the form `name: {INT8}` or `name: {FLOAT}`.")
+            raise InputError(f"{where}: modules must be a table. {_FORM}")
+        for name, choice in modules.items():
+            if isinstance(choice, dict):
+                raise InputError(
+                    f"{where}: {shown_text(name, 80)} must be {INT8} or {FLOAT}, not a table. Write names with dots "
+                    f"in quotes. {_FORM}"
+                )
         try:
             return cls(value.get("default", INT8), tuple(modules.items()))
         except InputError as error:
@@ -137,11 +150,10 @@ def presets(roles: ModuleRoles = MAMBAPRO) -> dict[str, Policy]:
 
 
 def read_policy(source: str | Path, roles: ModuleRoles = MAMBAPRO) -> Policy:
-    """A policy by the name of a preset of the model with these roles, or from its YAML file.
+    """Return a policy by the name of a preset of the model with these roles, or from its TOML file.
 
     Raises:
         InputError: neither a preset nor a file, or a file of another form.
-        SetupError: PyYAML is not installed.
     """
     known = presets(roles)
     if str(source) in known:
@@ -150,12 +162,8 @@ def read_policy(source: str | Path, roles: ModuleRoles = MAMBAPRO) -> Policy:
         raise InputError(
             f"{shown_text(source)} is neither a policy file nor a preset. The presets are {', '.join(known)}."
         )
-    content = read_limited(source, _LARGEST_FILE, "policy (a few lines of YAML)")
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"The policy {shown_text(source)} cannot be read: {error}.") from error
-    return Policy.from_yaml(text, shown_text(source))
+    text = read_text(source, "policy (a few lines of TOML)", _LARGEST_FILE)
+    return Policy.from_toml(text, shown_text(source))
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -178,68 +186,35 @@ def _nothing(pattern: str, names: list[str]) -> InputError:
     )
 
 
-def _loaded(text: str, where: Path | str) -> dict[str, Any]:
-    """The mapping in a text of YAML, its values as they are written: texts, or mappings of texts.
+def _refuse_yaml(text: str, where: Path | str) -> None:
+    """Raise InputError, with the same policy in TOML, if a text is a policy in YAML; return for any other text."""
+    policy = _policy_of_yaml(text)
+    if policy is not None:
+        raise InputError(
+            f"{where} is YAML, the form of release 0.1.0; policies are TOML now. Save these lines as a .toml file and "
+            f"give that one:\n\n{policy.to_toml()}"
+        )
 
-    Nothing is constructed: a reference (`*name`) could stand for more than any memory holds, and plain words could
-    mean dates or numbers of any length.
-    """
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise SetupError('Policies need PyYAML, which is not installed: pip install "mambapro[calib]".') from error
-    try:
-        _refuse_references(yaml.parse(text, Loader=yaml.SafeLoader), where)
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{where} is not YAML: {shown_text(' '.join(str(error).split()))}.") from error
-    if not isinstance(tree, yaml.MappingNode):
-        kind = {yaml.SequenceNode: "a list", yaml.ScalarNode: "a text"}.get(type(tree), "nothing")
-        raise InputError(f"{where} must hold `default:` and `modules:`, not {kind}.")
-    found: dict[str, Any] = {}
-    for name, node in _entries(tree, where):
-        if isinstance(node, yaml.MappingNode):
-            found[name] = dict(_texts(node, where))
+
+def _policy_of_yaml(text: str) -> Policy | None:
+    """Return the policy in a YAML text; None if a line is not of the form that policies had."""
+    top: dict[str, str] = {}
+    rules: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        content = re.sub(r"(^|\s)#.*", "", line).rstrip()
+        if not content:
+            continue
+        match = _YAML_LINE.fullmatch(content)
+        if match is None or len(rules) > _MOST_RULES:
+            return None
+        indent, _, name, _, choice = match.groups()
+        if indent:
+            rules.append((name, choice or ""))
+        elif name in top or name not in _FIELDS or (choice is None) != (name == "modules"):
+            return None
         else:
-            found[name] = node.value if isinstance(node, yaml.ScalarNode) else []
-    return found
-
-
-def _refuse_references(events: Iterable[Any], where: Path | str) -> None:
-    """Raise InputError for references, tags and nesting that no policy has, at the first of them."""
-    depth = 0
-    for number, event in enumerate(events):
-        if number > _MOST_EVENTS:
-            raise InputError(f"{where} has more than {_MOST_RULES} lines. Is it another file?")
-        name = type(event).__name__
-        if name == "AliasEvent" or getattr(event, "anchor", None) is not None:
-            raise InputError(
-                f"{where}, line {event.start_mark.line + 1}: references (&name, *name) are not read. Write the lines "
-                'out, and a pattern with a star in quotes: "*.mlp".'
-            )
-        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > _DEEPEST:
-            raise InputError(f"{where}, line {event.start_mark.line + 1}: a policy is not nested that deep.")
-        if getattr(event, "tag", None) is not None:
-            raise InputError(f"{where}, line {event.start_mark.line + 1}: tags (!name) are not read. Leave it out.")
-
-
-def _entries(mapping: Any, where: Path | str) -> Iterator[tuple[str, Any]]:
-    """Names and nodes of a mapping; a name that stands twice is refused, which YAML's loader would not do."""
-    pairs = [(_text(key, "a name", where), node) for key, node in mapping.value]
-    twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-    if twice:
-        raise InputError(f"{where}: each name stands once; {shown([shown_text(n, 80) for n in twice])} stand twice.")
-    return iter(pairs)
-
-
-def _texts(mapping: Any, where: Path | str) -> Iterator[tuple[str, str]]:
-    return ((name, _text(node, name, where)) for name, node in _entries(mapping, where))
-
-
-def _text(node: Any, name: str, where: Path | str) -> str:
-    if type(node).__name__ != "ScalarNode":
-        raise InputError(f"{where}: {shown_text(name, 80)} must be {INT8} or {FLOAT}, not a list or a table.")
-    return str(node.value)
+            top[name] = choice
+    try:
+        return Policy(top.get("default", INT8), tuple(rules)) if top else None
+    except InputError:
+        return None

@@ -15,7 +15,7 @@ _MODULES = {
     "images": ("odd_images", ".jpg"),
     "checkpoints": ("odd_checkpoints", ".pth"),
     "recipes": ("odd_recipes", ".toml"),
-    "policies": ("odd_policies", ".yaml"),
+    "policies": ("odd_policies", ".toml"),
     "tables": ("odd_tables", ".json"),
 }
 

@@ -80,7 +80,7 @@ def make(folder: Path, kinds: Collection[str]) -> Materials:
     _checkpoints(made)
     recipe, data, bundle = folder / "recipes" / "recipe.toml", str(made.data), str(made.bundle)
     recipe.write_text(_RECIPE, encoding="utf-8")
-    (folder / "policies" / "policy.yaml").write_text(_POLICY, encoding="utf-8")
+    (folder / "policies" / "policy.toml").write_text(_POLICY, encoding="utf-8")
     counts = ["--train-identities", "4", "--test-identities", "4", "--images", "4"]
     on = ["--data", data, "--dataset", "rgbnt201"]
     calib = ["--calib", data, "--dataset", "rgbnt201", "--images", "8"]
@@ -195,8 +195,9 @@ padding = 4
 erase = 0.25
 """
 _POLICY = """\
-default: int8
-modules:
-  backbone.layers.*.mlp.outer: float
-  aggregation: float
+default = "int8"
+
+[modules]
+"backbone.layers.*.mlp.outer" = "float"
+aggregation = "float"
 """

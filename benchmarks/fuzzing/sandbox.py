@@ -71,7 +71,6 @@ def warm_up() -> None:
     import mambapro.train.engine.loop  # noqa: F401
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
-    import yaml  # noqa: F401
     from PIL import Image
 
     Image.init()

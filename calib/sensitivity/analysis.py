@@ -32,7 +32,7 @@ from .staged_model import Chain
 from .state import State
 from .timing import TARGETS, Clock, clock
 
-STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "policy.yaml"
+STATE, RANKING, PARETO, POLICY = "state.json", "ranking.json", "pareto.json", "policy.toml"
 RANKING_PICTURE, PARETO_PICTURE = "ranking.png", "pareto.png"
 
 log = logging.getLogger("mambapro")
@@ -161,7 +161,7 @@ def _analyse(
     _write(folder / PARETO, json_text(pareto.to_json()), overwrite)
     _write(folder / PARETO_PICTURE, pareto_picture(pareto), overwrite)
     policy = policy_of(pareto, ranking, chain)
-    _write(folder / POLICY, policy.to_yaml(_header(pareto, material.samples, model)), overwrite)
+    _write(folder / POLICY, policy.to_toml(_header(pareto, material.samples, model)), overwrite)
     if not pareto.choice.share:
         log.warning("Nothing is worth int8 within the limits: the policy leaves the whole model in floating point.")
     return SensitivityReport(ranking, pareto, policy, folder)

@@ -84,7 +84,7 @@ def sensitivity(
 ) -> None:
     """Measure what each layer of BUNDLE costs in int8, and choose which to leave in floating point.
 
-    Writes ranking.json, pareto.json, their pictures and policy.yaml. A run that was interrupted goes on where it was.
+    Writes ranking.json, pareto.json, their pictures and policy.toml. A run that was interrupted goes on where it was.
     """
     with needs("calib"):
         from ...calib.sensitivity.analysis import SensitivityOptions

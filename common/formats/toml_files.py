@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
-
-import tomllib
 
 from ...errors import InputError
 from ..files.open_files import read_limited
 from ..foreign_text import shown_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 #: Bytes of a file, and characters of a line: a key of n parts costs memory that grows with the square of n.
 LARGEST, LONGEST_LINE = 2**16, 1000
@@ -21,11 +25,27 @@ def read_toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     Raises:
         InputError: missing, no regular file, beyond a limit, or not TOML.
     """
-    content = read_limited(path, LARGEST, what)
+    text = read_text(path, what, LARGEST)
     try:
-        return parse_toml(content.decode("utf-8"))
+        return parse_toml(text)
     except ValueError as error:
-        raise InputError(f"The {what} {shown_text(path)} cannot be read: {shown_text(error).rstrip('.')}.") from error
+        raise _unreadable(path, what, error) from error
+
+
+def read_text(path: str | os.PathLike[str], what: str, largest: int) -> str:
+    """Return the text of a file of at most `largest` bytes.
+
+    Raises:
+        InputError: missing, no regular file, larger, or not UTF-8.
+    """
+    try:
+        return read_limited(path, largest, what).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, what, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], what: str, error: ValueError) -> InputError:
+    return InputError(f"The {what} {shown_text(path)} cannot be read: {shown_text(error).rstrip('.')}.")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .stored import json_of, strictly
 
 RANKING, PARETO = "ranking.json", "pareto.json"
 PICTURES = ("ranking.png", "pareto.png")
-POLICY = "policy.yaml"
+POLICY = "policy.toml"
 
 _ADVICE = "Run the sensitivity analysis again, or leave --sensitivity out."
 #: Pixels of a picture, and bytes of a file, beyond which it is none of ours.
@@ -93,7 +93,7 @@ class StoredPareto:
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """An analysis. `pictures` are PNG files by name, `policy` is the YAML of its choice."""
+    """An analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
 
     folder: str
     ranking: StoredRanking

@@ -40,26 +40,28 @@ def odd_answers(read: Callable[[Path], object], paths: list[Path]) -> dict[str, 
 class TestPolicies:
     @pytest.mark.timeout(120)
     def test_every_odd_file_is_refused(self, tmp_path: Path) -> None:
-        """Aliases, tags, nesting and long files end at once, in words."""
+        """Nested tables, repeated names, YAML and long files end at once, in words."""
         assert odd_answers(read_policy, odd_policies.write_all(tmp_path)) == {}
 
     @pytest.mark.parametrize(
         ("name", "words"),
         (
-            ("aliases", r"line 1: references \(&name, \*name\) are not read"),
-            ("merge", "references"),
-            ("tag", "tags .* are not read"),
-            ("timestamp", "not '2001-01-01'"),
-            ("sexagesimal", "not '190:20:30'"),
-            ("braces", "not nested that deep"),
-            ("same_lines", "more than 2000 lines"),
+            ("nested_tables", "a must be int8 or float, not a table"),
+            ("array_of_tables", "modules must be a table"),
+            ("dotted_key", "a line has 40,003 characters"),
+            ("date", r"not datetime\.date\(2001, 1, 1\)"),
+            ("pattern_twice", "Cannot overwrite a value"),
+            ("table_twice", "Cannot declare .*modules.* twice"),
+            ("many_patterns", "at most 2000 patterns, not 5,000"),
+            ("comments", "is empty"),
+            ("yaml_policy", r'\[modules\]\n"\*\.mlp" = "float"'),
             ("list_as_choice", "a.b must be int8 or float"),
         ),
     )
     def test_the_reason_is_told(self, name: str, words: str) -> None:
         """The message says what in the file is not read."""
         with pytest.raises(InputError, match=words):
-            Policy.from_yaml(odd_policies.TEXTS[name])
+            Policy.from_toml(odd_policies.TEXTS[name])
 
     @pytest.mark.timeout(10)
     def test_patterns_of_many_stars(self) -> None:

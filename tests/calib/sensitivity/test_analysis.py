@@ -24,7 +24,7 @@ from mambapro.graph.layers import points
 from mambapro.graph.quantize import int8_points
 from mambapro.graph.scales import ScaleTable
 
-FILES = {"ranking.json", "pareto.json", "policy.yaml", "ranking.png", "pareto.png", "state.json"}
+FILES = {"ranking.json", "pareto.json", "policy.toml", "ranking.png", "pareto.png", "state.json"}
 KINDS = SensitivityOptions("kind", limits=Limits(1.0, 1e-3))
 
 
@@ -73,14 +73,14 @@ def test_the_curve(report: SensitivityReport) -> None:
 
 
 def test_the_policy_is_the_choice(report: SensitivityReport, graphs: dict[str, onnx.ModelProto]) -> None:
-    """The YAML file, read again, quantises what the chosen point did."""
-    policy = read_policy(report.folder / "policy.yaml")
+    """The TOML file, read again, quantises what the chosen point did."""
+    policy = read_policy(report.folder / "policy.toml")
 
     floats = {m for entry in report.ranking.entries if entry.name in report.pareto.choice.floats for m in entry.modules}
     able = int8_points(points(graphs["fp32"]), "onnxruntime")
     assert policy == report.policy
     assert policy.modules(able) == {point.module for point in able} - floats
-    assert "# Measured on 6 calibration samples" in (report.folder / "policy.yaml").read_text()
+    assert "# Measured on 6 calibration samples" in (report.folder / "policy.toml").read_text()
 
 
 def test_limits_are_no_measurement(
@@ -151,12 +151,12 @@ def test_two_at_a_time(model_file: Path, table: ScaleTable, material: Material, 
 
 def test_files_of_others_stay(model_file: Path, table: ScaleTable, material: Material, tmp_path: Path) -> None:
     """A folder that holds a file of a name that is to be written, and no state of a run, is refused unless replaced."""
-    (tmp_path / "policy.yaml").write_text("mine")
+    (tmp_path / "policy.toml").write_text("mine")
 
-    with pytest.raises(InputError, match=r"holds policy\.yaml of something else.*--overwrite"):
+    with pytest.raises(InputError, match=r"holds policy\.toml of something else.*--overwrite"):
         analyse(model_file, table, material, tmp_path, KINDS, timer=timer)
 
-    assert [path.name for path in tmp_path.iterdir()] == ["policy.yaml"]
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.toml"]
 
 
 def test_not_enough_memory(

@@ -55,7 +55,7 @@ def test_built_artifact_is_told_as_json(bundle: Path, capfd: pytest.CaptureFixtu
         (["--target", "openvino", "--calib", "nowhere"], "There is no folder nowhere"),
         (["--target", "openvino", "--scales", "nowhere.json"], "no table of scales nowhere.json"),
         (["--target", "openvino", "--scales", "a.json", "--calib", "."], "give one of them"),
-        (["--target", "openvino", "--calib", ".", "--policy", "nowhere.yaml"], "nowhere.yaml"),
+        (["--target", "openvino", "--calib", ".", "--policy", "nowhere.toml"], "nowhere.toml"),
         (["--target", "tensorrt-rtx", "--profile", "1,8"], "three batch sizes"),
         (["--target", "tensorrt-rtx", "--profile", "8,4,1"], "smallest <= usual <= largest"),
         (["--target", "tensorrt-rtx", "--timing-cache", "."], "--timing-cache belong to --target tensorrt"),

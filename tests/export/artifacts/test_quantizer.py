@@ -44,8 +44,8 @@ def quantizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     table = ScaleTable((one,), 8, "0" * 64, "0" * 64, "minmax", SPACE, constant=("part.two",))
 
     def make(text: str, calibrated: Callable[[], ScaleTable] = lambda: table) -> Quantizer:
-        (tmp_path / "policy.yaml").write_text(text)
-        found = Quantizer(QuantizeOptions(policy=tmp_path / "policy.yaml"))
+        (tmp_path / "policy.toml").write_text(text)
+        found = Quantizer(QuantizeOptions(policy=tmp_path / "policy.toml"))
         monkeypatch.setattr(found, "table", lambda bundle: calibrated())
         return found
 
@@ -55,9 +55,9 @@ def quantizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("default: int8", True),
-        ("default: float\nmodules:\n  part: int8", True),
-        ("modules:\n  part.two: float", False),
+        ('default = "int8"', True),
+        ('default = "float"\nmodules.part = "int8"', True),
+        ('modules."part.two" = "float"', False),
     ],
 )
 def test_constant_layers_stay_in_float(
@@ -76,10 +76,10 @@ def test_constant_layers_stay_in_float(
 def test_constant_layer_by_its_name(model: onnx.ModelProto, quantizer: Make) -> None:
     """A rule that names the very layer cannot be followed, which is an error."""
     with pytest.raises(ArtifactError, match=r"part\.two cannot compute in int8: its input was constant"):
-        quantizer("modules:\n  part.two: int8").quantize(model, "openvino", None)
+        quantizer('modules."part.two" = "int8"').quantize(model, "openvino", None)
 
 
-@pytest.mark.parametrize("text", ["default: float", "modules:\n  part.one: float"])
+@pytest.mark.parametrize("text", ['default = "float"', 'modules."part.one" = "float"'])
 def test_no_layer_left(text: str, model: onnx.ModelProto, quantizer: Make) -> None:
     """An artifact called int8 holds int8: a policy that leaves nothing, or nothing with a scale, is refused."""
     with pytest.raises(InputError, match="No layer of an artifact for openvino would compute in int8"):
@@ -108,7 +108,7 @@ def test_wrong_policy_before_the_calibration(model: onnx.ModelProto, quantizer: 
     def calibrated() -> ScaleTable:
         raise AssertionError("calibrated")
 
-    for text, words in (("modules:\n  prat.one: float", "matches no layer"), ("default: float", "No layer")):
+    for text, words in (('modules."prat.one" = "float"', "matches no layer"), ('default = "float"', "No layer")):
         with pytest.raises(InputError, match=words):
             quantizer(text, calibrated).quantize(model, "openvino", None)
 

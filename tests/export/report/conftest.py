@@ -157,7 +157,7 @@ def analysis_files(model: str = "0" * 64) -> dict[str, object]:
         "batch": 1, "order": names, "map": None, "key": key,
     }  # fmt: skip
     return {
-        "ranking.json": ranking, "pareto.json": pareto, "policy.yaml": "# <why>\ndefault: int8\n",
+        "ranking.json": ranking, "pareto.json": pareto, "policy.toml": '# <why>\ndefault = "int8"\n',
         "ranking.png": png(), "pareto.png": png(400, 300), "state.json": {},
     }  # fmt: skip
 

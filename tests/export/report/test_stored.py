@@ -87,7 +87,7 @@ def test_an_analysis_is_read(make_analysis: Callable[..., Path]) -> None:
     assert found.model == "ab" * 32
     assert found.ranking.entries[0].name == "backbone.layers.0.mlp.inner"
     assert found.pareto.points[found.pareto.chosen].milliseconds == 4.0
-    assert found.policy.endswith("default: int8\n")
+    assert found.policy.endswith('default = "int8"\n')
     assert set(found.pictures) == {"ranking.png", "pareto.png"}
     assert json.loads(json.dumps(found.to_json()))["pareto"]["chosen"] == 1
 
@@ -102,7 +102,7 @@ def test_an_analysis_is_read(make_analysis: Callable[..., Path]) -> None:
         ({"ranking_png": b"GIF89a"}, "is not a PNG picture"),
         ({"ranking_png": b"\x89PNG\r\n\x1a\n" + b"\0" * 40}, "is not a PNG picture"),
         ({"pareto_png": b"\0" * 5_000_000}, "too much for a page"),
-        ({"policy_yaml": b"\xff\xfe"}, "is not text"),
+        ({"policy_toml": b"\xff\xfe"}, "is not text"),
     ),
 )
 def test_a_damaged_analysis_is_refused(
