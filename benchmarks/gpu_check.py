@@ -16,7 +16,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import re
 import shlex
 import signal
@@ -24,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ import click
 
 FOLDER = Path(__file__).parent / "gpu"
 PARTS = ("kernels", "driver", "library", "pytorch", "engines")
-PACKAGES = ("mambapro", "torch", "mamba-ssm", "tensorrt", "tensorrt-rtx", "numpy")
+PACKAGES = ("python", "mambapro", "torch", "mamba-ssm", "tensorrt", "tensorrt-rtx", "numpy")
 WRONG, NO_GPU = 1, 3
 #: What a part says that finds no GPU (part.NoGpu).
 SEES_NO_GPU = "no gpu"
@@ -85,13 +83,9 @@ def run_to_the_end(command: list[str]) -> tuple[int, str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of what the results depend on, where installed."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    from mambapro.common.machine.packages import installed_versions
+
+    return installed_versions(PACKAGES)
 
 
 def table(report: dict[str, Any]) -> str:

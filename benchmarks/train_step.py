@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 import torch
-from mambapro.train.engine.device import autocast, peak_memory
+from mambapro.train.engine.device import autocast, peak_mebibytes
 from mambapro.train.engine.frozen import prepare_training
 from mambapro.train.engine.optimizer import build_optimizer, freeze_pretrained
 from mambapro.train.models.mambapro.mambapro import MambaPro
@@ -184,7 +184,7 @@ def main() -> None:
         bench.use(options.precision, options.batch)
         for _ in range(2):
             bench.step(bench.candidates[options.only])
-        click.echo(peak_memory(CPU))
+        click.echo(peak_mebibytes(CPU))
         return
     apart = {}
     for precision, samples in (("float32", FEW), (options.precision, options.batch)):

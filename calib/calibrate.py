@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from onnx import TensorProto
 
 from .. import __version__
 from ..common.foreign_text import escaped
+from ..common.machine.packages import installed_versions
 from ..common.progress import Track, silent
 from ..common.records import encode
 from ..errors import ArtifactError, InputError
@@ -124,7 +124,7 @@ class _Keys:
         if not model_file.is_file():
             raise InputError(f"There is no model file {escaped(model_file)}.")
         self.model = graph_sha256(model_file)
-        self.versions = {"mambapro": __version__, **{name: v for name in _PACKAGES if (v := _version(name))}}
+        self.versions = {"mambapro": __version__, **installed_versions(_PACKAGES)}
         seen = {
             "model": self.model,
             "images": images.sha256,
@@ -139,13 +139,6 @@ class _Keys:
 
 def _hash(value: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return packages.version(distribution)
-    except packages.PackageNotFoundError:
-        return None
 
 
 def _cached(file: Path | None) -> ScaleTable | None:

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.children import tied
+from ..common.files.locks import locked_file
 from ..errors import SetupError
-from .private_folder import held_lock, why_untrusted
+from .private_folder import why_untrusted
 
 logger = logging.getLogger("mambapro")
 
@@ -83,7 +84,7 @@ def shared_library(name: str, sources: Sequence[Path], flags: Sequence[str], com
     _make_private(own, name)
     library = own / f"lib{name}.so"
     try:
-        with held_lock(own / "lock"):
+        with locked_file(own / "lock"):
             if not os.path.lexists(library):
                 logger.info("compiling lib%s.so, once; it is kept in %s", name, own)
                 _compile(library, sources, flags, compiler)

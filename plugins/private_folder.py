@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import SetupError
@@ -69,26 +68,3 @@ def _of_one(path: Path) -> str | None:
     if mode & stat.S_IWOTH or (mode & stat.S_IWGRP and found.st_gid not in (0, os.getegid())):
         return f"{path} may be written by others (mode {mode:04o})"
     return None
-
-
-@contextmanager
-def held_lock(file: Path) -> Iterator[None]:
-    """Hold a lock of all processes on the machine; none where there is no such thing (Windows).
-
-    What stands there already is neither followed, where it is a link, nor emptied.
-
-    Raises:
-        OSError: the file cannot be made, or is a link.
-    """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    handle = os.open(file, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
-    try:
-        try:
-            import fcntl
-        except ImportError:
-            pass
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

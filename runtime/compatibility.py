@@ -11,9 +11,9 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from typing import Any
 
+from ..common.machine.packages import installed_versions
 from ..errors import MambaProError
 from ..plugins.cuda.memory import gpu
 from ..plugins.tensorrt import importing
@@ -223,11 +223,8 @@ def _version(target: str) -> str | None:
     module, distributions, _ = _LIBRARIES[target]
     if importlib.util.find_spec(module) is None:
         return None
-    for name in distributions:
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    if installed := list(installed_versions(distributions).values()):
+        return installed[0]
     importer = importing.import_module if module in importing.MODULES else importlib.import_module
     try:
         return str(importer(module).__version__)

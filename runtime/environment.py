@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,13 @@ import numpy as np
 
 from .. import __version__, telemetry
 from ..common.machine.cpus import usable_cpus
+from ..common.machine.memory import MEMINFO, proc_bytes, proc_fields
+from ..common.machine.packages import installed_version
 from ..common.tables import text_table
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
 
+CPUINFO = Path("/proc/cpuinfo")
 #: Distributions whose versions are told, installed or not. Only their metadata is read, nothing is imported.
 PACKAGES = (
     "numpy", "pillow", "click", "rich", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision", "open_clip_torch",
@@ -86,7 +87,7 @@ class EnvironmentReport:
 
 def environment_report() -> EnvironmentReport:
     """Look around; never raises for something that is missing."""
-    cpu, memory = _fields("/proc/cpuinfo"), _fields("/proc/meminfo")
+    cpu = proc_fields(CPUINFO)
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     providers, provider, problem = _onnxruntime()
     driver, gpus = _nvidia()
@@ -97,9 +98,9 @@ def environment_report() -> EnvironmentReport:
         processor=cpu.get("model name") or platform.processor() or platform.machine(),
         processor_flags=tuple(flag for flag in FLAGS if flag in flags),
         cpus=usable_cpus(),
-        memory=_bytes(memory.get("MemTotal")),
-        memory_available=_bytes(memory.get("MemAvailable")),
-        packages={name: _version(name) for name in PACKAGES},
+        memory=proc_bytes(MEMINFO, "MemTotal"),
+        memory_available=proc_bytes(MEMINFO, "MemAvailable"),
+        packages={name: installed_version(name) for name in PACKAGES},
         providers=providers,
         provider=provider,
         problem=problem,
@@ -112,7 +113,7 @@ def environment_report() -> EnvironmentReport:
 
 def machine_name() -> str:
     """The machine in a few words: its processor, its CPUs, its GPUs."""
-    cpu = _fields("/proc/cpuinfo")
+    cpu = proc_fields(CPUINFO)
     processor = cpu.get("model name") or platform.processor() or platform.machine()
     return ", ".join((f"{processor}, {usable_cpus()} CPUs", *_nvidia()[1]))
 
@@ -164,28 +165,9 @@ def _nvidia() -> tuple[str | None, tuple[str, ...]]:
     return (lines[0][0] if lines else None), tuple(line[1] for line in lines)
 
 
-def versions_of(distributions: Iterable[str]) -> dict[str, str]:
-    """Versions of those that are installed, Python's first."""
-    found = {name: _version(name) for name in distributions}
-    return {"python": platform.python_version(), **{name: version for name, version in found.items() if version}}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _first_line(path: str) -> str | None:
     text = _read(path)
     return text.splitlines()[0].strip() if text.strip() else None
-
-
-def _fields(path: str) -> dict[str, str]:
-    """`name : value` lines; of repeated names the first counts."""
-    pairs = [line.split(":", 1) for line in _read(path).splitlines() if ":" in line]
-    return {name.strip(): value.strip() for name, value in reversed(pairs)}
 
 
 def _read(path: str) -> str:
@@ -193,11 +175,6 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _bytes(text: str | None) -> int | None:
-    number = (text or "").removesuffix(" kB")
-    return int(number) * 1024 if number.isdigit() else None
 
 
 def _gibibytes(value: int | None) -> str:

@@ -6,11 +6,11 @@ import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from pathlib import Path
 
 from ..common.foreign_text import shown_text
 from ..common.machine.memory_budget import bounded
+from ..common.machine.packages import installed_version
 from ..common.machine.time_budget import loading_seconds, within
 from ..errors import ArtifactError, MambaProError, SetupError
 from ..plugins.cuda.memory import gpu
@@ -119,10 +119,11 @@ def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
 
 def _onnxruntime_on_gpu() -> bool:
     """Whether ONNX Runtime would run on a GPU here; told without loading it."""
+    if not installed_version("onnxruntime-gpu"):
+        return False
     try:
-        metadata.version("onnxruntime-gpu")
         gpu()
-    except (metadata.PackageNotFoundError, MambaProError):
+    except MambaProError:
         return False
     return True
 

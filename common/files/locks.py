@@ -1,4 +1,5 @@
-"""Folders that a process holds: locks that die with it, and scratch folders that the next run clears after a kill."""
+"""Locks of files and folders, which end with their process, and scratch folders, which the next run clears after a
+kill."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ RANDOM = f"[{_LETTERS}_]{{{_COUNT}}}"
 CONTENT = "content"
 
 #: Uses of scratch folders among temporary files: models that are calibrated or timed, copies that libraries load by
-#: name, sockets of worker processes, pictures of a report.
-USES = ("calibrate", "clock", "copy", "io", "report")
+#: name, sockets of worker processes, pictures of a report, links to the libraries of TensorRT-RTX.
+USES = ("calibrate", "clock", "copy", "io", "report", "rtx")
 
 _ATTEMPTS = 100
 #: Locks belong to an open file, which forked children share: they close theirs, or they would hold on.
@@ -157,15 +158,12 @@ def _lock(folder: Path, wait: bool) -> int | None:
         BlockingIOError: another process has it, and `wait` is false.
         OSError: it cannot be opened.
     """
-    try:
-        import fcntl
-    except ImportError:
-        # Windows
+    if os.name == "nt":
         return None
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     _held.add(handle)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock(handle, wait)
     except BlockingIOError:
         _release(handle)
         raise
@@ -173,6 +171,43 @@ def _lock(folder: Path, wait: bool) -> int | None:
         _release(handle)
         return None
     return handle
+
+
+def lock(handle: int, wait: bool = True) -> None:
+    """Lock an open file or folder until it is closed or unlocked; without effect on Windows, which has no such locks.
+
+    Raises:
+        BlockingIOError: another process has it, and `wait` is false.
+        OSError: its disk has no locks.
+    """
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def unlock(handle: int) -> None:
+    """End the lock of `lock`, also where a child process has inherited the handle."""
+    with suppress(ImportError):
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+@contextmanager
+def locked_file(file: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is created; a link is not followed, and nothing is emptied.
+
+    Raises:
+        OSError: the file cannot be created, is a link, or lies on a disk without locks.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(file, flags | getattr(os, "O_NONBLOCK", 0), 0o600)
+    try:
+        lock(handle)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _release(handle: int | None) -> None:

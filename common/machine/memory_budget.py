@@ -6,14 +6,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ...errors import ArtifactError
 from ..formats.size_limits import VARIABLE, size_limit
+from .memory import STATUS, proc_bytes
 
 #: Bytes for any graph; for each byte of a model, each sample, and the stack and the buffers of each processor's thread.
 _LEAST, _PER_BYTE, _PER_SAMPLE, _PER_CPU = 4 << 30, 8, 256 << 20, 16 << 20
-_STATUS = Path("/proc/self/status")
 #: What libraries say who get no memory.
 _WORDS = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate", "out of memory")
 
@@ -75,7 +74,8 @@ def _end() -> None:
 
 def _set(budget: int) -> tuple[int, int] | None:
     """The limits before; None where nothing was set."""
-    used = _data()
+    # what counts against the limit now
+    used = proc_bytes(STATUS, "VmData")
     try:
         import resource
     except ImportError:
@@ -99,16 +99,6 @@ def _restore() -> None:
 
         resource.setrlimit(resource.RLIMIT_DATA, _before)
     _before = None
-
-
-def _data() -> int:
-    """Bytes that count against the limit now, 0 where the system does not tell."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return 0
-    words = next((line.split() for line in lines if line.startswith("VmData:")), [])
-    return int(words[1]) * 1024 if len(words) == 3 and words[1].isdigit() else 0
 
 
 def _after_fork() -> None:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from ...common.files.atomic import sha256_of
 from ...common.foreign_text import escaped, shown_text
+from ...common.machine.packages import installed_versions
 from ...common.progress import Track, silent
 from ...errors import ArtifactError, InputError
 from ...graph.cast import typed
@@ -25,7 +26,6 @@ from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.graph_check import require_safe_graph
 from ...runtime.bundle.limits import MAP_DROPS, believed
 from ...runtime.bundle.metadata_parts import UNVERIFIED, VERIFIED
-from ...runtime.environment import versions_of
 from ...runtime.evaluation.gates.agreement import agreement_of
 from ..engines.build_engine import build_engine
 from .build_options import ENGINES, BuildOptions, BuildReport, require_buildable, require_scales
@@ -37,7 +37,9 @@ from .stage import files_of, list_artifact, make_room
 log = logging.getLogger("mambapro")
 
 #: Packages that decide the content of an artifact.
-_PACKAGES = ("mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx")
+_PACKAGES = (
+    "python", "mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx",
+)  # fmt: skip
 #: OpenVINO's type of the part that is not int8.
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 
@@ -100,7 +102,7 @@ class GraphFile:
     calibration: str | None = None
     max_departure: float | None = None
     max_map_drop: float | None = None
-    versions: dict[str, str] = field(default_factory=lambda: versions_of(_PACKAGES))
+    versions: dict[str, str] = field(default_factory=lambda: installed_versions(_PACKAGES))
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ class ArtifactBuilder:
             calibration=old.calibration,
             max_departure=old.max_departure,
             max_map_drop=old.max_map_drop,
-            versions=old.versions or versions_of(_PACKAGES),
+            versions=old.versions or installed_versions(_PACKAGES),
         )
 
     def _copy(self, name: str, stage: Path) -> Path:

@@ -15,7 +15,7 @@ import onnx
 
 from ...common.files.atomic import sha256_of, write_atomically
 from ...common.foreign_text import escaped
-from ...common.machine.free_memory import free_memory
+from ...common.machine.memory import free_memory
 from ...common.progress import Track, silent
 from ...common.worker_process import WorkerEnded, WorkerProcess
 from ...errors import ExportError, InputError, SetupError

@@ -1,39 +1,22 @@
-"""Host memory: what a build needs, and what there is."""
+"""Host memory that an engine build needs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ...common.foreign_text import escaped
-from ...common.machine.free_memory import free_memory
+from ...common.machine.memory import free_memory
 from ...errors import SetupError
 
 #: Peak of TensorRT-RTX's builder over the size of the ONNX file, and beside it; `benchmarks/rtx_engines.py` tells.
 _TIMES, _BESIDE = 3.6, 400 << 20
 #: Below this share of what is usual a build cannot end well.
 _HOPELESS = 0.5
-_OWN = Path("/proc/self/status")
 
 
 def usual_need(onnx_bytes: int) -> int:
     """Bytes that building an engine of an ONNX file usually takes."""
     return int(_TIMES * onnx_bytes) + _BESIDE
-
-
-def peak_memory() -> int:
-    """Most bytes of memory that this process held; 0 where the system does not tell.
-
-    Not from getrusage: a new process starts there with what its parent held.
-    """
-    return _kibibytes(_OWN, "VmHWM") or 0
-
-
-def _kibibytes(file: Path, name: str) -> int | None:
-    """A line of a file of /proc such as `VmHWM:  1234 kB`, in bytes."""
-    if not file.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line)
-    return int(lines[name].split()[0]) * 1024 if name in lines else None
 
 
 def require_memory(onnx_file: Path) -> None:

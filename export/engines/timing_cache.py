@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ...common.files.atomic import make_folder, write_atomically
+from ...common.files.locks import locked_file
 from ...plugins.compile import cache_folder
-from ...plugins.private_folder import held_lock, why_untrusted
+from ...plugins.private_folder import why_untrusted
 
 log = logging.getLogger("mambapro")
 
@@ -43,7 +44,7 @@ def store(config: Any, file: Path) -> None:
     """Add the timings of a build to `file`. Where they cannot be locked they are not kept, with a warning."""
     make_folder(file.parent)
     try:
-        with held_lock(file.with_suffix(".lock")):
+        with locked_file(file.with_suffix(".lock")):
             _add(config.get_timing_cache(), config, file)
     except OSError as error:
         log.warning("the timings of this build are not kept in %s: %s", file, error.strerror or error)

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ...common.machine.memory import peak_memory
 from ...common.worker_process import Emit, serve
 from ...errors import ExportError, MambaProError, SetupError
 from ...plugins.tensorrt.importing import import_module
 from ...plugins.tensorrt.versions import Generation, generation_of
 from . import timing_cache
-from .build_memory import peak_memory
 from .builder_config import builder_config, cache_folder_of, capabilities_of
 from .builder_progress import Percent, monitor
 from .messages import BuildRequest, BuildResult
@@ -55,7 +55,7 @@ def build(trt: Any, job: BuildRequest, emit: Emit) -> BuildResult:
         front=plugin.front,
         plugin_library=None if plugin.library is None else str(plugin.library),
         seconds=seconds,
-        peak_memory=peak_memory(),
+        peak_memory=peak_memory() or 0,
     )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import subprocess
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import onnx
 
 from ... import __version__
 from ...common.files.atomic import sha256_of
+from ...common.machine.packages import installed_versions
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.metadata import BundleMetadata, fingerprint
 from ...runtime.bundle.metadata_parts import (
@@ -34,7 +33,7 @@ from .onnx_graph import OPSET
 from .plan import ExportOptions
 from .precision_summary import precision_map
 
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
+_PACKAGES = ("python", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
 
 
 def describe(model: Model, options: ExportOptions) -> BundleMetadata:
@@ -83,13 +82,7 @@ def weights_sha256(model: Model) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"mambapro": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"mambapro": __version__, **installed_versions(_PACKAGES)}
 
 
 def _git_commit() -> str | None:

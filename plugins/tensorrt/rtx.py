@@ -12,19 +12,17 @@ import atexit
 import ctypes
 import importlib
 import importlib.util
-import os
-import shutil
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ...common.files.locks import temporary_folder
 from ...errors import SetupError
 
 _LIBRARY = "libtensorrt_rtx.so"
 _PARSER = "libtensorrt_onnxparser_rtx.so"
 PACKAGE, _BINDINGS, _WHEEL = "tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt_rtx_libs"
-_FOLDERS = "mambapro-tensorrt-rtx-"
 _PREPARED: list[Path] = []
 
 
@@ -67,7 +65,9 @@ def _prepare() -> None:
     if reason := trap():
         raise SetupError(reason)
     # the links are needed as long as a parser may load the library
-    links = _new_folder()
+    held = ExitStack()
+    links = held.enter_context(temporary_folder("rtx"))
+    atexit.register(held.close)
     for library in sorted(folder.glob("*.so.*")):
         (links / library.name).symlink_to(library)
         plain = library.name.split(".so.")[0] + ".so"
@@ -79,38 +79,3 @@ def _prepare() -> None:
         except OSError as error:
             raise SetupError(f"TensorRT-RTX's {name} in {folder} cannot be loaded: {error}") from error
     _PREPARED.append(links)
-
-
-def _new_folder() -> Path:
-    """An empty folder until this process ends; those that killed processes of this user left go now."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
-        handle = _hold(left)
-        if handle is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(handle)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_FOLDERS))
-        # held until the process ends, however it does
-        _hold(folder)
-        # another process may have removed it before
-        if folder.exists():
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            return folder
-
-
-def _hold(folder: Path) -> int | None:
-    """A handle that holds a folder of this user; None where another process holds it, or it is somebody else's."""
-    import fcntl
-
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        if os.fstat(handle).st_uid == os.geteuid():
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-    except OSError:
-        pass
-    os.close(handle)
-    return None

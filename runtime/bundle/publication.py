@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...common.files.atomic import sha256_of
+from ...common.files.locks import lock, unlock
 from ...common.foreign_text import shown_text
 from ...errors import SetupError
 from .checksums import SUMS, read_sums, replaced, sums_text
@@ -30,16 +31,13 @@ def locked(folder: Path) -> Iterator[BundleFolder]:
     Raises:
         SetupError: it cannot be opened.
     """
-    # not on Windows, where a folder cannot be locked this way
-    import fcntl
-
     while True:
         try:
             files = BundleFolder(folder)
         except OSError as error:
             raise SetupError(f"{shown_text(folder)} cannot be opened: {error.strerror}.") from error
         try:
-            fcntl.flock(files.handle, fcntl.LOCK_EX)
+            lock(files.handle)
         except OSError as error:
             # network file systems, which lock no folders
             log.warning(
@@ -54,7 +52,7 @@ def locked(folder: Path) -> Iterator[BundleFolder]:
         yield files
     finally:
         with contextlib.suppress(OSError):
-            fcntl.flock(files.handle, fcntl.LOCK_UN)
+            unlock(files.handle)
 
 
 def publish(files: BundleFolder, new: Mapping[str, Path | str], old: list[str]) -> None:

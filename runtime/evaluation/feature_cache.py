@@ -22,12 +22,13 @@ import numpy as np
 
 from ...common.files.atomic import sha256_of, write_atomically
 from ...common.formats.npz_files import read_npz
+from ...common.machine.packages import installed_versions
 from ...common.progress import Track, silent
 from ...errors import MambaProError, SetupError
 from ...plugins.compile import cache_folder
 from ..data.image_settings import image_settings
 from ..data.sample import Sample
-from ..environment import machine_name, versions_of
+from ..environment import machine_name
 from ..extractor import Extractor
 
 log = logging.getLogger("mambapro")
@@ -36,7 +37,9 @@ log = logging.getLogger("mambapro")
 MOST_BYTES = 2**30
 _VERSION = 1
 #: Packages that decide what features are.
-_PACKAGES = ("mambapro", "numpy", "Pillow", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt")
+_PACKAGES = (
+    "python", "mambapro", "numpy", "Pillow", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
+)  # fmt: skip
 
 
 def features_folder() -> Path | None:
@@ -161,6 +164,7 @@ def features_key(identity: Mapping[str, Any], images: str) -> str:
 
     How this process decodes is part of it: an image that it refuses must not be found in the cache.
     """
-    here: dict[str, Any] = {"version": _VERSION, "machine": machine_name(), "packages": versions_of(_PACKAGES)}
+    packages = installed_versions(_PACKAGES)
+    here: dict[str, Any] = {"version": _VERSION, "machine": machine_name(), "packages": packages}
     here["decoding"] = asdict(image_settings())
     return hashlib.sha256(json.dumps([here, images, dict(identity)], sort_keys=True, default=str).encode()).hexdigest()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
+from ...common.machine.memory import peak_memory, resident_memory
 from ...common.progress import Track, silent
 from ...common.records import encode
 from ...common.rounds import ROUNDS, Spread, in_turns
@@ -221,25 +219,6 @@ def _timing(rounds: Sequence[Sequence[float]], scope: str, batch: int) -> Timing
     mean = float(times.mean())
     medians = tuple(float(np.median(calls)) for calls in rounds)
     return Timing(scope, batch, len(times), p50, p90, p99, mean, batch * 1000.0 / mean, medians)
-
-
-def resident_memory() -> int | None:
-    """Resident memory of this process now, bytes; None where /proc does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def peak_memory() -> int | None:
-    """Largest resident memory of this process since its start, bytes; None on systems without getrusage."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    # Kibibytes on Linux, bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _mebibytes(value: int | None) -> str:

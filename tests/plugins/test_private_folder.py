@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from mambapro.errors import SetupError
 from mambapro.plugins import compile as module
 from mambapro.plugins.compile import cxx_compiler, shared_library
-from mambapro.plugins.private_folder import held_lock, require_private, why_untrusted
+from mambapro.plugins.private_folder import require_private, why_untrusted
 
 OTHER = 12345
 needs_root = pytest.mark.skipif(
@@ -200,16 +198,3 @@ class TestKey:
         other_source = compiled(source)
 
         assert len({first, other_flag, other_header, other_source}) == 4
-
-
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    """While it is held another process does not come in."""
-    code = (
-        "import fcntl, sys\n"
-        "try: fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-        "except BlockingIOError: print('held')"
-    )
-    with held_lock(tmp_path / "lock"):
-        done = subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], capture_output=True, text=True)
-
-    assert done.stdout == "held\n"

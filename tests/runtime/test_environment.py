@@ -81,15 +81,3 @@ def test_nvidia_driver_is_read_from_the_tool(monkeypatch):
     )
 
     assert environment._nvidia() == ("570.1", ("NVIDIA H100, 80 GiB", "NVIDIA L4, 24 GiB"))
-
-
-def test_first_of_repeated_processor_fields_counts(tmp_path):
-    """/proc/cpuinfo repeats its fields for each core; the size of memory is read in kB."""
-    path = tmp_path / "cpuinfo"
-    path.write_text("model name\t: First\nflags : avx2 fma\n\nmodel name : Second\nMemTotal:  2048 kB\n")
-
-    fields = environment._fields(str(path))
-
-    assert fields["model name"] == "First"
-    assert environment._bytes(fields["MemTotal"]) == 2 * 2**20
-    assert environment._fields(str(tmp_path / "gone")) == {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
+from ...common.machine.memory import peak_memory
 from ...errors import InputError, SetupError
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -28,16 +28,10 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
 
 
-def peak_memory(device: torch.device) -> float:
-    """The most memory held so far in MiB: PyTorch's on the GPU, the process's on a CPU; NaN where nobody knows."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        import resource
-    except ImportError:
-        return float("nan")
-    # kibibytes on Linux, bytes on macOS
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+def peak_mebibytes(device: torch.device) -> float:
+    """Return the most memory held so far, PyTorch's on the GPU, the process's on a CPU; NaN where it is not known."""
+    held = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+    return float("nan") if held is None else held / 2**20
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -14,7 +14,7 @@ from ...common.foreign_text import shown_text
 from ...common.progress import Track
 from ...errors import ArtifactError, TrainingError
 from ..models.model_spec import Model
-from .device import peak_memory, resolve_precision
+from .device import peak_mebibytes, resolve_precision
 from .distributed import World
 from .image_ranges import noted_ranges
 from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
@@ -100,7 +100,7 @@ class Trainer:
         self._check_weights(epoch)
         # of an epoch that was resumed the part before is not in the time
         seconds = (time.perf_counter() - started) * self.meter.samples / max(self.meter.samples - before, 1)
-        record = self.meter.record(epoch, self._rate(), seconds, peak_memory(self.device), self.world)
+        record = self.meter.record(epoch, self._rate(), seconds, peak_mebibytes(self.device), self.world)
         self.epoch, self.batch = epoch, 0
         self._keep(record)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...common.machine.free_memory import free_memory
+from ...common.machine.memory import free_memory
 from ...errors import SetupError
 from ..engine.training_config import Solver
 from ..models.mambapro.model_config import MambaProConfig

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from mambapro.common.files.locks import USES, held_folder, only_process, temporary_folder
+from mambapro.common.files.locks import USES, held_folder, locked_file, only_process, temporary_folder
 from mambapro.errors import InputError
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import MODEL
@@ -126,3 +126,16 @@ def test_every_use_clears_all(use: str, tmp_path: Path, monkeypatch: pytest.Monk
         kept = {folder.parent.name, second.parent.name, "mambapro-unknown-abcd1234.tmp"}
         assert {path.name for path in tmp_path.iterdir()} == kept
     assert [path.name for path in tmp_path.iterdir()] == ["mambapro-unknown-abcd1234.tmp"]
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    """While it is held another process does not come in."""
+    code = (
+        "import fcntl, sys\n"
+        "try: fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "except BlockingIOError: print('held')"
+    )
+    with locked_file(tmp_path / "lock"):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path / "lock"], capture_output=True, text=True)
+
+    assert done.stdout == "held\n"

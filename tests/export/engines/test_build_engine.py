@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mambapro.common.machine.memory import peak_memory
 from mambapro.errors import ExportError, InputError, SetupError
 from mambapro.export.engines import build_engine as build
 from mambapro.export.engines import build_memory as memory
@@ -162,7 +163,7 @@ class TestSetup:
 
     def test_memory_that_was_held(self) -> None:
         """The most that this process held: more than an empty one."""
-        assert memory.peak_memory() > 10**7
+        assert peak_memory() > 10**7
 
     def test_no_file(self, tmp_path: Path) -> None:
         """A missing ONNX file is named."""

@@ -53,16 +53,6 @@ class TestPercent:
 
 
 class TestMemory:
-    def test_lines_of_proc_are_kibibytes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`VmHWM: 2048 kB` are 2 MiB; a file without the line, and no file, tell nothing."""
-        status = tmp_path / "status"
-        monkeypatch.setattr(memory, "_OWN", status)
-        assert memory.peak_memory() == 0
-        status.write_text("Name:\tx\nVmPeak:\t  9999 kB\nVmHWM:\t  2048 kB\n")
-        assert memory.peak_memory() == 2 * 2**20
-        status.write_text("Name:\tx\n")
-        assert memory.peak_memory() == 0
-
     @pytest.mark.parametrize(("share", "refused"), [(0.1, True), (0.49, True), (0.51, False), (3.0, False)])
     def test_less_than_half_of_what_is_usual(
         self, share: float, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

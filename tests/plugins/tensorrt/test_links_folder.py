@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from mambapro.plugins.tensorrt import rtx as tensorrt_rtx
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the links are for shared objects of Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the links are for shared objects of Linux"),
+    pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx_libs") is None, reason="needs the wheel of TensorRT-RTX"),
+]
+IMPORT = """
+import os, signal, sys
+from pathlib import Path
+from mambapro.plugins.tensorrt.rtx import import_tensorrt_rtx
+import_tensorrt_rtx()
+print(sorted(path.name for path in Path(os.environ["TMPDIR"]).glob("mambapro-rtx-*/content/*.so")))
+"""
 
 
-def test_what_a_killed_process_left_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of a process that was killed is removed, those of living ones and files of such names stay."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    code = (
-        "import os, signal, sys, tempfile\n"
-        "tempfile.tempdir = sys.argv[1]\n"
-        "from mambapro.plugins.tensorrt.rtx import _new_folder\n"
-        "(_new_folder() / 'link').symlink_to('gone')\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    alive = tensorrt_rtx._new_folder()
-    file = tmp_path / "mambapro-tensorrt-rtx-file"
-    file.touch()
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
-    assert len(list(tmp_path.iterdir())) == 3
+def run(folder: Path, code: str) -> str:
+    """Output of a process whose temporary files are in `folder`."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120).stdout
 
-    mine = tensorrt_rtx._new_folder()
 
-    assert set(tmp_path.iterdir()) == {alive, mine, file}
+def test_they_go_with_their_process(tmp_path: Path) -> None:
+    """A process has links without version to the libraries, and leaves nothing."""
+    assert "'libtensorrt_rtx.so'" in run(tmp_path, IMPORT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes(tmp_path: Path) -> None:
+    """The folder of a process that was killed is removed by the next one; other files stay."""
+    (tmp_path / "mambapro-rtx-file").touch()
+    run(tmp_path, IMPORT + "os.kill(os.getpid(), signal.SIGKILL)\n")
+    assert len(list(tmp_path.iterdir())) == 2
+
+    assert run(tmp_path, IMPORT).count("'libtensorrt_rtx.so'") == 1
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mambapro-rtx-file"]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ....common.formats.size_limits import VARIABLE, size_limit
-from ....common.machine.free_memory import free_memory
+from ....common.machine.memory import free_memory
 from ....errors import InputError, SetupError
 from ..parts.initialize import initialize
 from .mambapro import MambaPro
