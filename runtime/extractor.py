@@ -13,13 +13,13 @@ import numpy as np
 from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import ArtifactError, InputError
+from .bundle.artifact import Sidecar
 from .bundle.bundle import Bundle
 from .bundle.metadata import BundleMetadata
 from .bundle.tensors import EMBEDDING
 from .data.batch import Batch
 from .data.inputs import Cameras, Images, Samples, gather
 from .data.modalities import MODALITIES, NIR, RGB, TIR
-from .data.preprocess import Preprocessing
 from .data.readers.listing import shown
 from .data.sixteen_bit import Ranges
 from .run_options import LATENCY, RunOptions
@@ -57,8 +57,6 @@ class Extractor(Session):
         metadata: what the bundle says of itself.
         artifact: which of the bundle's artifacts runs.
         preprocessing: what happens to an image before the model.
-        dim: numbers per embedding.
-        fingerprint: embeddings of equal fingerprints may be compared.
         watch: the 16-bit values that were seen.
         batch_size: samples per run.
 
@@ -106,17 +104,36 @@ class Extractor(Session):
         super().__init__(bundle, options)
 
     @classmethod
-    def with_options(cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions) -> Extractor:
+    def with_options(
+        cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions, artifact: Sidecar | None = None
+    ) -> Extractor:
         """An extractor of the same arguments in one object."""
-        return cls(bundle, **vars(options))
+        extractor = cls.__new__(cls)
+        Session.__init__(extractor, bundle, options, artifact)
+        return extractor
 
-    def _read(self, metadata: BundleMetadata) -> None:
-        _check_modalities(metadata)
-        super()._read(metadata)
-        stored = metadata.preprocessing
-        taken = stored.with_ranges(self.options.sixteen_bit_range, metadata.modalities)
-        self.fingerprint: str = _fingerprint(metadata.fingerprint, stored, taken)
-        self.dim: int = metadata.dim
+    def _require_usable(self, metadata: BundleMetadata) -> None:
+        foreign = [name for name in metadata.modalities if name not in MODALITIES]
+        if foreign:
+            raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")
+
+    @property
+    def dim(self) -> int:
+        """Numbers per embedding."""
+        return self.metadata.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """The feature space: that of the bundle, or one of the ranges of 16-bit images in place of the bundle's."""
+        metadata = self.metadata
+        stored, ranges = metadata.preprocessing, self.options.sixteen_bit_range
+        used = stored.with_ranges(ranges, metadata.modalities)
+        if used == stored:
+            return metadata.fingerprint
+        text = f"{used.sixteen_bit_range}"
+        if used.sensor_ranges:
+            text += " " + json.dumps(used.sensor_ranges, sort_keys=True)
+        return hashlib.sha256(f"{metadata.fingerprint} {text}".encode()).hexdigest()
 
     def __reduce__(self) -> tuple[Callable[..., Extractor], tuple[str, RunOptions, str, str]]:
         """Pickled is how it was opened: whoever unpickles it opens the same artifact of the same bundle."""
@@ -206,24 +223,20 @@ class Extractor(Session):
         return self.run(batch, first)[name].astype(np.float32, copy=False)
 
 
-def open_session(bundle: str | os.PathLike[str] | Bundle, options: RunOptions) -> Session:
+def open_session(
+    bundle: str | os.PathLike[str] | Bundle, options: RunOptions, artifact: Sidecar | None = None
+) -> Session:
     """Open a bundle: an Extractor where its model returns embeddings, else a plain Session.
+
+    Args:
+        bundle, options, artifact: as for Session.
 
     Raises:
         InputError, SetupError, ArtifactError: as Extractor.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, options.verify)
-    return (Extractor.with_options if opened.metadata.names(EMBEDDING) else Session)(opened, options)
-
-
-def _fingerprint(bundle: str, stored: Preprocessing, taken: Preprocessing) -> str:
-    """The bundle's own, or one of the ranges of 16-bit images that were taken in place of the bundle's."""
-    if taken == stored:
-        return bundle
-    ranges = f"{taken.sixteen_bit_range}"
-    if taken.sensor_ranges:
-        ranges += " " + json.dumps(taken.sensor_ranges, sort_keys=True)
-    return hashlib.sha256(f"{bundle} {ranges}".encode()).hexdigest()
+    kind = Extractor.with_options if opened.metadata.names(EMBEDDING) else Session
+    return kind(opened, options, artifact)
 
 
 def unit_rows(embeddings: np.ndarray) -> np.ndarray:
@@ -257,9 +270,3 @@ def require_modalities(given: Sequence[str], modalities: Sequence[str]) -> None:
     surplus = [name for name in given if name not in modalities]
     if surplus:
         raise InputError(f"The model takes {', '.join(modalities)}, not {', '.join(surplus)}. Leave them out.")
-
-
-def _check_modalities(metadata: BundleMetadata) -> None:
-    foreign = [name for name in metadata.modalities if name not in MODALITIES]
-    if foreign:
-        raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")

@@ -1,26 +1,16 @@
-"""From a bundle to a loaded model: which artifact, in which runtime."""
+"""Choice of the artifact of a bundle that runs on this machine."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from ..common.foreign_text import shown_text
-from ..common.machine.memory_budget import bounded
 from ..common.machine.packages import installed_version
-from ..common.machine.time_budget import loading_seconds, within
-from ..errors import ArtifactError, MambaProError, SetupError
+from ..errors import ArtifactError, MambaProError
 from ..plugins.cuda.memory import gpu
-from .backends.base import Backend
-from .backends.onnxruntime import OnnxRuntimeBackend
 from .bundle.artifact import OPENVINO, TENSORRT, TENSORRT_RTX, EngineNeeds, Sidecar
 from .bundle.bundle import Bundle
 from .bundle.catalog import matching
-from .bundle.checksums import BundleReplacedError
-from .bundle.graph_check import require_safe_file, require_safe_graph
 from .bundle.metadata_parts import ONNXRUNTIME, PRECISIONS, VERIFIED
 from .run_options import RunOptions
 
@@ -31,18 +21,6 @@ NO_ENGINE_SECTION = "does not say what its engine needs"
 #: Fastest first; a bundle holds only what passed its gates.
 _TARGET_ORDER = (TENSORRT, TENSORRT_RTX, OPENVINO, ONNXRUNTIME)
 _PRECISION_ORDER = tuple(reversed(PRECISIONS))
-
-
-def choose(bundle: Bundle, options: RunOptions) -> Sidecar:
-    """The artifact to take, as `candidates` puts it first."""
-    found = candidates(bundle, options)[0]
-    _tell(bundle, found, options)
-    return found
-
-
-def _tell(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> None:
-    if options.target is None and len(bundle.artifacts) > 1:
-        log.info("running %s of %s", sidecar.stem, bundle.folder)
 
 
 def candidates(bundle: Bundle, options: RunOptions) -> list[Sidecar]:
@@ -74,38 +52,6 @@ def candidates(bundle: Bundle, options: RunOptions) -> list[Sidecar]:
         if sidecar.engine is None:
             log.info("%s is not taken: %s", sidecar.stem, reason)
     return usable
-
-
-def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]:
-    """The first of `candidates` that can be loaded. One that cannot is told in a warning, and hides no other; where a
-    target is asked for by name nothing of another target is taken in its place.
-
-    Raises:
-        InputError, ArtifactError: as `candidates`.
-        SetupError, ArtifactError: none can be loaded; the reason of each.
-    """
-    for error in bundle.damaged.values():
-        log.warning("%s The bundle's other artifacts are not affected.", error)
-    usable = candidates(bundle, options)
-    failed: list[tuple[str, MambaProError]] = []
-    for number, sidecar in enumerate(usable):
-        try:
-            backend = _open_checked(bundle, sidecar, options)
-        except BundleReplacedError:
-            # all of them are of a bundle that is gone
-            raise
-        except (SetupError, ArtifactError) as error:
-            failed.append((sidecar.stem, error))
-            if number + 1 < len(usable):
-                log.warning("%s cannot be loaded here, %s is next: %s", sidecar.stem, usable[number + 1].stem, error)
-            continue
-        _tell(bundle, sidecar, options)
-        return sidecar, backend
-    if len(failed) == 1:
-        raise failed[0][1]
-    lines = "\n  ".join(f"{name}: {error}" for name, error in failed)
-    kind = SetupError if all(isinstance(error, SetupError) for _, error in failed) else ArtifactError
-    raise kind(f"{bundle.folder} holds nothing that can be loaded here:\n  {lines}")
 
 
 def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
@@ -188,96 +134,3 @@ def _verdict(sidecar: Sidecar) -> str | None:
         return None
     advice = ["Rebuild it: mambapro build with --overwrite."] if found.state == "rebuild" else []
     return " ".join([*found.reasons, *advice])
-
-
-def _open_checked(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
-    """`open_backend`, and ArtifactError where the model is not what the metadata say."""
-    backend = open_backend(bundle, sidecar, options)
-    try:
-        _check_graph(bundle, backend)
-    except ArtifactError:
-        backend.close()
-        raise
-    return backend
-
-
-def open_backend(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
-    """Load an artifact of a bundle: the very bytes whose hashes were compared.
-
-    Raises:
-        SetupError: its library is missing or does not run where it was asked to.
-        ArtifactError: the file is damaged, needs other files or may never end, or its library refuses it.
-    """
-    with ExitStack() as copies:
-        if sidecar.target == OPENVINO:
-            return _openvino(bundle, sidecar, options)
-        file = copies.enter_context(_loadable(bundle, sidecar.file))
-        if sidecar.target == ONNXRUNTIME:
-            require_safe_file(file, bundle.folder / sidecar.file)
-            names = bundle.custom_operators() if options.load_plugins else ()
-            libraries = tuple(copies.enter_context(_loadable(bundle, name)) for name in names)
-            backend = OnnxRuntimeBackend(file, options.device, options.threads, options.allow_fallback, libraries)
-            backend.called = shown_text(bundle.folder / sidecar.file)
-            return backend
-        return _engine(bundle, sidecar, options, file, copies)
-
-
-def _openvino(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
-    from .backends.openvino import OpenVinoBackend, prepare
-
-    content = bundle.read(sidecar.file)
-    require_safe_graph(content, bundle.folder / sidecar.file)
-    prepare()
-    what = "The loading of the model in memory"
-    with _called("the model in memory", bundle.folder / sidecar.file), bounded(len(content), 0, what):
-        return within(
-            lambda: OpenVinoBackend(
-                content,
-                hint=sidecar.hint or "f32",
-                mode=options.mode,
-                threads=options.threads,
-                cache=options.cache_folder,
-            ),
-            loading_seconds(len(content)),
-            what,
-        )
-
-
-def _engine(bundle: Bundle, sidecar: Sidecar, options: RunOptions, file: Path, copies: ExitStack) -> Backend:
-    from .backends.tensorrt.backend import TensorRtBackend
-
-    if sidecar.engine is None:
-        raise ArtifactError(f"{bundle.folder / sidecar.stem}.json {NO_ENGINE_SECTION}. Build it again.")
-    plugin, trusted = sidecar.engine.plugin, options.load_plugins
-    wanted = trusted and plugin.kind == "beside" and plugin.file is not None
-    beside = copies.enter_context(_loadable(bundle, plugin.file)) if wanted and plugin.file else None
-    library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
-    return TensorRtBackend(file, sidecar, library, plugin_library=beside, host_code=trusted)
-
-
-def _check_graph(bundle: Bundle, backend: Backend) -> None:
-    told_in = {tensor.name for tensor in bundle.metadata.inputs}
-    told_out = {tensor.name for tensor in bundle.metadata.outputs}
-    if set(backend.inputs) != told_in or not told_out <= set(backend.outputs):
-        raise ArtifactError(
-            f"{bundle.folder}: the model takes {sorted(backend.inputs)} and returns {sorted(backend.outputs)}; "
-            f"its metadata says {sorted(told_in)} and {sorted(told_out)}. Export the bundle again."
-        )
-
-
-@contextmanager
-def _loadable(bundle: Bundle, name: str) -> Iterator[Path]:
-    """A file of the bundle for libraries; messages of theirs name it as it is called in the bundle."""
-    with bundle.loadable(name) as copy, _called(str(copy.path), bundle.folder / name):
-        yield copy.path
-
-
-@contextmanager
-def _called(name: str, path: Path) -> Iterator[None]:
-    """Put `path` for `name` into the messages of errors."""
-    try:
-        yield
-    except MambaProError as error:
-        if name not in str(error):
-            raise
-        raise type(error)(str(error).replace(name, shown_text(path))) from error

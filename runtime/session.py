@@ -27,8 +27,8 @@ from .data.image_settings import image_settings
 from .data.preprocess import Preprocessing
 from .data.range_watch import RangeWatch
 from .data.readers.listing import shown
+from .loading import open_backend, open_fastest
 from .run_options import RunOptions
-from .selection import open_backend, open_fastest
 
 log = logging.getLogger("mambapro")
 
@@ -44,6 +44,11 @@ class Session:
 
     A child of fork() opens the model anew when it first uses it (on a GPU that is refused).
 
+    Args:
+        bundle: its folder, or an opened Bundle.
+        options: how it is opened and run.
+        artifact: which of its artifacts, whatever its state; None = the fastest one that `options` allow here.
+
     Attributes:
         options: how it was opened.
         metadata: of the bundle.
@@ -56,12 +61,20 @@ class Session:
         InputError, SetupError, ArtifactError: as Extractor.
     """
 
-    def __init__(self, bundle: str | os.PathLike[str] | Bundle, options: RunOptions | None = None) -> None:
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | Bundle,
+        options: RunOptions | None = None,
+        artifact: Sidecar | None = None,
+    ) -> None:
         self.options = options or RunOptions()
+        if artifact is not None:
+            self.options = replace(self.options, target=artifact.target, precision=artifact.precision, unverified=True)
         turns = 1 if isinstance(bundle, Bundle) else _OPENINGS
         for turn in range(turns):
             try:
-                self._open(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, self.options.verify))
+                opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, self.options.verify)
+                self._open(opened, artifact)
                 break
             except BundleReplacedError:
                 # whoever replaces a bundle while it is opened leaves a whole one
@@ -71,25 +84,29 @@ class Session:
         self._lock = threading.Lock()
         watch(self)
 
-    def _open(self, bundle: Bundle) -> None:
-        self.batch_size: int
-        self._read(bundle.metadata)
+    def _open(self, bundle: Bundle, artifact: Sidecar | None) -> None:
+        """Check what the bundle says against the options, and load the artifact."""
+        options, metadata = self.options, bundle.metadata
+        self._require_usable(metadata)
+        preprocessing = metadata.preprocessing.with_ranges(options.sixteen_bit_range, metadata.modalities)
+        batch_size = _batch_size(metadata, options.batch_size)
+        for error in bundle.damaged.values():
+            log.warning("%s The bundle's other artifacts are not affected.", error)
         self.artifact: Sidecar
         self._backend: Backend
-        self.artifact, self._backend = open_fastest(bundle, self.options)
-        if self.artifact.profile is not None:
-            self.batch_size = min(self.batch_size, self.artifact.profile.largest)
-        self._has_run, self._size = False, bundle.size(self.artifact.file)
-        self._bundle = bundle
-
-    def _read(self, metadata: BundleMetadata) -> None:
-        """Take over what the bundle says, before anything is loaded."""
-        options = self.options
-        preprocessing = metadata.preprocessing.with_ranges(options.sixteen_bit_range, metadata.modalities)
+        if artifact is None:
+            self.artifact, self._backend = open_fastest(bundle, options)
+        else:
+            self.artifact, self._backend = artifact, open_backend(bundle, artifact, options)
+        profile = self.artifact.profile
+        self.batch_size: int = batch_size if profile is None else min(batch_size, profile.largest)
         self.metadata: BundleMetadata = metadata
         self.preprocessing: Preprocessing = _with_settings(preprocessing, options)
         self.watch = RangeWatch()
-        self.batch_size = _batch_size(metadata, options.batch_size)
+        self._bundle, self._has_run, self._size = bundle, False, bundle.size(self.artifact.file)
+
+    def _require_usable(self, metadata: BundleMetadata) -> None:
+        """Refuse a bundle that this kind of session cannot run, before anything is loaded."""
 
     @property
     def backend(self) -> Backend:
@@ -136,23 +153,20 @@ class Session:
             ArtifactError: the model returned NaN or infinity; names the samples.
         """
         self._require_fitting(batch)
-        size = self.batch_size
-        parts = [self._run_part(part, first + i * size) for i, part in enumerate(batch.parts(size))]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def _run_part(self, batch: Batch, first: int) -> dict[str, np.ndarray]:
-        """One run of at most `batch_size` samples."""
-        count, profile = len(batch), self.artifact.profile
+        size, profile, tensors = self.batch_size, self.artifact.profile, self.metadata.outputs
         least = max(self.metadata.batch or 1, 1 if profile is None else profile.smallest)
-        values = self._run(batch.padded(least).feeds(self.metadata.inputs))
-        outputs = {}
-        for tensor in self.metadata.outputs:
-            found, shape = values[tensor.name][:count], (count, *tensor.shape[1:])
-            if found.shape != shape:
-                raise ArtifactError(f"The model returned {found.shape} instead of {shape}.")
-            require_rows(np.isfinite(found.reshape(count, -1)).all(axis=1), first, "NaN or infinity")
-            outputs[tensor.name] = found
-        return outputs
+        parts: list[dict[str, np.ndarray]] = []
+        for number, part in enumerate(batch.parts(size)):
+            count = len(part)
+            values = self._run(part.padded(least).feeds(self.metadata.inputs))
+            parts.append({tensor.name: values[tensor.name][:count] for tensor in tensors})
+            for tensor in tensors:
+                output, shape = parts[-1][tensor.name], (count, *tensor.shape[1:])
+                if output.shape != shape:
+                    raise ArtifactError(f"The model returned {output.shape} instead of {shape}.")
+                finite = np.isfinite(output.reshape(count, -1)).all(axis=1)
+                require_rows(finite, first + number * size, "NaN or infinity")
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The backend's outputs. OpenVINO cannot be stopped from outside, so that its first run is watched here."""

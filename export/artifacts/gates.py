@@ -16,10 +16,11 @@ from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ...runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
+from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...runtime.suited import warn_of_other_benchmark
-from ...runtime.verification.check import open_extractor, replay, why_other_type
+from ...runtime.verification.replay import replay, why_other_type
 from .build_options import BuildOptions
 
 log = logging.getLogger("mambapro")
@@ -59,12 +60,12 @@ def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track
             raise SetupError(f"{artifact.stem} cannot run here: {reason}.")
         return _unverified(artifact, reason.rstrip("."))
     accuracy = None
-    with open_extractor(bundle, artifact, opening) as extractor:
+    with open_session(bundle, opening, artifact) as extractor:
         cosine, _ = replay(extractor, bundle.golden(), artifact.max_departure)
         if options.data is not None and options.dataset is not None:
             warn_of_other_benchmark(bundle.metadata, options.dataset)
             benchmark = read_benchmark(options.dataset, options.data, test_only=True)
-            with open_extractor(bundle, bundle.base, RunOptions(allow_fallback=True)) as reference:
+            with open_session(bundle, RunOptions(allow_fallback=True), bundle.base) as reference:
                 accuracy = accuracy_gate(reference, extractor, benchmark, artifact.max_map_drop, track)
             require_accuracy(accuracy, artifact.stem)
         else:

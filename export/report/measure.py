@@ -24,10 +24,11 @@ from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate
 from ...runtime.evaluation.retrieval.evaluate import feature_function
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ...runtime.evaluation.timed_process import artifact_process
+from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...runtime.session import Session
-from ...runtime.verification.check import open_extractor, replay, why_other_type
+from ...runtime.verification.replay import replay, why_other_type
 
 _WARMUP = 3
 #: Turns of each file.
@@ -145,7 +146,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
     if reason is not None:
         return Measured(not_run=reason)
     try:
-        with open_extractor(bundle, sidecar, opening) as extractor:
+        with open_session(bundle, opening, sidecar) as extractor:
             # whatever it is, the page shows it beside its limit
             gate, _ = replay(extractor, bundle.golden(), math.inf)
             accuracy = _accuracy(extractor, sidecar, plan, track, sidecar == bundle.base)

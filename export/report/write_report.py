@@ -24,7 +24,7 @@ from ...runtime.evaluation.latency import MODEL_ONLY
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.strip_folder import LISTING
 from ...runtime.suited import warn_of_other_benchmark
-from ...runtime.verification.check import verify_files
+from ...runtime.verification.listed_files import verify_files
 from .bundle_report import BundleReport, FileReport
 from .measure import Measured, Plan, measure_all
 from .page import StripPicture, page_of

@@ -22,7 +22,7 @@ from ...common.progress import Track, silent
 from ...errors import ArtifactError, InputError
 from ..bundle.bundle import Bundle
 from ..bundle.checksums import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
-from .check import verify_files
+from .listed_files import verify_files
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.plugins.selective_scan.openvino import extension
-from mambapro.runtime import selection as module
+from mambapro.runtime import loading as module
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Profile, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import update_sidecar
 from mambapro.runtime.bundle.checksums import write_sums
 from mambapro.runtime.compatibility import Machine, verdict
-from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.extractor import Extractor, open_session
+from mambapro.runtime.loading import open_fastest
 from mambapro.runtime.run_options import RunOptions
-from mambapro.runtime.selection import open_fastest
 from mambapro.runtime.verification.check import check_bundle
 
 
@@ -178,6 +178,16 @@ def test_an_engine_without_what_it_needs(with_int8: Path, sidecar_of: Callable[.
         module.open_backend(
             Bundle.open(with_int8), replace(Bundle.open(with_int8).artifacts[1], target="tensorrt"), RunOptions()
         )
+
+
+def test_an_artifact_by_itself(with_int8: Path, tmp_path: Path) -> None:
+    """The artifact that is passed runs, whatever its state, and all other options stay."""
+    options = RunOptions("cpu", threads=1, mode="throughput", cache=tmp_path)
+    artifact = replace(Bundle.open(with_int8).artifacts[1], state="unverified")
+
+    with open_session(with_int8, options, artifact) as session:
+        assert session.artifact == artifact
+        assert session.options == replace(options, target="onnxruntime", precision="int8", unverified=True)
 
 
 class TestArguments:

@@ -32,10 +32,9 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import SUMS, write_sums
 from mambapro.runtime.bundle.limits import LIMITS, MAP_DROPS
 from mambapro.runtime.evaluation.gates import speed as racing
-from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.extractor import Extractor, open_session
 from mambapro.runtime.run_options import RunOptions
-from mambapro.runtime.selection import choose
-from mambapro.runtime.verification import check
+from mambapro.runtime.selection import candidates
 from mambapro.runtime.verification.check import check_bundle
 from mambapro.synthetic.benchmark import draw_benchmark
 
@@ -124,7 +123,7 @@ class TestBuild:
     def test_code_of_the_bundle_is_not_run(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What was in the bundle before is as little trusted as anywhere else."""
         opened: list[RunOptions] = []
-        monkeypatch.setattr(gates, "open_extractor", lambda b, s, o: opened.append(o) or check.open_extractor(b, s, o))
+        monkeypatch.setattr(gates, "open_session", lambda b, o, s: opened.append(o) or open_session(b, o, s))
 
         build_artifact(bundle, BuildOptions("onnxruntime", "fp16"))
 
@@ -270,7 +269,7 @@ class TestGates:
 
             assert made.speed is not None and made.speed.other == "openvino-bf16"
             assert made.speed.listed == {"onnxruntime-fp32": milliseconds / 2.0}
-            assert choose(Bundle.open(bundle), RunOptions(device="cpu")).stem == chosen
+            assert candidates(Bundle.open(bundle), RunOptions(device="cpu"))[0].stem == chosen
 
     def test_engine_without_a_gpu_is_unverified(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An artifact that cannot run here enters unverified, and nobody runs it by accident."""

@@ -41,7 +41,7 @@ from mambapro.runtime.bundle.publication import locked, publish
 from mambapro.runtime.evaluation.gates.accuracy import require_accuracy
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.run_options import RunOptions
-from mambapro.runtime.selection import choose
+from mambapro.runtime.selection import candidates
 from mambapro.runtime.verification.check import check_bundle
 
 
@@ -298,23 +298,23 @@ class TestChoose:
         """int8 before fp32, and it says so; a precision that is asked for is taken."""
         bundle = Bundle.open(with_int8)
         with caplog.at_level(logging.INFO, "mambapro"):
-            assert choose(bundle, RunOptions()).precision == "int8"
+            assert candidates(bundle, RunOptions())[0].precision == "int8"
         assert "running onnxruntime-int8" in caplog.text
-        assert choose(bundle, RunOptions(precision="fp32")).file == MODEL
+        assert candidates(bundle, RunOptions(precision="fp32"))[0].file == MODEL
 
     def test_onnxruntime_on_a_gpu(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It has no int8 products there, so int8 comes last; its package and the driver tell."""
         driver = FakeDriver()
         monkeypatch.setattr(cuda_driver, "library", lambda: driver)
         bundle = Bundle.open(with_int8)
-        assert choose(bundle, RunOptions()).precision == "int8"
+        assert candidates(bundle, RunOptions())[0].precision == "int8"
 
         monkeypatch.setattr(opening.metadata, "version", lambda name: "1.31.1")
 
-        assert choose(bundle, RunOptions()).precision == "fp32"
-        assert choose(bundle, RunOptions(device="cpu")).precision == "int8"
+        assert candidates(bundle, RunOptions())[0].precision == "fp32"
+        assert candidates(bundle, RunOptions(device="cpu"))[0].precision == "int8"
         driver.gpus = 0
-        assert choose(bundle, RunOptions()).precision == "int8"
+        assert candidates(bundle, RunOptions())[0].precision == "int8"
 
     def test_extractor_runs_what_it_says(self, with_int8: Path, images: dict) -> None:
         """The two artifacts return different features: each extractor runs its own."""
@@ -331,10 +331,10 @@ class TestChoose:
         update_sidecar(with_int8, replace(Bundle.open(with_int8).artifacts[1], state="unverified"))
         bundle = Bundle.open(with_int8)
 
-        assert choose(bundle, RunOptions()).precision == "fp32"
+        assert candidates(bundle, RunOptions())[0].precision == "fp32"
         with pytest.raises(ArtifactError, match="not verified on any machine yet; run mambapro check"):
-            choose(bundle, RunOptions(precision="int8"))
-        assert choose(bundle, RunOptions(precision="int8", unverified=True)).precision == "int8"
+            candidates(bundle, RunOptions(precision="int8"))[0]
+        assert candidates(bundle, RunOptions(precision="int8", unverified=True))[0].precision == "int8"
 
     @pytest.mark.parametrize(("target", "precision"), [("tensorrt", None), ("openvino", None), ("openvino", "int8")])
     def test_absent_ones(self, target: str | None, precision: str | None, with_int8: Path) -> None:
@@ -378,13 +378,13 @@ class TestChoose:
         update_sidecar(with_int8, replace(made, speed=slow))
         bundle = Bundle.open(with_int8)
 
-        assert choose(bundle, RunOptions()).precision == "fp32"
-        assert choose(bundle, RunOptions(precision="int8")).precision == "int8"
+        assert candidates(bundle, RunOptions())[0].precision == "fp32"
+        assert candidates(bundle, RunOptions(precision="int8"))[0].precision == "int8"
         update_sidecar(with_int8, replace(made, speed=replace(slow, other_milliseconds=5.1)))
-        assert choose(Bundle.open(with_int8), RunOptions()).precision == "int8"
+        assert candidates(Bundle.open(with_int8), RunOptions())[0].precision == "int8"
         # the rounds tell more than the medians
         update_sidecar(with_int8, replace(made, speed=replace(slow, ratios=(0.9, 1.1, 1.1))))
-        assert choose(Bundle.open(with_int8), RunOptions()).precision == "int8"
+        assert candidates(Bundle.open(with_int8), RunOptions())[0].precision == "int8"
 
     @pytest.mark.parametrize(
         ("other", "listed", "first"),
@@ -403,7 +403,7 @@ class TestChoose:
         lost = SpeedGate(1, 5.0, other, 4.0, forced=True, ratios=(0.8, 0.8, 0.9), listed=listed)
         update_sidecar(with_int8, replace(made, speed=lost))
 
-        assert choose(Bundle.open(with_int8), RunOptions()).precision == first
+        assert candidates(Bundle.open(with_int8), RunOptions())[0].precision == first
         assert Bundle.open(with_int8).artifacts[1].speed == lost
 
 

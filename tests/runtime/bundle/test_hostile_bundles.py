@@ -198,7 +198,7 @@ class TestLinks:
 def test_replay_of_a_model_that_returns_nothing_finite(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NaN and infinity are no numbers of PyTorch's: the check fails, whatever the limit is."""
     from mambapro.errors import ParityError
-    from mambapro.runtime.verification.check import replay
+    from mambapro.runtime.verification.replay import replay
 
     golden = Bundle.open(bundle).golden()
     with Session(Bundle.open(bundle), RunOptions(device="cpu")) as session:

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mambapro.common.files.atomic import sha256_of
-from mambapro.runtime import selection as opening
+from mambapro.runtime import loading, selection
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact
@@ -41,7 +42,7 @@ class TestCode:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Such an engine is not taken, and the reason names the switch; with it, or without code, it is."""
-        monkeypatch.setattr(opening, "_verdict", lambda *_: None)
+        monkeypatch.setattr(selection, "_verdict", lambda *_: None)
         bundle = Bundle.open(with_int8)
         needs = EngineNeeds("10.12.0.36", ("8.6",), "same", version_compatible, "linux-x86_64", plugin)
         engine = replace(bundle.artifacts[1], target="tensorrt", engine=needs)
@@ -72,12 +73,16 @@ class TestCode:
         add_artifact(with_int8, made, {made.file: tmp_path / "plan", "tensorrt-fp16.so": tmp_path / "scan"})
         given: list[dict] = []
 
-        def backend(*_: object, plugin_library: Path | None, **options: object) -> None:
+        metadata = Bundle.open(with_int8).metadata
+        inputs, outputs = ([tensor.name for tensor in side] for side in (metadata.inputs, metadata.outputs))
+
+        def backend(*_: object, plugin_library: Path | None, **options: object) -> SimpleNamespace:
             # the library is a copy that lives while the engine is loaded
             given.append({**options, "library": plugin_library and plugin_library.read_bytes()})
+            return SimpleNamespace(inputs=inputs, outputs=outputs)
 
         monkeypatch.setattr(tensorrt, "TensorRtBackend", backend)
 
-        opening.open_backend(Bundle.open(with_int8), made, RunOptions(load_plugins=trusted))
+        loading.open_backend(Bundle.open(with_int8), made, RunOptions(load_plugins=trusted))
 
         assert given == [{"library": b"library" if trusted else None, "host_code": trusted}]

@@ -10,7 +10,9 @@ from mambapro.runtime.bundle.checksums import GOLDEN, PARITY, write_sums
 from mambapro.runtime.evaluation.gates.agreement import cosine_departures
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.session import Session
-from mambapro.runtime.verification.check import check_bundle, replay, verify_files
+from mambapro.runtime.verification.check import check_bundle
+from mambapro.runtime.verification.listed_files import verify_files
+from mambapro.runtime.verification.replay import replay
 
 
 class TestCheckBundle:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mambapro.common.progress import silent
 from mambapro.errors import AccuracyError, ParityError, SetupError
 from mambapro.runtime.bundle.artifact import AccuracyGate, Sidecar, SpeedGate
 from mambapro.runtime.bundle.bundle import Bundle
@@ -15,9 +16,10 @@ from mambapro.runtime.bundle.catalog import add_artifact, update_sidecar
 from mambapro.runtime.bundle.checksums import MODEL
 from mambapro.runtime.data.sample import Benchmark
 from mambapro.runtime.evaluation.gates import speed as racing
+from mambapro.runtime.extractor import open_session
 from mambapro.runtime.run_options import RunOptions
-from mambapro.runtime.selection import choose
-from mambapro.runtime.verification import check as module
+from mambapro.runtime.selection import candidates
+from mambapro.runtime.verification import artifact_gates as module
 from mambapro.runtime.verification.check import check_bundle
 
 GATE = AccuracyGate("rgbnt201", 10, 20, 0.80, 0.795, 0.005, -0.01, 0.02, 0.01)
@@ -140,8 +142,7 @@ class TestAccuracy:
     def test_made_up_for(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A verified artifact without the gate gets it, once, against the exported model on the same device."""
         opened: list[RunOptions] = []
-        open_extractor = module.open_extractor
-        monkeypatch.setattr(module, "open_extractor", lambda b, s, o: opened.append(o) or open_extractor(b, s, o))
+        monkeypatch.setattr(module, "open_session", lambda b, o, s: opened.append(o) or open_session(b, o, s))
         monkeypatch.setattr(module, "accuracy_gate", lambda *_: GATE)
 
         report = check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
@@ -159,7 +160,7 @@ class TestAccuracy:
         with pytest.raises(AccuracyError, match=r"loses 2\.00 points"):
             check_bundle(with_int8, "cpu", benchmark=BENCHMARK)
         assert of(with_int8).accuracy is None and of(with_int8).state == "unverified"
-        assert choose(Bundle.open(with_int8), RunOptions()).precision == "fp32"
+        assert candidates(Bundle.open(with_int8), RunOptions())[0].precision == "fp32"
 
 
 class TestAnotherType:
@@ -180,17 +181,6 @@ class TestAnotherType:
         assert "this processor has no bf16" in str(report) and of(with_int8, "bf16").state == "unverified"
 
 
-def test_extractors_are_opened_as_told(with_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plugins, mode, threads and cache reach the session."""
-    given: list[RunOptions] = []
-    monkeypatch.setattr(module, "open_session", lambda _, options: given.append(options))
-    options = RunOptions(load_plugins=True, mode="throughput", threads=3, cache=tmp_path)
-
-    module.open_extractor(Bundle.open(with_int8), of(with_int8), options)
-
-    assert given == [replace(options, target="onnxruntime", precision="int8", unverified=True)]
-
-
 def test_a_folder_that_cannot_be_written_hides_no_failure(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,10 +194,10 @@ def test_a_folder_that_cannot_be_written_hides_no_failure(
     def refused(*_: object) -> None:
         raise SetupError("no permission")
 
-    monkeypatch.setattr(module, "_passed", departs)
+    monkeypatch.setattr(module.ArtifactGates, "_gated", departs)
     monkeypatch.setattr(module, "write_record", refused)
 
     with pytest.raises(ParityError, match="it departs"):
-        module._check(opened, artifact, None, RunOptions(), None, None)  # type: ignore[arg-type]
+        module.ArtifactGates(opened, opened.golden(), RunOptions(), None, False, silent).check(artifact)
 
     assert "stays marked as verified: no permission" in caplog.text

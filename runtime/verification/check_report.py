@@ -1,0 +1,68 @@
+"""Report of `mambapro check`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...common.foreign_text import escaped, shown_text
+from ...common.tables import text_table
+
+
+@dataclass(frozen=True)
+class ArtifactCheck:
+    """One artifact of a bundle on this machine: its departures from PyTorch, or why it was not run.
+
+    `newly_verified`: it was built where it could not run, and this machine is the first to verify it. `notes`: what was
+    not verified, and why.
+    """
+
+    artifact: str
+    limit: float
+    provider: str | None = None
+    largest_departure: float | None = None
+    mean_departure: float | None = None
+    largest_difference: float | None = None
+    map_drop: float | None = None
+    newly_verified: bool = False
+    not_run: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.largest_departure is None:
+            return f"not run: {escaped(self.not_run or '')}"
+        drop = "" if self.map_drop is None else f", mAP drop {100 * self.map_drop:.2f} points"
+        note = "".join(f"; {text}" for text in (*["verified now"] * self.newly_verified, *self.notes))
+        return (
+            f"1 - cosine at most {self.largest_departure:.2e}, mean {self.mean_departure:.2e} "
+            f"(limit {self.limit:.0e}){drop}, on {self.provider}{note}"
+        )
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A bundle that passed: its files are what was exported, and every artifact that runs here returns PyTorch's
+    numbers, over `samples` goldens. `ignored` are files of file managers that lie in the folder."""
+
+    bundle: str
+    name: str
+    fingerprint: str
+    files: int
+    samples: int
+    artifacts: tuple[ArtifactCheck, ...]
+    ignored: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "artifacts": [asdict(item) for item in self.artifacts]}
+
+    def __str__(self) -> str:
+        rows = (
+            ("bundle", escaped(f"{self.bundle} ({self.name})")),
+            ("feature space", self.fingerprint[:16]),
+            ("files", f"{self.files} hashes agree"),
+            *([("ignored", shown_text(", ".join(self.ignored)))] * bool(self.ignored)),
+            ("goldens", f"{self.samples} samples replayed"),
+            *((item.artifact, str(item)) for item in self.artifacts),
+        )
+        return text_table(rows, "<")
