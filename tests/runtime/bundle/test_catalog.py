@@ -40,6 +40,7 @@ from mambapro.runtime.bundle.checksums import MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked, publish
 from mambapro.runtime.evaluation.gates.accuracy import require_accuracy
 from mambapro.runtime.extractor import Extractor
+from mambapro.runtime.loading import open_fastest
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.selection import candidates
 from mambapro.runtime.verification.check import check_bundle
@@ -298,8 +299,9 @@ class TestChoose:
         """int8 before fp32, and it says so; a precision that is asked for is taken."""
         bundle = Bundle.open(with_int8)
         with caplog.at_level(logging.INFO, "mambapro"):
-            assert candidates(bundle, RunOptions())[0].precision == "int8"
-        assert "running onnxruntime-int8" in caplog.text
+            artifact, backend = open_fastest(bundle, RunOptions("cpu"))
+        backend.close()
+        assert artifact.precision == "int8" and "running onnxruntime-int8" in caplog.text
         assert candidates(bundle, RunOptions(precision="fp32"))[0].file == MODEL
 
     def test_onnxruntime_on_a_gpu(self, with_int8: Path, monkeypatch: pytest.MonkeyPatch) -> None:
