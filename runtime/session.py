@@ -27,7 +27,7 @@ from .data.image_settings import image_settings
 from .data.preprocess import Preprocessing
 from .data.range_watch import RangeWatch
 from .data.readers.listing import shown
-from .loading import open_backend, open_fastest
+from .loader import open_backend, open_fastest
 from .run_options import RunOptions
 
 log = logging.getLogger("mambapro")

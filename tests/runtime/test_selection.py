@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError, SetupError
 from mambapro.plugins.selective_scan.openvino import extension
-from mambapro.runtime import loading as module
+from mambapro.runtime import loader as module
 from mambapro.runtime.backends import openvino
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Profile, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
@@ -21,7 +21,7 @@ from mambapro.runtime.bundle.catalog import update_sidecar
 from mambapro.runtime.bundle.checksums import write_sums
 from mambapro.runtime.compatibility import Machine, verdict
 from mambapro.runtime.extractor import Extractor, open_session
-from mambapro.runtime.loading import open_fastest
+from mambapro.runtime.loader import open_fastest
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.verification.check import check_bundle
 

@@ -40,7 +40,7 @@ from mambapro.runtime.bundle.checksums import MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked, publish
 from mambapro.runtime.evaluation.gates.accuracy import require_accuracy
 from mambapro.runtime.extractor import Extractor
-from mambapro.runtime.loading import open_fastest
+from mambapro.runtime.loader import open_fastest
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.selection import candidates
 from mambapro.runtime.verification.check import check_bundle
@@ -311,7 +311,7 @@ class TestChoose:
         bundle = Bundle.open(with_int8)
         assert candidates(bundle, RunOptions())[0].precision == "int8"
 
-        monkeypatch.setattr(opening.metadata, "version", lambda name: "1.31.1")
+        monkeypatch.setattr(opening, "installed_version", lambda *_: "1.31.1")
 
         assert candidates(bundle, RunOptions())[0].precision == "fp32"
         assert candidates(bundle, RunOptions(device="cpu"))[0].precision == "int8"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from mambapro.common.files.atomic import sha256_of
-from mambapro.runtime import loading, selection
+from mambapro.runtime import loader, selection
 from mambapro.runtime.bundle.artifact import EngineNeeds, Plugin, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact
@@ -83,6 +83,6 @@ class TestCode:
 
         monkeypatch.setattr(tensorrt, "TensorRtBackend", backend)
 
-        loading.open_backend(Bundle.open(with_int8), made, RunOptions(load_plugins=trusted))
+        loader.open_backend(Bundle.open(with_int8), made, RunOptions(load_plugins=trusted))
 
         assert given == [{"library": b"library" if trusted else None, "host_code": trusted}]
