@@ -18,20 +18,21 @@ ROOT_MODULES = {"__init__", "__main__", "errors", "moved", "telemetry"}
 
 
 def folders():
-    """Packages below the root, by dotted name."""
+    """Return the packages below the root, by dotted name."""
     return sorted(".".join(path.parent.parts) for top in TOP for path in Path(top).rglob("__init__.py"))
 
 
 class BuildPackage(build_py):
-    """Leaves setup.py and other root scripts out of the package: the root holds more than the package does."""
+    """Exclusion of setup.py and other root scripts from the package."""
 
     def find_package_modules(self, package, package_dir):
+        """Return the modules of a package."""
         modules = super().find_package_modules(package, package_dir)
         return [m for m in modules if package != "mambapro" or m[1] in ROOT_MODULES]
 
 
 def scan_kernel():
-    """A plain shared library, not a Python module: one file serves every version of Python."""
+    """Build a plain shared library, not a Python module: one file serves every version of Python."""
     sources = sorted(Path("plugins/selective_scan/cpu/csrc").iterdir())
     # the same as in mambapro.plugins.selective_scan.cpu.kernel, which compares it
     fingerprint = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
@@ -51,14 +52,18 @@ def scan_kernel():
 
 
 class BuildKernel(build_ext):
+    """Build of the shared library under its plain name."""
+
     def get_ext_filename(self, fullname):
+        """Return the path of the library."""
         return fullname.replace(".", "/") + ".so"
 
 
 class AnyPython(bdist_wheel):
-    """The wheel depends on the platform, not on the version of Python."""
+    """Wheel that depends on the platform, not on the version of Python."""
 
     def get_tag(self):
+        """Return the tags of Python, ABI and platform."""
         return "py3", "none", super().get_tag()[2]
 
 

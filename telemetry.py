@@ -32,7 +32,7 @@ def early() -> tuple[str, ...]:
 
 
 def describe() -> str:
-    """The state in a few words, for `mambapro env`."""
+    """Return the state in a few words, for `mambapro env`."""
     if not _early:
         return "off (ONNX Runtime, OpenVINO, Hugging Face)"
     return f"off, but {', '.join(_early)} was imported before mambapro; import mambapro first"

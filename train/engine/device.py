@@ -1,4 +1,4 @@
-"""Where a training runs, and in which arithmetic."""
+"""Selection of the training device and the autocast precision."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
-    """The torch device of a name; "auto" is CUDA where there is a card, else the CPU.
+    """Return the torch device of a name; "auto" is CUDA where a card is available, else the CPU.
 
     A bare "cuda" is card `local_rank`.
 
     Raises:
-        SetupError: CUDA was asked for and is not there.
+        SetupError: CUDA was requested and is not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,7 +35,7 @@ def peak_mebibytes(device: torch.device) -> float:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """The arithmetic of the forward pass: "auto" is float16 on CUDA and float32 elsewhere.
+    """Return the precision of the forward pass; "auto" is float16 on CUDA and float32 elsewhere.
 
     Raises:
         InputError: float16 without CUDA, where it cannot train.
@@ -48,10 +48,10 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Context of a forward pass in a precision of `resolve_precision`."""
+    """Return the autocast context of a forward pass; `precision` is a result of `resolve_precision`."""
     return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
 def autocast_type(precision: str) -> torch.dtype | None:
-    """The type that `autocast` converts to; None in float32."""
+    """Return the type that `autocast` converts to, None for float32."""
     return _DTYPES.get(precision)

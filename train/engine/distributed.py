@@ -1,7 +1,7 @@
-"""Training in several processes, one for each GPU (or, to test it, for each part of a CPU), as torchrun starts them.
+"""Data-parallel training in several processes, one per GPU (or, in tests, per part of a CPU), started by torchrun.
 
-Each process takes its share of every batch. Gradients are averaged by DistributedDataParallel; what looks at a whole
-batch - hardest triplets, BatchNorm's statistics - looks at all processes' shares, so the result is that of one process
+Each process takes its share of every batch. DistributedDataParallel averages the gradients; operations over a whole
+batch (hardest triplets, BatchNorm statistics) see the shares of all processes, so the result equals that of one process
 with the whole batch.
 """
 
@@ -28,7 +28,7 @@ _PATIENCE = timedelta(hours=2)
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a training; this one is number `rank` of `size`, and `local_rank` on its machine."""
+    """Processes of a training: this one has number `rank` of `size`, and number `local_rank` on its machine."""
 
     rank: int = 0
     size: int = 1
@@ -36,16 +36,20 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """True in the process that writes files and logs."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process's part of `count` items, which must be divisible."""
+        """Return this process's part of `count` items; `count` must be divisible by `size`."""
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def gather(self, x: Tensor) -> Tensor:
-        """All processes' (N, ...) in a row, (size * N, ...); gradients flow back to where they came from."""
+        """Concatenate the tensors (N, ...) of all processes; gradients flow back to their process.
+
+        Returns:
+            (size * N, ...), ordered by rank.
+        """
         if self.size == 1:
             return x
         if not x.is_floating_point():
@@ -55,7 +59,7 @@ class World:
         return torch.cat(tuple(through.all_gather(x.contiguous())))
 
     def mean(self, x: Tensor) -> Tensor:
-        """Mean over the processes, without gradients."""
+        """Average a tensor over the processes, without gradients. Returns the shape and type of `x`."""
         if self.size == 1:
             return x.detach()
         x = x.detach().clone()
@@ -63,12 +67,12 @@ class World:
         return x / self.size
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Block until all processes have called this."""
         if self.size > 1:
             dist.barrier()
 
     def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """A model whose gradients are averaged over the processes, and whose BatchNorms see the whole batch."""
+        """Wrap a model so that gradients are averaged over the processes and BatchNorm uses the whole batch."""
         if self.size == 1:
             return model
         reduce_batch_norms(model)
@@ -79,11 +83,11 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """The world that torchrun's variables describe, or a world of one without them.
+    """Yield the World that torchrun's environment variables describe, or a World of one process without them.
 
     Raises:
-        InputError: variables that do not fit together.
-        SetupError: the processes do not find each other.
+        InputError: inconsistent variables.
+        SetupError: the processes cannot connect to each other.
     """
     try:
         rank, size, local = (int(os.environ.get(name, d)) for name, d in _VARIABLES)
@@ -109,15 +113,16 @@ _VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
 
 
 class _ReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm whose training statistics are those of all processes; on CPUs too, which torch's own refuses.
+    """BatchNorm with training statistics over all processes, on CPUs too (torch.nn.SyncBatchNorm needs GPUs).
 
-    Processes must have equally many samples.
+    All processes must have the same number of samples.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
-        """Any (N, C, ...) will do: the module it took the place of was made for its input."""
+        """Accept any (N, C, ...): the replaced module was built for its input."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Normalize (N, C, ...) with the statistics of all processes in training mode."""
         if not self.training:
             return super().forward(input)
         # in float32, whatever the autocast: sums of squares
@@ -141,11 +146,14 @@ class _ReducedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def reduce_batch_norms(model: nn.Module) -> int:
-    """Let every BatchNorm of a model take its statistics over all processes, in place; returns how many.
+    """Replace every BatchNorm of a model by one with statistics over all processes, in place.
 
     Parameters, buffers and their names stay.
+
+    Returns:
+        number of replaced modules.
     """
-    found: list[Any] = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for module in found:
+    norms: list[Any] = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for module in norms:
         module.__class__ = _ReducedBatchNorm
-    return len(found)
+    return len(norms)

@@ -1,4 +1,4 @@
-"""Ranges of 16-bit images that a model was trained with: its checkpoint says them, and they go with it."""
+"""Value ranges of 16-bit images, stored in a checkpoint with the model that was trained on them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.sixteen_bit import Ranges, ranges_by_sensor
 from ..models.model_spec import Model
 
-#: Where a checkpoint's facts of the training hold them.
+#: Key of the ranges in a checkpoint's training facts.
 FIELD = "sixteen_bit_range"
 
 
 def noted_ranges() -> dict[str, dict[str, list[int]]]:
-    """What a checkpoint notes of the ranges of this process; nothing where the full range is in force."""
+    """Return the checkpoint entry for the ranges of this process; empty for the full range."""
     ranges = {name: list(value) for name, value in image_settings().sixteen_bit_range.items()}
     return {FIELD: ranges} if ranges else {}
 
 
 def trained_ranges(model: Model) -> Ranges | None:
-    """Ranges by sensor: those of the process before those of the training; None = the full one.
+    """Return ranges by sensor: those of the process, else those of the training; None = the full range.
 
     Raises:
-        InputError: the checkpoint notes ranges that cannot be meant.
+        InputError: the checkpoint holds invalid ranges.
     """
     noted = model.trained_on.get(FIELD)
     ranges = {} if noted is None else ranges_by_sensor(noted, model.spec.modalities)
@@ -31,9 +31,9 @@ def trained_ranges(model: Model) -> Ranges | None:
 
 
 def model_preprocessing(model: Model, ranges: Ranges | None = None) -> Preprocessing:
-    """Resize and normalization as a model is evaluated, with the ranges of its training.
+    """Return resizing and normalization for the evaluation of a model, with the ranges of its training.
 
-    `ranges` are those of 16-bit images, for all sensors or by sensor, before those of `trained_ranges`.
+    `ranges` (for all sensors or by sensor) override `trained_ranges`.
     """
     trained = trained_ranges(model)
     if isinstance(trained, Mapping) and (ranges is None or isinstance(ranges, Mapping)):

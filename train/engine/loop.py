@@ -1,4 +1,4 @@
-"""Training from a folder of images to a checkpoint."""
+"""Training from an image folder to a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def fit(
     world: World | None = None,
     track: Track = silent,
 ) -> FitReport:
-    """Train a model on a data set's training part; writes `best.pth`, `last.pth` and `log.csv` into `out`.
+    """Train a model on the training part of a data set; write `best.pth`, `last.pth` and `log.csv` into `out`.
 
-    `initialise` is called on the new model, to load pretrained weights into it; a frozen backbone needs that. The same
-    config, data, device and number of threads give the same weights, also when the run was interrupted and went on
-    with `resume` (from the beginning, if it had not come far enough to leave a state). `world` is from `join_world`.
+    `initialise` is called on the new model to load pretrained weights; a frozen backbone requires it. The same config,
+    data, device and number of threads give the same weights, also after an interruption and `resume` (which starts from
+    the beginning if no state was written yet). `world` is from `join_world`.
 
     Raises:
-        InputError: data, recipe or `out` that cannot be used, or another run works there; what is to be resumed had
-            another recipe or data.
-        SetupError: `device` is not there, or no room on the disk.
-        TrainingError: the loss is no number any more.
-        ArtifactError: what is to be resumed is damaged.
+        InputError: unusable data, recipe or `out`; another run uses `out`; the run to resume had another recipe or
+            data.
+        SetupError: `device` is not available, or the disk is full.
+        TrainingError: the loss is not finite.
+        ArtifactError: the state to resume is damaged.
     """
     if config.model.frozen and initialise is None:
         raise InputError(
@@ -76,7 +76,7 @@ def train_model(
     world: World | None = None,
     track: Track = silent,
 ) -> FitReport:
-    """Train a model that exists already; everything else as `fit`."""
+    """Train an existing model; everything else as in `fit`."""
     folder, world = Path(out), world or World()
     if model.headless:
         raise InputError(
@@ -93,7 +93,7 @@ def train_model(
         world.wait()
         trainer.run()
         if world.is_first:
-            # a finished training has nothing to resume, and the state is as large as the weights and twice that
+            # a finished training is not resumed, and the state takes three times the size of the weights
             (folder / STATE).unlink(missing_ok=True)
         return trainer.report()
 
@@ -102,5 +102,5 @@ def _no_finished_run(folder: Path) -> None:
     if (folder / "best.pth").exists():
         raise InputError(
             f"The training in {folder} is finished: there is nothing to resume. Its result is best.pth; to train "
-            "longer, start anew with more epochs."
+            "longer, start again with more epochs."
         )

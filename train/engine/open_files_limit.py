@@ -1,4 +1,4 @@
-"""The limit on open files, which worker processes of a data loader reach and then wait for ever."""
+"""Limit on open files; a data loader whose worker processes reach it hangs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OPEN = Path("/proc/self/fd")
 
 
 def require_open_files(workers: int) -> None:
-    """Let this process open what `workers` loader processes need, by raising its own limit where it may.
+    """Raise the soft limit on open files to what `workers` loader processes need.
 
     Raises:
-        SetupError: the system's limit is lower; names it.
+        SetupError: the hard limit is too low; the message gives it.
     """
     try:
         import resource

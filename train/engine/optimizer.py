@@ -1,4 +1,4 @@
-"""What is trained, at which rate: freezing, Adam's groups, and the schedule of the paper."""
+"""Optimizer and learning rate: frozen parameters, Adam's parameter groups, and the paper's schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models.model_spec import Model
 
 
 def freeze_pretrained(model: Model) -> int:
-    """Stop the gradients of the pretrained tower's parameters; returns how many values that are."""
+    """Freeze the parameters of the pretrained tower. Returns number of frozen values."""
     is_pretrained = model.spec.pretrained
     frozen = [parameter for name, parameter in model.named_parameters() if is_pretrained(name)]
     for parameter in frozen:
@@ -30,14 +30,14 @@ def build_optimizer(
     pretrained: float = 5e-6,
     weight_decay: float = 1e-4,
 ) -> Adam:
-    """Adam over the parameters that take gradients, one group per base rate (kept in the group as "base_lr").
+    """Build Adam over the trainable parameters, one group per base rate (stored in the group as "base_lr").
 
     Parameters of a pretrained tower, biases included, have the rate `pretrained`, other biases `base` times
-    `bias_factor`. Weight decay is L2 inside Adam and falls on everything, norms and biases included, as in the
+    `bias_factor`. Weight decay is Adam's L2 and applies to all parameters, norms and biases included, as in the
     published training.
 
     Raises:
-        InputError: nothing to train.
+        InputError: no trainable parameter.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
@@ -58,11 +58,11 @@ def build_optimizer(
 
 
 def learning_rate(epoch: int, base: float, group_base: float, warmup: int, epochs: int) -> float:
-    """Rate of a group in epoch 1..epochs; 0 is the state before the first epoch.
+    """Return the rate of a group in epoch 1..epochs; 0 is the state before the first epoch.
 
     `base` is the recipe's rate, `group_base` the group's. Linear from 1 % of `base` during `warmup` epochs, then the
-    cosine of the whole training, not shifted by the warm-up, so that the peak is never reached; last epoch 0.1 % of
-    `base`.
+    cosine of the whole training, not shifted by the warm-up, so that the peak is never reached; the last epoch has 0.1
+    % of `base`.
     """
     if not 0 <= epoch <= epochs:
         raise InputError(f"Epoch {epoch} is outside the schedule of {epochs} epochs.")
@@ -76,7 +76,7 @@ def learning_rate(epoch: int, base: float, group_base: float, warmup: int, epoch
 
 
 class EpochSchedule:
-    """Writes the rates of an epoch into an optimizer of `build_optimizer`; keeps no state of its own."""
+    """Stateless schedule that sets the rates of an epoch in an optimizer of `build_optimizer`."""
 
     def __init__(self, optimizer: Optimizer, *, base: float, warmup: int, epochs: int) -> None:
         self._optimizer, self._base, self._warmup, self._epochs = optimizer, base, warmup, epochs

@@ -1,4 +1,4 @@
-"""Recipes from TOML files, the published ones by name, with single fields changed: `solver.epochs=30`."""
+"""Recipes from TOML files, the published ones by name, with changes of single fields: `solver.epochs=30`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...common.formats.toml_files import parse_toml, read_toml
 from ...errors import InputError
 from .training_config import OVERRIDES, TrainConfig
 
-#: Of a name that a near one is looked for; the search takes time that grows with it.
+#: Longest name that is compared with the known ones; the search time grows with its length.
 _LONGEST_NAME = 100
 #: Parts of a field's name.
 _DEEPEST = 5
@@ -26,12 +26,12 @@ FOLDER = Path(__file__).parent / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Return the names of the packaged recipes."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def load_recipe(source: str | os.PathLike[str], changes: Iterable[str] = ()) -> TrainConfig:
-    """A recipe by name or from a TOML file, with fields changed.
+    """Load a recipe by name or from a TOML file and change fields.
 
     Args:
         source: a name of `recipe_names`, or the path of a file.
@@ -47,7 +47,7 @@ def load_recipe(source: str | os.PathLike[str], changes: Iterable[str] = ()) -> 
 
 
 def from_values(values: Mapping[str, Any]) -> TrainConfig:
-    """A recipe from nested plain values, as `TrainConfig.to_json` gives them.
+    """Build a recipe from nested plain values as returned by `TrainConfig.to_json`.
 
     Raises:
         InputError: an unknown field or a wrong type, by its path.
@@ -77,12 +77,12 @@ def _apply(values: dict[str, Any], change: str) -> None:
         raise InputError(f"{shown_value(change)} changes nothing; write field=value, such as solver.epochs=30.")
     if len(names) > _DEEPEST:
         raise InputError(f"{shown_value(change)}: no field has so many parts. Write for example solver.epochs=30.")
-    place = values
+    table = values
     for name in names[:-1]:
-        place = place.setdefault(name, {})
-        if not isinstance(place, dict):
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
             raise InputError(f"{shown_value(change)}: {shown_text(name, 60)} is a value, it has no fields.")
-    place[names[-1]] = _value(text.strip(), change)
+    table[names[-1]] = _value(text.strip(), change)
 
 
 def _value(text: str, change: str) -> Any:
@@ -101,7 +101,7 @@ def _value(text: str, change: str) -> Any:
 
 
 def _build(kind: type[Any], values: Any, path: str) -> Any:
-    """A dataclass from plain values; `path` leads to it."""
+    """Build a dataclass from plain values; `path` is its field path for messages."""
     if not isinstance(values, Mapping):
         raise InputError(f"{path.rstrip('.')} must be a table of fields, not {shown_value(values, 80)}.")
     hints = get_type_hints(kind)
@@ -125,7 +125,7 @@ def _check_names(values: Mapping[str, Any], known: Iterable[str], path: str) -> 
 
 
 def _typed(hint: Any, value: Any, path: str) -> Any:
-    """`value` as the type a field wants; whole numbers pass for floats, lists for tuples.
+    """Convert `value` to the type of a field; whole numbers pass for floats, lists for tuples.
 
     Raises:
         InputError: another type.
@@ -149,7 +149,7 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
 
 
 def _overrides(value: Any, path: str) -> dict[str, Any]:
-    """Fields of the model's own config; their types are its business."""
+    """Return fields of the model's own config; the model checks their types."""
     if not isinstance(value, Mapping):
         raise InputError(f"{escaped(path)} must be a table of the model's fields, not {shown_value(value, 80)}.")
     _check_names(value, OVERRIDES, f"{path}.")

@@ -1,4 +1,4 @@
-"""Files of a training: checkpoints, log, and the state from which it can go on."""
+"""Files of a training: checkpoints, log, and resume state."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ logger = logging.getLogger("mambapro")
 
 
 class RunFiles:
-    """Writes what a training leaves in its folder.
+    """Writer of the files in a training's folder.
 
     Attributes:
-        own: names of files that this run may replace: those it wrote, or goes on from.
+        own: names of files that this run may replace: those it wrote or resumes from.
         saved_epoch: epoch of the weights in last.pth, 0 = none.
-        best_epoch, best: epoch with the highest validation, and that value.
+        best_epoch, best: epoch with the highest validation metric, and that value.
     """
 
     def __init__(self, folder: Path, model: Model, dataset: str, config: TrainConfig) -> None:
@@ -36,7 +36,7 @@ class RunFiles:
         self.saved_epoch, self.best_epoch, self.best = 0, 0, -1.0
 
     def adopt(self) -> None:
-        """Take the files that an interrupted run left for this run's."""
+        """Treat the files of an interrupted run as those of this run."""
         self.own = {name for name in FILES if (self.folder / name).exists()}
 
     def save(self, name: str, epoch: int) -> None:
@@ -54,18 +54,18 @@ class RunFiles:
         better = record.validation is None or record.validation > self.best
         if better:
             self.best_epoch, self.best = record.epoch, record.validation or 0.0
-        # Without validation the last epoch is kept, and only it is known to be the last.
+        # Without validation the last epoch is stored as the best one.
         if better and (record.validation is not None or record.epoch == self.config.solver.epochs):
             self.save("best.pth", record.epoch)
 
     def write_state(self, state: State) -> None:
-        """Write the state from which the training goes on."""
+        """Write the resume state."""
         write_state(self.folder, state, overwrite=STATE in self.own)
         self.own.add(STATE)
 
     @contextmanager
     def room_wanted(self) -> Iterator[None]:
-        """An error that says there is no room says what the folder holds all the same."""
+        """Add the contents of the folder to the error message of a full disk."""
         try:
             yield
         except SetupError as error:

@@ -1,4 +1,4 @@
-"""The folder of a training: one run at a time, and nothing in it but what a run leaves is touched."""
+"""Folder of a training: locked by one run; only files of a run are replaced."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ FILES = ("best.pth", "last.pth", LOG, STATE)
 
 @contextmanager
 def run_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
-    """Make a folder, or take one, and hold it; a folder that was made and stayed empty goes when the block fails.
+    """Create or open a folder and lock it; a created folder that is still empty is removed if the block fails.
 
-    With `overwrite` the files of an earlier run are removed, with `resume` they stay. Other files stay always.
+    With `overwrite` the files of an earlier run are removed, with `resume` they stay. Other files always stay.
 
     Raises:
-        InputError: another run holds it; it holds files and neither was asked for; it is none, or lies in a bundle; a
-            name of a run's files is a link, a folder or no regular file, or with `resume` not what a run leaves.
-        SetupError: no permission, or no room.
+        InputError: another run holds the lock; the folder holds files and neither option was given; it is no folder, or
+            lies in a bundle; a name of a run's files is a link, a folder or no regular file, or with `resume` not a
+            file of a run.
+        SetupError: no permission, or the disk is full.
     """
     if folder.exists() and not folder.is_dir():
         raise _exists(folder)
-    made = make_folder(folder)
+    created = make_folder(folder)
     try:
         with only_process(folder):
             if resume:
@@ -41,7 +42,7 @@ def run_folder(folder: Path, *, overwrite: bool = False, resume: bool = False) -
             clear_leftovers(folder, FILES)
             yield
     except BaseException:
-        remove_folders(made)
+        remove_folders(created)
         raise
 
 
@@ -55,13 +56,13 @@ def _empty(folder: Path, overwrite: bool) -> None:
                 f"{shown_text(folder / name)} is a link, and a training writes its own file there. Remove the link, or "
                 "choose another --out."
             )
-    # should this run fail, nothing of an earlier one may pass for its result
+    # if this run fails, files of an earlier one must not be mistaken for its result
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
 
 def _require_own(folder: Path) -> None:
-    """A run that goes on replaces files of these names: without a state of it beside them they may be a user's own."""
+    """Refuse to resume without a state next to files of these names: they may be the user's own."""
     for name in FILES:
         require_free(folder / name, overwrite=True)
     if not (folder / STATE).exists() and is_foreign_log(folder / LOG):

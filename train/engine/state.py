@@ -1,4 +1,4 @@
-"""The state of an unfinished training on disk, from which it goes on bit for bit."""
+"""Resume state of an unfinished training on disk; a resumed training is bit-identical."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .training_config import TrainConfig
 
 NAME = "state.pth"
 VERSION = 1
-#: What may differ between the part before and the part after: it does not change the weights.
+#: Fields that may differ on resume, because they do not change the weights.
 FREE = ("workers", "save_every")
 
 
 @dataclass
 class State:
-    """A training after `epoch` whole epochs and `batch` batches of the next.
+    """Training after `epoch` whole epochs and `batch` batches of the next.
 
-    `tensors` holds the state dicts of model, optimiser and scaler; `meter` the sums of the epoch that was begun;
-    `ranges` what `noted_ranges` says of 16-bit images. There is no generator's state: every random number follows from
-    the seed, the epoch and the batch.
+    `tensors` holds the state dicts of model, optimizer and scaler; `meter` the sums of the current epoch; `ranges` the
+    result of `noted_ranges`. No generator state is stored: every random number follows from the seed, the epoch and the
+    batch.
     """
 
     config: dict[str, Any]
@@ -48,21 +48,21 @@ class State:
 
 
 def write_state(folder: Path, state: State, *, overwrite: bool = True) -> None:
-    """Write a state into a run's folder; the one before survives a failure.
+    """Write a state into a run's folder, atomically.
 
     Raises:
-        InputError: there is one already, and `overwrite` is false.
-        SetupError: no room on the disk.
+        InputError: a state exists, and `overwrite` is false.
+        SetupError: the disk is full.
     """
     values = {item.name: getattr(state, item.name) for item in dataclasses.fields(state)}
-    # JSON has the tuples of a config as lists, and weights_only reads no tuple subclasses
+    # JSON stores the tuples of a config as lists, and weights_only reads no tuple subclasses
     values["config"] = json.dumps(state.config)
     values["records"], values["ranges"] = json.dumps(state.records), json.dumps(state.ranges)
     write_atomically(folder / NAME, lambda file: save_pickle({"version": VERSION, **values}, file), overwrite=overwrite)
 
 
 def read_state(folder: Path) -> State | None:
-    """The state in a run's folder, None if there is none.
+    """Read the state in a run's folder, None if there is none.
 
     Raises:
         ArtifactError: the file is damaged or of another version.
@@ -81,7 +81,7 @@ def read_state(folder: Path) -> State | None:
 
 
 def _state_of(values: Any) -> State:
-    """The state in a file's values.
+    """Build a State from the values of a file.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: they are none.
@@ -105,10 +105,10 @@ def _state_of(values: Any) -> State:
 
 
 def check_state(state: State, config: TrainConfig, data: str) -> None:
-    """A state goes on only with its own recipe and data, read as before.
+    """Check that a state has the recipe, the data and the image ranges of this run.
 
     Raises:
-        InputError: which fields differ, or that the data or the ranges of 16-bit images do.
+        InputError: they differ; the message names the fields.
     """
     # both through JSON, which has lists for tuples
     before, after = (_flat(json.loads(json.dumps(values))) for values in (state.config, config.to_json()))

@@ -1,4 +1,4 @@
-"""One batch of a training: forward, losses, gradients, and every so often a step of the optimiser."""
+"""One training batch: forward pass, losses, gradients, and an optimizer step after every `accumulate` batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .task import StepLosses, Task
 
 
 class NotFiniteError(ArithmeticError):
-    """The loss of a batch is no number; nothing has changed yet."""
+    """Loss of a batch that is not finite; raised before anything has changed."""
 
     def __init__(self, value: float, losses: StepLosses) -> None:
         super().__init__(f"the loss is {value}")
@@ -26,7 +26,7 @@ class NotFiniteError(ArithmeticError):
 
 
 class TrainingStep:
-    """Takes batches in the order of an epoch; `accumulate` of them make one step of the optimiser."""
+    """Training on batches in the order of an epoch; `accumulate` of them make one optimizer step."""
 
     def __init__(
         self,
@@ -45,12 +45,15 @@ class TrainingStep:
         self._forward = prepare_training(network, precision, device)
 
     def __call__(self, batch: Any, number: int, total: int) -> StepLosses:
-        """Train on a batch of the task, number `number` (from 1) of `total`; returns its losses.
+        """Train on a batch of the task, number `number` (from 1) of `total`.
 
-        Every `accumulate`-th, and the last of the epoch, ends in a step of the optimiser.
+        Every `accumulate`-th batch, and the last of the epoch, ends in an optimizer step.
+
+        Returns:
+            losses of the batch.
 
         Raises:
-            NotFiniteError: the loss, averaged over the processes, is no number.
+            NotFiniteError: the loss, averaged over the processes, is not finite.
         """
         first = (number - 1) // self._accumulate * self._accumulate
         last = min(first + self._accumulate, total)
@@ -70,6 +73,6 @@ class TrainingStep:
         return losses
 
     def _averaging(self, now: bool) -> AbstractContextManager[Any]:
-        """Gradients are averaged over the processes once for each step of the optimiser."""
+        """Return a context that averages gradients over the processes only if `now`, once per optimizer step."""
         network = self._network
         return network.no_sync() if isinstance(network, DistributedDataParallel) and not now else nullcontext()

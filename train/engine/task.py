@@ -1,4 +1,4 @@
-"""Tasks of training: data, losses and validation, which the engine runs without knowing them."""
+"""Training tasks: data, losses and validation behind one interface for the engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASKS: dict[str, type[Task] | tuple[str, str]] = {"re-identification": ("train.r
 
 
 class StepLosses(NamedTuple):
-    """Losses of a batch: the sum that is differentiated, how many answers are right, and the parts by name; scalars."""
+    """Losses of a batch, scalars: the sum to differentiate, the number of correct answers, and the parts by name."""
 
     total: Tensor
     right: Tensor
@@ -33,9 +33,9 @@ class Task(ABC):
     """Data, losses and validation of one training.
 
     Attributes:
-        metric: what the validation measures, higher is better.
+        metric: name of the validation metric, higher is better.
         dataset: name of the data set.
-        fingerprint: of the data, which a training that is resumed must see again.
+        fingerprint: of the data, which must be the same when a training is resumed.
         validates: whether there is something to validate on.
     """
 
@@ -47,7 +47,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def knows(cls, dataset: str) -> bool:
-        """Whether a data set of this name is of this task."""
+        """Return True if a data set of this name belongs to this task."""
 
     @classmethod
     @abstractmethod
@@ -55,19 +55,19 @@ class Task(ABC):
         """Read the data set in a folder.
 
         Raises:
-            InputError: it is another, or the recipe does not fit it.
+            InputError: it is another data set, or the recipe does not fit it.
         """
 
     @abstractmethod
     def build_model(self) -> Model:
-        """A new model as recipe and data want it; random numbers are drawn from the global generator."""
+        """Build a new model for recipe and data; random numbers are drawn from the global generator."""
 
     def require_memory(self, model: Model, processes: int) -> None:  # noqa: B027 - nothing to require is a choice
-        """Raise SetupError where a training on the CPU cannot fit into memory."""
+        """Raise SetupError if a training on the CPU does not fit into memory."""
 
     @abstractmethod
     def prepare(self, model: Model, device: torch.device, world: World, track: Track) -> Iterable[Any]:
-        """The loader of the batches, which are named tuples of tensors.
+        """Return the loader of the batches, which are named tuples of tensors.
 
         Raises:
             InputError: the model does not fit the data.
@@ -75,38 +75,38 @@ class Task(ABC):
 
     @abstractmethod
     def set_epoch(self, epoch: int, skip: int) -> None:
-        """Choose the epoch that the loader gives next, without its first `skip` batches."""
+        """Choose the next epoch of the loader, without its first `skip` batches."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """Batches in the epoch, the skipped ones too."""
+        """Return the number of batches in the epoch, skipped ones included."""
 
     @abstractmethod
     def inputs(self, batch: Any) -> tuple[Tensor, ...]:
-        """What the network takes of a batch."""
+        """Return the network's inputs from a batch: tensors (B, ...) in the order of the network's arguments."""
 
     @abstractmethod
     def losses(self, outputs: Any, batch: Any, gather: Callable[[Tensor], Tensor]) -> StepLosses:
-        """Losses of the network's outputs; `gather` joins a tensor of all processes."""
+        """Compute the losses of the network's outputs; `gather` concatenates a tensor over all processes."""
 
     @abstractmethod
     def validate(self, model: Model, track: Track) -> float:
-        """The metric of a model, 0 to 1."""
+        """Evaluate a model. Returns the task's metric, 0 to 1."""
 
     @property
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """Numbers of samples and of what else the report tells."""
+        """Numbers of samples and other counts for the report."""
 
     def __str__(self) -> str:
         return f"{self.counts['samples']} samples"
 
 
 def task_for(dataset: str) -> type[Task]:
-    """The task that a data set is for.
+    """Return the task of a data set.
 
     Raises:
-        InputError: no task knows it.
+        InputError: no task has this data set.
     """
     for name, entry in TASKS.items():
         if isinstance(entry, tuple):

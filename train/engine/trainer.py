@@ -1,4 +1,4 @@
-"""The epochs of a training run."""
+"""Epoch loop of a training run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("mambapro")
 
 
 class Trainer:
-    """The state of one training run."""
+    """State of one training run."""
 
     def __init__(
         self,
@@ -74,13 +74,13 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
 
     def run(self) -> None:
-        """All epochs that are left."""
+        """Train all remaining epochs."""
         epochs = range(self.epoch + 1, self.config.solver.epochs + 1)
         for epoch in self.track(epochs, "Training epochs", len(epochs)):
             self.run_epoch(epoch)
 
     def run_epoch(self, epoch: int) -> None:
-        """Train one epoch, or the rest of one, validate, log, save."""
+        """Train an epoch, or the rest of one, validate, log, save."""
         self.schedule.apply(epoch)
         self.task.set_epoch(epoch, self.batch)
         if self.batch == 0:
@@ -98,19 +98,19 @@ class Trainer:
                 raise self._not_finite(error, f"epoch {epoch}, batch {self.batch}") from None
             self._save_within()
         self._check_weights(epoch)
-        # of an epoch that was resumed the part before is not in the time
+        # the time of a resumed epoch covers only the part after the resume
         seconds = (time.perf_counter() - started) * self.meter.samples / max(self.meter.samples - before, 1)
         record = self.meter.record(epoch, self._rate(), seconds, peak_mebibytes(self.device), self.world)
         self.epoch, self.batch = epoch, 0
         self._keep(record)
 
     def _seed(self, epoch: int) -> None:
-        """Dropout and the like depend on the batch alone, whatever was drawn before or in another process."""
+        """Seed the generators by batch, so that dropout does not depend on earlier draws or other processes."""
         words = np.random.SeedSequence((self.config.seed, epoch, self.batch, self.world.rank)).generate_state(1)
         torch.manual_seed(int(words[0]))
 
-    def _not_finite(self, error: NotFiniteError, place: str) -> TrainingError:
-        """Keep the weights the bad batch came to, unless they are bad themselves; the message says what there is."""
+    def _not_finite(self, error: NotFiniteError, where: str) -> TrainingError:
+        """Save the weights if they are finite; return the error with the location of the batch and of the weights."""
         parts = ", ".join(f"{name} {value.item():.4g}" for name, value in error.losses.parts.items())
         if self._bad_weights():
             held = self._last_good()
@@ -119,7 +119,7 @@ class Trainer:
                 self.files.save("last.pth", self.epoch)
             held = f"The weights before this batch are in {self.files.folder / 'last.pth'}."
         return TrainingError(
-            f"The loss became {error.value} in {place} ({parts}). {held} Lower solver.base_lr, or train in float32 if "
+            f"The loss became {error.value} in {where} ({parts}). {held} Lower solver.base_lr, or train in float32 if "
             "it was half precision."
         )
 
@@ -142,7 +142,7 @@ class Trainer:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def _keep(self, record: EpochRecord) -> None:
-        """Validate and write what an epoch leaves; the first process alone, the others wait."""
+        """Validate and write the files of an epoch in the first process; the others wait."""
         record = replace(record, metric=self.task.metric)
         if self.world.is_first:
             if self.task.validates:
@@ -155,9 +155,9 @@ class Trainer:
         self.records.append(record)
 
     def _save_within(self) -> None:
-        """Write the state inside an epoch, where that is asked for; only between two steps of the optimiser."""
-        every = self.config.save_every * self.config.solver.accumulate
-        if every and self.batch % every == 0 and self.batch < len(self.task):
+        """Write the state inside an epoch if configured; only between two optimizer steps."""
+        interval = self.config.save_every * self.config.solver.accumulate
+        if interval and self.batch % interval == 0 and self.batch < len(self.task):
             if self.world.is_first:
                 with self.files.room_wanted():
                     self.files.write_state(self._state(self.records))
@@ -183,10 +183,10 @@ class Trainer:
         )
 
     def resume(self) -> bool:
-        """Go on where the state in the folder stops; False if there is none.
+        """Resume from the state in the folder; return False if there is none.
 
         Raises:
-            InputError: it is of another recipe or other data.
+            InputError: it has another recipe or other data.
             ArtifactError: it is damaged.
         """
         self.files.adopt()
@@ -200,7 +200,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ArtifactError(
                 f"{shown_text(self.files.folder / STATE)} does not fit this training: {shown_text(error)}. A training "
-                "goes on with all of its tensors alone, classifiers and the optimiser's included; to begin anew, "
+                "is resumed only with all of its tensors, classifiers and the optimizer's included; to start again, "
                 "remove it."
             ) from error
         if self.world.is_first:
@@ -221,7 +221,7 @@ class Trainer:
             self.meter.restore(state.meter, self.device)
 
     def report(self) -> FitReport:
-        """The run as a whole; call after the last epoch."""
+        """Return the report of the run; call after the last epoch."""
         return FitReport(
             dataset=self.task.dataset,
             recipe=self.config.name,

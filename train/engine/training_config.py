@@ -1,4 +1,4 @@
-"""What a training run is made of; the published recipes are files beside this one (recipes.py reads them)."""
+"""Training configuration; the published recipes are TOML files in this folder, read by recipes.py."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})
 #: Fields of the model's config that `ModelSettings.overrides` may set.
 OVERRIDES = tuple(sorted({item.name for item in fields(MambaProConfig)} - OWN_FIELDS))
-#: One in so many training identities validates, where a recipe does not say how many.
+#: Default share of validation identities: one in this many training identities.
 VALIDATION_SHARE = 10
 
 
-#: Sane numbers, by section and field; a slip in a recipe must not cost the machine's memory or a night.
+#: Valid ranges by section and field; a typing error in a recipe must not exhaust the memory or waste a night.
 RANGES = {
     "model": {"image_size": Range(1, 4096)},
     "solver": {
@@ -48,7 +48,7 @@ RANGES = {
 
 
 def _check_ranges(section: str, values: Any) -> None:
-    """Every number of a section in its range; fields that are None are unset."""
+    """Check every number of a section against its range; None means unset."""
     for name, allowed in RANGES[section].items():
         value = getattr(values, name)
         for number in value if isinstance(value, tuple) else (value,):
@@ -58,10 +58,10 @@ def _check_ranges(section: str, values: Any) -> None:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model is built.
+    """Settings of the model to build.
 
-    `image_size` is (height, width) in pixels; its sides are swapped where the data set's images lie the other way.
-    `frozen` keeps CLIP's parameters as they are. `overrides` are further fields of the model's own config.
+    `image_size` is (height, width) in pixels; its sides are swapped if the images of the data set have the other
+    orientation. `frozen` freezes CLIP's parameters. `overrides` are further fields of the model's own config.
     """
 
     size: str = "vit_b16"
@@ -79,7 +79,7 @@ class ModelSettings:
             )
 
     def image_size_for(self, benchmark_size: tuple[int, int]) -> tuple[int, int]:
-        """The image size, upright or lying as the data set's (height, width) is."""
+        """Return the image size in the orientation of the data set's (height, width)."""
         height, width = self.image_size
         turned = (height > width) != (benchmark_size[0] > benchmark_size[1])
         return (width, height) if turned else (height, width)
@@ -87,10 +87,10 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class Solver:
-    """Optimiser, schedule, batch and loss.
+    """Optimizer, schedule, batch and loss.
 
-    `backbone_lr` is the rate of CLIP's own tensors where they are not frozen. `margin` None is the soft margin.
-    `accumulate` batches make one step of the optimiser; triplets are mined within each of them.
+    `backbone_lr` is the rate of CLIP's own tensors if they are not frozen. `margin` None is the soft margin.
+    `accumulate` batches make one optimizer step; triplets are mined within each of them.
     """
 
     epochs: int = 60
@@ -125,17 +125,16 @@ class Solver:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole recipe. Change fields with `dataclasses.replace`.
+    """Complete recipe. Change fields with `dataclasses.replace`.
 
-    `dataset` is the benchmark it is meant for, None for any. `precision` "auto" is float16 on CUDA and float32
-    elsewhere.
+    `dataset` is the intended benchmark, None for any. `precision` "auto" is float16 on CUDA and float32 elsewhere.
 
-    The best epoch is the one with the highest mAP on `validation_identities`, which are split off the training set:
-    None takes a tenth of them, 0 none, and then the last epoch is kept. `select_on_test` chooses on the test set
-    instead, as the published figures do; such figures are too good.
+    The best epoch has the highest mAP on `validation_identities`, which are held out of the training set: None holds
+    out a tenth, 0 none, and then the last epoch counts as best. `select_on_test` selects on the test set instead, as
+    for the published figures, which are therefore optimistic.
 
-    Every `save_every` batches the state for `--resume` is written within an epoch too; 0: after each epoch only.
-    `workers` are processes that prepare batches; 0 does it between steps.
+    The state for `--resume` is also written every `save_every` batches; 0: after each epoch only. `workers` is the
+    number of processes that prepare batches; 0 prepares them between steps.
     """
 
     name: str
@@ -158,11 +157,11 @@ class TrainConfig:
             raise InputError("select_on_test leaves no use for validation_identities; set it to 0.")
 
     def held_out(self, identities: int) -> int:
-        """How many of so many training identities validate."""
+        """Return the number of validation identities out of `identities` training identities."""
         if self.select_on_test:
             return 0
         return identities // VALIDATION_SHARE if self.validation_identities is None else self.validation_identities
 
     def to_json(self) -> dict[str, Any]:
-        """Nested plain dict of every field."""
+        """Return a nested plain dict of every field."""
         return asdict(self)

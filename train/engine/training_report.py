@@ -1,4 +1,4 @@
-"""What a training run tells: one record per epoch, one report at the end."""
+"""Training report: one record per epoch, one report at the end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LOG = "log.csv"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch. Losses are means over its steps, `parts` are those that the task names.
+    """Record of one epoch. Losses are means over its steps, `parts` are those of the task.
 
-    `accuracy` is the share of right answers; `seconds` covers the training steps, not the validation; `memory_mib` is
-    the most the process has held so far, on the GPU if it trains there; `validation` is the task's metric, None without
-    validation.
+    `accuracy` is the fraction of correct predictions; `seconds` covers the training steps without validation;
+    `memory_mib` is the peak memory so far, of the GPU when training on one; `validation` is the task's metric, None
+    without validation.
     """
 
     epoch: int
@@ -43,7 +43,7 @@ class EpochRecord:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochRecord:
-        """A record from what `asdict` made of it; those of release 0.1.0 hold pairs of losses for each head."""
+        """Build a record from the result of `asdict`; release 0.1.0 stored pairs of losses per head."""
         values = dict(values)
         if "heads" in values:
             heads, names = values.pop("heads"), ("cross_entropy", "triplet")
@@ -56,7 +56,7 @@ class EpochRecord:
         return cls(**values)
 
     def row(self) -> dict[str, Any]:
-        """Flat values for a table, the parts of the loss in columns of their own."""
+        """Return flat values for a table, with one column per part of the loss."""
         values: dict[str, Any] = asdict(self)
         parts, metric, value = (values.pop(name) for name in ("parts", "metric", "validation"))
         return {**values, f"validation_{metric.lower()}": value, **parts}
@@ -70,7 +70,7 @@ class EpochRecord:
 
 
 class EpochMeter:
-    """Sums over the steps of an epoch, kept on the device so that no step waits for them."""
+    """Sums over the steps of an epoch, kept on the device so that no step synchronizes with it."""
 
     def __init__(self) -> None:
         self.steps = self.samples = 0
@@ -86,16 +86,16 @@ class EpochMeter:
         self.samples += samples
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """Return the sums for `restore`."""
         return {"steps": self.steps, "samples": self.samples, "sums": self._sums}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on where another meter was."""
+        """Restore the sums of another meter."""
         self.steps, self.samples, sums = state["steps"], state["samples"], state["sums"]
         self._sums = None if sums is None else sums.to(device)
 
     def record(self, epoch: int, rate: float, seconds: float, memory_mib: float, world: World) -> EpochRecord:
-        """The epoch so far, of all processes; needs a step of this meter's own."""
+        """Return the record of the epoch so far, over all processes; requires at least one step of this meter."""
         assert self._sums is not None
         loss, right, *parts = world.mean(self._sums).tolist()
         return EpochRecord(
@@ -112,7 +112,7 @@ class EpochMeter:
 
 
 def is_foreign_log(path: Path) -> bool:
-    """Whether a file is there that does not begin as the log of a training does.
+    """Return True if a file exists that does not begin like the log of a training.
 
     Raises:
         InputError: it cannot be read.
@@ -125,7 +125,7 @@ def is_foreign_log(path: Path) -> bool:
 
 
 class CsvLog:
-    """A CSV file with one row per epoch, complete on disk after each."""
+    """CSV file with one row per epoch, complete on disk after each."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -133,7 +133,7 @@ class CsvLog:
         self._own = False
 
     def restart(self, records: list[EpochRecord]) -> None:
-        """Hold these rows and no others: what came after them is trained again."""
+        """Keep exactly these rows; later ones are trained again."""
         self._rows = [record.row() for record in records]
         self._own = True
         if self._rows:
@@ -142,17 +142,17 @@ class CsvLog:
             self._path.unlink(missing_ok=True)
 
     def write(self, record: EpochRecord) -> None:
-        """Append a row; the first one brings the header, and replaces no file that appeared meanwhile.
+        """Append a row, after the header if it is the first; never replaces a file of another process.
 
         Raises:
-            InputError: there is a log that is not this run's.
-            SetupError: no room or no permission; the rows before stay.
+            InputError: there is a log of another run.
+            SetupError: the disk is full or permission is missing; earlier rows stay.
         """
         self._rows.append(record.row())
         self._replace()
 
     def _replace(self) -> None:
-        # a full disk in the middle of a row would leave half of it
+        # a disk that fills up in the middle of a row would leave half of it
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(self._rows[0]))
         writer.writeheader()
@@ -163,10 +163,10 @@ class CsvLog:
 
 @dataclass(frozen=True)
 class FitReport:
-    """A finished training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
+    """Result of a training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
 
-    Without validation these are the same. `data` and `counts` say what the task trained on, `precision` and `device`
-    are what was really used.
+    Without validation these are the same. `data` and `counts` describe the training data of the task; `precision` and
+    `device` are the resolved ones.
     """
 
     dataset: str
@@ -183,7 +183,7 @@ class FitReport:
     epochs: tuple[EpochRecord, ...] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict; epochs as in the log."""
+        """Return a plain dict; epochs as in the log."""
         values = {name: value for name, value in vars(self).items() if name not in ("data", "counts")}
         return {**values, **self.counts, "epochs": [record.row() for record in self.epochs]}
 

@@ -1,4 +1,4 @@
-"""Folder of the sockets through which worker processes hand tensors over: what a killed training leaves is cleared."""
+"""Folder of the sockets that transfer tensors from worker processes; remains of a killed training are removed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _LONGEST = 103 - 18
 
 
 def folder_of_workers(owner: object) -> Path | None:
-    """A folder among temporary files that lives as long as `owner`; the next one clears it where that was killed.
+    """Create a temporary folder that lives as long as `owner`; the next call removes those of killed processes.
 
-    None where the name is too long for sockets, where there are none, or where nothing can be written: then
-    multiprocessing makes its own folder, which stays when a worker is killed.
+    Returns:
+        its path, or None if the path is too long for sockets, if the system has no such sockets, or if the folder
+            cannot be written; multiprocessing then makes its own folder, which stays when a worker is killed.
     """
     if os.name != "posix":
         return None
@@ -33,7 +34,7 @@ def folder_of_workers(owner: object) -> Path | None:
 
 
 def use_folder(folder: Path | None) -> None:
-    """Let multiprocessing put the sockets of this process there."""
+    """Make multiprocessing create the sockets of this process in the folder."""
     if folder is not None:
         # There is no public setting. With tempfile.tempdir it would make a folder of its own inside and report a
         # traceback at the end of a worker that outlives `owner` for a moment.

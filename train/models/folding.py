@@ -1,4 +1,4 @@
-"""Folding: modules that stand in for trained ones at inference, where much is constant."""
+"""Folding: replacement of trained modules by equivalent ones with precomputed constants for inference."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
 
-#: Type of a trained module to what makes its stand-in, which has its interface.
+#: Type of a trained module to the factory of its replacement, which has the same interface.
 Rules = Mapping[type[nn.Module], Callable[..., nn.Module]]
 
 
 def fold(module: nn.Module, rules: Rules) -> None:
-    """Put the folded modules in the place of the trained ones inside `module`, innermost first, in place."""
+    """Replace trained modules inside `module` by folded ones, innermost first, in place."""
     for name, child in list(module.named_children()):
         fold(child, rules)
         if folded := rules.get(type(child)):
@@ -23,6 +23,6 @@ def fold(module: nn.Module, rules: Rules) -> None:
 
 
 def copy_for_folding(module: M) -> M:
-    """Copy a module so that it may be folded in place; tensors stay shared, they are never written to."""
+    """Copy a module for folding in place; tensors are shared and never written to."""
     memo = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     return copy.deepcopy(module, memo)

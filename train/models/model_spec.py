@@ -1,4 +1,4 @@
-"""What export, training and reports need to know of a model, told by the model."""
+"""ModelSpec: inputs, outputs and structure of a model for export, training and reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...runtime.bundle.module_roles import ModuleRoles
 from ...runtime.bundle.tensors import TensorInfo
 from ...runtime.data.batch import IMAGE, Batch
 
-#: Samples that PyTorch computes at a time: memory stays that of a deployment.
+#: Batch size of PyTorch, so that memory stays that of a deployment.
 PART = 8
 
 
@@ -59,7 +59,7 @@ class ModelSpec:
 
     @property
     def output(self) -> TensorInfo:
-        """The output that an export is compared by; a model has one."""
+        """Output that an export is compared by; a model has one."""
         (output,) = self.outputs
         return output
 
@@ -69,7 +69,7 @@ class ModelSpec:
         return tuple(tensor.name for tensor in self.inputs if tensor.role == IMAGE)
 
     def has(self, role: str) -> bool:
-        """Whether an input has this role."""
+        """Return True if an input has this role."""
         return any(tensor.role == role for tensor in self.inputs)
 
     @property
@@ -84,7 +84,7 @@ class ModelSpec:
 
 
 class Model(nn.Module):
-    """A network that can be saved, trained, exported and compared with its export.
+    """Network that can be saved, trained, exported and compared with its export.
 
     Attributes:
         kind: name of the class in checkpoints and in the registry.
@@ -115,21 +115,25 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def warn_of_use(self, path: Path, dataset: str | None) -> None:
-        """Log a warning where a data set is not the one that the checkpoint at `path` was trained on."""
+        """Log a warning if a data set is not the one that the checkpoint at `path` was trained on."""
 
     def inference(self) -> nn.Module:
-        """The network that is exported: everything constant is folded, nothing of the training is left.
+        """Return the network for export: constants folded, training parts removed.
 
         Its forward pass takes the inputs of the spec by name, and returns the outputs, then the stages.
         """
         raise NotImplementedError
 
     def predict(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """The outputs of the spec for a batch, computed by the model as it was trained, on its device."""
+        """Compute the outputs of the spec for a batch with the trained model, on its device.
+
+        Returns:
+            tensors (N, ...) in the order of the spec's outputs.
+        """
         raise NotImplementedError
 
     def run(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Outputs by name, float32 (N, ...), in evaluation mode."""
+        """Compute the outputs in evaluation mode. Returns outputs by name, float32 (N, ...)."""
         training = self.training
         self.eval()
         try:
@@ -143,7 +147,11 @@ class Model(nn.Module):
     def run_subsets(
         self, samples: Batch, subsets: Sequence[tuple[tuple[str, ...], np.ndarray]], track: Track = silent
     ) -> list[dict[str, np.ndarray]]:
-        """Outputs for some of the samples with some of their modalities; `subsets` are (modalities, rows)."""
+        """Compute outputs for subsets of samples and modalities; `subsets` are (modalities, rows).
+
+        Returns:
+            for each subset the outputs by name, float32 (rows, ...).
+        """
         results = []
         for modalities, rows in track(subsets, "PyTorch", len(subsets)):
             parts = [self.run(part) for part in samples[rows].only(modalities).parts(PART)]

@@ -1,4 +1,4 @@
-"""Ranges of numbers in recipes and in the configs of checkpoints: what is beyond is a slip or an attack."""
+"""Valid ranges of numbers in recipes and checkpoint configs; values outside are mistakes or attacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...errors import InputError
 
 
 class Range(NamedTuple):
-    """Smallest and largest value, both allowed; `whole` numbers only, or any finite ones."""
+    """Smallest and largest value, both allowed; `whole` restricts to integers."""
 
     low: float
     high: float
@@ -17,10 +17,10 @@ class Range(NamedTuple):
 
 
 def check_range(name: str, value: Any, allowed: Range) -> None:
-    """Compare a number with its range.
+    """Check that a number lies in its range.
 
     Raises:
-        InputError: no number, NaN, infinite or outside.
+        InputError: not a number, NaN, infinite or outside.
     """
     # NaN is in no range
     kinds = (int,) if allowed.whole else (int, float)

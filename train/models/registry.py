@@ -1,4 +1,4 @@
-"""Kinds of models that checkpoints may hold, by the name in their header."""
+"""Registry of model kinds, by their name in the checkpoint header."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FIRST = "mambapro"
 
 
 def model_class(kind: object) -> type[Model]:
-    """The class of a kind of model.
+    """Return the class of a kind of model.
 
     Raises:
-        ArtifactError: there is none.
+        ArtifactError: unknown kind.
     """
     entry = KINDS.get(kind) if isinstance(kind, str) else None
     if entry is None:

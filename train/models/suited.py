@@ -1,4 +1,4 @@
-"""A word of warning where a model is used with images or on a benchmark that it was not trained for."""
+"""Warning for images or a benchmark that differ from those of a model's training."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger("mambapro")
 
 
 def warn_of_other_benchmark(config: MambaProConfig, path: Path, trained_on: object, used_on: str | None) -> None:
-    """Warn where images or benchmark are not those of a checkpoint's training; both are named.
+    """Warn if images or benchmark are not those of a checkpoint's training; the message names both.
 
     Args:
         config: of the checkpoint, with the image size that it is read with.
         path: its file, for the message.
-        trained_on: the benchmark that the file names; None where it names none, and then identities and cameras tell.
-        used_on: the benchmark that it is used on; None: not known.
+        trained_on: benchmark in the file; if None, it is inferred from the numbers of identities and cameras.
+        used_on: benchmark of the caller; None if unknown.
     """
     named = isinstance(trained_on, str) and trained_on in BENCHMARKS
     if isinstance(trained_on, str) and not named and used_on is not None:
@@ -66,7 +66,7 @@ def _is_upright(height: int, width: int) -> bool:
 
 
 def _suited(config: MambaProConfig) -> tuple[list[BenchmarkInfo], str]:
-    """The benchmarks whose numbers of identities or, failing that, of cameras the model has; and why these."""
+    """Return the benchmarks that match the model's number of identities or, failing that, cameras; and the reason."""
     known = list(BENCHMARKS.values())
     same = [info for info in known if (info.identities, info.cameras) == (config.identities, config.cameras)]
     if same:

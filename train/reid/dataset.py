@@ -1,4 +1,4 @@
-"""Samples on disk as training tensors."""
+"""Training data set: samples on disk as tensors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from ..engine.worker_files import folder_of_workers, use_folder
 from .sampler import Draw
 from .transforms import TrainTransform
 
-#: Training sets that fit in here after resizing are kept in memory, decoded.
+#: Bytes of the cache: training sets that fit after resizing are kept decoded in memory.
 CACHE_BYTES = 1 << 30
 
 
 class ReidBatch(NamedTuple):
-    """Images float32 (B, 3 modalities, 3, H, W), labels and cameras int64 (B,); of one item without the first axis."""
+    """Images float32 (B, 3 modalities, 3, H, W), labels and cameras int64 (B,); a single item has no first axis."""
 
     images: Tensor
     labels: Any
@@ -41,10 +41,10 @@ class ReidBatch(NamedTuple):
 
 
 class TriModalDataset(Dataset[ReidBatch]):
-    """Items of a training set, as numbers where a batch has tensors of labels and cameras.
+    """Items of a training set; labels and cameras are numbers, which a batch has as tensors.
 
-    Labels are 0..K-1 in ascending order of the identities. What an item looks like depends on (seed, epoch, index,
-    repeat) only, not on the number of workers: call `set_epoch` before each epoch.
+    Labels are 0..K-1 in ascending order of the identities. An item depends on (seed, epoch, index, repeat) only, not on
+    the number of workers: call `set_epoch` before each epoch.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TriModalDataset(Dataset[ReidBatch]):
         cache_bytes: int = CACHE_BYTES,
         track: Track = silent,
     ) -> None:
-        """`image_size` is (height, width) in pixels.
+        """Prepare the samples; `image_size` is (height, width) in pixels.
 
         Raises:
             InputError: no sample, or (when caching) an image that cannot be read.
@@ -75,7 +75,7 @@ class TriModalDataset(Dataset[ReidBatch]):
         self._cache = self._read_all(track) if size <= cache_bytes else None
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose augmentation the next items have."""
+        """Choose the epoch that determines the augmentation of the next items."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -102,9 +102,9 @@ class TriModalDataset(Dataset[ReidBatch]):
 def build_loader(
     dataset: TriModalDataset, batches: Sampler[list[Draw]], *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[Any]:
-    """A loader of ReidBatch in the order of the batch sampler.
+    """Build a loader of ReidBatch in the order of the batch sampler.
 
-    The content does not depend on `workers`; with 0 the images are prepared in the calling process.
+    The content does not depend on `workers`; with 0 the calling process prepares the images.
 
     Raises:
         SetupError: the limit on open files is too low for so many workers.
@@ -126,13 +126,13 @@ def build_loader(
 
 
 def _parent_of_workers() -> int | None:
-    """This process; None where a server forks them, which ends with this process (the default from Python 3.14)."""
+    """Return the id of this process, or None if a server forks the workers (the default from Python 3.14)."""
     return None if multiprocessing.get_start_method() == "forkserver" else os.getpid()
 
 
 @dataclass
 class _Begin:
-    """A worker ends with the training, though that is killed, and reads images as it does, however it was started."""
+    """Initialization of a worker: it ends with the training, even if that is killed, and shares its image settings."""
 
     parent: int | None
     settings: ImageSettings
@@ -145,20 +145,23 @@ class _Begin:
 
 
 def fingerprint(training: Benchmark, validation: Benchmark | None) -> str:
-    """Sixteen hex digits of the names, identities and cameras of what is trained on and of what chooses the epoch."""
+    """Hash names, identities and cameras of the training samples and of those that select the epoch, 16 hex digits."""
     parts = (training.train, validation.query if validation else (), validation.gallery if validation else ())
     rows = [[(s.name, s.identity, s.camera, s.scene) for s in part] for part in parts]
     return hashlib.sha256(json.dumps([training.name, rows]).encode()).hexdigest()[:16]
 
 
 def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark, Benchmark | None]:
-    """Split validation identities off the training part: (what is trained on, what chooses the epoch or None).
+    """Split validation identities off the training part.
 
-    In the validation set every sample is query and gallery, under the benchmark's own junk rule; with
-    `select_on_test` the benchmark's own query and gallery choose.
+    In the validation set every sample is query and gallery, under the benchmark's own junk rule; with `select_on_test`
+    the benchmark's own query and gallery are used.
+
+    Returns:
+        the training samples, and the benchmark that selects the epoch or None.
 
     Raises:
-        InputError: too few identities for the split, or none that a validation could find again.
+        InputError: too few identities for the split, or none with a valid match in the validation set.
     """
     if config.select_on_test:
         return benchmark, replace(benchmark, train=())
@@ -179,7 +182,7 @@ def split_training(benchmark: Benchmark, config: TrainConfig) -> tuple[Benchmark
 
 
 def _check_can_be_found(samples: Sequence[Sample], junk: str) -> None:
-    """An epoch later would be late to learn that no query has a match that counts."""
+    """Check before the first epoch that at least one query has a valid match."""
     seen = {(sample.identity, getattr(sample, junk)) for sample in samples}
     if len(seen) == len({identity for identity, _ in seen}):
         raise InputError(

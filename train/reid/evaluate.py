@@ -1,4 +1,4 @@
-"""A PyTorch model as the feature function that mambapro.runtime.evaluation.retrieval.evaluate measures."""
+"""Evaluation of a PyTorch model with mambapro.runtime.evaluation.retrieval.evaluate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..models.model_spec import Model
 
 
 def torch_feature_function(model: Model, batch_size: int = 32) -> FeatureFunction:
-    """Raw features (N, dim) float32 of a Batch; a missing image is zero after normalisation.
+    """Return a function from a Batch to raw features float32 (N, dim); missing images are zero after normalization.
 
     Raises:
         ValueError: a batch size below 1; in the function, a sample without any image (InputError).
@@ -31,6 +31,7 @@ def torch_feature_function(model: Model, batch_size: int = 32) -> FeatureFunctio
         raise ValueError(f"batch_size={batch_size}: at least 1.")
 
     def features(batch: Batch) -> np.ndarray:
+        """Compute the features of a batch."""
         if not batch.mask.any(axis=1).all():
             raise InputError("A sample has no image of any sensor. Give the images of at least one.")
         return np.concatenate([model.run(part)[model.spec.output.name] for part in batch.parts(batch_size)])
@@ -50,11 +51,11 @@ def evaluate_checkpoint(
     batch_size: int = 32,
     track: Track = silent,
 ) -> EvaluationReport:
-    """mAP, CMC, mINP of a checkpoint on a benchmark, and what `options` ask for beside them.
+    """Measure mAP, CMC and mINP of a checkpoint on a benchmark, and the analyses of `options`.
 
     Raises:
-        InputError: a checkpoint, folder, switch or option that cannot be used.
-        SetupError: `device` is not there, or no room for the strips.
+        InputError: an unusable checkpoint, folder, switch or option.
+        SetupError: `device` is not available, or the disk is too full for the strips.
         ArtifactError: a corrupt checkpoint, or features that are not finite.
     """
     benchmark = read_benchmark(dataset, data, test_only=True)

@@ -1,4 +1,4 @@
-"""The two losses of every training head: smoothed cross entropy on the score, batch-hard triplet on the feature."""
+"""Losses of a training head: smoothed cross entropy on the score, batch-hard triplet loss on the feature."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from torch import Tensor
 
 from ...errors import InputError
 
-#: Squared distances are clamped here before the root: its gradient at zero is infinite.
+#: Lower bound of squared distances before the root, whose gradient at zero is infinite.
 _SMALLEST_SQUARE = 1e-12
 
 
 class HeadLoss(NamedTuple):
-    """The unweighted losses of one (score, feature) pair; scalars."""
+    """Unweighted losses of one (score, feature) pair; scalars."""
 
     cross_entropy: Tensor
     triplet: Tensor
 
 
 class PairLosses(NamedTuple):
-    """`total` is the weighted sum that is differentiated; `heads` are its parts, in the order of the outputs."""
+    """Weighted losses: `total` is the sum to differentiate; `heads` are its parts, in the order of the outputs."""
 
     total: Tensor
     heads: tuple[HeadLoss, ...]
 
 
 def euclidean_distances(features: Tensor) -> Tensor:
-    """Distances within a batch, float32 (B, B) from features (B, D); the diagonal is exactly 1e-6.
+    """Compute distances within a batch from features (B, D); the diagonal is exactly 1e-6.
 
-    The diagonal is set rather than computed: rounding would leave noise there, and the root would magnify its gradient.
+    The diagonal is set rather than computed: rounding errors would be amplified by the gradient of the root.
+
+    Returns:
+        float32 (B, B).
     """
     squares = features.square().sum(dim=1)
     squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
@@ -41,9 +44,12 @@ def euclidean_distances(features: Tensor) -> Tensor:
 
 
 def hardest_distances(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """For each anchor the distance to its farthest positive (itself included) and to its nearest negative; both (B,).
+    """Return each anchor's distance to its farthest positive (itself included) and nearest negative.
 
-    Features (B, D) are used as they are, not normalised. Identities may occur any number of times.
+    Features (B, D) are used as they are, not normalized. Identities may occur any number of times.
+
+    Returns:
+        two tensors (B,).
 
     Raises:
         InputError: all labels are the same, so that there is no negative.
@@ -60,9 +66,12 @@ def hardest_distances(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 
 
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = None) -> Tensor:
-    """Batch-hard triplet loss, a scalar; features (B, D), labels int64 (B,).
+    """Compute the batch-hard triplet loss (https://arxiv.org/abs/1703.07737); features (B, D), labels int64 (B,).
 
     Without `margin` the soft margin log(1 + exp(positive - negative)), else the hinge of positive - negative + margin.
+
+    Returns:
+        scalar.
 
     Raises:
         InputError: the batch holds one identity only.
@@ -73,12 +82,18 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None = 
 
 
 def smoothed_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Cross entropy, a scalar, against `1 - smoothing` on the label and `smoothing` spread over all K classes."""
+    """Compute cross entropy with label smoothing (https://arxiv.org/abs/1512.00567).
+
+    The target is `1 - smoothing` on the label plus `smoothing` spread over all K classes.
+
+    Returns:
+        scalar.
+    """
     return F.cross_entropy(scores, labels, label_smoothing=smoothing)
 
 
 def alone(x: Tensor) -> Tensor:
-    """The batch of a training in one process: nothing to gather."""
+    """Return a tensor unchanged: a training in one process has nothing to gather."""
     return x
 
 
@@ -92,10 +107,10 @@ def pair_losses(
     smoothing: float = 0.1,
     margin: float | None = None,
 ) -> PairLosses:
-    """Sum over the (score (B, identities), feature (B, dim)) pairs of `id_weight * CE + triplet_weight * triplet`.
+    """Sum `id_weight * CE + triplet_weight * triplet` over the (score (B, identities), feature (B, dim)) pairs.
 
-    Computed in float32 or wider whatever the autocast: half precision cannot hold squared distances. `gather` brings
-    together the features and labels of all processes, among which triplets are mined; cross entropy is this one's.
+    Computed in float32 or wider regardless of the autocast: squared distances overflow half precision. `gather`
+    concatenates the features and labels of all processes for triplet mining; cross entropy uses those of this process.
 
     Raises:
         InputError: no pair, a label outside the scores, or one identity only.

@@ -1,4 +1,4 @@
-"""Re-identification as a task of training."""
+"""Re-identification as a training task."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .transforms import TrainTransform
 
 
 class ReidTask(Task):
-    """Identities of a benchmark: P x K batches, cross entropy and triplets, validation by mAP."""
+    """Training on identities of a benchmark: P x K batches, cross entropy and triplets, validation by mAP."""
 
     def __init__(self, benchmark: Benchmark, config: TrainConfig) -> None:
         """Split validation identities off, see `split_training`.
@@ -50,16 +50,19 @@ class ReidTask(Task):
 
     @classmethod
     def knows(cls, dataset: str) -> bool:
+        """Return True for the benchmarks of re-identification."""
         return dataset in BENCHMARKS
 
     @classmethod
     def read(cls, config: TrainConfig, root: str | os.PathLike[str], dataset: str) -> ReidTask:
+        """Read the benchmark in a folder."""
         benchmark = read_benchmark(dataset, root)
         _check_cameras(benchmark, benchmark_info(dataset).cameras)
         _tell_ranges(benchmark)
         return cls(benchmark, config)
 
     def build_model(self) -> MambaPro:
+        """Build MambaPro for the benchmark's identities and cameras."""
         info, model = benchmark_info(self.dataset), self.config.model
         return build_model(
             model.size,
@@ -71,10 +74,12 @@ class ReidTask(Task):
         )
 
     def require_memory(self, model: Model, processes: int) -> None:
+        """Raise SetupError if a training on the CPU does not fit into memory."""
         parameters = sum(value.numel() for value in model.parameters())
         require_memory(model.config, parameters, self.config.solver, processes)
 
     def prepare(self, model: Model, device: torch.device, world: World, track: Track) -> DataLoader[Any]:
+        """Return the loader of the batches."""
         config, sizes, solver = self.config, model.config, self.config.solver
         transform = TrainTransform(config.augmentation, sizes.pixel_mean, sizes.pixel_std)
         self.images = TriModalDataset(self.training.train, sizes.image_size, transform, seed=config.seed, track=track)
@@ -89,6 +94,7 @@ class ReidTask(Task):
         return build_loader(self.images, self.sampler, workers=config.workers, pin_memory=device.type == "cuda")
 
     def set_epoch(self, epoch: int, skip: int) -> None:
+        """Choose the next epoch of the loader, without its first `skip` batches."""
         self.sampler.set_epoch(epoch, skip)
         self.images.set_epoch(epoch)
 
@@ -96,9 +102,11 @@ class ReidTask(Task):
         return len(self.sampler)
 
     def inputs(self, batch: ReidBatch) -> tuple[Tensor, Tensor]:
+        """Return images (B, 3, 3, H, W) and cameras (B,) of a batch."""
         return batch.images, batch.cameras
 
     def losses(self, outputs: Any, batch: ReidBatch, gather: Callable[[Tensor], Tensor]) -> StepLosses:
+        """Compute cross entropy and triplet loss of every head."""
         solver = self.config.solver
         losses = pair_losses(
             outputs,
@@ -119,12 +127,14 @@ class ReidTask(Task):
         return StepLosses(losses.total, (score.argmax(dim=1) == batch.labels).sum(), parts)
 
     def validate(self, model: Model, track: Track) -> float:
+        """Return the mAP on the validation part."""
         assert self.validation is not None
         preprocessing = model.config.preprocessing.with_ranges(None, MODALITIES)
         return evaluate_benchmark(self.validation, torch_feature_function(model), preprocessing, track=track).map
 
     @property
     def counts(self) -> dict[str, int]:
+        """Numbers of samples, identities and cameras."""
         chosen = () if self.validation is None or self.config.select_on_test else self.validation.query
         held = len({sample.identity for sample in chosen})
         return {"samples": len(self.training.train), "identities": self.identities, "validation_identities": held}
@@ -134,11 +144,11 @@ class ReidTask(Task):
 
 
 def _tell_ranges(benchmark: Benchmark) -> None:
-    """Say where 16-bit images use a sliver of the range that they are trained with."""
+    """Warn if 16-bit images use only a small part of the range that they are trained with."""
     for modality in MODALITIES:
-        found = survey(sample.sources[modality].path for sample in benchmark.train if modality in sample.sources)
+        surveyed = survey(sample.sources[modality].path for sample in benchmark.train if modality in sample.sources)
         limits = image_settings().sixteen_bit_range.get(modality, FULL_RANGE)
-        tell_range(modality, found, limits)
+        tell_range(modality, surveyed, limits)
 
 
 def _check_cameras(benchmark: Benchmark, cameras: int) -> None:

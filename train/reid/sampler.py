@@ -1,4 +1,4 @@
-"""Batches of P identities with K images each, as the triplet loss needs them."""
+"""Batches of P identities with K images each for the triplet loss (PK sampling, https://arxiv.org/abs/1703.07737)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ logger = logging.getLogger("mambapro")
 
 
 class Draw(NamedTuple):
-    """One pick of a sample by its index. `repeat` counts the earlier picks of it in the epoch (0 for the first)."""
+    """One draw of a sample by its index. `repeat` counts its earlier draws in the epoch (0 for the first)."""
 
     sample: int
     repeat: int = 0
 
 
 class IdentitySampler(Sampler[list[Draw]]):
-    """Yields batches (lists of P x K draws) for a DataLoader's `batch_sampler`.
+    """Iterable of batches (lists of P x K draws) for a DataLoader's `batch_sampler`.
 
     In an epoch every identity's images are shuffled and cut into chunks of K, the rest is dropped; an identity with
-    fewer than K images is drawn with replacement up to K. Then P random identities that still have chunks give one
-    chunk each, until fewer than P are left. The order depends on (seed, epoch) only: call `set_epoch` before each.
+    fewer than K images is drawn with replacement up to K. Then P random identities with remaining chunks give one chunk
+    each, until fewer than P are left. The order depends on (seed, epoch) only: call `set_epoch` before each.
     """
 
     def __init__(
         self, labels: Sequence[int], identities: int, images: int, seed: int = 0, world: World | None = None
     ) -> None:
-        """`labels`: identity of each sample; `identities`: P, at least 2; `images`: K, at least 1.
+        """Group the samples; `labels`: identity of each, `identities`: P, at least 2, `images`: K, at least 1.
 
         In a `world` of several processes each gets its P / size identities of every batch.
 
@@ -69,11 +69,11 @@ class IdentitySampler(Sampler[list[Draw]]):
             )
 
     def set_epoch(self, epoch: int, skip: int = 0) -> None:
-        """Choose the epoch whose order the next iteration gives, without its first `skip` batches."""
+        """Choose the epoch of the next iteration, without its first `skip` batches."""
         self.epoch, self._skipped = epoch, skip
 
     def __len__(self) -> int:
-        """Batches in the current epoch, the skipped ones too: exact, but it may differ between epochs."""
+        """Return the exact number of batches in the current epoch, skipped ones included; it varies between epochs."""
         return len(self._batches())
 
     def __iter__(self) -> Iterator[list[Draw]]:

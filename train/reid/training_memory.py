@@ -1,4 +1,4 @@
-"""Memory that a training takes at the very least, compared with what there is before any of it is taken."""
+"""Lower bound of the memory of a training, compared with the available memory before any is allocated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MODALITIES = 3
 
 
 def least_bytes(config: MambaProConfig, parameters: int, images: int) -> int:
-    """A lower bound of the bytes of one training step in float32.
+    """Return a lower bound of the bytes of one training step in float32.
 
     Args:
         config: of the model.
@@ -20,8 +20,8 @@ def least_bytes(config: MambaProConfig, parameters: int, images: int) -> int:
         images: samples of a batch.
 
     Returns:
-        Weights, and of every sample its three images and, of each layer, the tokens that the backward pass reads: what
-        goes into the attention, out of it, and through the wide layer. What is really taken is two to four times that.
+        Weights, and for every sample its three images and, per layer, the tokens that the backward pass reads: inputs
+            and outputs of the attention and of the MLP's hidden layer. The real usage is two to four times as large.
     """
     height, width = config.image_size
     rows, columns = config.grid
@@ -31,10 +31,10 @@ def least_bytes(config: MambaProConfig, parameters: int, images: int) -> int:
 
 
 def require_memory(config: MambaProConfig, parameters: int, solver: Solver, processes: int = 1) -> None:
-    """Compare a training's least memory with what is free on this machine.
+    """Compare a training's minimum memory with the available memory of this machine.
 
     Raises:
-        SetupError: it cannot fit; which fields make it smaller.
+        SetupError: it cannot fit; the message names the fields that reduce it.
     """
     available = free_memory()
     images = solver.identities_per_batch * solver.images_per_identity // processes

@@ -1,7 +1,7 @@
-"""Training augmentation: flip, padded crop, erasing; drawn anew for each of the three images of a sample.
+"""Training augmentation: flip, padded crop, random erasing (https://arxiv.org/abs/1708.04896), drawn per image.
 
 The resize comes before (bicubic, from mambapro.runtime.data.preprocess) and is cached by the data set. Flip and crop
-work on uint8, the erased box is filled after normalisation, since its noise is in normalised units.
+work on uint8; the erased box is filled after normalization, since its noise is in normalized units.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are varied. Defaults are the published recipe.
+    """Settings of the augmentation; the defaults are the published recipe.
 
     `erase_area` is a range of fractions of the image, `erase_aspect` of height over width. `shared` gives the three
     images of a sample one flip, one crop and one erased box; the published training draws them independently.
@@ -52,7 +52,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Geometry:
-    """One draw. The crop's corner is (`top`, `left`) in the padded image; `box` is (top, left, height, width)."""
+    """Random geometry: corner (`top`, `left`) of the crop in the padded image, `box` (top, left, height, width)."""
 
     flip: bool
     top: int
@@ -83,7 +83,11 @@ def _draw_box(
 
 
 def flip_and_crop(image: np.ndarray, geometry: Geometry, padding: int) -> np.ndarray:
-    """Mirror, then cut a window of the same size out of the zero-padded image; uint8 (H, W, 3) both."""
+    """Mirror, then crop a window of the same size from the zero-padded image; uint8 (H, W, 3).
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     if geometry.flip:
         image = image[:, ::-1]
     out = np.zeros_like(image)
@@ -94,7 +98,7 @@ def flip_and_crop(image: np.ndarray, geometry: Geometry, padding: int) -> np.nda
 
 
 def _overlap(length: int, shift: int) -> tuple[slice, slice]:
-    """Where a window moved by `shift` meets the image: in the image, in the window."""
+    """Return the overlap of the image with a window moved by `shift`: in the image, in the window."""
     start = max(shift, 0)
     # nothing where the window has left the image
     stop = max(min(length + shift, length), start)
@@ -102,7 +106,7 @@ def _overlap(length: int, shift: int) -> tuple[slice, slice]:
 
 
 class Normalisation:
-    """uint8 images to (value / 255 - mean) / std, through a table of 256 values per channel."""
+    """Conversion of uint8 images to (value / 255 - mean) / std, by a table of 256 values per channel."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         levels = np.arange(256, dtype=np.float64)[:, None] / 255
@@ -115,7 +119,7 @@ class Normalisation:
 
 
 class TrainTransform:
-    """Three resized images to one augmented sample, reproducible from the generator it is given."""
+    """Augmentation of three resized images, reproducible from the given generator."""
 
     def __init__(
         self,
@@ -127,7 +131,7 @@ class TrainTransform:
         self._normalise = Normalisation(mean, std)
 
     def __call__(self, images: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """uint8 (3 modalities, H, W, 3) to normalised float32 (3 modalities, 3, H, W)."""
+        """Augment and normalize uint8 (3 modalities, H, W, 3). Returns float32 (3 modalities, 3, H, W)."""
         size = images.shape[1], images.shape[2]
         out = np.empty((len(images), 3, *size), dtype=np.float32)
         geometry = draw_geometry(size, self.settings, random)

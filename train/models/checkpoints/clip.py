@@ -1,4 +1,4 @@
-"""CLIP's visual tower into our backbone: from open_clip by name, or from a local file in OpenAI's key layout."""
+"""CLIP's visual tower (https://arxiv.org/abs/2103.00020): from open_clip by name, or from a file in OpenAI's layout."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ OPENAI = "ViT-B-16-quickgelu/openai"
 
 
 def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool = False) -> None:
-    """Fill the frozen tower of `model` with CLIP's weights, in place; adapters, prompts and heads stay.
+    """Load CLIP's weights into the frozen tower of `model`, in place; adapters, prompts and heads stay.
 
     Positions are resized to the model's patch grid.
 
     Args:
         source: an open_clip name "architecture/pretrained", or the path of a state dict with OpenAI's keys
             ("visual.conv1.weight", ...).
-        allow_torchscript: also read OpenAI's own TorchScript archive. That runs code from the file: trust it first.
+        allow_torchscript: also read OpenAI's own TorchScript archive. This runs code from the file: only for trusted
+            files.
 
     Raises:
         InputError: neither a file nor a name open_clip knows; a model with another backbone.
@@ -48,7 +49,7 @@ def load_clip(model: MambaPro, source: str = OPENAI, *, allow_torchscript: bool 
     path = Path(source)
     weights = _from_file(path, allow_torchscript) if os.path.lexists(path) else _from_open_clip(source)
     state = model.state_dict()
-    # all of them first: a file that does not fit must not leave a model half filled
+    # all of them first: a file that does not fit must not leave the model partly loaded
     values = {
         ours: _entry(weights, theirs, state[ours], model.config.grid) for theirs, ours in clip_pairs(model.config)
     }
@@ -75,11 +76,11 @@ def _entry(weights: Mapping[str, Tensor], key: str, target: Tensor, grid: tuple[
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """CLIP's position table for another patch grid.
+    """Resize CLIP's position table to another patch grid.
 
     Args:
         positions: (1 + side * side, width), class token first.
-        grid: rows and columns wanted.
+        grid: rows and columns of the model.
 
     Returns:
         (1 + rows * columns, width): bilinear, half-pixel centres, no antialiasing, as the authors do.
@@ -93,7 +94,7 @@ def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:
 
 def _from_file(path: Path, allow_torchscript: bool) -> Mapping[str, Tensor]:
     try:
-        found = unwrap(read_content(path).tree, path, _ANCHORS)
+        state_dict = unwrap(read_content(path).tree, path, _ANCHORS)
     except TorchScriptError as error:
         if not allow_torchscript:
             raise ArtifactError(
@@ -101,9 +102,9 @@ def _from_file(path: Path, allow_torchscript: bool) -> Mapping[str, Tensor]:
                 "allow that with --clip-torchscript (allow_torchscript=True); or convert it to a plain state dict once."
             ) from error
     else:
-        log_notes(found, path)
-        require_finite(found.tensors, path)
-        return found.tensors
+        log_notes(state_dict, path)
+        require_finite(state_dict.tensors, path)
+        return state_dict.tensors
     try:
         return torch.jit.load(str(path), map_location="cpu").state_dict()
     except (RuntimeError, OSError) as error:

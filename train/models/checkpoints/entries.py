@@ -1,4 +1,4 @@
-"""The entries of a state dict against those of a model: complete, of the right shape, and finite."""
+"""Validation of state-dict entries against a model: completeness, shapes, finite values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     """Compare keys, shapes and types.
 
     Raises:
-        ArtifactError: what is missing, surplus or of another shape or type, all of it in one message.
+        ArtifactError: missing or surplus keys, other shapes or types, all in one message.
     """
     problems = [f"missing: {key} {tuple(expected[key].shape)}" for key in expected if key not in tensors]
     problems += [f"surplus: {shown_text(key)} {tuple(tensors[key].shape)}" for key in tensors if key not in expected]
@@ -39,24 +39,24 @@ def check_entries(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor],
 
 
 def without_heads(tensors: Mapping[str, Tensor], ours: Mapping[str, str], heads: tuple[str, ...]) -> bool:
-    """Whether no classifier is in a state dict: it was made smaller for use, which needs none.
+    """Return True if a state dict has no classifier, as in a file reduced to inference.
 
     Args:
         tensors: by the file's keys.
         ours: our key of each of the file's.
-        heads: beginnings of our keys of parameters that only training needs.
+        heads: prefixes of our keys of parameters that only training needs.
     """
-    classifiers = {key for key, own in ours.items() if own.startswith(heads) and own.endswith("classifier.weight")}
+    classifiers = {key for key, name in ours.items() if name.startswith(heads) and name.endswith("classifier.weight")}
     return bool(classifiers) and not classifiers & tensors.keys()
 
 
 def fill(
     tensors: dict[str, Tensor], expected: Mapping[str, Tensor], ours: Mapping[str, str], heads: tuple[str, ...]
 ) -> list[str]:
-    """Add counters of BatchNorm, which nothing reads, and what begins with one of `heads`, in place.
+    """Add BatchNorm counters, which are never read, and keys that start with one of `heads`, in place.
 
     Returns:
-        The keys that were missing.
+        the keys that were missing.
     """
     missing = [
         key for key in expected if key not in tensors and (key.endswith(_COUNTER) or ours[key].startswith(heads))
@@ -69,7 +69,7 @@ def fill(
 
 
 def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse NaN and infinity.
+    """Reject NaN and infinity.
 
     Raises:
         ArtifactError: the tensors that hold any, by name.
@@ -85,7 +85,7 @@ def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _is_finite(value: Tensor) -> bool:
-    # A sum is finite only if all values are, and takes a tenth of the time; it may overflow where they are finite.
+    # A finite sum implies finite values, at a tenth of the time; it may overflow although all values are finite.
     # NumPy's has no threads to wait for, which on a busy machine takes longer than the sums.
     with np.errstate(all="ignore"):
         return math.isfinite(float(value.detach().float().numpy().sum())) or bool(torch.isfinite(value).all())

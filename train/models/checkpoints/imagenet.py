@@ -1,4 +1,4 @@
-"""The weights of a ViT trained on ImageNet into our backbone: from timm by name, or from a local file in its layout."""
+"""ImageNet weights of a ViT (https://arxiv.org/abs/2010.11929): from timm by name, or from a file in its layout."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SHOWN = 5
 
 
 def load_vit(model: MambaPro, source: str = TIMM) -> None:
-    """Fill the frozen tower of `model` with a ViT's weights, in place; camera table, adapters, prompts and heads stay.
+    """Load a ViT's weights into the frozen tower of `model`, in place; all other parameters stay.
 
-    Positions are resized to the model's patch grid, as CLIP's are.
+    Positions are resized to the model's patch grid as CLIP's are.
 
     Args:
         source: a name of timm's pretrained models, or the path of a state dict with timm's keys ("cls_token",
@@ -70,7 +70,7 @@ def _from_file(path: Path) -> Mapping[str, Tensor]:
 
 
 def timm_pairs(depth: int) -> Iterator[Pair]:
-    """(timm's key, our key) for every tensor of a ViT of so many layers, but its classifier."""
+    """Yield (timm's key, our key) for every tensor of a ViT of this depth except its classifier."""
     yield "cls_token", "backbone.embedding.class_token"
     yield "pos_embed", "backbone.embedding.positions"
     yield from _affine("patch_embed.proj", "backbone.embedding.patches")
@@ -98,7 +98,7 @@ def _entry(weights: Mapping[str, Tensor], key: str, target: Tensor, grid: tuple[
         raise ArtifactError(f"These are no ViT weights in timm's layout: {key} is missing.")
     value = weights[key].float()
     if key == "cls_token":
-        # timm keeps axes of length 1 for batch and tokens
+        # timm has axes of length 1 for batch and tokens
         value = value.flatten()
     elif key == "pos_embed":
         value = _positions(value, grid)
@@ -111,7 +111,7 @@ def _entry(weights: Mapping[str, Tensor], key: str, target: Tensor, grid: tuple[
 
 
 def _positions(value: Tensor, grid: tuple[int, int]) -> Tensor:
-    """timm's (1, 1 + side * side, width) -> (1 + rows * columns, width)."""
+    """Resize timm's position table (1, 1 + side * side, width) to (1 + rows * columns, width)."""
     side = round(max(value.shape[1] - 1, 0) ** 0.5) if value.dim() == 3 and len(value) == 1 else 0
     if not side or 1 + side * side != value.shape[1]:
         raise ArtifactError(f"The ViT's pos_embed has shape {tuple(value.shape)}, which is no table of a square grid.")

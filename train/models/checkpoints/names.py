@@ -1,4 +1,4 @@
-"""The authors' state-dict keys beside ours, in the authors' order."""
+"""Mapping between the authors' state-dict keys and ours, in the authors' order."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TOWER = "BACKBONE.base."
 
 
 def key_pairs(config: MambaProConfig) -> list[Pair]:
-    """(authors' key, our key) for every entry of the state dict of a model with this config.
+    """Return (authors' key, our key) for every entry of the state dict of a model with this config.
 
     Raises:
-        InputError: a variant the authors' code has no keys for.
+        InputError: a variant without keys in the authors' code.
     """
     if config.variants:
         chosen = ", ".join(f"{name}={value}" for name, value in config.variants.items())
@@ -38,7 +38,11 @@ def key_pairs(config: MambaProConfig) -> list[Pair]:
 
 
 def authors_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of our keys under the authors' keys; of others, and where we know no other key, as it is."""
+    """Rename our keys of a state dict to the authors'; unknown keys and other state dicts stay unchanged.
+
+    Returns:
+        tensors by key, unchanged.
+    """
     if not any(key.startswith("backbone.") for key in tensors):
         return dict(tensors)
     numbers = [int(part) for key in tensors for part in key.split(".")[2:3] if part.isdecimal() and len(part) < 4]
@@ -50,7 +54,7 @@ def authors_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def clip_pairs(config: MambaProConfig) -> list[Pair]:
-    """(OpenAI's key, our key) for CLIP's visual tower, whatever adapters and prompts stand in it."""
+    """Return (OpenAI's key, our key) for CLIP's visual tower, independent of adapters and prompts."""
     return [
         (theirs.replace(_TOWER, "visual."), ours)
         for theirs, ours in _tower(config)
@@ -110,7 +114,7 @@ def _layer(theirs: str, ours: str) -> Iterator[Pair]:
 
 
 def _bottleneck(theirs: str, ours: str, outer: int) -> Iterator[Pair]:
-    """`outer` is the second Linear's place in the authors' nn.Sequential: 2, or 3 after a dropout."""
+    """Yield key pairs of a bottleneck; `outer` is the index of its second Linear: 2, or 3 after a dropout."""
     yield from _leaves(f"{theirs}.0", f"{ours}.inner", _AFFINE)
     yield from _leaves(f"{theirs}.{outer}", f"{ours}.outer", _AFFINE)
 

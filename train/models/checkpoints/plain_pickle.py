@@ -1,4 +1,4 @@
-"""Pickles of PyTorch read as plain values and descriptions of tensors: nothing in the file is called or built."""
+"""Unpickler for PyTorch files that returns plain values and tensor descriptions; it calls no code of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ....common.foreign_text import shown_text
 
 #: Bytes of a pickle without the values of its tensors; a thousand tensors take 150 kB.
 LARGEST = 4 * 2**20
-#: Values in it, one that stands in several places counted each time, and how deep they are nested.
+#: Number of values, repeated references counted each time, and nesting depth.
 _MOST_VALUES, _DEEPEST = 500_000, 50
 
 _STORAGES = {
@@ -29,7 +29,7 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-#: Functions that rebuild tensors of another kind than dense ones with values, and the kind.
+#: Functions that rebuild unsupported kinds of tensors, and the kind.
 _ODD_TENSORS = {
     "_rebuild_sparse_tensor": "a sparse tensor",
     "_rebuild_qtensor": "a quantised tensor",
@@ -40,12 +40,12 @@ _ODD_TENSORS = {
     "_rebuild_device_tensor_from_numpy": "a tensor of another kind of device",
     "_rebuild_device_tensor_from_cpu_tensor": "a tensor of another kind of device",
 }
-#: Names that only say something about a tensor; what they stand for is not needed.
+#: Names that only annotate a tensor; their values are not needed.
 _WORDS = {"torch.storage UntypedStorage", "torch Tensor", "torch.nn.parameter Parameter"}
 
 
 class PlainPickleError(ValueError):
-    """The pickle holds something that is not read; `name` is what it would call or build, where that is known."""
+    """Unsupported content in the pickle; `name` is the name it would import, where known."""
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class PlainPickleError(ValueError):
 
 @dataclass(frozen=True)
 class StoredValues:
-    """The values that tensors are views of: `count` of them under a key; type None is one that is not read."""
+    """Storage that tensors are views of: `count` values under a key; a `type` of None is not supported."""
 
     key: str
     type: torch.dtype | None
@@ -63,7 +63,7 @@ class StoredValues:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor whose values are stored elsewhere; sizes are as the file claims them, not checked yet."""
+    """Tensor whose values are stored elsewhere, with its sizes as in the file, not validated yet."""
 
     values: StoredValues
     offset: int
@@ -73,13 +73,13 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class OddTensor:
-    """A tensor of a kind that is not read; `kind` with its article."""
+    """Tensor of an unsupported kind; `kind` includes the article."""
 
     kind: str
 
 
 class _Call:
-    """What a name in the pickle stands for: a function of ours over plain values."""
+    """Function of this module that stands for a name in the pickle and takes plain values."""
 
     __slots__ = ("_function",)
 
@@ -91,18 +91,18 @@ class _Call:
 
 
 class PlainUnpickler(pickle._Unpickler):
-    """Python's unpickler with the opcodes that state dicts need, and names that stand for functions of this module."""
+    """Python's unpickler restricted to the opcodes of state dicts; names map to functions of this module."""
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What the pickle names, as a function of ours.
+        """Return the function of this module for a name in the pickle.
 
         Raises:
-            PlainPickleError: anything else than tensors and plain containers.
+            PlainPickleError: the name is neither a tensor nor a plain container.
         """
-        if (found := _KNOWN.get(f"{module} {name}")) is not None:
-            return found
+        if (known := _KNOWN.get(f"{module} {name}")) is not None:
+            return known
         if module in ("torch._utils", "torch._tensor") and name in _ODD_TENSORS:
             odd = OddTensor(_ODD_TENSORS[name])
             return _Call(lambda *_: odd)
@@ -113,7 +113,7 @@ class PlainUnpickler(pickle._Unpickler):
         raise PlainPickleError("it names code", f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> StoredValues:
-        """The stored values that a persistent id describes."""
+        """Return the stored values that a persistent id describes."""
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise PlainPickleError("its values are stored in an unknown way")
         _, kind, key, _, count = pid[:5]
@@ -124,14 +124,14 @@ class PlainUnpickler(pickle._Unpickler):
         return StoredValues(key, kind if isinstance(kind, torch.dtype) else None, count)
 
     def load_reduce(self) -> None:
-        """Call one of our functions, and nothing else."""
+        """Call a function of this module; nothing else is called."""
         arguments, function = self.stack.pop(), self.stack[-1]  # type: ignore[attr-defined]
         if type(function) is not _Call or type(arguments) is not tuple:
             raise PlainPickleError("it calls what is no function")
         self.stack[-1] = function(arguments)  # type: ignore[attr-defined]
 
     def load_build(self) -> None:
-        """Leave out attributes that were set on a container: PyTorch keeps versions of modules there."""
+        """Discard attributes of a container, where PyTorch stores versions of modules."""
         self.stack.pop()  # type: ignore[attr-defined]
         if type(self.stack[-1]) is not dict:  # type: ignore[attr-defined]
             raise PlainPickleError("it sets attributes of what is no container")
@@ -149,7 +149,7 @@ class PlainUnpickler(pickle._Unpickler):
         if type(target) is not dict or len(items) % 2:
             raise PlainPickleError("it fills what is no dictionary")
         for key in items[::2]:
-            # computing the hash of a nested key can take for ever
+            # the hash of a nested key can take unbounded time
             if not isinstance(key, str | int | float | bool | bytes | None):
                 raise PlainPickleError(f"a key is a {type(key).__name__}, not a name or a number")
         target.update(zip(items[::2], items[1::2], strict=True))
@@ -217,7 +217,7 @@ def _of_type(function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
 
 
 def _dictionary(items: Any = ()) -> dict[Any, Any]:
-    """An ordered dict or a counter; a counter brings its content as a dict, old ordered dicts as a list of pairs."""
+    """Build an ordered dict or a counter; a counter has its content as a dict, old ordered dicts as a list of pairs."""
     if type(items) is dict:
         return dict(items)
     pairs = items if type(items) in (list, tuple) else None
@@ -251,20 +251,20 @@ _KNOWN = {
 
 
 class LimitedFile:
-    """The next bytes of a file, for an unpickler: no more than `limit` of them."""
+    """File view for an unpickler, limited to the next `limit` bytes."""
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file, self._left, self._limit = file, limit, limit
 
     def read(self, size: int) -> bytes:
-        """`size` bytes, or what is left of the file."""
+        """Read `size` bytes, or the rest of the file."""
         if size > self._left:
             raise PlainPickleError(f"it has more than {self._limit:,} bytes beside the values of its tensors")
         self._left -= size
         return self._file.read(size)
 
     def readline(self) -> bytes:
-        """The next line."""
+        """Read the next line."""
         line = self._file.readline(self._left + 1)
         if len(line) > self._left:
             raise PlainPickleError(f"it has more than {self._limit:,} bytes beside the values of its tensors")
@@ -273,10 +273,10 @@ class LimitedFile:
 
 
 def read_plain(file: LimitedFile) -> Any:
-    """The value of the next pickle: dicts, lists, tuples, text, numbers and tensors of this module's kinds.
+    """Read the next pickle: dicts, lists, tuples, text, numbers and tensors of this module's kinds.
 
     Raises:
-        PlainPickleError: something else, or too many values.
+        PlainPickleError: other content, or too many values.
         Exception: damaged in one of very many ways.
     """
     try:
@@ -288,7 +288,7 @@ def read_plain(file: LimitedFile) -> Any:
 
 
 def _count(value: Any) -> None:
-    """Refuse what a walk over all values would never end with: containers in containers, each many times."""
+    """Reject nested containers whose full walk would not end in reasonable time."""
     left, waiting = _MOST_VALUES, [(value, 0)]
     while waiting:
         one, depth = waiting.pop()
@@ -301,5 +301,5 @@ def _count(value: Any) -> None:
 
 
 def shown_reason(error: Exception) -> str:
-    """One line of a reader's error, as it may be printed."""
+    """Return one line of a reader's error, made printable."""
     return shown_text((str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("."))

@@ -1,4 +1,4 @@
-"""Reading .safetensors files: the header is judged before the library, and any memory, is asked."""
+"""Reading .safetensors files; the header is validated before the library is called or memory is allocated."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ _BYTES = {
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name, on the CPU, and what the file says beside them.
+    """Read tensors by name onto the CPU, and the file's text metadata.
+
+    Returns:
+        tensors by name, and the `__metadata__` of the header.
 
     Raises:
-        InputError: no such file, or none that can be read.
-        ArtifactError: damaged, beyond a limit, or with a type of tensor that is not read.
+        InputError: no such file, or not readable.
+        ArtifactError: damaged, beyond a limit, or with an unsupported type of tensor.
     """
     try:
         names, beside = _header(path)
@@ -61,10 +64,10 @@ def _damaged(path: Path, reason: str) -> ArtifactError:
 
 
 def _header(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Names of the tensors and the text beside them, after comparing every size with the file.
+    """Return the names of the tensors and the text metadata, after comparing every size with the file.
 
     Raises:
-        ValueError: what does not fit.
+        ValueError: inconsistent sizes, types or shapes.
     """
     with open_regular(path, "checkpoint") as file:
         length = os.fstat(file.fileno()).st_size
@@ -80,7 +83,7 @@ def _header(path: Path) -> tuple[list[str], dict[str, str]]:
     beside = header.pop("__metadata__", None) or {}
     if not isinstance(beside, dict) or not all(isinstance(value, str) for value in beside.values()):
         raise ValueError("its __metadata__ is no list of texts")
-    # in the order of their bytes, which must follow each other without a gap
+    # in the order of their bytes, which must be contiguous
     expected = 0
     for name, entry in sorted(header.items(), key=lambda item: _begin(item[1])):
         expected = _checked_end(shown_text(name, 80), entry, expected)

@@ -1,4 +1,4 @@
-"""Reading and writing files of tensors without ever running code from them."""
+"""Reading and writing tensor files without running code from them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .plain_pickle import OddTensor
 from .safetensors_files import read_safetensors
 from .torch_files import read_torch_file
 
-#: Marks our own files, in the header of .safetensors and beside the state dict of .pth.
+#: Mark of our own files, in the header of .safetensors and next to the state dict of .pth.
 MARK = "mambapro"
 
 
 @dataclass(frozen=True)
 class Content:
-    """What stands in a file: a state dict, or dictionaries around one; `header` as in TensorFile."""
+    """Content of a file: a state dict, or dictionaries around one; `header` as in TensorFile."""
 
     tree: Any
     header: dict[str, Any] = field(default_factory=dict)
@@ -38,17 +38,17 @@ class Content:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """The tensors of a file; `header` is what our own formats store beside them (empty for others)."""
+    """Tensors of a file; `header` is the metadata of our own formats (empty for others)."""
 
     tensors: dict[str, Tensor]
     header: dict[str, Any] = field(default_factory=dict)
 
 
 def read_tensors(path: Path) -> TensorFile:
-    """Tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file, on the CPU.
+    """Read the tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file onto the CPU.
 
     Raises:
-        InputError: no such file, or none that can be read.
+        InputError: no such file, or not readable.
         ArtifactError: truncated, malicious, or not a file of tensors.
     """
     content = read_content(path)
@@ -56,12 +56,12 @@ def read_tensors(path: Path) -> TensorFile:
 
 
 def read_content(path: Path) -> Content:
-    """All that a file of tensors holds, wrapped in whatever dictionaries its writer put around them.
+    """Read the whole content of a tensor file, with the dictionaries that wrap the tensors.
 
     Nothing in the file is called or built.
 
     Raises:
-        InputError: no such file, or none that can be read.
+        InputError: no such file, or not readable.
         ArtifactError: truncated or malicious.
     """
     if not os.path.lexists(path):
@@ -91,10 +91,10 @@ def _header(text: str | None, path: Path) -> dict[str, Any]:
 
 
 def only_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """`content` itself if it is a state dict, which is a dict of tensors by name.
+    """Return `content` if it is a state dict, that is, a dict of tensors by name.
 
     Raises:
-        ArtifactError: it is something else; what is told.
+        ArtifactError: it is not; the message describes it.
     """
     shown = shown_text(path)
     if not isinstance(content, dict):
@@ -117,11 +117,11 @@ def only_tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any] | None, overwrite: bool) -> None:
-    """Write tensors to `.safetensors` or `.pth`, atomically; `header` must be plain JSON, None leaves it out.
+    """Write tensors to `.safetensors` or `.pth`, atomically; `header` must be plain JSON, None omits it.
 
     Raises:
         InputError: another suffix, or the file exists and `overwrite` is false.
-        SetupError: no room on the disk.
+        SetupError: the disk is full.
     """
     header = _plain(header)
     if path.suffix == ".safetensors":
@@ -136,7 +136,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
 
 
 def _plain(header: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A header as JSON will give it back: what JSON cannot hold could not be read either."""
+    """Return a header as JSON restores it; values that JSON cannot hold are rejected."""
     try:
         return None if header is None else json.loads(json.dumps(header, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -148,11 +148,11 @@ def _first_line(error: Exception) -> str:
 
 
 def save_pickle(content: Any, file: Path) -> None:
-    """torch.save, a write that failed told as the OSError it was."""
+    """Call torch.save; a failed write is raised as its OSError."""
     try:
         torch.save(content, file)
     except RuntimeError as error:
-        # torch's writer reports a failed write without its reason; a full disk is the one there is
+        # torch's writer reports a failed write without its reason; in practice the disk is full
         raise OSError(errno.ENOSPC, f"the file could not be written ({_first_line(error)})") from error
 
 

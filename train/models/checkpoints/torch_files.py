@@ -1,4 +1,4 @@
-"""Files that torch.save wrote, of both its formats, read without running anything and within limits."""
+"""Reading both formats of torch.save within limits, without running code."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from .plain_pickle import (
     shown_reason,
 )
 
-#: Entries of an archive: a tensor has one.
+#: Most entries of an archive; a tensor has one.
 _MEMBERS = 2**16
 #: Bytes that a small archive may unpack to; a large one to twice its own size. PyTorch does not compress.
 _CONTENT = 256 * 2**20
-#: What the older format begins with.
+#: First value of the older format.
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _HEADER_BYTES = 30
 
@@ -42,15 +42,15 @@ _ERRORS = (*ZIP_ERRORS, TypeError, AttributeError, IndexError, pickle.Unpickling
 
 
 class TorchScriptError(ArtifactError):
-    """The file is a TorchScript archive, which holds code."""
+    """TorchScript archive, which holds code."""
 
 
 def read_torch_file(path: Path) -> Any:
-    """What torch.save wrote: dicts, lists, tuples, text, numbers, and tensors on the CPU; others as `OddTensor`.
+    """Read dicts, lists, tuples, text, numbers and CPU tensors from a torch.save file; others as `OddTensor`.
 
     Raises:
-        InputError: no such file, or none that can be read.
-        ArtifactError: damaged, beyond a limit, or with anything in it that would be called or built.
+        InputError: no such file, or not readable.
+        ArtifactError: damaged, beyond a limit, or with content that would be called or built.
     """
     with open_regular(path, "checkpoint") as file:
         try:
@@ -82,7 +82,7 @@ def _damaged(path: Path, error: Exception) -> ArtifactError:
 
 
 def _read_archive(file: BinaryIO, path: Path) -> Any:
-    """The format of today: a zip archive with the pickle and the values of each storage as a file."""
+    """Read the current format: a zip archive with the pickle and one file per storage."""
     length = os.fstat(file.fileno()).st_size
     with open_zip(file, _MEMBERS, size_limit(max(_CONTENT, 2 * length))) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
@@ -102,6 +102,7 @@ def _read_archive(file: BinaryIO, path: Path) -> Any:
         order = archive.read(f"{root}byteorder")[:8] if f"{root}byteorder" in entries else b"little"
 
         def load(values: StoredValues) -> Tensor:
+            """Read one storage."""
             assert values.type is not None
             entry = entries.get(f"{root}data/{values.key}")
             if entry is None or entry.file_size < values.count * values.type.itemsize:
@@ -115,14 +116,14 @@ def _read_archive(file: BinaryIO, path: Path) -> Any:
 
 
 def _entry_bytes(file: BinaryIO, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> Tensor:
-    """The first `size` bytes of an entry, uint8."""
+    """Read the first `size` bytes of an entry, uint8."""
     raw = torch.empty(size, dtype=torch.uint8)
     target = raw.numpy().data
     if entry.compress_type != zipfile.ZIP_STORED:
         with archive.open(entry) as stream:
             _fill(target, stream)
         return raw
-    # past zipfile, which would compute a checksum that torch.load does not look at: it takes longer than reading
+    # without zipfile, whose checksum torch.load ignores and which takes longer than reading
     file.seek(entry.header_offset)
     header = file.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(b"PK\x03\x04"):
@@ -135,7 +136,7 @@ def _entry_bytes(file: BinaryIO, archive: zipfile.ZipFile, entry: zipfile.ZipInf
 def _fill(target: memoryview, stream: Any) -> None:
     done = 0
     while done < len(target):
-        # in parts, so that Ctrl-C is heard between them
+        # in parts, so that Ctrl-C works between them
         count = stream.readinto(target[done : done + 2**24])
         if not count:
             raise EOFError("it ends early")
@@ -143,7 +144,7 @@ def _fill(target: memoryview, stream: Any) -> None:
 
 
 def _read_legacy(file: BinaryIO) -> Any:
-    """The format before 2020: pickles one after the other, then the values of each storage."""
+    """Read the format before 2020: consecutive pickles, then the values of each storage."""
     limited = LimitedFile(file, size_limit(LARGEST))
     if read_plain(limited) != _MAGIC or read_plain(limited) != _PROTOCOL:
         raise PlainPickleError("it is no file of torch.save")
@@ -153,12 +154,12 @@ def _read_legacy(file: BinaryIO) -> Any:
     if type(keys) is not list or not all(isinstance(key, str) for key in keys):
         raise ValueError("its list of values is no list of names")
     if (odd := _odd(content)) is not None:
-        # how many bytes its values take is not known, so nothing behind them could be read
+        # the size of its values is unknown, so nothing after them can be read
         raise PlainPickleError(f"it holds {odd.kind}; save dense tensors of float or whole numbers")
     stored: dict[str, StoredValues] = {}
     _collect(content, stored)
     end = os.fstat(file.fileno()).st_size
-    found: dict[StoredValues, Tensor] = {}
+    tensors: dict[StoredValues, Tensor] = {}
     for key in keys:
         values = stored.get(key)
         (count,) = struct.unpack("<q", file.read(8))
@@ -169,12 +170,12 @@ def _read_legacy(file: BinaryIO) -> Any:
             raise EOFError("it ends early")
         raw = torch.empty(size, dtype=torch.uint8)
         _fill(raw.numpy().data, file)
-        found[values] = raw.view(values.type)
-    return _resolved(content, _Storages(found.__getitem__))
+        tensors[values] = raw.view(values.type)
+    return _resolved(content, _Storages(tensors.__getitem__))
 
 
 def _collect(content: Any, stored: dict[str, StoredValues]) -> None:
-    """Every storage that tensors of a tree are views of."""
+    """Collect every storage that tensors of a tree are views of."""
     if isinstance(content, StoredTensor):
         if stored.setdefault(content.values.key, content.values) != content.values:
             raise ValueError("two tensors disagree about their values")
@@ -184,7 +185,7 @@ def _collect(content: Any, stored: dict[str, StoredValues]) -> None:
 
 
 def _odd(content: Any) -> OddTensor | None:
-    """The first tensor of a tree that is not read, None if there is none."""
+    """Return the first unsupported tensor of a tree, None if there is none."""
     if isinstance(content, dict | list | tuple):
         children = content.values() if isinstance(content, dict) else content
         return next((odd for child in children if (odd := _odd(child)) is not None), None)
@@ -194,38 +195,38 @@ def _odd(content: Any) -> OddTensor | None:
 
 
 class _Storages:
-    """Values by key, each read once: tensors that share their values go on sharing them."""
+    """Storages by key, each read once, so that tensors keep sharing them."""
 
     def __init__(self, load: Any) -> None:
         self._load, self._known = load, dict[str, tuple[StoredValues, Tensor]]()
 
-    def tensor(self, found: StoredTensor) -> Tensor:
-        """The tensor of a description, after comparing it with what is stored."""
-        values = found.values
-        _check_view(found)
+    def tensor(self, description: StoredTensor) -> Tensor:
+        """Build the tensor of a description, after comparing it with the storage."""
+        values = description.values
+        _check_view(description)
         if values.key not in self._known:
             self._known[values.key] = values, self._load(values)
         stored, flat = self._known[values.key]
         if stored != values:
             raise ValueError("two tensors disagree about their values")
-        return flat.as_strided(found.shape, found.strides, found.offset)
+        return flat.as_strided(description.shape, description.strides, description.offset)
 
 
-def _check_view(found: StoredTensor) -> None:
-    """A view must lie in what is stored, and not repeat it: a few bytes may otherwise claim to be any size."""
-    count = math.prod(found.shape)
-    last = found.offset + sum((size - 1) * stride for size, stride in zip(found.shape, found.strides, strict=True))
-    if count and last >= found.values.count:
+def _check_view(tensor: StoredTensor) -> None:
+    """Check that a view lies in its storage and repeats no value: few bytes could otherwise claim any size."""
+    count = math.prod(tensor.shape)
+    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if count and last >= tensor.values.count:
         raise PlainPickleError("a tensor is larger than its values")
-    if count > found.values.count or any(size > 2**40 for size in found.shape):
+    if count > tensor.values.count or any(size > 2**40 for size in tensor.shape):
         raise PlainPickleError(
-            f"a tensor of shape {shown_text(found.shape, 80)} repeats {found.values.count:,} stored values; save a "
+            f"a tensor of shape {shown_text(tensor.shape, 80)} repeats {tensor.values.count:,} stored values; save a "
             "contiguous copy of it"
         )
 
 
 def _resolved(content: Any, storages: _Storages) -> Any:
-    """The tree with tensors in place of their descriptions."""
+    """Return the tree with tensors in place of their descriptions."""
     if isinstance(content, StoredTensor):
         return storages.tensor(content)
     if isinstance(content, dict):

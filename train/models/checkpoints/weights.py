@@ -1,4 +1,4 @@
-"""Checkpoints: the authors' layout and ours, both ways, strict about every key and shape."""
+"""Checkpoints in the authors' layout and ours, both ways, with strict checks of keys and shapes."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def load_checkpoint(
     dataset: str | None = None,
     **switches: Any,
 ) -> Any:
-    """A Model with the weights of a checkpoint, in eval mode, float32, on the CPU; the header names its kind.
+    """Load a Model with the weights of a checkpoint, in eval mode, float32, on the CPU; the header has its kind.
 
     Args:
-        path: the authors' state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). What trainers
-            put around a state dict is taken off, and logged: dictionaries (`state_dict`, `model`, `ema`, Lightning's),
+        path: the authors' state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). Wrappers
+            around a state dict are removed, and logged: dictionaries (`state_dict`, `model`, `ema`, Lightning's),
             prefixes of the keys (`module.`, `_orig_mod.`, `model.`). Nothing in a file is called or built.
-        image_size: (height, width) in pixels. The authors' files do not hold it, so it is required for them.
-        default_image_size: used where neither `image_size` nor the file says one.
-        weights: name of the weights to take where a file holds several, such as "ema"; the error lists them.
-        dataset: benchmark that the model is for. One that the file does not fit is logged as a warning.
+        image_size: (height, width) in pixels. Required for the authors' files, which do not hold it.
+        default_image_size: used if neither `image_size` nor the file has one.
+        weights: name of the weights to load if a file holds several, such as "ema"; the error lists them.
+        dataset: benchmark of the caller. A warning is logged if the file does not fit it.
         switches: any of prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std, which the authors'
-            files do not hold either. What is not given is taken as in the full model, and logged.
+            files do not hold either. Missing ones are assumed as in the full model, and logged.
 
     Raises:
         InputError: no such file, image size missing or of another number of patches, unknown switch.
@@ -69,9 +69,9 @@ def load_checkpoint(
         config, names = _stored_config(content.header, kind, image_size, path), {}
         _warn_of_other_switches(config, switches, path)
     else:
-        found = unwrap(content.tree, path, chosen=weights)
-        log_notes(found, path)
-        tensors = authors_names(found.tensors)
+        state_dict = unwrap(content.tree, path, chosen=weights)
+        log_notes(state_dict, path)
+        tensors = authors_names(state_dict.tensors)
         config = _config_from_shapes(tensors, image_size or default_image_size, path)
         names = dict(key_pairs(config))
         _log_assumed(config, switches, path)
@@ -85,17 +85,17 @@ def load_checkpoint(
 
 
 def _fit(tensors: dict[str, Tensor], model: Model, names: Mapping[str, str], path: Path) -> bool:
-    """Put a file's tensors into a model; `names` is our key of each of the file's, empty where they are ours.
+    """Load a file's tensors into a model; `names` maps the file's keys to ours, empty where they are equal.
 
     Returns:
-        Whether the file has no classifiers.
+        True if the file has no classifiers.
 
     Raises:
         ArtifactError: they do not fit, or are not finite.
     """
-    own = model.state_dict()
-    names = names or {key: key for key in own}
-    expected = {theirs: own[ours] for theirs, ours in names.items()}
+    parameters = model.state_dict()
+    names = names or {key: key for key in parameters}
+    expected = {authors_key: parameters[ours] for authors_key, ours in names.items()}
     headless = without_heads(tensors, names, model.heads)
     missing = fill(tensors, expected, names, model.heads if headless else ())
     check_entries(tensors, expected, path)
@@ -124,17 +124,17 @@ def save_checkpoint(
 
     Args:
         path: `.safetensors` or `.pth`; the authors' layout is always `.pth`.
-        layout: "mambapro" stores the config (and `training`, any plain JSON) beside the weights; "authors" is their
-            plain state dict, key for key.
+        layout: "mambapro" stores the config (and `training`, any plain JSON) with the weights; "authors" is their plain
+            state dict, key for key.
 
     Raises:
         InputError: suffix that does not fit, or the file exists and `overwrite` is false.
-        SetupError: no room on the disk.
+        SetupError: the disk is full.
     """
     path = Path(path)
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     if model.headless:
-        # what was filled in for a file without classifiers is no classifier
+        # classifiers filled in for a file without them are not saved
         state = {key: value for key, value in state.items() if not key.startswith(model.heads)}
     if layout == "authors":
         if not isinstance(model, MambaPro):
@@ -160,7 +160,7 @@ def _check_image_size(size: Any) -> None:
 
 
 def _warn_of_other_switches(config: Any, switches: Mapping[str, Any], path: Path) -> None:
-    """What a file of ours holds may be overruled, for experiments, but not by accident."""
+    """Warn if switches override those of one of our files."""
     other = {name: value for name, value in switches.items() if getattr(config, name) != value}
     if other:
         log.warning(
@@ -194,7 +194,7 @@ def _stored_config(header: Mapping[str, Any], kind: type[Model], image_size: tup
 
 
 def _check_training(facts: Any) -> None:
-    """Raise where the facts of a training are not of the types that are read from them."""
+    """Raise if the training facts have other types than the readers expect."""
     recipe, dataset = facts.get("config", {}), facts.get("dataset")
     if not isinstance(recipe.get("model", {}), dict) or not isinstance(dataset, str | None):
         raise ValueError("what it says of its training is of another kind")
@@ -221,7 +221,7 @@ def _config_from_shapes(
         )
     block = "BACKBONE.base.transformer.resblocks.0"
     scan = "AAM.ma_block.0.SSM_intra.SSM_r_f"
-    # config field -> (key, axis); a key that is missing is reported with all others, so its field stays the default
+    # config field -> (key, axis); missing keys are reported together, so their fields keep the default
     places = {
         "patch_size": ("BACKBONE.base.conv1.weight", 2),
         "width": ("BACKBONE.base.conv1.weight", 0),
@@ -241,7 +241,7 @@ def _config_from_shapes(
         if key in tensors and tensors[key].dim() > axis and tensors[key].shape[axis] > 0
     }
     if sizes.get("width", HEAD_WIDTH) % HEAD_WIDTH:
-        # no width a model can have: leave it to the list of misshapen keys
+        # impossible width: reported in the list of keys with wrong shapes
         del sizes["width"]
     table = tensors.get("BACKBONE.cv_embed")
     cameras = 0 if table is None else MambaProConfig.cameras if table.dim() != 2 else table.shape[0]
@@ -261,10 +261,10 @@ def _config_from_shapes(
 
 
 def _count(tensors: Mapping[str, Tensor], prefix: str, default: int) -> int:
-    """How many modules are numbered under `prefix`; none at all is reported as missing keys of the default."""
+    """Return how many modules are numbered under `prefix`, or the default if none is, so that all keys are missing."""
     names = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
     numbers = {int(name) for name in names if name.isdecimal() and len(name) < 5}
-    # a number far from all others is a surplus key, not a model of a thousand layers
+    # an outlying number is a surplus key, not a model of a thousand layers
     return 1 + max((number for number in numbers if number <= 2 * len(numbers)), default=default - 1)
 
 

@@ -1,4 +1,4 @@
-"""Finding a model's state dict in what trainers put around it: dictionaries, prefixes of keys, averages beside it."""
+"""Search for a model's state dict inside the dictionaries, key prefixes and averages that trainers add."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ MODEL: Anchors = (("BACKBONE",), ("backbone", "embedding"), ("backbone", "layers
 
 @dataclass(frozen=True)
 class StateDict:
-    """One state dict of a file: its keys are the model's own; `notes` is what was done to find it."""
+    """State dict of a file with the model's own keys; `notes` lists the removed wrappers."""
 
     tensors: Mapping[str, Tensor]
     notes: tuple[str, ...] = ()
 
 
 def unwrap(tree: Any, path: Path, anchors: Anchors = MODEL, chosen: str | None = None) -> StateDict:
-    """The state dict in a file's content.
+    """Return the state dict in a file's content.
 
     Args:
         tree: from `read_content`.
         path: the file, for messages.
-        anchors: how keys of the model begin, as parts between dots.
+        anchors: first parts of the model's keys, split at dots.
         chosen: name of one of several state dicts, such as "ema" or "state_dict.student".
 
     Raises:
-        ArtifactError: none is there, or several are and none is chosen; their names are told.
-        InputError: none of this name is there.
+        ArtifactError: there is none, or there are several and none is chosen; the message names them.
+        InputError: there is none of this name.
     """
-    found: dict[str, StateDict] = {}
-    for place, tensors in _places(tree, ""):
-        found.update(_split(place, tensors, anchors, path))
-    found = _distinct(found)
-    if chosen is not None and chosen not in found:
-        there = shown([shown_text(name or "(the file itself)", 60) for name in found]) or "none"
+    state_dicts: dict[str, StateDict] = {}
+    for outer, tensors in _places(tree, ""):
+        state_dicts.update(_split(outer, tensors, anchors, path))
+    state_dicts = _distinct(state_dicts)
+    if chosen is not None and chosen not in state_dicts:
+        there = shown([shown_text(name or "(the file itself)", 60) for name in state_dicts]) or "none"
         raise InputError(f"{shown_text(path)} has no weights called {shown_text(chosen, 60)!r}; there are: {there}.")
-    if not found:
-        # no key of the model anywhere: an error about the file as it stands says more than one about its parts
+    if not state_dicts:
+        # no key of the model anywhere: an error about the whole file helps more than one about its parts
         return _bare(tree, path)
-    if chosen is None and len(found) > 1:
-        names = shown([shown_text(name or "(the file itself)", 60) for name in found])
+    if chosen is None and len(state_dicts) > 1:
+        names = shown([shown_text(name or "(the file itself)", 60) for name in state_dicts])
         raise ArtifactError(
-            f"{shown_text(path)} holds {len(found)} sets of weights: {names}. Say which one: --weights NAME, or "
+            f"{shown_text(path)} holds {len(state_dicts)} sets of weights: {names}. Say which one: --weights NAME, or "
             "load_checkpoint(path, weights=NAME); averages of the weights (ema) are usually the better ones."
         )
-    name = next(iter(found)) if chosen is None else chosen
-    state = found[name]
+    name = next(iter(state_dicts)) if chosen is None else chosen
+    state = state_dicts[name]
     only_tensors(dict(state.tensors), path)
     notes = (f"the weights under {shown_text(name, 60)!r} were taken", *state.notes) if name else state.notes
     if name and isinstance(tree, dict) and (beside := [key for key in tree if _first(name) != str(key)]):
@@ -74,9 +74,9 @@ def unwrap(tree: Any, path: Path, anchors: Anchors = MODEL, chosen: str | None =
     return StateDict(state.tensors, notes)
 
 
-def log_notes(found: StateDict, path: Path) -> None:
-    """Tell what was taken off."""
-    for note in found.notes:
+def log_notes(state_dict: StateDict, path: Path) -> None:
+    """Log the removed wrappers."""
+    for note in state_dict.notes:
         log.warning("%s: %s", shown_text(path.name), note)
 
 
@@ -94,11 +94,11 @@ def _bare(tree: Any, path: Path) -> StateDict:
 
 
 def _places(value: Any, place: str) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Every dictionary with tensors by name, with the names that lead to it."""
+    """Yield every dictionary of named tensors, with the names that lead to it."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         return
     if any(isinstance(entry, Tensor | OddTensor) for entry in value.values()):
-        # numbers and the like that were put among the tensors are no weights
+        # numbers and similar entries among the tensors are no weights
         yield place, {key: entry for key, entry in value.items() if isinstance(entry, Tensor | OddTensor)}
     if place.count(".") < _DEEPEST:
         for key, entry in value.items():
@@ -107,7 +107,7 @@ def _places(value: Any, place: str) -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _split(place: str, tensors: dict[str, Any], anchors: Anchors, path: Path) -> dict[str, StateDict]:
-    """The state dicts in one dictionary, by place and prefix: of `model.BACKBONE` and `ema.BACKBONE` there are two."""
+    """Return the state dicts in one dictionary, by place and prefix: `model.BACKBONE` and `ema.BACKBONE` are two."""
     plain: dict[str, Any] = {}
     for key, value in tensors.items():
         name = ".".join(part for part in key.split(".") if part not in WRAPPERS)
@@ -119,10 +119,10 @@ def _split(place: str, tensors: dict[str, Any], anchors: Anchors, path: Path) ->
         plain[name] = value
     removed = sorted({part for key in tensors for part in key.split(".") if part in WRAPPERS})
     prefixes = sorted({prefix for key in plain if (prefix := _prefix(key.split("."), anchors)) is not None}, key=len)
-    found: dict[str, StateDict] = {}
+    state_dicts: dict[str, StateDict] = {}
     for prefix in prefixes:
         others = [other for other in prefixes if len(other) > len(prefix)]
-        own = {
+        entries = {
             key[len(prefix) :]: value
             for key, value in plain.items()
             if key.startswith(prefix) and not any(key.startswith(other) for other in others) and key not in _COUNTERS
@@ -134,28 +134,28 @@ def _split(place: str, tensors: dict[str, Any], anchors: Anchors, path: Path) ->
         if rest:
             notes.append(f"keys that are not the model's were left out: {shown([shown_text(k, 60) for k in rest])}")
         name = ".".join(part for part in (place, prefix.rstrip(".")) if part)
-        found[name] = StateDict(own, tuple(notes))
-    if len(found) == 1 and prefixes[0]:
-        # one model alone needs no name for its prefix
-        return {place: next(iter(found.values()))}
-    return found
+        state_dicts[name] = StateDict(entries, tuple(notes))
+    if len(state_dicts) == 1 and prefixes[0]:
+        # the prefix of a single model needs no name
+        return {place: next(iter(state_dicts.values()))}
+    return state_dicts
 
 
 def _prefix(parts: list[str], anchors: Anchors) -> str | None:
-    """What stands in front of the model's own key, None where the key is none of the model's."""
+    """Return the prefix before the model's own key, None for a foreign key."""
     for start in range(len(parts)):
         if any(tuple(parts[start : start + len(anchor)]) == anchor for anchor in anchors):
             return "".join(f"{part}." for part in parts[:start])
     return None
 
 
-def _distinct(found: dict[str, StateDict]) -> dict[str, StateDict]:
-    """Without state dicts that are the same tensors under a second name."""
-    kept: dict[str, StateDict] = {}
-    for name, state in found.items():
-        if not any(_same(state.tensors, other.tensors) for other in kept.values()):
-            kept[name] = state
-    return kept
+def _distinct(state_dicts: dict[str, StateDict]) -> dict[str, StateDict]:
+    """Remove state dicts with the same tensors under a second name."""
+    distinct: dict[str, StateDict] = {}
+    for name, state in state_dicts.items():
+        if not any(_same(state.tensors, other.tensors) for other in distinct.values()):
+            distinct[name] = state
+    return distinct
 
 
 def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Names of the module `mambapro`, imported on first use."""
+    """Import the names of the module `mambapro` on first use."""
     if name.startswith("__"):
         raise AttributeError(name)
     from . import mambapro

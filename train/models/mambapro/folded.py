@@ -1,6 +1,6 @@
-"""Modules that stand in for the trained ones at inference, where prompts, tables and norms are constant.
+"""Folded modules of MambaPro for inference, where prompts, tables and norms are constant.
 
-Each takes a trained module and has its interface. Folding happens in float32; graph/cast.py makes other types.
+Each is built from a trained module and has its interface. Folding happens in float32; graph/cast.py converts types.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..parts.vit_imagenet import ImageNetEmbedding
 
 
 class FoldedPrompt(nn.Module):
-    """Prompts p and moved prompts p + T(p) as tables: the transfers vanish, 21 M values in the full model."""
+    """Prompts p and transferred prompts p + T(p) as tables; the transfers vanish, 21 M values in the full model."""
 
     own: Tensor
     moved: Tensor
@@ -37,11 +37,12 @@ class FoldedPrompt(nn.Module):
         self.residual, self.hand_on = prompt.residual, prompt.hand_on
 
     def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+        """Return the prompt tokens of a layer as the trained module does."""
         return arrange(carry(self.own, handed_on, self.residual, batch), self.moved)
 
 
 class ConstantPrompt(nn.Module):
-    """Prompts that nothing is handed on to: one table for each stream."""
+    """Prompts without a predecessor: one table for each stream."""
 
     table: Tensor
 
@@ -50,14 +51,15 @@ class ConstantPrompt(nn.Module):
         self.register_buffer("table", prompt(None, 1))
 
     def forward(self, handed_on: None, batch: int) -> Tensor:
+        """Return the prompt tokens of a layer as the trained module does."""
         return self.table.unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
 
     def hand_on(self, prompts: Tensor) -> None:
-        return None
+        """Propagate nothing: the next layer has tables of its own."""
 
 
 class WrittenAttention(Attention):
-    """Attention as two matrix products with a softmax between them: what every runtime knows and fuses."""
+    """Attention as two matrix products with a softmax between them, which every runtime supports and fuses."""
 
     def __init__(self, attention: Attention) -> None:
         nn.Module.__init__(self)
@@ -65,12 +67,13 @@ class WrittenAttention(Attention):
         self.in_proj, self.out_proj = attention.in_proj, attention.out_proj
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Compute softmax(q k^T / sqrt(d)) v. Returns (batch, heads, tokens, d)."""
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         return scores.softmax(-1) @ v
 
 
 class FoldedEmbedding(Embedding):
-    """Camera table already scaled, with the row of the unknown camera at its end."""
+    """Camera table scaled in advance, with the row of the unknown camera at its end."""
 
     rows: Tensor
 
@@ -84,12 +87,13 @@ class FoldedEmbedding(Embedding):
             self.register_buffer("rows", embedding.camera_scale * torch.cat((rows, rows.mean(0, keepdim=True))))
 
     def camera(self, ids: Tensor) -> Tensor:
+        """Look up the camera embeddings of `ids` (B,)."""
         unknown = self.rows.shape[0] - 1
         return self.rows[torch.where((ids < 0) | (ids >= unknown), unknown, ids)]
 
 
 class FoldedImageNetEmbedding(FoldedEmbedding, ImageNetEmbedding):
-    """The same for the ViT of ImageNet: what differs is the trained one's forward pass."""
+    """Folded embedding of the ImageNet ViT, with its forward pass."""
 
     forward = ImageNetEmbedding.forward
 
@@ -111,18 +115,19 @@ class FoldedScanGroup(ScanGroup):
             space.dt_proj.register_parameter("bias", None)
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return A, D and the step bias."""
         return self.A, self.D, self.bias
 
 
 def folded_convolution(conv: ModalityConv) -> ModalityConv:
-    """BatchNorm into the depthwise convolution before it, in place."""
+    """Fold BatchNorm into the preceding depthwise convolution, in place."""
     conv.conv = nn.utils.fuse_conv_bn_eval(conv.conv, conv.norm)
     conv.register_module("norm", nn.Identity())
     return conv
 
 
 def trimmed_layer(layer: Layer) -> Layer:
-    """Without what the switches leave unused, in place."""
+    """Remove the modules of a layer that the switches leave unused, in place."""
     if not layer.use_prompt:
         layer.prompt = None
     if (layer.after_attention, layer.after_mlp) == UNUSED:
@@ -130,7 +135,7 @@ def trimmed_layer(layer: Layer) -> Layer:
     return layer
 
 
-#: Stand-in by type of the trained module.
+#: Replacement by type of the trained module.
 FOLDED: Rules = {
     Embedding: FoldedEmbedding,
     ImageNetEmbedding: FoldedImageNetEmbedding,

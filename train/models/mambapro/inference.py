@@ -1,4 +1,4 @@
-"""The graph that is exported: three uint8 images in, one feature out, nothing of the training left."""
+"""MambaPro's inference graph for export: three uint8 images in, one feature out, without training parts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from .model_config import MambaProConfig
 
 
 class InferenceModel(nn.Module):
-    """MambaPro at inference, with its stages: `forward` returns the feature, then every stage in order.
-
-    The stages are those of the model's spec.
-    """
+    """MambaPro at inference: `forward` returns the feature, then the stages of the model's spec in order."""
 
     mean: Tensor
     std: Tensor
@@ -31,7 +28,16 @@ class InferenceModel(nn.Module):
     def forward(
         self, rgb: Tensor, nir: Tensor, tir: Tensor, modality_mask: Tensor, camera: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """uint8 images (B, H, W, 3), camera int64 (B,) or None, mask float32 (B, 3) -> (feature, *stages)."""
+        """Compute the features of a batch.
+
+        Args:
+            rgb, nir, tir: uint8 images (B, H, W, 3).
+            modality_mask: float32 (B, 3), 1 where the sensor is present.
+            camera: int64 (B,) or None.
+
+        Returns:
+            feature (B, 3 embed_dim), then the stages.
+        """
         backbone = self.backbone
         x, handed_on = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
         stages = [x]
@@ -47,14 +53,22 @@ class InferenceModel(nn.Module):
         return feature, *stages
 
     def normalise(self, images: tuple[Tensor, ...], mask: Tensor) -> Tensor:
-        """uint8 (B, H, W, 3) each -> (3, B, 3, H, W); a missing modality is zero after normalisation."""
-        # the cast comes first: TensorRT-RTX takes uint8 into nothing else
+        """Normalize images; a missing modality is zero after normalization.
+
+        Args:
+            images: uint8 (B, H, W, 3) each.
+            mask: float32 (B, 3).
+
+        Returns:
+            float32 (3, B, 3, H, W).
+        """
+        # the cast comes first: TensorRT-RTX accepts uint8 in no other operator
         x = torch.stack([image.float() for image in images])
         x = (x / 255 - self.mean) / self.std * mask.t().reshape(3, -1, 1, 1, 1)
         return x.permute(0, 1, 4, 2, 3)
 
     def aggregate(self, aggregation: Aggregation, tokens: Tensor, stages: list[Tensor]) -> Tensor:
-        """Backbone tokens to the fused feature; appends the stages passed."""
+        """Fuse backbone tokens; appends the stages that are passed to `stages`. Returns feature (B, 3 embed_dim)."""
         patches = tokens[:, :, 1:]
         for half in aggregation.halves:
             patches = half(patches)
@@ -63,7 +77,7 @@ class InferenceModel(nn.Module):
 
 
 def inference_model(config: MambaProConfig, backbone: Backbone, aggregation: Aggregation | None) -> InferenceModel:
-    """Fold copies of the trained parts; they themselves stay as they are."""
+    """Build the inference model from folded copies of the trained parts, which stay unchanged."""
     with torch.no_grad():
         backbone = copy_for_folding(backbone)
         backbone.register_module("head", None)

@@ -1,4 +1,4 @@
-"""MambaPro: three images of one object to one retrieval feature."""
+"""MambaPro (https://arxiv.org/abs/2412.10707): three images of one object to one retrieval feature."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ BACKBONES: dict[str, type[Backbone]] = {"clip": Backbone, "vit": ImageNetBackbon
 
 
 class MambaPro(Model):
-    """The whole model of the paper (figure 2), or one of its variants: the config names the parts.
+    """The complete model of the paper (figure 2), or one of its variants: the config selects the parts.
 
-    All parts are always there, the config's switches pick what runs: a checkpoint of table 3 therefore has the very
-    keys of a full one.
+    All parts always exist, and the switches select those that run; a checkpoint of table 3 therefore has the keys of a
+    full one.
     """
 
     kind = "mambapro"
@@ -49,15 +49,17 @@ class MambaPro(Model):
         self.fused_head = Head(config.feature_dim, config.identities)
 
     def forward(self, images: Tensor, camera_ids: Tensor | None = None) -> Tensor | tuple[TrainingOutput, ...]:
-        """Features of a batch of samples.
+        """Compute the features of a batch of samples.
 
         Args:
-            images: float32 (B, 3 modalities, 3, H, W), modalities rgb, nir, tir; normalised as the config says.
-            camera_ids: int64 (B,), zero-based; -1, and any number outside the table, is an unknown camera. None: all.
+            images: float32 (B, 3 modalities, 3, H, W), modalities rgb, nir, tir; normalized as in the config.
+            camera_ids: int64 (B,), zero-based; -1, and any number outside the table, is an unknown camera. None: all
+                unknown.
 
         Returns:
-            In eval mode the raw feature (B, 3 embed_dim), not normalised. In training mode one (score, feature) pair
-            for each loss: concatenated class tokens (`direct`) or one pair for each modality, then the fused feature.
+            In eval mode the raw feature (B, 3 embed_dim), not of unit length. In training mode one (score, feature)
+                pair for each loss: concatenated class tokens (`direct`) or one pair for each modality, then the fused
+                feature.
 
         Raises:
             ValueError: images of another shape than the model was built for.
@@ -69,12 +71,12 @@ class MambaPro(Model):
         return self._training_outputs(tokens) if self.training else self.feature(tokens)
 
     def feature(self, tokens: Tensor) -> Tensor:
-        """Backbone tokens (3, B, 1 + patches, embed_dim) -> raw feature (B, 3 embed_dim)."""
+        """Fuse backbone tokens (3, B, 1 + patches, embed_dim). Returns raw feature (B, 3 embed_dim)."""
         return self.aggregation(tokens) if self.config.mamba else torch.cat(tuple(tokens[:, :, 0]), -1)
 
     def _training_outputs(self, tokens: Tensor) -> tuple[TrainingOutput, ...]:
         class_tokens = tokens[:, :, 0]
-        # only one of the two is used, but the authors' checkpoints hold the BatchNorm statistics that both leave
+        # only one of the two is used, but the authors' checkpoints hold the BatchNorm statistics of both
         each = [self.backbone.head(token) for token in class_tokens]
         joint = self.concat_head(torch.cat(tuple(class_tokens), -1))
         outputs = [joint] if self.config.direct else each
@@ -89,20 +91,20 @@ class MambaPro(Model):
         return spec_of(self.config, running)
 
     def warn_of_use(self, path: Path, dataset: str | None) -> None:
-        """Log a warning where images or benchmark are not those of the checkpoint's training."""
+        """Log a warning if images or benchmark differ from those of the checkpoint's training."""
         warn_of_other_benchmark(self.config, path, trained_on=self.trained_on.get("dataset"), used_on=dataset)
 
     def inference(self) -> InferenceModel:
-        """The network that is exported."""
+        """Return the network for export."""
         return inference_model(self.config, self.backbone, self.aggregation if self.config.mamba else None)
 
     def predict(self, batch: Batch) -> tuple[Tensor]:
-        """The raw feature (N, 3 embed_dim)."""
+        """Compute the raw feature. Returns (N, 3 embed_dim), on the model's device."""
         x = self.normalised(batch.stacked(MODALITIES), batch.mask)
         return (self(x, torch.from_numpy(np.asarray(batch.cameras, np.int64)).to(x.device)),)
 
     def normalised(self, images: np.ndarray, mask: np.ndarray | None = None) -> Tensor:
-        """Images as the forward pass takes them, on the model's device.
+        """Normalize images for the forward pass, on the model's device.
 
         Args:
             images: uint8 (B, 3 modalities, H, W, 3).
@@ -121,10 +123,13 @@ class MambaPro(Model):
     def run_subsets(
         self, samples: Batch, subsets: Sequence[tuple[tuple[str, ...], np.ndarray]], track: Track = silent
     ) -> list[dict[str, np.ndarray]]:
-        """Outputs for some of the samples with some of their modalities; `subsets` are (modalities, rows).
+        """Compute outputs for subsets of samples and modalities; `subsets` are (modalities, rows).
 
-        The streams of a sample do not meet in the backbone, which is nearly all of the work. So the backbone runs once
-        with all modalities and once with none, and each set of modalities takes its streams from the two.
+        The streams of a sample do not meet in the backbone, which is nearly all of the work. The backbone therefore
+        runs once with all modalities and once with none, and each set of modalities takes its streams from the two.
+
+        Returns:
+            for each subset the outputs by name, float32 (rows, ...).
         """
         self.eval()
         partial = sorted({int(row) for names, rows in subsets if len(names) < len(MODALITIES) for row in rows})

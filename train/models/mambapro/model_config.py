@@ -1,4 +1,4 @@
-"""The sizes and switches of a MambaPro model: frozen dataclasses that travel inside our checkpoints."""
+"""Sizes and switches of a MambaPro model: frozen dataclasses that are stored in our checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..ranges import Range, check_range
 
 #: CLIP's rule: a head is 64 wide, so the width tells the number of heads.
 HEAD_WIDTH = 64
-#: What a model can be made of: the published one is ViT-B/16, the largest ViT there is has 56 layers of width 1792.
+#: Valid sizes: the published model is ViT-B/16, the largest ViT has 56 layers of width 1792.
 RANGES = {
     "image height": Range(1, 4096),
     "image width": Range(1, 4096),
@@ -37,7 +37,7 @@ RANGES = {
     "sie_coe": Range(-1000, 1000, whole=False),
 }
 
-# The parts a model may be put together from; the first of each is the published model's.
+# Kinds of parts; the first of each is that of the published model.
 BACKBONES = ("clip", "vit")
 ADAPTER_KINDS = ("pfa", "bottleneck", "lora")
 ADAPTER_POSITIONS = ("beside_ffn", "behind_ffn", "beside_mhsa", "behind_mhsa")
@@ -52,15 +52,15 @@ _CHOICES = {
 }
 #: Kinds of aggregation that scan, and so may scan both ways.
 _SCANNING = ("mamba", "intra", "inter")
-#: Fields that make another model than the published one wherever they have not their default.
+#: Fields that define a variant of the published model if they differ from their defaults.
 VARIANT_FIELDS = (*_CHOICES, "adapter_first_layer", "prompt_first_layer")
 
 
 @dataclass(frozen=True)
 class MambaProConfig:
-    """Everything that decides the shape of the model and what its forward pass does.
+    """All fields that determine the shape of the model and its forward pass.
 
-    The switches carry the names the authors' YAML files use, in lower case: an ablation row of the paper is a set of
+    The switches carry the names of the authors' YAML files, in lower case: an ablation row of the paper is a set of
     them (A: none, C: adapter, D: prompt, E: both, F: all three). The kinds and positions are the rows of its other
     tables; their defaults are the published model.
     """
@@ -85,11 +85,11 @@ class MambaProConfig:
     state: int = 16
     dt_rank: int = 32
 
-    # the tower: CLIP's, or a ViT trained on ImageNet (table 9)
+    # tower of CLIP, or of a ViT trained on ImageNet (table 9)
     backbone: str = "clip"
     # stochastic depth of the last layer in training, rising linearly from 0 in the first
     drop_path: float = 0.0
-    # table 5, and where in a layer it works (table 8)
+    # table 5, and its position in a layer (table 8)
     adapter_kind: str = "pfa"
     adapter_position: str = "beside_ffn"
     lora_rank: int = 64
@@ -180,7 +180,7 @@ class MambaProConfig:
 
     @property
     def feature_dim(self) -> int:
-        """Length of the retrieval feature: three modalities side by side."""
+        """Length of the retrieval feature: three concatenated modalities."""
         return 3 * self.embed_dim
 
     @property
@@ -190,18 +190,18 @@ class MambaProConfig:
 
     @property
     def variants(self) -> dict[str, Any]:
-        """What makes this another model than the published one: fields with their values, empty for the published."""
+        """Fields that differ from the published model, with their values; empty for the published model."""
         defaults = {field.name: field.default for field in fields(self)}
         values = {name: getattr(self, name) for name in VARIANT_FIELDS}
         return {name: value for name, value in values.items() if value != defaults[name]}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict that `from_json` reads back."""
+        """Return a plain dict for `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> MambaProConfig:
-        """Config from a plain dict.
+        """Build a config from a plain dict.
 
         Raises:
             InputError: a field this version does not know; the message names it.

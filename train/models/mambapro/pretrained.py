@@ -1,4 +1,4 @@
-"""Where a new model's backbone comes from: CLIP, a ViT of ImageNet, or the tower of one of our own checkpoints."""
+"""Pretrained weights of a new model's backbone: CLIP, a ViT of ImageNet, or the tower of one of our checkpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .model_config import MambaProConfig
 from .spec import is_pretrained
 
 _SIZES = ("image_size", "patch_size", "width", "depth", "mlp_width", "embed_dim")
-#: Fields of the config that decide what the tower computes; all of them must agree.
+#: Config fields that determine the tower's computation; all of them must agree.
 TOWER_FIELDS = ("backbone", *_SIZES, "pixel_mean", "pixel_std")
 _SHOWN = 5
 
@@ -31,16 +31,16 @@ def initialiser(
     allow_torchscript: bool = False,
     weights: str | None = None,
 ) -> Callable[[MambaPro], Any] | None:
-    """What fills a new model's tower: CLIP (`load_clip`), a checkpoint (`load_tower`), ImageNet (`load_vit`), nothing.
+    """Return the function that fills a new model's tower: `load_clip`, `load_tower`, `load_vit` or None.
 
     `weights` names one of several sets of weights in the checkpoint.
 
     Raises:
         InputError: more than one was given, or `weights` without a checkpoint.
     """
-    given = [str(source) for source in (clip, backbone, vit) if source is not None]
-    if len(given) > 1:
-        raise InputError(f"A backbone comes from one place, not from {' and '.join(given)}. Give one of them.")
+    sources = [str(source) for source in (clip, backbone, vit) if source is not None]
+    if len(sources) > 1:
+        raise InputError(f"A backbone comes from one place, not from {' and '.join(sources)}. Give one of them.")
     if weights is not None and backbone is None:
         raise InputError("--weights chooses weights in the checkpoint of --backbone: give that too.")
     if vit is not None:
@@ -55,12 +55,12 @@ def initialiser(
 def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str], weights: str | None = None) -> int:
     """Copy the tower of a checkpoint (patches, positions, layers, projection) into `model`, in place.
 
-    Whatever is MambaPro's own stays as it is: prompts, adapters, camera table, aggregation, heads. That is what
-    `freeze_pretrained` freezes, so the checkpoint plays the part that CLIP's weights have in the paper. `weights` names
-    one of several sets of weights in the file, see `load_checkpoint`.
+    MambaPro's own parts stay: prompts, adapters, camera table, aggregation, heads. The copied parts are those of
+    `freeze_pretrained`, so the checkpoint replaces CLIP's weights in the paper. `weights` names one of several sets of
+    weights in the file, see `load_checkpoint`.
 
     Returns:
-        How many values were copied.
+        number of copied values.
 
     Raises:
         InputError: no such file, or a tower of another size or for other images.

@@ -1,4 +1,4 @@
-"""The sizes a model comes in; the one place where they stand."""
+"""Named model sizes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SIZES["tiny_imagenet"] = {**SIZES["tiny"], **_IMAGENET, "embed_dim": 128, "scan_
 
 
 def config_of_size(size: str, **fields: Any) -> MambaProConfig:
-    """Config of a named size with some fields set.
+    """Return the config of a named size with some fields set.
 
     Raises:
         InputError: a size that does not exist.
@@ -52,7 +52,7 @@ def config_of_size(size: str, **fields: Any) -> MambaProConfig:
 
 
 def build_model(size: str, **fields: Any) -> MambaPro:
-    """A model of a named size, initialised as the authors do; `fields` are those of MambaProConfig.
+    """Build a model of a named size, initialized as by the authors; `fields` are those of MambaProConfig.
 
     Raises:
         InputError: a size that does not exist, or fields that make a model beyond the limit.
@@ -66,7 +66,7 @@ def build_model(size: str, **fields: Any) -> MambaPro:
 
 
 def _require_room(config: MambaProConfig) -> None:
-    """Count a model's values before any memory is taken for them."""
+    """Check the memory of a model before it is allocated."""
     with torch.device("meta"):
         values = sum(value.numel() for value in MambaPro(config).parameters())
     needed, limit, available = _FLOAT * values, size_limit(_LARGEST), free_memory()

@@ -1,4 +1,4 @@
-"""What MambaPro tells export, training and reports about itself."""
+"""ModelSpec of MambaPro."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FLOAT32_PARTS = {
 }
 #: Fields of the config that change the training only.
 _TRAINING_FIELDS = ("direct", "identities", "drop_path")
-#: Variants came after the first bundles: where a model has none, its feature space keeps the name it had.
+#: Added after the first bundles: without variants the feature space has the same fingerprint as before.
 _LATER_FIELDS = (*VARIANT_FIELDS, "lora_rank")
-#: Parts of the backbone that are MambaPro's and not the tower's: camera table (a ViT's, frozen_cameras, goes with the
+#: Parts of the backbone that belong to MambaPro, not to the tower: camera table (a ViT's, frozen_cameras, goes with the
 #: tower, as in the authors' code), adapters with LoRA's matrices, prompts, per-modality head.
 _NOT_PRETRAINED = ("backbone.embedding.cameras", ".adapter.", ".prompt.", "backbone.head.")
 _SWITCHES = ("prompt", "adapter", "mamba", "mamba_bi", "sie_camera")
 
 
 def spec_of(config: MambaProConfig, running: Iterable[nn.Module]) -> ModelSpec:
-    """Spec of a model with this config; `running` are the modules that take part in inference."""
+    """Return the spec of a model with this config; `running` are the modules that take part in inference."""
     modules = list(running)
     settings = {k: v for k, v in config.to_json().items() if k not in (*_TRAINING_FIELDS, *_LATER_FIELDS)}
     embedding = TensorInfo(EMBEDDING, EMBEDDING, "float32", ("batch", config.feature_dim), "feature, of any length")
@@ -63,17 +63,17 @@ def spec_of(config: MambaProConfig, running: Iterable[nn.Module]) -> ModelSpec:
 
 
 def is_training_only(name: str) -> bool:
-    """Whether a tensor has no part in the feature: heads, and counters of BatchNorm."""
+    """Return True if a tensor has no part in the feature: heads, and counters of BatchNorm."""
     return "head." in name or name.endswith("num_batches_tracked")
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether a parameter belongs to the pretrained tower: CLIP, or a ViT of ImageNet."""
+    """Return True if a parameter belongs to the pretrained tower: CLIP, or a ViT of ImageNet."""
     return name.startswith("backbone.") and not any(part in name for part in _NOT_PRETRAINED)
 
 
 def stage_names(config: MambaProConfig) -> list[str]:
-    """Names of the stages in the order `InferenceModel` returns them: the modules of MambaPro that end there."""
+    """Return the names of the stages in the order of `InferenceModel`: the modules whose outputs they are."""
     names = ["backbone.embedding", *(f"backbone.layers.{i}" for i in range(config.depth)), "backbone"]
     if config.mamba:
         names += [f"aggregation.{half}" for half in half_names(config)]

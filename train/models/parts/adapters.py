@@ -1,7 +1,7 @@
-"""Adapters: what a frozen layer learns, and where in the layer it works (paper figure 2 a, tables 5 and 8).
+"""Adapters: trainable additions to a frozen layer, and their positions in it (paper figure 2 a, tables 5 and 8).
 
-Positions are the two places behind a layer's parts, after attention and after the MLP (FFN). At each of them a `Join`
-puts adapter and part together; the sum with the part's input is the layer's own.
+The two positions follow the attention and the MLP (FFN) of a layer. At each of them a `Join` combines adapter and part;
+the layer adds the part's input.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from .layers import Bottleneck
 Join = Callable[[Any, Tensor, Tensor], Tensor]
 
 
-def alone(adapter: nn.Module | None, given: Tensor, output: Tensor) -> Tensor:
-    """The part as it is."""
+def alone(adapter: nn.Module | None, inputs: Tensor, output: Tensor) -> Tensor:
+    """Return the part's output without an adapter."""
     return output
 
 
-def beside(adapter: nn.Module, given: Tensor, output: Tensor) -> Tensor:
-    """Parallel: the adapter reads what the part was given, before its LayerNorm (paper eq. 1 to 3)."""
-    return output + adapter(given)
+def beside(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+    """Add the adapter's output for the part's input, taken before its LayerNorm (parallel; paper eq. 1 to 3)."""
+    return output + adapter(inputs)
 
 
-def behind(adapter: nn.Module, given: Tensor, output: Tensor) -> Tensor:
-    """Serial: the adapter reads what the part returned and adds to it.
+def behind(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+    """Add the adapter's output for the part's output (serial).
 
-    The paper only says "behind". That the part's output also passes by is ours, after Houlsby et al. (2019).
+    The paper only says "behind". The skip connection around the adapter is ours, after Houlsby et al. 2019
+    (https://arxiv.org/abs/1902.00751).
     """
     return output + adapter(output)
 
@@ -47,7 +48,7 @@ UNUSED: tuple[Join, Join] = (alone, alone)
 
 
 class LowRank(nn.Module):
-    """B A x: two matrices without biases and nothing between them, 2 * width * rank values (Hu et al. 2021)."""
+    """Low-rank matrix B A x without biases, 2 * width * rank values (LoRA, https://arxiv.org/abs/2106.09685)."""
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__()
@@ -55,25 +56,27 @@ class LowRank(nn.Module):
         self.up = nn.Linear(rank, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute B A x (..., outputs)."""
         return self.up(self.down(x))
 
     def matrix(self) -> Tensor:
-        """B A, (outputs, inputs)."""
+        """Return B A: (outputs, inputs)."""
         return self.up.weight @ self.down.weight
 
 
 class LowRankLinear(nn.Linear):
-    """A frozen linear layer W x + b with a low-rank change of its matrix, (W + B A) x + b; B starts at zero."""
+    """Frozen linear layer W x + b with a low-rank change of its matrix, (W + B A) x + b; B starts at zero."""
 
     def __init__(self, inputs: int, outputs: int, rank: int) -> None:
         super().__init__(inputs, outputs)
         self.adapter = LowRank(inputs, outputs, rank)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute (W + B A) x + b."""
         return super().forward(x) + self.adapter(x)
 
     def merged(self) -> nn.Linear:
-        """The same as one matrix; for inference."""
+        """Return an equivalent linear layer with one matrix, for inference."""
         linear = nn.Linear(self.in_features, self.out_features, device="meta")
         linear.weight = nn.Parameter((self.weight + self.adapter.matrix()).detach(), requires_grad=False)
         linear.bias = self.bias
@@ -81,7 +84,7 @@ class LowRankLinear(nn.Linear):
 
 
 class Fitting(NamedTuple):
-    """What an adapter brings into a layer: a module for the joins, and the attention's out projection."""
+    """Modules of an adapter in a layer: one for the joins, and the attention's output projection."""
 
     module: nn.Module | None
     joins: tuple[Join, Join]
@@ -92,30 +95,30 @@ NO_ADAPTER = Fitting(None, UNUSED, nn.Linear)
 
 
 def _bottleneck(config: MambaProConfig, hidden: int) -> Fitting:
-    """The module stands in the layer even where the switch leaves it unused: a checkpoint has it all the same."""
+    """Return a bottleneck adapter; it exists even if the switches do not use it, so that checkpoints have its keys."""
     joins = JOINS[config.adapter_position] if config.adapter else UNUSED
     return Fitting(Bottleneck(config.width, hidden), joins, nn.Linear)
 
 
 def parallel_adapter(config: MambaProConfig) -> Fitting:
-    """PFA: width -> adapter_width -> width, which widens; 2,361,600 values in the paper's model (2.36 M)."""
+    """Build a PFA: width -> adapter_width -> width, widening; 2,361,600 values in the paper's model (2.36 M)."""
     return _bottleneck(config, config.adapter_width)
 
 
 def bottleneck_adapter(config: MambaProConfig) -> Fitting:
-    """BNA: width -> width / 2 -> width, which narrows; 590,976 values (the paper says 0.60 M).
+    """Build a BNA: width -> width / 2 -> width, narrowing; 590,976 values (the paper says 0.60 M).
 
-    The paper gives neither width nor place. 384 of 768 comes from the count, which it shares with LoRA of rank 384; the
-    place is the PFA's, so that the two differ in one thing.
+    The paper gives neither width nor position. 384 of 768 follows from the count, which equals that of LoRA with rank
+    384; the position is the PFA's, so that the two differ in one aspect.
     """
     return _bottleneck(config, config.width // 2)
 
 
 def low_rank_adapter(config: MambaProConfig) -> Fitting:
-    """LoRA of the attention's out projection: 98,304, 393,216 and 589,824 values at ranks 64, 256 and 384.
+    """Build LoRA of the attention's output projection: 98,304, 393,216, 589,824 values at ranks 64, 256, 384.
 
-    The paper says 0.10, 0.39 and 0.60 M per layer, which is one square matrix; that it is the out projection, the only
-    one that stands by itself, and that the change is not scaled, is ours.
+    The paper says 0.10, 0.39 and 0.60 M per layer, which is one square matrix; the choice of the output projection, the
+    only unpacked one, and of an unscaled change is ours.
     """
     if not config.adapter:
         return NO_ADAPTER
@@ -130,5 +133,5 @@ ADAPTERS: dict[str, Callable[[MambaProConfig], Fitting]] = {
 
 
 def adapter_of_layer(config: MambaProConfig, number: int) -> Fitting:
-    """The adapter of layer `number`, counted from 1."""
+    """Build the adapter of layer `number`, counted from 1."""
     return ADAPTERS[config.adapter_kind](config) if number >= config.adapter_first_layer else NO_ADAPTER

@@ -13,7 +13,7 @@ from .layers import LayerNorm
 from .mamba import DIRECTIONS, ScanGroup, StateSpace
 from .mixers import ConcatMixer, InterModalityTransformer, IntraModalityTransformer, SumMixer
 
-#: Name of the one scan that runs over all modalities.
+#: Name of the scan over all modalities.
 JOINT = "all"
 
 
@@ -27,7 +27,11 @@ class ModalityConv(nn.Module):
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, L, channels) -> the same; L = grid height * grid width, row-major."""
+        """Convolve the patch grid of (B, L, channels); L = grid height * grid width, row-major.
+
+        Returns:
+            (B, L, channels).
+        """
         x = x.transpose(1, 2).unflatten(2, self.grid)
         return nn.functional.silu(self.norm(self.conv(x))).flatten(2).transpose(1, 2)
 
@@ -35,7 +39,7 @@ class ModalityConv(nn.Module):
 class ModalityScan(nn.Module):
     """One half of an MA block: project, convolve, scan, gate, project back, add.
 
-    Subclasses say in which sequence the scans see the three modalities.
+    Subclasses define the sequences in which the scans read the three modalities.
     """
 
     #: Names of the scans: one for each sequence.
@@ -51,7 +55,7 @@ class ModalityScan(nn.Module):
         self.out_proj = nn.Linear(channels, dim, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (3, B, L, dim) -> the same."""
+        """Mix the tokens (3, B, L, dim). Returns (3, B, L, dim)."""
         pairs = [self.in_proj[m](x).chunk(2, -1) for m, x in zip(MODALITIES, tokens, strict=True)]
         inputs = [self.conv[m](x) for m, (x, _) in zip(MODALITIES, pairs, strict=True)]
         gates = [gate for _, gate in pairs]
@@ -59,29 +63,31 @@ class ModalityScan(nn.Module):
         return tokens + self.out_proj(y)
 
     def scan(self, inputs: list[Tensor]) -> list[Tensor]:
-        """Three inputs (B, L, channels) -> three scanned outputs."""
+        """Scan three inputs (B, L, channels). Returns three outputs (B, L, channels)."""
         raise NotImplementedError
 
 
 class IntraModalityScan(ModalityScan):
-    """Each modality's tokens in a scan of its own; the three run as one grouped call."""
+    """One scan for each modality's tokens; the three run as one grouped call."""
 
     sequences = MODALITIES
 
     def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Scan each modality (B, L, channels) on its own."""
         return self.scans(inputs)
 
 
 class InterModalityScan(ModalityScan):
-    """One causal scan over rgb, nir, tir tokens in a row: the only place where modalities meet."""
+    """One causal scan over the concatenated rgb, nir, tir tokens: the only part where modalities interact."""
 
     sequences = (JOINT,)
 
     def scan(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Scan the three modalities (B, L, channels) as one sequence."""
         return list(self.scans([torch.cat(inputs, 1)])[0].chunk(3, 1))
 
 
-#: What a block is made of by `aggregation_kind`, in the order it runs (paper figure 3, tables 6 and 11).
+#: Parts of a block by `aggregation_kind`, in execution order (paper figure 3, tables 6 and 11).
 AGGREGATIONS: dict[str, dict[str, Callable[[MambaProConfig], nn.Module]]] = {
     "mamba": {"intra": IntraModalityScan, "inter": InterModalityScan},
     "intra": {"intra": IntraModalityScan},
@@ -91,23 +97,23 @@ AGGREGATIONS: dict[str, dict[str, Callable[[MambaProConfig], nn.Module]]] = {
     "transformer": {"inter": InterModalityTransformer},
     "ma_transformer": {"intra": IntraModalityTransformer, "inter": InterModalityTransformer},
 }
-#: After these the modalities' tokens are alike, so a second block has nothing to mix.
+#: These make the tokens of the modalities equal, so a second block would have no effect.
 _ONCE = ("sum", "concat")
 
 
 def block_count(config: MambaProConfig) -> int:
-    """How many blocks the aggregation has."""
+    """Return the number of blocks of the aggregation."""
     return 1 if config.aggregation_kind in _ONCE else config.aggregation_depth
 
 
 def half_names(config: MambaProConfig) -> list[str]:
-    """Names of the blocks' halves inside the aggregation, in the order they run."""
+    """Return the names of the blocks' halves inside the aggregation, in execution order."""
     halves = AGGREGATIONS[config.aggregation_kind]
     return [f"blocks.{block}.{half}" for block in range(block_count(config)) for half in halves]
 
 
 class Reduction(nn.Module):
-    """Class token and mean patch token of a modality, side by side, to one feature."""
+    """Linear reduction of a modality's concatenated class token and mean patch token to one feature."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -115,7 +121,7 @@ class Reduction(nn.Module):
         self.linear = nn.Linear(2 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 2 dim) -> (B, dim)."""
+        """Reduce (B, 2 dim). Returns (B, dim)."""
         return self.linear(self.norm(x))
 
 
@@ -131,17 +137,21 @@ class Aggregation(nn.Module):
 
     @property
     def halves(self) -> list[nn.Module]:
-        """All parts of all blocks in the order they run; published: intra, inter, intra, inter."""
+        """All parts of all blocks in execution order; published: intra, inter, intra, inter."""
         return [half for block in self.blocks for half in block.children()]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Backbone tokens (3, B, 1 + L, dim) -> feature (B, 3 dim)."""
+        """Fuse backbone tokens (3, B, 1 + L, dim). Returns feature (B, 3 dim)."""
         patches = tokens[:, :, 1:]
         for half in self.halves:
             patches = half(patches)
         return self.reduce(tokens[:, :, 0], patches)
 
     def reduce(self, class_tokens: Tensor, patches: Tensor) -> Tensor:
-        """Class tokens (3, B, dim) and patches (3, B, L, dim) -> (B, 3 dim), in float32 or finer."""
+        """Reduce class tokens (3, B, dim) and patches (3, B, L, dim), in float32 or wider.
+
+        Returns:
+            feature (B, 3 dim).
+        """
         pairs = torch.cat((class_tokens, patches.to(class_tokens.dtype).mean(2)), -1)
         return torch.cat([self.reduction[m](x) for m, x in zip(MODALITIES, pairs, strict=True)], -1)

@@ -1,4 +1,4 @@
-"""The identity head used in training: BNNeck and classifier."""
+"""Identity head for training: BNNeck (https://arxiv.org/abs/1903.07071) and classifier."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class TrainingOutput(NamedTuple):
-    """What the losses of one head read: scores (B, identities) and the feature before BNNeck (B, dim)."""
+    """Inputs of one head's losses: scores (B, identities) and the feature before BNNeck (B, dim)."""
 
     score: Tensor
     feature: Tensor
 
 
 class Head(nn.Module):
-    """BatchNorm neck whose bias is frozen, then a classifier without bias (BNNeck, Luo et al. 2019)."""
+    """BatchNorm neck with a frozen bias, then a classifier without bias (BNNeck)."""
 
     def __init__(self, dim: int, identities: int) -> None:
         super().__init__()
@@ -24,5 +24,5 @@ class Head(nn.Module):
         self.classifier = nn.Linear(dim, identities, bias=False)
 
     def forward(self, feature: Tensor) -> TrainingOutput:
-        """Feature (B, dim) -> its scores, and the feature itself."""
+        """Compute the scores of a feature (B, dim). Returns the scores, and the feature itself."""
         return TrainingOutput(self.classifier(self.norm(feature)), feature)

@@ -1,4 +1,4 @@
-"""Initial values of what CLIP's weights do not fill."""
+"""Initialization of the parameters that CLIP's weights do not cover."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .vit import Embedding
 
 
 def initialize(model: MambaPro) -> None:
-    """Fill every parameter in place, as the authors' code does where it does, as CLIP does for the tower.
+    """Initialize every parameter in place, by the authors' rules where they exist, by CLIP's for the tower.
 
-    The aggregation's Linear layers get the same rule as all others, which replaces Mamba's own start of dt_proj: the
-    first step size is softplus(0) = 0.693.
+    The aggregation's Linear layers have the same rule as all others, which replaces Mamba's own initialization of
+    dt_proj: the first step size is softplus(0) = 0.693.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -39,12 +39,12 @@ def initialize(model: MambaPro) -> None:
         if isinstance(module, Head):
             nn.init.normal_(module.classifier.weight, std=0.001)
         elif isinstance(module, LowRank):
-            # the changed matrix is the pretrained one at first
+            # the changed matrix initially equals the pretrained one
             nn.init.zeros_(module.up.weight)
 
 
 def _state_space(module: StateSpace) -> None:
-    """A = -1, -2, ... -state in every channel (S4D-real), D = 1."""
+    """Set A = -1, -2, ... -state in every channel (S4D-real, https://arxiv.org/abs/2206.11893) and D = 1."""
     rates = torch.arange(1, module.state + 1, dtype=torch.float32)
     with torch.no_grad():
         module.A_log.copy_(rates.log().expand_as(module.A_log))

@@ -1,4 +1,4 @@
-"""The selective state space layer (S6): its directions, and how several of them share one scan."""
+"""Selective state space layer (S6, Mamba, https://arxiv.org/abs/2312.00752), its directions and grouped scans."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIRECTIONS = ("ahead", "back")
 
 
 class StateSpace(nn.Module):
-    """The parameters of one scan direction: what makes step, B and C from the input, and A and D (Mamba eq. 2)."""
+    """Parameters of one scan direction: projections of the input to step, B and C, and A and D (Mamba eq. 2)."""
 
     def __init__(self, channels: int, state: int, dt_rank: int) -> None:
         super().__init__()
@@ -28,21 +28,21 @@ class StateSpace(nn.Module):
         self.out_norm = LayerNorm(channels)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Input (B, L, channels) -> raw step (B, L, channels), B and C (B, L, state)."""
+        """Project the input (B, L, channels). Returns raw step (B, L, channels), B and C (B, L, state)."""
         step, b, c = self.x_proj(x).split([self.dt_rank, self.state, self.state], -1)
         # the bias of dt_proj is added inside the scan, in float32
         return nn.functional.linear(step, self.dt_proj.weight), b, c
 
     def decay(self) -> Tensor:
-        """A (channels, state), negative, float32."""
+        """Return A: float32 (channels, state), negative."""
         return -torch.exp(self.A_log)
 
 
 class ScanGroup(nn.ModuleDict):
-    """Several scans that run as ONE grouped call, each on its own sequence and with its own parameters.
+    """Several scans that run as one grouped call, each on its own sequence and with its own parameters.
 
-    Holds {sequence: {direction: StateSpace}}. The "back" direction, where it exists, reads the sequence from its end,
-    and its output is added to the "ahead" one.
+    Holds {sequence: {direction: StateSpace}}. The optional "back" direction reads the sequence from its end, and its
+    output is added to the "ahead" one.
     """
 
     def __init__(self, sequences: Sequence[str], directions: Sequence[str], space: Callable[[], StateSpace]) -> None:
@@ -55,7 +55,11 @@ class ScanGroup(nn.ModuleDict):
         return [cast(StateSpace, space) for directions in self.children() for space in directions.children()]
 
     def constants(self) -> tuple[Tensor, Tensor, Tensor]:
-        """A (groups * channels, state), D and step bias (groups * channels,), float32."""
+        """Return A, D and the step bias of all groups.
+
+        Returns:
+            A (groups * channels, state), D and step bias (groups * channels,), float32.
+        """
         spaces = self.spaces
         return (
             torch.cat([space.decay() for space in spaces]),
@@ -64,7 +68,11 @@ class ScanGroup(nn.ModuleDict):
         )
 
     def forward(self, sequences: Sequence[Tensor]) -> list[Tensor]:
-        """One (B, L, channels) for each sequence -> the same, scanned and normalised (out_norm)."""
+        """Scan one (B, L, channels) for each sequence.
+
+        Returns:
+            one (B, L, channels) for each sequence, scanned and normalized (out_norm).
+        """
         inputs = [x for s in sequences for x in ((s, s.flip(1)) if self.both else (s,))]
         spaces = self.spaces
         steps, bs, cs = zip(*(space.project(x) for space, x in zip(spaces, inputs, strict=True)), strict=True)

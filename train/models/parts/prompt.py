@@ -1,11 +1,11 @@
-"""Prompts: tokens that carry what the other sensors' prompts learned (paper figures 2 b, 2 c, 4 and table 4).
+"""Prompts: learned tokens that transfer information between modalities (paper figures 2 b, 2 c, 4 and table 4).
 
-A stream (the tokens of one modality) gets extra tokens at the entry of every layer: its own prompt and, in all kinds
-but one, the two others', moved over by a transfer. The prompts are parameters: no image of another modality is
+A stream (the tokens of one modality) gets extra tokens at the input of every layer: its own prompt and, in all kinds
+but one, the transferred prompts of the two others. The prompts are parameters: no image of another modality is
 involved.
 
-A kind is a module with two methods: `forward` makes a layer's prompt tokens from what the layer before handed on, and
-`hand_on` says what that is, given the prompt tokens as the layer returned them.
+A kind is a module with two methods: `forward` computes a layer's prompt tokens from those that the previous layer
+propagated, and `hand_on` selects the latter from the layer's output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .layers import Bottleneck
 
 
 class IndependentPrompt(nn.Module):
-    """IP: every stream has its own prompt and knows of no other; 9,216 values in the paper's model (0.01 M)."""
+    """IP: every stream has only its own prompt; 9,216 values in the paper's model (0.01 M)."""
 
     def __init__(self, config: MambaProConfig) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class IndependentPrompt(nn.Module):
         self.tokens = nn.ParameterDict({m: nn.Parameter(torch.zeros(shape)) for m in MODALITIES})
 
     def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
-        """Prompt tokens of this layer.
+        """Compute the prompt tokens of this layer.
 
         Args:
-            handed_on: (3 streams, batch, tokens, width), what `hand_on` kept of the layer before; None if nothing, as
-                in the first layer.
+            handed_on: (3 streams, batch, tokens, width), result of `hand_on` of the previous layer; None in the first
+                layer.
             batch: samples B.
 
         Returns:
@@ -40,18 +40,22 @@ class IndependentPrompt(nn.Module):
         return self.own().unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
 
     def hand_on(self, prompts: Tensor) -> Tensor | None:
-        """What the next layer gets of the prompt tokens (3 streams * batch, tokens of all groups, width)."""
+        """Select the input of the next layer's prompts from prompt tokens (3 streams * batch, tokens, width).
+
+        Returns:
+            (3 streams, batch, tokens, width), or None if nothing is propagated.
+        """
         return None
 
     def own(self) -> Tensor:
-        """The prompts p, (3, tokens, width)."""
+        """Return the prompts p: (3, tokens, width)."""
         return torch.stack([self.tokens[m] for m in MODALITIES])
 
 
 class SynergisticPrompt(IndependentPrompt):
-    """SP: the other streams' prompts come over a transfer, p + T(p); 1,782,144 values (1.78 M; paper eq. 4 to 6).
+    """SP: the other streams' prompts pass a transfer, p + T(p); 1,782,144 values (1.78 M; paper eq. 4 to 6).
 
-    Each layer starts anew. The residual p of the transfer is the released code's for SRP, and ours here.
+    Layers are independent. The residual p of the transfer is the released code's for SRP, and ours here.
     """
 
     def __init__(self, config: MambaProConfig) -> None:
@@ -59,19 +63,19 @@ class SynergisticPrompt(IndependentPrompt):
         self.transfer = nn.ModuleDict({m: Bottleneck(config.width, config.transfer_width) for m in MODALITIES})
 
     def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
-        """As IndependentPrompt; the three groups are ordered rgb, nir, tir in every stream."""
+        """Compute the prompt tokens; the three groups are ordered rgb, nir, tir in every stream."""
         return arrange(self.own().unsqueeze(1).expand(-1, batch, -1, -1), self.moved())
 
     def moved(self) -> Tensor:
-        """The prompts as the other streams get them, p + T(p), (3, tokens, width)."""
+        """Return the transferred prompts p + T(p): (3, tokens, width)."""
         return torch.stack([self.tokens[m] + self.transfer[m](self.tokens[m]) for m in MODALITIES])
 
 
 class SynergisticResidualPrompt(SynergisticPrompt):
-    """SRP, with fusion: the mean of the three groups goes on to the next layer; 2,373,120 values (2.37 M; eq. 4 to 12).
+    """SRP with fusion: the mean of the three groups reaches the next layer; 2,373,120 values (2.37 M; eq. 4 to 12).
 
-    Departs from the paper as the released weights require: transfers are residual, p + T(p), and so is the carry from
-    the layer before, f + R(f) + p.
+    Differs from the paper as the released weights require: transfers are residual, p + T(p), and so is the input from
+    the previous layer, f + R(f) + p.
     """
 
     def __init__(self, config: MambaProConfig) -> None:
@@ -79,19 +83,19 @@ class SynergisticResidualPrompt(SynergisticPrompt):
         self.residual: nn.Module = Bottleneck(config.width, config.transfer_width)
 
     def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
-        """As SynergisticPrompt, with what the layer before handed on in each stream's own group."""
+        """Compute the prompt tokens, with those of the previous layer in each stream's own group."""
         return arrange(carry(self.own(), handed_on, self.residual, batch), self.moved())
 
     def hand_on(self, prompts: Tensor) -> Tensor | None:
-        """(3, batch, tokens, width), the groups' mean."""
+        """Average the groups. Returns (3, batch, tokens, width)."""
         return groups(prompts).mean(2)
 
 
 class SeparateResidualPrompt(SynergisticResidualPrompt):
-    """SRP with separation: each stream hands on its own group alone, over a residual R_m of its own.
+    """SRP with separation: each stream propagates its own group, through a residual R_m of its own.
 
     3,555,072 values. The paper says 3.55 M, which is three more networks than SP has, and 0.29 GFLOPs, which is a
-    residual of one group per stream; "the prompts of separate modalities" is all it writes.
+    residual of one group per stream; "the prompts of separate modalities" is its only description.
     """
 
     def __init__(self, config: MambaProConfig) -> None:
@@ -99,19 +103,19 @@ class SeparateResidualPrompt(SynergisticResidualPrompt):
         self.residual = PerModality({m: Bottleneck(config.width, config.transfer_width) for m in MODALITIES})
 
     def hand_on(self, prompts: Tensor) -> Tensor | None:
-        """(3, batch, tokens, width), each stream's own group."""
+        """Select each stream's own group. Returns (3, batch, tokens, width)."""
         return torch.stack([stream[:, i] for i, stream in enumerate(groups(prompts))])
 
 
 class PerModality(nn.ModuleDict):
-    """One module for each modality, on its own part of a tensor (3, ...)."""
+    """One module for each modality, applied to its part of a tensor (3, ...)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(3, ...) -> (3, ...), rgb, nir, tir."""
+        """Apply the modules to (3, ...), ordered rgb, nir, tir. Returns (3, ...)."""
         return torch.stack([self[m](part) for m, part in zip(MODALITIES, x, strict=True)])
 
 
-#: What a layer has by `prompt_kind`.
+#: Prompt class by `prompt_kind`.
 PROMPTS: dict[str, type[IndependentPrompt]] = {
     "srp": SynergisticResidualPrompt,
     "srp_separation": SeparateResidualPrompt,
@@ -121,12 +125,12 @@ PROMPTS: dict[str, type[IndependentPrompt]] = {
 
 
 def prompt_of_layer(config: MambaProConfig, number: int) -> IndependentPrompt | None:
-    """The prompts of layer `number`, counted from 1; None before the first layer that has some."""
+    """Build the prompts of layer `number`, counted from 1; None before the first layer with prompts."""
     return PROMPTS[config.prompt_kind](config) if number >= config.prompt_first_layer else None
 
 
 def carry(own: Tensor, handed_on: Tensor | None, residual: nn.Module, batch: int) -> Tensor:
-    """Each stream's own prompt: p in the first layer, later f + R(f) + p.
+    """Return each stream's own prompt: p in the first layer, later f + R(f) + p.
 
     Args:
         own: (3, tokens, width), the prompts p.
@@ -140,7 +144,7 @@ def carry(own: Tensor, handed_on: Tensor | None, residual: nn.Module, batch: int
 
 
 def arrange(own: Tensor, moved: Tensor) -> Tensor:
-    """Every stream's prompt groups in the order rgb, nir, tir: its own at its own place, the moved ones elsewhere.
+    """Order every stream's prompt groups as rgb, nir, tir: its own and the two transferred ones.
 
     Args:
         own: (3 streams, batch, tokens, width).
@@ -157,6 +161,10 @@ def arrange(own: Tensor, moved: Tensor) -> Tensor:
 
 
 def groups(prompts: Tensor) -> Tensor:
-    """Prompt tokens (3 * batch, 3 * tokens, width) as (3 streams, batch, 3 groups, tokens, width)."""
+    """View prompt tokens (3 * batch, 3 * tokens, width) by group.
+
+    Returns:
+        (3 streams, batch, 3 groups, tokens, width).
+    """
     streams, tokens, width = prompts.shape
     return prompts.reshape(3, streams // 3, 3, tokens // 3, width)

@@ -1,6 +1,6 @@
-"""CLIP ViT-B/16 for three modalities at once: the streams run as one batch of 3B.
+"""CLIP ViT-B/16 (https://arxiv.org/abs/2010.11929) for three modalities: the streams run as one batch of 3B.
 
-Streams do not meet in here, so nothing is lost by that, and every matrix product is three times as long.
+Streams do not interact here, so the result is the same, with fewer and larger matrix products.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Attention(nn.Module):
         self.out_proj = out_proj(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply self-attention to (batch, tokens, width). Returns (batch, tokens, width)."""
         batch, tokens, width = x.shape
         # (3, batch, heads, tokens, head width)
         q, k, v = self.in_proj(x).view(batch, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
@@ -36,27 +37,35 @@ class Attention(nn.Module):
         return self.out_proj(x.transpose(1, 2).reshape(batch, tokens, width))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Softmax(q k^T / sqrt(d)) v, each (batch, heads, tokens, head width)."""
+        """Compute softmax(q k^T / sqrt(d)) v, each (batch, heads, tokens, head width).
+
+        Returns:
+            (batch, heads, tokens, head width).
+        """
         return attention(q, k, v)
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (Huang et al. 2016): in training a layer's part is left out of some streams of some samples."""
+    """Stochastic depth (https://arxiv.org/abs/1603.09382): drops a layer's part for random streams in training."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """(3B, N, width) -> the same; what is kept is scaled, so that the expected value stays."""
+        """Drop streams of (3B, N, width); the rest is scaled so that the expected value stays.
+
+        Returns:
+            (3B, N, width).
+        """
         if not self.training or not self.rate:
             return x
-        kept = torch.empty(x.shape[0], 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
-        return x * kept / (1 - self.rate)
+        keep = torch.empty(x.shape[0], 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
+        return x * keep / (1 - self.rate)
 
 
 class Tower(NamedTuple):
-    """What the layers of one pretrained tower have that another's have not: LayerNorm's epsilon, the MLP's GELU."""
+    """Properties that differ between pretrained towers: LayerNorm's epsilon, the MLP's GELU."""
 
     epsilon: float
     activation: Callable[[], nn.Module]
@@ -68,11 +77,11 @@ CLIP = Tower(1e-5, QuickGELU)
 class Layer(nn.Module):
     """One transformer layer with its adapter (published: PFA) and its prompts (published: SRP).
 
-    The PFA stands beside the MLP and reads the sum after attention, not its LayerNorm (paper eq. 1 to 3).
+    The PFA is parallel to the MLP and reads the sum after attention, without its LayerNorm (paper eq. 1 to 3).
     """
 
     def __init__(self, config: MambaProConfig, number: int, tower: Tower = CLIP) -> None:
-        """`number` counts from 1."""
+        """Build layer `number`, counted from 1."""
         super().__init__()
         adapter = adapter_of_layer(config, number)
         self.attention = Attention(config.width, config.heads, adapter.out_proj)
@@ -87,7 +96,11 @@ class Layer(nn.Module):
         self.drop_path = DropPath(config.drop_path * (number - 1) / max(config.depth - 1, 1))
 
     def forward(self, x: Tensor, handed_on: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Tokens (3B, N, width) and what the layer before handed on of its prompts -> the same two after this layer."""
+        """Transform tokens (3B, N, width); `handed_on` is what the previous layer propagated of its prompts.
+
+        Returns:
+            tokens (3B, N, width), and the prompts for the next layer.
+        """
         if self.prompt is None or not self.use_prompt:
             return self.transform(x), None
         tokens = x.shape[1]
@@ -95,14 +108,14 @@ class Layer(nn.Module):
         return x[:, :tokens], self.prompt.hand_on(x[:, tokens:])
 
     def transform(self, x: Tensor) -> Tensor:
-        """Attention, MLP and adapter on (3B, N, width), whatever the tokens are."""
+        """Apply attention, MLP and adapter to (3B, N, width). Returns (3B, N, width)."""
         attended = self.drop_path(self.attention(self.ln_1(x)))
         x = x + self.after_attention(self.adapter, x, attended)
         return x + self.after_mlp(self.adapter, x, self.drop_path(self.mlp(self.ln_2(x))))
 
 
 class Embedding(nn.Module):
-    """Patches, class token, camera embedding (SIE) and positions: images to tokens."""
+    """Embedding of images: patches, class token, camera embedding (SIE) and positions."""
 
     #: Name of the camera table among the parameters.
     table = "cameras"
@@ -119,7 +132,7 @@ class Embedding(nn.Module):
         self.use_cameras, self.camera_scale = config.sie_camera, config.sie_coe
 
     def forward(self, images: Tensor, camera_ids: Tensor) -> Tensor:
-        """Images (3, B, 3, H, W) and cameras (B,) -> tokens (3B, 1 + patches, width)."""
+        """Embed images (3, B, 3, H, W) and cameras (B,). Returns tokens (3B, 1 + patches, width)."""
         class_token = self.class_token.expand(images.shape[1], -1)
         if self.use_cameras:
             class_token = class_token + self.camera_scale * self.camera(camera_ids)
@@ -128,23 +141,27 @@ class Embedding(nn.Module):
         return self.ln_pre(torch.cat((class_token, self.patch_tokens(images)), 1) + self.positions)
 
     def patch_tokens(self, images: Tensor) -> Tensor:
-        """Images (3, B, 3, H, W) -> (3B, patches, width), row by row."""
+        """Embed the patches of images (3, B, 3, H, W). Returns (3B, patches, width), row-major."""
         return self.patches(images.flatten(0, 1)).flatten(2).transpose(1, 2)
 
     def camera(self, ids: Tensor) -> Tensor:
-        """Rows of the camera table (B, width); a number outside the table is an unknown camera: the mean row."""
+        """Look up the camera table; a number outside it is an unknown camera, which has the mean row.
+
+        Returns:
+            (B, width).
+        """
         rows = self.camera_rows()
         table = torch.cat((rows, rows.mean(0, keepdim=True)))
         unknown = (ids < 0) | (ids >= len(rows))
         return table[torch.where(unknown, len(rows), ids)]
 
     def camera_rows(self) -> Tensor:
-        """The camera table, (cameras, width)."""
+        """Return the camera table: (cameras, width)."""
         return getattr(self, self.table)
 
 
 class Backbone(nn.Module):
-    """The visual tower of CLIP with adapters and prompts; every token leaves through CLIP's projection."""
+    """Visual tower of CLIP with adapters and prompts; every token passes CLIP's projection."""
 
     tower = CLIP
     embedding_type: type[Embedding] = Embedding
@@ -158,16 +175,20 @@ class Backbone(nn.Module):
         self.head = Head(config.embed_dim, config.identities)
 
     def add_projection(self, config: MambaProConfig) -> None:
-        """CLIP's matrix from the tower's width to embed_dim."""
+        """Add CLIP's matrix from the tower's width to embed_dim."""
         self.projection = nn.Parameter(torch.empty(config.width, config.embed_dim))
 
     def forward(self, images: Tensor, camera_ids: Tensor) -> Tensor:
-        """Images (3, B, 3, H, W) and cameras (B,) -> tokens (3, B, 1 + patches, embed_dim), class token first."""
+        """Compute tokens of images (3, B, 3, H, W) and cameras (B,).
+
+        Returns:
+            (3, B, 1 + patches, embed_dim), class token first.
+        """
         x, handed_on = self.embedding(images, camera_ids), None
         for layer in self.layers:
             x, handed_on = layer(x, handed_on)
         return self.project(x).unflatten(0, (3, -1))
 
     def project(self, x: Tensor) -> Tensor:
-        """Tokens (3B, N, width) as the layers leave them -> (3B, N, embed_dim)."""
+        """Project the tokens (3B, N, width) of the last layer. Returns (3B, N, embed_dim)."""
         return self.ln_post(x) @ self.projection

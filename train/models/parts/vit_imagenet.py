@@ -1,6 +1,7 @@
-"""A ViT trained on ImageNet in CLIP's place (paper table 9); the layers, adapters and prompts are the same.
+"""ViT trained on ImageNet in place of CLIP (paper table 9); layers, adapters and prompts are the same.
 
-The authors' code joins prompts to this tower on the wrong axis, so that they never meet an image; here they do.
+The authors' code concatenates prompts to this tower along the wrong axis, so that they never affect an image; here they
+do.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ IMAGENET = Tower(1e-6, nn.GELU)
 
 
 class ImageNetEmbedding(Embedding):
-    """Patches with a bias, no LayerNorm before the layers, and the camera embedding on every token.
+    """Embedding with patch bias, without LayerNorm before the layers, and with the camera embedding on every token.
 
-    The camera table belongs to the tower: it is frozen with it, as in the authors' code.
+    The camera table belongs to the tower and is frozen with it, as in the authors' code.
     """
 
     table = "frozen_cameras"
@@ -28,7 +29,7 @@ class ImageNetEmbedding(Embedding):
         self.ln_pre = nn.Identity()
 
     def forward(self, images: Tensor, camera_ids: Tensor) -> Tensor:
-        """Images (3, B, 3, H, W) and cameras (B,) -> tokens (3B, 1 + patches, width)."""
+        """Embed images (3, B, 3, H, W) and cameras (B,). Returns tokens (3B, 1 + patches, width)."""
         class_token = self.class_token.expand(3 * images.shape[1], 1, -1)
         tokens = torch.cat((class_token, self.patch_tokens(images)), 1) + self.positions
         if not self.use_cameras:
@@ -38,14 +39,14 @@ class ImageNetEmbedding(Embedding):
 
 
 class ImageNetBackbone(Backbone):
-    """ViT-B/16 as timm has it; without projection, so that a token of the feature has the tower's width."""
+    """ViT-B/16 in timm's form; without projection, so that a token of the feature has the tower's width."""
 
     tower = IMAGENET
     embedding_type = ImageNetEmbedding
 
     def add_projection(self, config: MambaProConfig) -> None:
-        """None."""
+        """Add nothing: this tower has no projection."""
 
     def project(self, x: Tensor) -> Tensor:
-        """Tokens (3B, N, width) -> the same, normalised."""
+        """Normalize the tokens (3B, N, width). Returns (3B, N, width)."""
         return self.ln_post(x)

@@ -1,1 +1,1 @@
-"""The paper's ablation tables: their rows as settings, and the runs that fill them."""
+"""The paper's ablation tables: rows as settings, and the runs that measure them."""

@@ -1,4 +1,4 @@
-"""A finished ablation: our figures over the seeds beside the paper's."""
+"""Report of an ablation: our figures over the seeds, compared with the paper's."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Step:
-    """How much higher one row's mAP is than another's, in percent points, over the same queries.
+    """Difference of two rows' mAP in percent points, over the same queries.
 
     `low` and `high` are the ends of the bootstrap interval; `paper` is the paper's difference, None where not printed.
     """
@@ -60,7 +60,7 @@ class Step:
 
     @property
     def verdict(self) -> str:
-        """Whether the sign is the paper's, and whether the interval excludes the other one."""
+        """Agreement of the sign with the paper's, and whether the interval excludes zero."""
         if self.paper is None or self.paper == 0:
             return "-"
         same = (self.difference > 0) == (self.paper > 0)
@@ -70,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True)
 class AblationReport:
-    """A table of the paper, ours beside it; `steps` compares each pair of rows."""
+    """Table of the paper with our figures; `steps` compares each pair of rows."""
 
     table: str
     title: str
@@ -84,13 +84,13 @@ class AblationReport:
     steps: tuple[Step, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values, the verdict of each step among them."""
+        """Return plain nested values, including the verdict of each step."""
         values = asdict(self)
         values["steps"] = [{**asdict(step), "verdict": step.verdict} for step in self.steps]
         return values
 
     def json_text(self) -> str:
-        """The file results.json."""
+        """Return the content of results.json."""
         return json_text(self.to_json())
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class AblationReport:
         return "\n\n".join([*parts, self._legend()])
 
     def markdown(self) -> str:
-        """The file results.md."""
+        """Return the content of results.md."""
         parts = [f"## {self.title}", self._head(), markdown_table(self._accuracy(), "<<>")]
         if self.steps:
             parts.append(markdown_table(self._steps(), "<<>"))
@@ -144,10 +144,10 @@ class AblationReport:
 def summarise(
     table: Table, rows: Sequence[Row], records: Sequence[Record], recipe: TrainConfig, dataset: str
 ) -> AblationReport:
-    """The report of these records; every row must have one at least."""
+    """Build the report from records; every row must have at least one."""
     by_row = {row.key: [record for record in records if record.row == row.key] for row in rows}
-    # (queries,) for each row: what makes a query hard is the same for all seeds
-    precisions = {key: np.mean([record.per_query_ap for record in found], axis=0) for key, found in by_row.items()}
+    # (queries,) for each row: the difficulty of a query is the same for all seeds
+    precisions = {key: np.mean([one.per_query_ap for one in records], axis=0) for key, records in by_row.items()}
     return AblationReport(
         table=table.key,
         title=table.title,
@@ -190,7 +190,7 @@ def _step(first: Row, second: Row, precisions: dict[str, np.ndarray]) -> Step:
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
-    """Bootstrap interval of the mean of one value for each query, in percent."""
+    """Return the bootstrap interval of the mean of one value for each query, in percent."""
     means = 100 * resampled_means(values[:, None], RESAMPLES)[:, 0]
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(means, [tail, 100 - tail])

@@ -1,4 +1,4 @@
-"""Tables 3 and 12: which of the parts are there, and whether CLIP is trained."""
+"""Tables 3 and 12: combinations of parts, with CLIP frozen or trained."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .table_rows import Figures, Row, Table
 
 
 def switches(prompt: bool = False, adapter: bool = False, mamba: bool = False) -> dict[str, Any]:
-    """The parts that are there: SRP, PFA, MA."""
+    """Return the config fields that switch parts on: SRP, PFA, MA."""
     return {"prompt": prompt, "adapter": adapter, "mamba": mamba}
 
 
@@ -16,7 +16,7 @@ _ALL = switches(prompt=True, adapter=True, mamba=True)
 
 
 def _components(figures: dict[str, Figures]) -> tuple[Row, ...]:
-    """The seven models; `figures` by letter."""
+    """Return the rows of the seven models; `figures` by letter."""
     return (
         # Nothing is trained, so there is no camera table either.
         Row("A", "CLIP locked", {**switches(), "sie_camera": False}, figures["A"], trained=False),
@@ -30,7 +30,7 @@ def _components(figures: dict[str, Figures]) -> tuple[Row, ...]:
 
 
 def _figures(mean: float, rank1: float, rank5: float, rank10: float, memory: float, params: float) -> Figures:
-    """A row in the order of the paper's columns."""
+    """Return a row's figures in the order of the paper's columns."""
     return Figures(mean, rank1, rank5, rank10, params, memory=memory)
 
 

@@ -1,4 +1,4 @@
-"""What has to run for a table: each row with each seed, as a recipe with a fingerprint."""
+"""Jobs of an ablation table: each row with each seed, as a recipe with a fingerprint."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ...models.mambapro.sizes import config_of_size
 from .record import fingerprint
 from .table_rows import Row, Table
 
-#: What may differ between two runs of one table: it does not change a result.
+#: Fields that may differ between two runs of one table, because they do not change the result.
 FREE = ("name", "workers", "save_every")
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Where backbones come from: for each kind ("clip", "vit") what fills a model and one word for the weights."""
+    """Pretrained backbones: for each kind ("clip", "vit") the function that fills a model, and a name."""
 
     fill: Mapping[str, Callable[[MambaPro], Any]]
     source: Mapping[str, str]
@@ -34,7 +34,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Job:
-    """One row with one seed. `fingerprint` stands for all that decides its result."""
+    """One row with one seed. `fingerprint` covers all settings that affect its result."""
 
     table: str
     row: Row
@@ -44,20 +44,20 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Stem of its file names."""
         return f"{self.table}-{self.row.key}-seed{self.seed}"
 
     def record(self, folder: Path) -> Path:
-        """Where its result is."""
+        """Return the path of its result."""
         return folder / "results" / f"{self.name}.json"
 
     def run_folder(self, folder: Path) -> Path:
-        """Where it trains; other settings train elsewhere, so that an interrupted run goes on only as itself."""
+        """Return its training folder; other settings have another one, so that a run resumes only its own state."""
         return folder / "runs" / f"{self.name}-{self.fingerprint[:8]}"
 
 
 def base_recipe(dataset: str, config: str | None, size: str | None, changes: Sequence[str]) -> TrainConfig:
-    """The recipe that all rows share: the published one of the data set, or "tiny" for the tiny size.
+    """Return the recipe shared by all rows: the published one of the data set, or "tiny" for the tiny size.
 
     Raises:
         InputError: as `load_recipe`.
@@ -74,12 +74,12 @@ def pretraining(
     allow_torchscript: bool = False,
     weights: str | None = None,
 ) -> Pretraining:
-    """Pretrained backbones from the command's options; a checkpoint serves the kind of backbone it has.
+    """Return the pretrained backbones of the command's options; a checkpoint serves its own kind of backbone.
 
     `weights` names one of several sets of weights in the checkpoints.
 
     Raises:
-        InputError: two sources for one kind, a file that is none, or `weights` without a checkpoint.
+        InputError: two sources for one kind, an unsuitable file, or `weights` without a checkpoint.
         ArtifactError: a damaged checkpoint.
     """
     fill: dict[str, Callable[[MambaPro], Any]] = {}
@@ -104,13 +104,13 @@ def pretraining(
 
 
 def _kind_of(checkpoint: Path, weights: str | None) -> str:
-    # the authors' files are of one kind whatever their image size, which they do not hold
+    # the kind of the authors' files does not depend on the image size, which they do not hold
     size = MambaProConfig.image_size
     return load_checkpoint(checkpoint, default_image_size=size, weights=weights).config.backbone
 
 
 def _word(source: str) -> str:
-    """A name as it is; for a file its content, since names stay while files change."""
+    """Return a name unchanged, or a hash of a file's content, since files change under one name."""
     path = Path(source)
     return sha256_of(path)[:16] if path.is_file() else source
 
@@ -124,10 +124,10 @@ def make_jobs(
     data: str,
     dataset: str,
 ) -> tuple[Job, ...]:
-    """All runs of these rows of a table, seed by seed; a row that is not trained has one, whatever the seeds.
+    """Return all runs of these rows of a table, seed by seed; an untrained row has one run for all seeds.
 
     Args:
-        data: one word for the content of the data set, as `data_fingerprint` makes it.
+        data: hash of the data set, see `data_fingerprint`.
 
     Raises:
         InputError: a row's backbone has no pretrained weights, or its model cannot be built at this size.
@@ -151,10 +151,10 @@ def make_jobs(
 
 
 def _recipe(row: Row, seed: int, recipe: TrainConfig) -> TrainConfig:
-    """The row's own recipe.
+    """Return the row's own recipe.
 
     Raises:
-        InputError: a model that cannot be built; names the row.
+        InputError: a model that cannot be built; the message names the row.
     """
     model = replace(
         recipe.model,
@@ -170,7 +170,7 @@ def _recipe(row: Row, seed: int, recipe: TrainConfig) -> TrainConfig:
 
 
 def _decisive(config: TrainConfig, row: Row) -> dict[str, Any]:
-    """The fields that decide a row's result; of a row that is not trained the model alone."""
+    """Return the fields that affect a row's result; for an untrained row those of the model only."""
     fields = config.to_json()
     if not row.trained:
         return {"model": fields["model"]}
@@ -178,5 +178,5 @@ def _decisive(config: TrainConfig, row: Row) -> dict[str, Any]:
 
 
 def _size(size: str, row: Row) -> str:
-    """The model's size with the row's backbone."""
+    """Return the model's size with the row's backbone."""
     return f"{size}_imagenet" if row.backbone == "vit" else size

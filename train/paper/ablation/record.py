@@ -1,4 +1,4 @@
-"""What a finished run leaves in the folder, so that it never has to run again."""
+"""Stored result of one run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ....common.records import decode
 from ....errors import ArtifactError
 from ....runtime.data.sample import Benchmark
 
-#: Of the file's layout; another one is not read.
+#: Version of the file's layout; others are not read.
 VERSION = 1
 #: Bytes of a file: some thousand queries with one number each.
 _LARGEST_FILE = 8 * 2**20
@@ -41,17 +41,17 @@ class Record:
     per_query_ap: tuple[float, ...]
 
     def write(self, path: Path) -> None:
-        """Save as JSON; replaces what is there.
+        """Save as JSON; replaces an existing file.
 
         Raises:
-            SetupError: no room or no permission.
+            SetupError: the disk is full or permission is missing.
         """
         text = json_text({"version": VERSION, **asdict(self)})
         write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def read_record(path: Path) -> Record:
-    """The record of a file.
+    """Read the record of a file.
 
     Raises:
         ArtifactError: not a record of this version.
@@ -69,12 +69,12 @@ def read_record(path: Path) -> Record:
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
-    """One word for all that decides a run's result."""
+    """Return a hash of the settings that affect a run's result."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def data_fingerprint(benchmark: Benchmark) -> str:
-    """One word for a benchmark: its samples, their labels, and the size of every image file."""
+    """Return a hash of a benchmark: its samples, their labels, and the size of every image file."""
     digest = hashlib.sha256(benchmark.name.encode())
     sizes: dict[Path, int] = {}
     for part in (benchmark.train, benchmark.query, benchmark.gallery):

@@ -1,4 +1,4 @@
-"""Trains every row of a table with every seed from one pretrained backbone, and measures it on query and gallery."""
+"""Training of every row of a table with every seed from one pretrained backbone, and evaluation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
 from .record import Record, data_fingerprint, read_record
 from .tables import table_named
 
-#: What is written when all rows are there.
+#: Files written when all rows are measured.
 SUMMARIES = ("results.md", "results.json")
 
 logger = logging.getLogger("mambapro")
@@ -41,11 +41,11 @@ logger = logging.getLogger("mambapro")
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """What `mambapro ablate` was asked for.
+    """Options of `mambapro ablate`.
 
-    `dataset` None is the table's own. `rows` empty are all rows. `size`, `config` and `changes` make the recipe that
-    all rows share; `clip`, `vit` and `backbones` say where the pretrained backbone comes from, `weights` which of a
-    checkpoint's sets of weights that is.
+    `dataset` None is the table's own. Empty `rows` are all rows. `size`, `config` and `changes` define the recipe
+    shared by all rows; `clip`, `vit` and `backbones` are the sources of the pretrained backbone, `weights` selects one
+    of a checkpoint's sets of weights.
     """
 
     table: str
@@ -67,15 +67,15 @@ class AblationOptions:
 
 
 def run_ablation(options: AblationOptions, track: Track = silent) -> AblationReport:
-    """Train and measure what is not in the folder yet; writes results/*.json, results.json and results.md there.
+    """Train and measure the missing runs; write results/*.json, results.json and results.md into the folder.
 
-    A run that was interrupted goes on where it stopped; one that is finished is read.
+    An interrupted run is resumed, a finished one is read.
 
     Raises:
-        InputError: a table, row, recipe, data set or backbone that cannot be used; results of other settings in the
-            folder without `overwrite`.
-        SetupError: the device is not there, or no room on the disk.
-        TrainingError: a training cannot go on; what was finished before stays.
+        InputError: an unusable table, row, recipe, data set or backbone; results of other settings in the folder
+            without `overwrite`.
+        SetupError: the device is not available, or the disk is full.
+        TrainingError: a training cannot continue; finished results stay.
         ArtifactError: a damaged checkpoint or result.
     """
     table = table_named(options.table)
@@ -88,8 +88,8 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
         table, rows, tuple(dict.fromkeys(options.seeds)), recipe, pretrained, data_fingerprint(benchmark), dataset
     )
     pending = _pending(jobs, options)
-    own = _own(options)
-    made = make_folder(options.out)
+    replaceable = _own(options)
+    created = make_folder(options.out)
     try:
         with only_process(options.out):
             clear_leftovers(options.out, SUMMARIES)
@@ -97,18 +97,18 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
             records = [read_record(job.record(options.out)) for job in jobs]
             report = summarise(table, rows, records, recipe, dataset)
             for name, text in zip(SUMMARIES, (report.markdown(), report.json_text()), strict=True):
-                _write(options.out / name, text, own)
+                _write(options.out / name, text, replaceable)
             return report
     except BaseException:
-        remove_folders(made)
+        remove_folders(created)
         raise
 
 
 def _own(options: AblationOptions) -> bool:
-    """Whether the summaries that are in the folder may be replaced: with results beside them they are this command's.
+    """Return True if the summaries in the folder may be replaced, because results of this command are next to them.
 
     Raises:
-        InputError: they are not, and nobody said that they may go.
+        InputError: they belong to something else and `overwrite` is not set.
     """
     if options.overwrite or (options.out / "results").is_dir():
         return True
@@ -135,7 +135,7 @@ def _write(path: Path, text: str, overwrite: bool = True) -> None:
 
 
 def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:
-    """The jobs without a result; those with a result of other settings only if they may be overwritten."""
+    """Return the jobs without a result; results of other settings count only if they may be overwritten."""
     pending, foreign = [], []
     for job in jobs:
         path = job.record(options.out)
@@ -182,15 +182,15 @@ def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: P
 def _train(
     job: Job, options: AblationOptions, dataset: str, pretrained: Pretraining, folder: Path, track: Track
 ) -> float:
-    """Train into `folder`, or go on there, unless it was finished before; returns the seconds it took."""
+    """Train into `folder`, or resume there, unless finished; return the training time in seconds."""
     if options.overwrite and folder.exists():
         shutil.rmtree(folder)
-    told = folder / "report.json"
-    if told.exists():
-        found = read_json(told, "report of a training")
-        seconds = found.get("seconds") if isinstance(found, dict) else None
+    path = folder / "report.json"
+    if path.exists():
+        stored = read_json(path, "report of a training")
+        seconds = stored.get("seconds") if isinstance(stored, dict) else None
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise ArtifactError(f"{shown_text(told)} does not say how long the training took. Remove its folder.")
+            raise ArtifactError(f"{shown_text(path)} does not say how long the training took. Remove its folder.")
         return float(seconds)
     report = fit(
         job.config,
@@ -200,16 +200,16 @@ def _train(
         initialise=pretrained.fill[job.row.backbone],
         device=options.device,
         resume=(folder / STATE).exists(),
-        # without a state the training broke off too early to go on, and begins again
+        # without a state the training stopped too early to resume, and begins again
         overwrite=True,
         track=track,
     )
-    _write(told, json_text(report.to_json()))
+    _write(path, json_text(report.to_json()))
     return report.seconds
 
 
 def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:
-    """A model of which nothing but its pretrained tower is used."""
+    """Return a model of which only the pretrained tower is used."""
     info, settings = benchmark_info(dataset), job.config.model
     model = build_model(
         settings.size,

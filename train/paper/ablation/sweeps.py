@@ -1,9 +1,4 @@
-"""Figures 8 and 9: one number varied at a time.
-
-The paper draws curves without printing their values, and names the best point of each: state 16, N_pr 4, all layers,
-and 79.5 % mAP for four MA blocks. Which parts figure 9 a to c have is not said; as the curve of PFA lies above that of
-SRP just as rows C and D of table 3 do, they are taken to be CLIP with that part alone.
-"""
+"""Figures 8 and 9: sweeps of one number at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ _WHOLE = switches(prompt=True, adapter=True, mamba=True)
 def _sweep(
     key: str, title: str, field: str, values: Sequence[int], base: dict[str, Any], printed: dict[int, Figures]
 ) -> Table:
-    """One row for each value of a field."""
+    """Build one row for each value of a field."""
     rows = tuple(
         Row(str(value), f"{field} {value}", {**base, field: value}, printed.get(value, Figures())) for value in values
     )
@@ -27,7 +22,7 @@ def _sweep(
 
 
 def _depths(key: str, title: str, field: str, base: dict[str, Any]) -> Table:
-    """One row for each first layer; the last is always 12."""
+    """Build one row for each first layer; the last is always 12."""
     rows = tuple(Row(f"{first}-12", f"layers {first} to 12", {**base, field: first}) for first in (9, 6, 3, 1))
     return Table(key, title, "rgbnt201", rows)
 

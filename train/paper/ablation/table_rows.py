@@ -1,4 +1,4 @@
-"""What an ablation table of the paper is made of."""
+"""Row and table types of the paper's ablations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from ....errors import InputError
 
-#: What a table's columns of parameters and operations speak of: all that is trained, or one part of the model.
+#: Scope of a table's columns of parameters and operations: all that is trained, or one part of the model.
 Scope = Literal["trained", "prompt", "adapter", "aggregation"]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """A row as the paper prints it; None where it prints nothing.
+    """Figures of a row as printed in the paper; None where it prints nothing.
 
     `map` and the ranks are percent, `params` millions of values, `gflops` 10^9 operations, `memory` gigabytes on one
     A100 in training.
@@ -32,10 +32,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `fields` are those of MambaProConfig that it sets; `frozen` keeps the backbone as it was pretrained.
+    """One row: `fields` are those of MambaProConfig that it sets; `frozen` freezes the pretrained backbone.
 
-    A row that is not `trained` is measured as it was pretrained. `backbone` names the pretraining: CLIP's, or that of
-    a ViT on ImageNet.
+    A row that is not `trained` is measured as pretrained. `backbone` names the pretraining: CLIP's, or that of a ViT on
+    ImageNet.
     """
 
     key: str
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure of the paper; `dataset` is where its accuracy was measured."""
+    """Table or figure of the paper; `dataset` is that of its accuracy."""
 
     key: str
     title: str
@@ -58,7 +58,7 @@ class Table:
     scope: Scope | None = None
 
     def pick(self, keys: Sequence[str]) -> tuple[Row, ...]:
-        """The rows of these keys in the table's order, all of them for no key; case does not matter.
+        """Return the rows of these keys in the table's order, all of them for no key; case does not matter.
 
         Raises:
             InputError: a key the table does not have.

@@ -1,4 +1,4 @@
-"""All tables and figures that `mambapro ablate` runs, by name."""
+"""All tables and figures of `mambapro ablate`, by name."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ TABLES: dict[str, Table] = {
 
 
 def table_named(name: str) -> Table:
-    """The table of a name: "3", "table3", "fig8a".
+    """Return the table of a name: "3", "table3", "fig8a".
 
     Raises:
-        InputError: no such table; lists all.
+        InputError: no such table; the message lists all.
     """
     key = name.lower().replace(" ", "").replace("figure", "fig").removeprefix("table")
     if key in TABLES:

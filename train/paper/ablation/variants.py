@@ -20,7 +20,7 @@ _PROMPTS, _ADAPTERS = switches(prompt=True), switches(adapter=True)
 def _figures(
     mean: float, rank1: float, rank5: float, rank10: float, gflops: float | None = None, params: float | None = None
 ) -> Figures:
-    """A row in the order of the paper's columns."""
+    """Return a row's figures in the order of the paper's columns."""
     return Figures(mean, rank1, rank5, rank10, params, gflops)
 
 

@@ -1,1 +1,1 @@
-"""What a model costs: values and operations of its parts, beside what the paper prints."""
+"""Cost of a model: values and operations of its parts, compared with the paper's."""

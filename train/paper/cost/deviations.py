@@ -1,4 +1,4 @@
-"""Why a figure of ours is not the paper's, one sentence or two for each."""
+"""Explanations of figures that differ from the paper's."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ _NOTES: dict[tuple[str, str], str] = {
 
 
 def note(table: str, row: str) -> str:
-    """The explanation of a row, empty where the figures agree."""
+    """Return the explanation of a row, empty where the figures agree."""
     return _NOTES.get((table, row), "")

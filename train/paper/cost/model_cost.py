@@ -1,4 +1,4 @@
-"""Values and operations of a model by part, and of its paper's parts in the paper's units."""
+"""Values and operations of a model by part, and of the paper's parts in the paper's units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .operations import operations
 from .paper_table import CostReport, table_costs
 from .parameters import PARTS, all_values, empty_model, trained_values
 
-#: What the paper prints of each part, in millions, and where.
+#: The paper's figure of each part, in millions, and its table.
 PAPER = {
     "backbone": (86.14, "table 3, B"),
     "adapter": (28.34, "table 3, C"),
@@ -26,13 +26,13 @@ PAPER = {
     "aggregation": (9.47, "table 6, one block; the model has two"),
 }
 PAPER_TRAINED = (74.20, "table 3, F; without heads and camera table")
-#: What does not make another model of the published one.
+#: Fields in which the published model may differ.
 _FREE = {"image_size", "cameras", "identities", "direct", "sie_camera", "sie_coe", "pixel_mean", "pixel_std"}
 
 
 @dataclass(frozen=True)
 class PartCost:
-    """One part: values there are, values that a training moves, operations of one sample of three images."""
+    """Cost of one part: values, values that a training changes, operations of one sample of three images."""
 
     part: str
     values: int
@@ -44,7 +44,7 @@ class PartCost:
 
 @dataclass(frozen=True)
 class InfoReport:
-    """What a model costs; `tables` are the paper's rows about its parts, empty if it is not the published model."""
+    """Cost of a model; `tables` are the paper's rows about its parts, empty if it is not the published model."""
 
     name: str
     image_size: tuple[int, int]
@@ -55,7 +55,7 @@ class InfoReport:
     tables: tuple[CostReport, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values."""
+        """Return plain nested values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -70,10 +70,10 @@ class InfoReport:
         rows.append(["all", f"{totals[0]:,}", f"{totals[1]:,}", f"{totals[2] / 1e9:.2f}"])
         if self.tables:
             heads += ["paper, M", ""]
-            told = [[number(p.paper, 2), p.source] for p in self.parts] + [
+            figures = [[number(p.paper, 2), p.source] for p in self.parts] + [
                 [f"{PAPER_TRAINED[0]:.2f}", PAPER_TRAINED[1]]
             ]
-            rows = [[*row, *more] for row, more in zip(rows, told, strict=True)]
+            rows = [[*row, *more] for row, more in zip(rows, figures, strict=True)]
         text = (
             "G operations: multiply-additions of one sample of three images in evaluation; the scan counts 9 a state."
         )
@@ -81,7 +81,7 @@ class InfoReport:
 
 
 def model_info(recipe: TrainConfig, dataset: str | None = None) -> InfoReport:
-    """What the model of a recipe costs; `dataset` None is the recipe's own, or RGBNT201.
+    """Return the cost of a recipe's model; `dataset` None is the recipe's own, or RGBNT201.
 
     Raises:
         InputError: a data set or model that does not exist.
@@ -99,7 +99,7 @@ def model_info(recipe: TrainConfig, dataset: str | None = None) -> InfoReport:
 
 
 def checkpoint_info(path: Path, dataset: str | None = None, weights: str | None = None) -> InfoReport:
-    """What the model of a checkpoint costs; the authors' files need `dataset`, which tells their image size.
+    """Return the cost of a checkpoint's model; the authors' files need `dataset` for their image size.
 
     `weights` names one of several sets of weights in the file, see `load_checkpoint`.
 
@@ -114,7 +114,7 @@ def checkpoint_info(path: Path, dataset: str | None = None, weights: str | None 
 
 
 def table_info(table: str, recipe: TrainConfig) -> CostReport:
-    """The columns of parameters and operations of a table of the paper, for the recipe's size of model.
+    """Return the columns of parameters and operations of a table of the paper, for the recipe's model size.
 
     Raises:
         InputError: no such table, or one that prints neither.
@@ -139,6 +139,6 @@ def _report(name: str, config: MambaProConfig, frozen: bool) -> InfoReport:
 
 
 def _is_published(config: MambaProConfig) -> bool:
-    """Whether the model is the one of the paper, apart from what the data set decides."""
+    """Return True if the model is that of the paper, apart from fields that depend on the data set."""
     usual = MambaProConfig()
     return all(getattr(config, f.name) == getattr(usual, f.name) for f in fields(config) if f.name not in _FREE)

@@ -1,10 +1,4 @@
-"""How many operations a forward pass takes, by part of the model, counted while a model without memory runs.
-
-One multiplication with its addition is one operation, as the paper counts: its PFA has 2.36 M weights and 0.30 G
-operations, which is each weight once for each of 129 tokens. Norms, activations and additions are left out. The scan
-counts nine for each token, channel and state, as is usual for Mamba: then half an MA block has 0.704 G (0.707 with the
-norms; table 6 prints 0.71), without the scan it would be 0.647.
-"""
+"""Operations of a forward pass by part of the model, counted on a model without memory."""
 
 from __future__ import annotations
 
@@ -27,7 +21,7 @@ SCAN_OPERATIONS = 9
 
 
 def operations(model: MambaPro) -> dict[str, int]:
-    """Operations of one sample (three images) in eval mode, by part; `model` is from `empty_model`."""
+    """Count the operations of one sample (three images) in eval mode, by part; `model` is from `empty_model`."""
     images = torch.empty((1, 3, 3, *model.config.image_size), device="meta")
     cameras = torch.zeros(1, dtype=torch.int64, device="meta")
     counter = _Counter()
@@ -37,7 +31,7 @@ def operations(model: MambaPro) -> dict[str, int]:
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up what every operator costs, under the part of the module that called it."""
+    """Sum of the operators' costs, by the part whose module called them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,12 +49,12 @@ class _Counter(TorchDispatchMode):
 
 
 def _product(a: Tensor, b: Tensor) -> int:
-    """(..., m, k) times (..., k, n)."""
+    """Return the cost of (..., m, k) times (..., k, n)."""
     return prod(a.shape) * b.shape[-1]
 
 
 def _scan(u: Tensor, A: Tensor) -> int:
-    """u (batch, length, channels) and A (channels, state); one more for each value of u, which is D."""
+    """Return the cost of a scan of u (batch, length, channels) with A (channels, state); D adds one per value of u."""
     return prod(u.shape) * (SCAN_OPERATIONS * A.shape[1] + 1)
 
 
@@ -77,11 +71,11 @@ _COSTS: dict[str, Callable[[Sequence[Any], Any], int]] = {
 
 @contextmanager
 def _named(model: nn.Module, place: list[str]) -> Iterator[None]:
-    """While in here the last of `place` is the part of the module that runs."""
+    """Make `module` the current part, the last element of `place`, inside the context."""
     handles = []
     for name, module in model.named_modules():
         part = _part(name)
-        # a default argument, since the loop's variable moves on
+        # a default argument, since the loop variable changes
         handles.append(module.register_forward_pre_hook(lambda *_, part=part: place.append(part)))
         handles.append(module.register_forward_hook(lambda *_: place.pop() and None))
     try:

@@ -1,4 +1,4 @@
-"""Values and operations of the rows of the paper's tables, in the paper's own units, beside what it prints."""
+"""Values and operations of the rows of the paper's tables, in its units, next to its figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .parameters import COUNTED, empty_model, trained_values
 #: (values, operations) of a config; operations are None where the paper prints none.
 Cost = tuple[int, int | None]
 
-#: What a scope's columns count.
+#: Meaning of the columns by scope.
 SCOPES: dict[Scope, str] = {
     "trained": "values that are trained, without heads and camera table",
     "prompt": "one layer; operations of all three streams, its tokens' way through the layer included",
@@ -29,7 +29,7 @@ SCOPES: dict[Scope, str] = {
 
 @dataclass(frozen=True)
 class CostRow:
-    """A row: millions of values and 10^9 operations, ours and the paper's; `note` explains a difference."""
+    """Row of a table: millions of values and 10^9 operations, ours and the paper's; `note` explains a difference."""
 
     key: str
     title: str
@@ -42,7 +42,7 @@ class CostRow:
 
 @dataclass(frozen=True)
 class CostReport:
-    """A table of the paper with our figures beside it."""
+    """Table of the paper with our figures."""
 
     table: str
     title: str
@@ -51,7 +51,7 @@ class CostReport:
     rows: tuple[CostRow, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values."""
+        """Return plain nested values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class CostReport:
 
 
 def table_costs(table: Table, size: str = "vit_b16") -> CostReport:
-    """The columns of parameters and operations of a table, counted on models of a size.
+    """Compute the columns of parameters and operations of a table, on models of a size.
 
     Raises:
         InputError: a table that prints neither; an unknown size.
@@ -103,7 +103,7 @@ def _trained(config: MambaProConfig, row: Row) -> Cost:
 
 
 def _prompt(config: MambaProConfig, row: Row) -> Cost:
-    """The second layer's prompts: the first has no fused prompt to carry."""
+    """Return the cost of the second layer's prompts: the first layer has no prompt from a previous one."""
     two, one = (replace(config, depth=depth) for depth in (2, 1))
     return _values(two, "prompt") - _values(one, "prompt"), _added(two, "prompt") - _added(one, "prompt")
 
@@ -114,7 +114,7 @@ def _adapter(config: MambaProConfig, row: Row) -> Cost:
 
 
 def _aggregation(config: MambaProConfig, row: Row) -> Cost:
-    # the layers before it do not change what it costs
+    # the previous layers do not change its cost
     block = replace(config, depth=1, aggregation_depth=1)
     return _values(block, "aggregation"), _added(block, "mamba")
 
@@ -132,7 +132,7 @@ def _values(config: MambaProConfig, part: str) -> int:
 
 
 def _added(config: MambaProConfig, switch: str) -> int:
-    """Operations that a part adds to the whole model, its extra tokens' way through the layers included."""
+    """Return the operations that a part adds to the whole model, including the layers' work on its extra tokens."""
     with_part = empty_model(config)
     fields: dict[str, Any] = {switch: False}
     without = empty_model(replace(config, **fields))

@@ -1,4 +1,4 @@
-"""How many values each part of a model has, and how many of them a training moves."""
+"""Number of values of each part of a model, and of those that a training changes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ PARTS = {
     "camera": "camera table (SIE)",
     "heads": "heads",
 }
-#: What the paper's figures of trainable parameters count.
+#: Parts that the paper's figures of trainable parameters cover.
 COUNTED = ("backbone", "adapter", "prompt", "aggregation")
 
 
 def empty_model(config: MambaProConfig) -> MambaPro:
-    """A model in eval mode whose tensors have shapes but no memory, so that a large one takes no time."""
+    """Build a model in eval mode whose tensors have shapes but no memory."""
     with torch.device("meta"):
         return MambaPro(config).eval()
 
 
 def part_of(name: str) -> str:
-    """The part (of PARTS) that a parameter belongs to.
+    """Return the part (of PARTS) that a parameter belongs to.
 
     Raises:
         InputError: a name that MambaPro does not have.
@@ -47,7 +47,7 @@ def part_of(name: str) -> str:
 
 
 def all_values(model: MambaPro) -> dict[str, int]:
-    """How many values each part has, whether it runs or not; buffers are not counted."""
+    """Count the values of each part, whether it runs or not; buffers are not counted."""
     counts = Counter(dict.fromkeys(PARTS, 0))
     for name, parameter in model.named_parameters():
         counts[part_of(name)] += parameter.numel()
@@ -55,9 +55,9 @@ def all_values(model: MambaPro) -> dict[str, int]:
 
 
 def trained_values(model: MambaPro, frozen: bool = True) -> dict[str, int]:
-    """How many values of each part a training moves; a part that is switched off has none.
+    """Count the values of each part that a training changes; a part that is switched off has none.
 
-    Counted as built: the residual transfer of the first layer's prompts is among them although nothing reaches it.
+    Counted as built: the residual transfer of the first layer's prompts is included although it is never used.
     """
     counts = Counter(dict.fromkeys(PARTS, 0))
     for name, parameter in model.named_parameters():
@@ -68,7 +68,7 @@ def trained_values(model: MambaPro, frozen: bool = True) -> dict[str, int]:
 
 
 def _runs(name: str, part: str, config: MambaProConfig) -> bool:
-    """Whether the config switches this parameter's part on."""
+    """Return True if the config switches this parameter's part on."""
     if part == "heads":
         used = {
             "backbone.head.": not config.direct,

@@ -1,1 +1,1 @@
-"""The paper's pictures of a trained model: Grad-CAM, t-SNE, similarities between modalities; as PNG and one page."""
+"""The paper's figures of a trained model: Grad-CAM, t-SNE, similarities between modalities; PNG files and a page."""

@@ -1,4 +1,4 @@
-"""t-SNE of features, and how well identities separate in the space it shows (figure 5)."""
+"""t-SNE of features, and the separation of identities in the feature space (figure 5)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import numpy as np
 from ....common.figures import analysis
 from ....runtime.evaluation.retrieval.metrics import normalised
 
-#: Neighbours that t-SNE balances; fewer where there are few samples.
+#: Perplexity of t-SNE; smaller for few samples.
 PERPLEXITY = 30.0
 
 
 def perplexity_for(samples: int) -> float:
-    """A third of the other samples, at most PERPLEXITY."""
+    """Return the perplexity: a third of the other samples, at most PERPLEXITY."""
     return min(PERPLEXITY, (samples - 1) / 3)
 
 
 def tsne(features: np.ndarray, seed: int) -> np.ndarray:
-    """Features (N, dim) -> places in the plane, float32 (N, 2), by the distances that retrieval ranks with.
+    """Embed features (N, dim) in the plane by t-SNE, with the distances of retrieval.
 
-    It starts from the principal components, which keeps groups that are far apart so; `seed` goes to their solver. On
-    one machine the same seed gives the same places.
+    The initialization by principal components preserves the distance of far groups; `seed` is that of their solver. On
+    one machine the same seed gives the same positions.
+
+    Returns:
+        float32 (N, 2).
 
     Raises:
         SetupError: scikit-learn is not installed.
@@ -32,7 +35,7 @@ def tsne(features: np.ndarray, seed: int) -> np.ndarray:
 
 
 def silhouette(features: np.ndarray, labels: np.ndarray) -> float:
-    """Mean silhouette of the identities by cosine distance, in the features' own space: -1 mixed, 1 apart.
+    """Return the mean silhouette of the identities by cosine distance in the feature space: -1 mixed, 1 separated.
 
     Raises:
         SetupError: scikit-learn is not installed.

@@ -1,4 +1,4 @@
-"""`mambapro explain` as one call: checkpoints and a benchmark in, a folder of pictures and a page out."""
+"""Implementation of `mambapro explain`: from checkpoints and a benchmark to a folder of pictures and a page."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from .stages import Features, identity_directions, preprocessing_of, stage_featu
 
 GRADCAM, TSNE, SIMILARITY = KINDS = ("gradcam", "tsne", "similarity")
 PAGE, NUMBERS = "index.html", "explain.json"
-#: More rows make a picture nobody looks at.
+#: Most rows of a readable picture.
 MOST_ROWS = 24
 
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """What to draw of what.
+    """Options of `mambapro explain`.
 
-    `identities` are drawn from the test part (None: 12, or as many as there are), of each at most `samples`; `rows`
-    of these are shown with Grad-CAM. `only` are kinds of KINDS. `image_size` and `switches` are those of
-    `load_checkpoint`, and go to all checkpoints.
+    `identities` are drawn from the test part (None: 12, or as many as there are), of each at most `samples`; `rows` of
+    these are shown with Grad-CAM. `only` are kinds of KINDS. `image_size` and `switches` are those of
+    `load_checkpoint`, for all checkpoints.
     """
 
     checkpoints: Sequence[Path]
@@ -74,13 +74,13 @@ class ExplainOptions:
 def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
     """Draw the paper's pictures of some checkpoints into the folder `options.out`: PNG files, a page, the numbers.
 
-    The folder appears when everything is in it. It may exist if it is empty, or with `overwrite` if it was written
-    by this function.
+    The folder appears when it is complete. It may exist if it is empty, or with `overwrite` if it was written by this
+    function.
 
     Raises:
-        InputError: an option, folder, checkpoint path or benchmark that cannot be used; too few identities.
-        SetupError: a package of the extra `analysis`, the device or room on the disk is missing.
-        ArtifactError: a corrupt checkpoint, one made for images of the other orientation, features not finite.
+        InputError: an unusable option, folder, checkpoint path or benchmark; too few identities.
+        SetupError: a package of the extra `analysis` or the device is missing, or the disk is full.
+        ArtifactError: a corrupt checkpoint, one for images of the other orientation, features that are not finite.
     """
     require_analysis()
     overwrite = options.overwrite or _is_empty(options.out)
@@ -106,10 +106,10 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
 
 
 def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
-    """The model of a checkpoint, in evaluation mode on the CPU.
+    """Load the model of a checkpoint, in evaluation mode on the CPU.
 
     Raises:
-        ArtifactError: it was made for images of the other orientation, or see `load_checkpoint`.
+        ArtifactError: it is for images of the other orientation, or see `load_checkpoint`.
     """
     usual = benchmark_info(benchmark.name).image_size
     model = load_checkpoint(
@@ -128,7 +128,7 @@ def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
 def look_at(
     model: MambaPro, name: str, selection: Selection, benchmark: Benchmark, options: ExplainOptions, track: Track
 ) -> Findings:
-    """Everything that was asked for of one model."""
+    """Compute all requested results of one model."""
     features = stage_features(model, selection.samples, track)
     labels = selection.labels
     flat = {stage: values.reshape(len(labels), -1) for stage, values in features.stages.items()}
@@ -156,8 +156,8 @@ def _gradcam_rows(
     preprocessing = preprocessing_of(model)
     images = np.stack([sensor_arrays(sample.sources, preprocessing) for sample in samples])
     cameras = torch.tensor([sample.camera for sample in samples], device=device)
-    found = token_gradients(model, model.normalised(images), cameras, torch.from_numpy(targets).to(device))
-    maps, parts = found.maps(model.config.grid).cpu().numpy(), found.parts.cpu().tolist()
+    gradients = token_gradients(model, model.normalised(images), cameras, torch.from_numpy(targets).to(device))
+    maps, parts = gradients.maps(model.config.grid).cpu().numpy(), gradients.parts.cpu().tolist()
     return [
         GradCamRow(sample, shown_images(sample, size), weights, (part[0], part[1], part[2]))
         for sample, weights, part in zip(samples, maps, parts, strict=True)
@@ -165,7 +165,7 @@ def _gradcam_rows(
 
 
 def draw(findings: Sequence[Findings], selection: Selection, track: Track = silent) -> list[Picture]:
-    """The pictures of what was asked for: t-SNE of all checkpoints in one, the others for each."""
+    """Draw the requested pictures: one t-SNE of all checkpoints, the others for each."""
     makers = []
     for number, found in enumerate(findings, 1):
         ending = ".png" if len(findings) == 1 else f"-{number}.png"
@@ -173,7 +173,7 @@ def draw(findings: Sequence[Findings], selection: Selection, track: Track = sile
             makers.append((gradcam_picture, found, f"gradcam{ending}"))
         if found.similarities:
             makers.append((similarity_picture, found, f"similarity{ending}"))
-    # for every checkpoint the evidence first, then the cloud of all, then the distributions
+    # Grad-CAM of every checkpoint first, then t-SNE of all, then the distributions
     makers.sort(key=lambda maker: maker[0] is similarity_picture)
     pictures = [make(found, file) for make, found, file in track(makers, "drawing", len(makers))]
     if findings[0].points:
@@ -183,9 +183,9 @@ def draw(findings: Sequence[Findings], selection: Selection, track: Track = sile
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """A short name for each checkpoint: the file's, with as many folders before it as it takes to tell them apart.
+    """Return a short name for each checkpoint: its file name, with as many folders as needed for uniqueness.
 
-    The training calls its files best and last, which says nothing without the folder.
+    The training always uses the file names best and last.
     """
     parts = [(*path.absolute().parts[:-1], path.stem) for path in paths]
     least = 2 if any(path.stem in ("best", "last") for path in paths) else 1
@@ -201,7 +201,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds the numbers, the page, and nothing but the pictures that the numbers name."""
+    """Return True if a folder holds only the numbers, the page, and the pictures that the numbers name."""
     try:
         numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
         named = {NUMBERS, PAGE, *numbers["files"]}
@@ -211,7 +211,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _title(options: ExplainOptions, findings: Sequence[Findings]) -> str:
-    names = ", ".join(found.name for found in findings)
+    names = ", ".join(one.name for one in findings)
     return f"{names} on {benchmark_info(options.dataset).title}, explained"
 
 
@@ -252,9 +252,9 @@ def _report(
     )
 
 
-def _stages(found: Findings) -> tuple[StageReport, ...]:
-    names = dict.fromkeys((*found.silhouettes, *found.similarities))
-    return tuple(StageReport(name, found.silhouettes.get(name), found.similarities.get(name)) for name in names)
+def _stages(findings: Findings) -> tuple[StageReport, ...]:
+    names = dict.fromkeys((*findings.silhouettes, *findings.similarities))
+    return tuple(StageReport(name, findings.silhouettes.get(name), findings.similarities.get(name)) for name in names)
 
 
 def _row(row: GradCamRow) -> GradCamReport:

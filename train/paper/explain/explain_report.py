@@ -1,4 +1,4 @@
-"""What `mambapro explain` tells: the numbers behind the pictures."""
+"""Report of `mambapro explain`: the numbers of the pictures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .similarity import PairSimilarity
 
 @dataclass(frozen=True)
 class StageReport:
-    """One stage of one checkpoint: silhouette of the identities and the three pairs of modalities; None: not made."""
+    """Numbers of one stage of one checkpoint: silhouette of the identities, three pairs of modalities; None: absent."""
 
     stage: str
     silhouette: float | None
     pairs: tuple[PairSimilarity, ...] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         pairs = None if self.pairs is None else [pair.to_json() for pair in self.pairs]
         return {"stage": self.stage, "silhouette": self.silhouette, "pairs": pairs}
 
@@ -28,7 +28,8 @@ class StageReport:
 class GradCamReport:
     """One row of a Grad-CAM picture.
 
-    `parts` are what rgb, nir and tir add to the margin: cosine to the own identity less mean cosine to the others.
+    `parts` are the contributions of rgb, nir and tir to the margin: cosine to the own identity less mean cosine to the
+    others.
     """
 
     sample: str
@@ -38,11 +39,11 @@ class GradCamReport:
 
     @property
     def margin(self) -> float:
-        """How much more similar the sample is to its own identity than to the others."""
+        """Similarity of the sample to its own identity less that to the others."""
         return sum(self.parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "sample": self.sample,
             "identity": self.identity,
@@ -54,7 +55,7 @@ class GradCamReport:
 
 @dataclass(frozen=True)
 class CheckpointReport:
-    """One checkpoint under the name that the pictures give it."""
+    """Results of one checkpoint under its name in the pictures."""
 
     name: str
     path: str
@@ -62,7 +63,7 @@ class CheckpointReport:
     gradcam: tuple[GradCamReport, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values."""
+        """Return plain nested values."""
         return {
             "name": self.name,
             "path": self.path,
@@ -73,7 +74,7 @@ class CheckpointReport:
 
 @dataclass(frozen=True)
 class ExplainReport:
-    """All of it. `files` are the names in the folder `out`; `page_bytes` is the size of its page."""
+    """Complete report. `files` are the names in the folder `out`; `page_bytes` is the size of its page."""
 
     out: str
     dataset: str
@@ -86,7 +87,7 @@ class ExplainReport:
     page_bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values."""
+        """Return plain nested values."""
         return {
             "out": self.out,
             "dataset": self.dataset,
@@ -110,7 +111,7 @@ class ExplainReport:
 
 
 def _line(name: str, stage: StageReport) -> tuple[str, str, str, str, str, str]:
-    """Cosines and AUC are means over the three pairs of modalities."""
+    """Return a table row; cosines and AUC are means over the three pairs of modalities."""
     silhouette = "-" if stage.silhouette is None else f"{stage.silhouette:.3f}"
     if stage.pairs is None:
         return name, stage.stage, silhouette, "-", "-", "-"

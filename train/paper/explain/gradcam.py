@@ -1,11 +1,11 @@
-"""Grad-CAM on patch tokens: where in each image lies what tells the sample's identity from others (figures 10, 11).
+"""Grad-CAM (https://arxiv.org/abs/1610.02391) on patch tokens: evidence for the identity (figures 10, 11).
 
-The score is the retrieval's own: how much more similar the feature is to its identity than to the other ones
-(`identity_directions`), as a scalar product. A patch's weight is the sum over channels of token times gradient,
-negative ones cut off (ReLU). On f_ir, the tokens after the last scan of MA, this is Grad-CAM to the letter: every
-token enters the feature through the mean over patches (eq. 18), so the gradient is the same at all of them and
-averaging it changes nothing. Where it is not the same, before the backbone's last layer, averaging would light patches
-that the score does not depend on; the product taken per patch does not.
+The score is that of retrieval: the similarity of the feature to its identity less that to the others
+(`identity_directions`), as a scalar product. A patch's weight is the sum over channels of token times gradient, without
+negative values (ReLU). On f_ir, the tokens after the last scan of MA, this is exactly Grad-CAM: every token enters the
+feature through the mean over patches (eq. 18), so the gradient is equal at all of them and averaging changes nothing.
+Where it differs, before the backbone's last layer, averaging would mark patches that the score does not depend on; the
+product per patch does not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Cut:
-    """Where the gradient is taken: at the output of a module, or (`entering`) at its first input."""
+    """Location of the gradient: the output of a module, or (`entering`) its first input."""
 
     module: nn.Module
     entering: bool
@@ -41,7 +41,7 @@ class Cut:
 class TokenGradients:
     """Patch tokens at the cut and the score's gradient there, both (3, B, patches, channels).
 
-    `parts` (B, 3) is what each modality adds to the product of target and feature, the feature at length 1.
+    `parts` (B, 3) is each modality's contribution to the product of target and feature, the feature at length 1.
     """
 
     tokens: Tensor
@@ -49,16 +49,16 @@ class TokenGradients:
     parts: Tensor
 
     def maps(self, grid: tuple[int, int]) -> Tensor:
-        """Weights of the patches, float32 (B, 3, *grid), at least 0, not scaled."""
+        """Compute the weights of the patches. Returns float32 (B, 3, *grid), at least 0, not scaled."""
         weights = (self.tokens * self.gradients).sum(-1).relu()
         return weights.transpose(0, 1).unflatten(2, grid).float()
 
 
 def choose_cut(model: MambaPro) -> Cut:
-    """The last patch tokens that the feature depends on.
+    """Return the last patch tokens that the feature depends on.
 
-    After the aggregation, whatever its kind: with MA these are f_ir. Without aggregation those that enter the
-    backbone's last layer, since after it patches no longer reach the class tokens.
+    After the aggregation of any kind: with MA these are f_ir. Without aggregation those at the input of the backbone's
+    last layer, since after it patches no longer reach the class tokens.
     """
     if not model.config.mamba:
         text = "the patch tokens that enter the backbone's last layer, since this model runs without MA"
@@ -69,11 +69,11 @@ def choose_cut(model: MambaPro) -> Cut:
 
 
 def token_gradients(model: MambaPro, images: Tensor, cameras: Tensor, targets: Tensor) -> TokenGradients:
-    """Gradient of each sample's score with respect to its patch tokens.
+    """Compute the gradient of each sample's score with respect to its patch tokens.
 
     Args:
-        model: its mode, its parameters' flags and its hooks are afterwards as before.
-        images: normalised (B, 3 modalities, 3, H, W).
+        model: its mode, its parameters' flags and its hooks are restored.
+        images: normalized (B, 3 modalities, 3, H, W).
         cameras: int64 (B,).
         targets: (B, 3 dim); the score is the feature's scalar product with them.
     """
@@ -88,17 +88,18 @@ def token_gradients(model: MambaPro, images: Tensor, cameras: Tensor, targets: T
 
 
 def _patches(x: Tensor, patches: int) -> Tensor:
-    """(3, B, N, channels) or (3B, N, channels) -> (3, B, patches, channels), without a class token."""
+    """Return (3, B, patches, channels) from (3, B, N, channels) or (3B, N, channels), without a class token."""
     x = x.unflatten(0, (3, -1)) if x.dim() == 3 else x
     return x[:, :, x.shape[2] - patches :]
 
 
 @contextmanager
 def _leaf_at(cut: Cut) -> Iterator[list[Tensor]]:
-    """While open, the tensor at the cut is a leaf of the graph; it is put into the list."""
+    """Make the tensor at the cut a leaf of the graph and append it to the yielded list."""
     held: list[Tensor] = []
 
     def swap(x: Tensor) -> Tensor:
+        """Replace the tensor by the leaf."""
         held.append(x.detach().requires_grad_())
         return held[-1]
 
@@ -114,7 +115,7 @@ def _leaf_at(cut: Cut) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _untouched(model: MambaPro) -> Iterator[None]:
-    """Evaluation mode without gradients for parameters, so that no graph is kept before the cut."""
+    """Set evaluation mode and disable gradients of parameters, so that no graph is stored before the cut."""
     training, flags = model.training, [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.eval().requires_grad_(False)
     try:

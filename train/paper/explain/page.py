@@ -11,7 +11,7 @@ from ....common import html_pages
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers of a picture as text; the first cell of a row is its head."""
+    """Numbers of a picture as text; the first cell of a row is its header."""
 
     caption: str
     header: tuple[str, ...]
@@ -19,7 +19,7 @@ class Table:
 
     @property
     def columns(self) -> list[tuple[str, str]]:
-        """(head, "text" for words or "" for numbers) of each column."""
+        """Pairs (header, "text" for words or "" for numbers), one for each column."""
         first = self.rows[0]
         return [
             (head, "text" if any(char.isalpha() for char in cell) else "")
@@ -29,9 +29,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its heading, caption, alternative text and numbers.
+    """Picture with its heading, caption, alternative text and numbers.
 
-    `name` is its file's; a `photo` may be embedded as JPEG.
+    `name` is that of its file; a `photo` may be embedded as JPEG.
     """
 
     name: str

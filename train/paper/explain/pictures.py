@@ -1,4 +1,4 @@
-"""What was found, as pictures with captions, alternative texts and tables."""
+"""Pictures of the findings with captions, alternative texts and tables."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .stages import AFTER, BEFORE
 
 @dataclass(frozen=True)
 class Findings:
-    """All that one checkpoint showed; a part that was not asked for is empty.
+    """Results of one checkpoint; a part that was not requested is empty.
 
-    `points` and `silhouettes` are by stage; `places` says at which tokens the gradient was taken.
+    `points` and `silhouettes` are by stage; `place` describes the tokens of the gradient.
     """
 
     name: str
@@ -33,22 +33,22 @@ class Findings:
     similarities: dict[str, tuple[PairSimilarity, ...]]
 
 
-def gradcam_picture(found: Findings, file: str) -> Picture:
-    """Figures 10 and 11 of the paper for one checkpoint."""
-    shares = np.array([row.parts for row in found.rows])
+def gradcam_picture(result: Findings, file: str) -> Picture:
+    """Draw figures 10 and 11 of the paper for one checkpoint."""
+    shares = np.array([row.parts for row in result.rows])
     means = ", ".join(f"{name.upper()} {signed(share)}" for name, share in zip(MODALITIES, shares.mean(0), strict=True))
     margin = signed(shares.sum(1).mean())
-    empty = sum(int(not weights.any()) for row in found.rows for weights in row.maps)
+    empty = sum(int(not weights.any()) for row in result.rows for weights in row.maps)
     caption = (
-        f"What tells {len(found.rows)} samples from other identities, by {found.name}. The score is the margin: the "
+        f"What tells {len(result.rows)} samples from other identities, by {result.name}. The score is the margin: the "
         "sample's similarity to the mean of its identity's other samples, less its mean similarity to the other "
-        f"identities. Its gradient is taken at {found.place}. Each image stands beside its map; bright patches raise "
+        f"identities. Its gradient is taken at {result.place}. Each image is next to its map; bright patches raise "
         "the margin, uncovered ones do not or lower it. Every map is scaled to its own largest value. The number over "
         "a map is what the modality adds to the margin, which stands in front of the row; on average "
         f"{means}, together {margin}."
     )
     if empty:
-        caption += f" {empty} of {3 * len(found.rows)} maps are empty: nothing in the image raises the margin."
+        caption += f" {empty} of {3 * len(result.rows)} maps are empty: nothing in the image raises the margin."
     rows = tuple(
         (
             row.sample.name,
@@ -57,14 +57,14 @@ def gradcam_picture(found: Findings, file: str) -> Picture:
             *(f"{part:+.4f}" for part in row.parts),
             f"{sum(row.parts):+.4f}",
         )
-        for row in found.rows
+        for row in result.rows
     )
     return Picture(
         name=file,
-        png=plot_gradcam(found.rows, f"Grad-CAM, {shortened(found.name)}"),
-        heading=f"Where the evidence lies: {found.name}",
-        alt=f"Grid of {len(found.rows)} rows. Each row shows the RGB, NIR and TIR image of one sample, and beside each "
-        "a grey copy on which the patches that speak for the identity are lit. "
+        png=plot_gradcam(result.rows, f"Grad-CAM, {shortened(result.name)}"),
+        heading=f"Where the evidence lies: {result.name}",
+        alt=f"Grid of {len(result.rows)} rows. Each row shows the RGB, NIR and TIR image of one sample, each with a "
+        "gray copy on which the patches with evidence for the identity are bright. "
         f"The mean margin is {margin}.",
         caption=caption,
         table=Table(
@@ -77,7 +77,7 @@ def gradcam_picture(found: Findings, file: str) -> Picture:
 
 
 def embedding_picture(findings: Sequence[Findings], labels: np.ndarray, file: str) -> Picture:
-    """Figure 5 of the paper: all checkpoints side by side, the stages under each other."""
+    """Draw figure 5 of the paper: all checkpoints side by side, stages in rows."""
     identities = len(np.unique(labels))
     panels = _panels(findings)
     rows = tuple(
@@ -99,7 +99,7 @@ def embedding_picture(findings: Sequence[Findings], labels: np.ndarray, file: st
 
 
 def _panels(findings: Sequence[Findings]) -> list[Panel]:
-    """One checkpoint: its stages side by side. Several: a column each, a row for each stage that any of them has."""
+    """Return the panels: for one checkpoint its stages side by side, for several a column each and a row per stage."""
     stages = [stage for stage in (BEFORE, AFTER) if any(stage in found.points for found in findings)]
     panels = []
     for column, found in enumerate(findings):
@@ -112,23 +112,23 @@ def _panels(findings: Sequence[Findings]) -> list[Panel]:
     return panels
 
 
-def similarity_picture(found: Findings, file: str) -> Picture:
-    """Figure 6 of the paper for one checkpoint."""
+def similarity_picture(result: Findings, file: str) -> Picture:
+    """Draw figure 6 of the paper for one checkpoint."""
     rows = tuple(
         (
             f"{pair.first.upper()} and {pair.second.upper()}",
             stage,
             *(f"{value:.3f}" for value in (pair.same.mean(), pair.different.mean(), pair.auc)),
         )
-        for stage, pairs in found.similarities.items()
+        for stage, pairs in result.similarities.items()
         for pair in pairs
     )
-    (first, *_), *_ = found.similarities.values()
+    (first, *_), *_ = result.similarities.values()
     spoken = "; ".join(f"{pair}, {stage}: {same} and {other}, AUC {auc}" for pair, stage, same, other, auc in rows)
     return Picture(
         name=file,
-        png=plot_similarity(found.similarities, f"Similarity across modalities, {shortened(found.name)}"),
-        heading=f"How modalities align: {found.name}",
+        png=plot_similarity(result.similarities, f"Similarity across modalities, {shortened(result.name)}"),
+        heading=f"How modalities align: {result.name}",
         alt="Distributions of cosines between modalities, for pairs of the same and of different identities. "
         f"Means of same and different: {spoken}.",
         caption="Cosine between the feature of one modality and that of another, over all pairs of samples: "

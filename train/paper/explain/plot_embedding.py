@@ -1,4 +1,4 @@
-"""The t-SNE picture: a panel for each checkpoint and stage, a colour and shape for each identity (figure 5)."""
+"""The t-SNE picture: a panel for each checkpoint and stage, a color and shape for each identity (figure 5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EDGES: dict[str, Any] = {"linewidths": 0.4, "edgecolors": "white"}
 
 @dataclass(frozen=True)
 class Panel:
-    """One cloud: `points` (N, 2); `row` is the stage, `column` the checkpoint. None: the stage is not there."""
+    """Scatter plot of `points` (N, 2), None if the stage is missing; `row` is the stage, `column` the checkpoint."""
 
     row: int
     column: int
@@ -30,7 +30,7 @@ class Panel:
 
 
 def plot_embedding(panels: Sequence[Panel], labels: np.ndarray) -> bytes:
-    """PNG of the panels; `labels` (N,) are the identities of the points of each.
+    """Render the panels as PNG; `labels` (N,) are the identities of the points of each.
 
     Raises:
         SetupError: matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""The Grad-CAM picture: a row for each sample, each modality's image beside its map (figures 10, 11)."""
+"""The Grad-CAM picture: a row for each sample, each modality's image next to its map (figures 10, 11)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONG = 1.8
 _LABEL, _HEAD, _FOOT, _GAP, _PAIR_GAP, _LINE = 1.2, 0.4, 0.62, 0.05, 0.2, 0.24
 #: Width of the colour bar, inches.
 _SCALE = 2.0
-#: How much of a map covers the image: nothing where it is 0.
+#: Opacity of the map's maximum; 0 is transparent.
 _COVER = 0.72
 
 
@@ -29,7 +29,7 @@ _COVER = 0.72
 class GradCamRow:
     """One sample: `images` uint8 (3, H, W, 3), `maps` float32 (3, rows, columns) at least 0, `parts` (3,) floats.
 
-    `parts` are what each modality adds to the margin: cosine to the own identity less mean cosine to the others.
+    `parts` are the modalities' contributions to the margin: cosine to the own identity less mean cosine to the others.
     """
 
     sample: Sample
@@ -39,7 +39,10 @@ class GradCamRow:
 
 
 def shown_images(sample: Sample, size: tuple[int, int]) -> np.ndarray:
-    """The three original images at one size (height, width), uint8 (3, H, W, 3).
+    """Load the three original images at one size (height, width).
+
+    Returns:
+        uint8 (3, H, W, 3).
 
     Raises:
         InputError: an image that cannot be read.
@@ -48,7 +51,11 @@ def shown_images(sample: Sample, size: tuple[int, int]) -> np.ndarray:
 
 
 def scaled_map(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Weights of patches (rows, columns) as float32 (H, W) from 0 to 1, bilinear; its largest is 1, or all are 0."""
+    """Resize weights of patches (rows, columns) bilinearly and scale them to a maximum of 1.
+
+    Returns:
+        float32 (H, W), 0 to 1; all 0 if the weights are.
+    """
     from PIL import Image
 
     largest = float(weights.max())
@@ -59,7 +66,11 @@ def scaled_map(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A map (H, W) from 0 to 1 over a grey copy of the image uint8 (H, W, 3), the more opaque the higher."""
+    """Blend a map (H, W) from 0 to 1 over a gray copy of the image uint8 (H, W, 3), more opaque for larger values.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     with analysis():
         from matplotlib import colormaps
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) / 255
@@ -69,12 +80,12 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def signed(value: float) -> str:
-    """A small number with its sign: two digits behind the point, four where two would leave nothing."""
+    """Format a small number with its sign: two decimals, four where two would show zero."""
     return f"{value:+.2f}" if abs(value) >= 0.01 else f"{value:+.4f}"
 
 
 def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
-    """PNG of some samples, at least one.
+    """Render some samples, at least one, as PNG.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -111,7 +122,7 @@ def _draw_row(figure: Figure, row: GradCamRow, top: float, cell: tuple[float, fl
 
 
 def _draw_scale(figure: Figure) -> None:
-    """A colour bar as the maps are coloured over a medium grey."""
+    """Draw a color bar with the colors of the maps over a medium gray."""
     grey = np.full((8, 256, 3), 128, dtype=np.uint8)
     heat = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (8, 1))
     top = float(figure.get_size_inches()[1]) - 0.42

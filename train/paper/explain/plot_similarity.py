@@ -1,4 +1,4 @@
-"""The similarity picture: for each stage and pair of modalities two distributions of cosines (figure 6)."""
+"""The similarity picture: two distributions of cosines for each stage and pair of modalities (figure 6)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BINS = 42
 
 
 def plot_similarity(stages: Mapping[str, Sequence[PairSimilarity]], title: str) -> bytes:
-    """PNG with a row for each stage and a column for each pair of modalities; a row shares one axis of cosines.
+    """Render a PNG with a row for each stage and a column for each pair of modalities; rows share one axis.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -43,7 +43,11 @@ def plot_similarity(stages: Mapping[str, Sequence[PairSimilarity]], title: str) 
 
 
 def shared_bins(pairs: Sequence[PairSimilarity]) -> np.ndarray:
-    """Edges of the bins that hold every cosine of the pairs; a row of its own where cosines are all but equal."""
+    """Return the edges of bins that cover every cosine of the pairs, also if all are nearly equal.
+
+    Returns:
+        float64 (bins + 1,), ascending.
+    """
     everything = np.concatenate([values for pair in pairs for values in (pair.same, pair.different)])
     low, high = float(everything.min()), float(everything.max())
     edge = max(0.03 * (high - low), 1e-4)

@@ -1,4 +1,4 @@
-"""Which samples the pictures show: some identities of the test part, some samples of each."""
+"""Selection of the samples in the pictures: some identities of the test part, some samples of each."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ....common.foreign_text import escaped
 from ....errors import InputError
 from ....runtime.data.sample import Benchmark, Sample
 
-#: Identities where the caller does not say how many: as many as there are, at most these.
+#: Default number of identities, or all if there are fewer.
 USUAL_IDENTITIES = 12
-#: What colours and marker shapes can tell apart in one plot.
+#: Most identities that colors and marker shapes can distinguish in one plot.
 MOST_IDENTITIES = 56
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The chosen samples, grouped by identity in ascending order."""
+    """Chosen samples, grouped by identity in ascending order."""
 
     samples: tuple[Sample, ...]
 
@@ -33,25 +33,25 @@ class Selection:
         return tuple(dict.fromkeys(sample.identity for sample in self.samples))
 
     def rows(self, count: int) -> list[int]:
-        """Indices of at most `count` samples: one of each identity, then another of each, ...
+        """Return indices of at most `count` samples: one of each identity, then a second of each, ...
 
-        The how-manieth sample comes first differs from identity to identity, so that all cameras have a chance.
+        The index of the first sample differs between identities, so that all cameras occur.
         """
         order: list[tuple[int, int]] = []
         for number, identity in enumerate(self.identities):
-            (own,) = np.nonzero(self.labels == identity)
-            order += enumerate(np.roll(own, -number).tolist())
+            (members,) = np.nonzero(self.labels == identity)
+            order += enumerate(np.roll(members, -number).tolist())
         return [index for _, index in sorted(order, key=lambda pair: pair[0])[:count]]
 
 
 def select_samples(benchmark: Benchmark, identities: int | None, samples: int, seed: int) -> Selection:
-    """Draw `identities` of the query and gallery, and of each at most `samples` samples; the same seed, the same draw.
+    """Draw `identities` of query and gallery, and of each at most `samples` samples, reproducibly by seed.
 
-    A sample that stands in both parts counts once. Identities with one sample are not drawn: nothing can be compared
-    with them. None takes USUAL_IDENTITIES, or all where there are fewer.
+    A sample in both parts counts once. Identities with one sample are not drawn, since they allow no comparison. None
+    is USUAL_IDENTITIES, or all if there are fewer.
 
     Raises:
-        InputError: fewer than two such identities, fewer than asked for, or numbers out of range.
+        InputError: fewer than two such identities, fewer than requested, or numbers out of range.
     """
     if samples < 2:
         raise InputError(f"{samples} samples of each identity were asked for; a comparison needs at least 2.")

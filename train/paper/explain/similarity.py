@@ -27,13 +27,13 @@ class PairSimilarity:
 
     @property
     def auc(self) -> float:
-        """Chance that a pair of one identity is more similar than a pair of two: 0.5 is none, 1 perfect."""
+        """Probability that a pair of one identity is more similar than a pair of two: 0.5 is chance, 1 perfect."""
         different = np.sort(self.different)
         below = np.searchsorted(different, self.same, "left") + np.searchsorted(different, self.same, "right")
         return float(below.mean() / (2 * len(different)))
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers, without the cosines themselves."""
+        """Return the numbers, without the cosines themselves."""
         return {
             "modalities": [self.first, self.second],
             "mean_same": float(self.same.mean()),
@@ -45,7 +45,7 @@ class PairSimilarity:
 
 
 def modality_similarities(features: np.ndarray, labels: np.ndarray) -> tuple[PairSimilarity, ...]:
-    """The three pairs rgb-nir, rgb-tir, nir-tir of features (N, 3 modalities, dim) with identities (N,)."""
+    """Compute the similarities rgb-nir, rgb-tir, nir-tir of features (N, 3 modalities, dim), identities (N,)."""
     same = labels[:, None] == labels[None, :]
     units = [normalised(features[:, number]) for number in range(3)]
     pairs = []

@@ -1,4 +1,4 @@
-"""Features of samples at the stages a model has: class tokens before the aggregation, its parts after."""
+"""Features of samples at the stages of a model: class tokens before the aggregation, its parts after."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ BATCH = 32
 class Features:
     """Features by stage, each float32 (N, 3 modalities, dim).
 
-    `stages` has BEFORE, the backbone's class tokens (f_cls in the paper), and where the model aggregates AFTER, the
-    three parts of the fused feature (f_final, eq. 18).
+    `stages` has BEFORE, the backbone's class tokens (f_cls in the paper), and if the model aggregates AFTER, the three
+    parts of the fused feature (f_final, eq. 18).
     """
 
     stages: dict[str, np.ndarray]
 
     @property
     def final(self) -> np.ndarray:
-        """What retrieval compares: the last stage, float32 (N, 3, dim)."""
+        """Feature of retrieval: the last stage, float32 (N, 3, dim)."""
         return self.stages[AFTER] if AFTER in self.stages else self.stages[BEFORE]
 
 
 def preprocessing_of(model: MambaPro) -> Preprocessing:
-    """How images become the input of `model`."""
+    """Return the image preprocessing of `model`."""
     return model_preprocessing(model)
 
 
 def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = silent) -> Features:
-    """Features of all samples in order, from a model in evaluation mode.
+    """Compute the features of all samples in order; `model` is in evaluation mode.
 
     Raises:
         InputError: an unreadable image.
-        ArtifactError: features that are not finite; names samples.
+        ArtifactError: features that are not finite; the message names samples.
     """
 
     def extract(batch: Batch) -> np.ndarray:
+        """Return the stages of a batch, concatenated (B, ...)."""
         x = model.normalised(batch.stacked(MODALITIES)).transpose(0, 1)
         with torch.inference_mode():
             tokens = model.backbone(x, torch.from_numpy(batch.cameras).to(x.device))
@@ -71,22 +72,27 @@ def stage_features(model: MambaPro, samples: Sequence[Sample], track: Track = si
 
 
 def identity_directions(features: np.ndarray, labels: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-    """For some samples what tells their identity from the others, float32 (rows, dim).
+    """Return the direction that separates each sample's identity from the others.
 
-    That is the direction of the identity's mean, less the mean of the other identities' directions: a unit vector's
-    product with it is its cosine to its own identity, less its mean cosine to the others. What all samples have in
-    common cancels out. The sample itself is left out of its identity's mean.
+    This is the direction of the identity's mean, less the mean of the other identities' directions: a unit vector's
+    product with it is its cosine to its own identity, less its mean cosine to the others. Components common to all
+    samples cancel out. The sample itself is excluded from its identity's mean.
 
     Args:
-        features: (N, dim), of any length; each counts with length 1.
+        features: (N, dim), of any length; each is scaled to length 1.
         labels: identities (N,), at least two, each at least twice.
-        rows: indices of the samples asked for.
+        rows: indices of the requested samples.
+
+    Returns:
+        float32 (rows, dim).
     """
     units = unit_rows(features)
     directions = []
     for row in rows:
-        own = labels == labels[row]
-        own[row] = False
+        mask = labels == labels[row]
+        mask[row] = False
         rest = [units[labels == identity].mean(axis=0) for identity in np.unique(labels) if identity != labels[row]]
-        directions.append(unit_rows(units[own].mean(axis=0, keepdims=True))[0] - unit_rows(np.stack(rest)).mean(axis=0))
+        directions.append(
+            unit_rows(units[mask].mean(axis=0, keepdims=True))[0] - unit_rows(np.stack(rest)).mean(axis=0)
+        )
     return np.stack(directions).astype(np.float32)
