@@ -1,1 +1,1 @@
-"""A procedural tri-modal benchmark: persons and vehicles drawn with NumPy and Pillow, in the real ones' folders."""
+"""Procedural tri-modal benchmark: persons and vehicles drawn with NumPy and Pillow in the layout of real benchmarks."""

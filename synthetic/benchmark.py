@@ -1,4 +1,4 @@
-"""Writes a drawn benchmark to disk, in the folders and file names of the real one."""
+"""Writing of a synthetic benchmark to disk, in the folders and file names of the real one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from . import settings
 from .layout import FOLDERS, Shot, names_of, parts_of
 from .observation import draw_sample, scene_of
 
-#: Test identities are numbered from here on, so that more training identities leave them as they are.
+#: First number of test identities, so that more training identities do not change them.
 TEST_FROM = 301
 MOST_IDENTITIES = 300
 
@@ -42,7 +42,7 @@ each by the three sensors.
 
 @dataclass(frozen=True)
 class DrawnReport:
-    """What was drawn. The counts of `train`, `query` and `gallery` are samples, of three images each."""
+    """Result of drawing a benchmark. The counts of `train`, `query` and `gallery` are samples of three images each."""
 
     dataset: str
     path: str
@@ -56,7 +56,7 @@ class DrawnReport:
     gallery: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -80,11 +80,11 @@ def draw_benchmark(
     overwrite: bool = False,
     track: Track = silent,
 ) -> DrawnReport:
-    """Draw a benchmark into the new folder `out`, which then serves as the data folder of `name`.
+    """Draw a benchmark into the new folder `out`, which can then be read as the data folder of `name`.
 
     `identities` are the numbers of training and test identities, `views` the images of each. The same seed draws the
-    same bytes (with the same Pillow); further identities or views leave the others as they are. Nothing is left
-    behind on failure.
+    same bytes (with the same Pillow); additional identities or views do not change the others. Nothing is left behind
+    on failure.
 
     Raises:
         InputError: unknown name, numbers out of range, `out` exists and `overwrite` is false.
@@ -136,14 +136,14 @@ def _shots(info: BenchmarkInfo, identities: range, views: int) -> Iterator[Shot]
 
 
 def _splits(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> tuple[list[Shot], list[Shot], list[Shot]]:
-    """Shots of the training part, of the gallery, and those of it that are queries."""
+    """Return the shots of the training part, of the gallery, and the gallery shots that are queries."""
     train = list(_shots(info, range(1, identities[0] + 1), views))
     test = list(_shots(info, range(TEST_FROM, TEST_FROM + identities[1]), views))
     return train, test, [shot for shot in test if _IN_QUERY[info.name](shot, views)]
 
 
 def _placed(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> list[tuple[Shot, tuple[Path, ...]]]:
-    """Every shot with the folders that it goes to."""
+    """Return every shot with its destination folders."""
     train, test, query = _splits(info, identities, views)
     queries, folders = set(query), FOLDERS[info.name]
     placed: list[tuple[Shot, tuple[Path, ...]]] = [(shot, (folders["train"],)) for shot in train]
@@ -154,7 +154,7 @@ def _placed(info: BenchmarkInfo, identities: tuple[int, int], views: int) -> lis
 
 
 def is_drawn(folder: Path) -> bool:
-    """Whether a folder holds a drawn benchmark and no other file: nothing else is ever replaced."""
+    """Return True if a folder holds only a synthetic benchmark: nothing else is ever replaced."""
     try:
         facts = read_json(folder / _MARKER, kind=InputError, limit=_LARGEST_MARKER)
         info = benchmark_info(facts["dataset"])
@@ -175,7 +175,7 @@ def _save_jpeg(path: Path, image: np.ndarray[Any, Any]) -> None:
 
 def _write_notice(root: Path, info: BenchmarkInfo, report: DrawnReport) -> None:
     facts = {"drawn": True, **report.to_json()}
-    # Where it was drawn is nobody's business, and would make equal seeds differ.
+    # The path is omitted so that equal seeds give equal files.
     del facts["path"]
     (root / _MARKER).write_text(json_text(facts), encoding="utf-8")
     notice = _NOTICE.format(

@@ -1,4 +1,4 @@
-"""Who is drawn: the attributes that stay the same whenever an identity is seen, and what its parts are made of."""
+"""Identities: their permanent attributes, and the materials of their parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .vehicle_shapes import BODIES, Body, VehiclePart
 
 
 class PersonPart(IntEnum):
-    """Numbers in a person's part map; "far" parts are in the body's shade."""
+    """Numbers in a person's part map; "far" parts are on the shaded side."""
 
     SKIN = 1
     FAR_SKIN = 2
@@ -32,7 +32,7 @@ class PersonPart(IntEnum):
 
 @dataclass(frozen=True)
 class PersonLook:
-    """What stays the same whenever this person is seen. Lengths are in figure units."""
+    """Permanent attributes of a person. Lengths are in figure units."""
 
     hair_style: str
     hat: bool
@@ -48,7 +48,7 @@ class PersonLook:
 
 @dataclass(frozen=True)
 class VehicleLook:
-    """What stays the same whenever this vehicle is seen; `tall` and `wide` stretch its body."""
+    """Permanent attributes of a vehicle; `tall` and `wide` stretch its body."""
 
     body: Body
     stripe: str
@@ -59,7 +59,7 @@ class VehicleLook:
 
 
 def person_look(rng: np.random.Generator) -> PersonLook:
-    """Draw the looks of one identity."""
+    """Draw the attributes of a person."""
     top, bottom = choose_colour(rng, CLOTH), choose_colour(rng, CLOTH)
     return PersonLook(
         hair_style=pick(rng, ("short", "long", "bun", "bald"), (5, 4, 1, 1)),
@@ -96,7 +96,7 @@ def _person_materials(rng: np.random.Generator, top: Colour, bottom: Colour) -> 
 
 
 def vehicle_look(rng: np.random.Generator) -> VehicleLook:
-    """Draw the looks of one identity."""
+    """Draw the attributes of a vehicle."""
     kind = pick(rng, tuple(BODIES), (4, 3, 3, 3, 2, 2, 3))
     return VehicleLook(
         body=BODIES[kind],

@@ -1,4 +1,4 @@
-"""Folders and file names of a drawn benchmark: those of the real one."""
+"""Folders and file names of a synthetic benchmark, equal to those of the real one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sensors import Images
 
 @dataclass(frozen=True)
 class Shot:
-    """One observation to draw: which identity, from where, its how-manieth image."""
+    """One observation to draw: identity, camera, and the number of the image."""
 
     identity: int
     camera: int
@@ -23,7 +23,7 @@ class Shot:
 
 
 def names_of(dataset: str, shot: Shot) -> tuple[str, ...]:
-    """Names of a shot's files below the folder of its split."""
+    """Return the names of a shot's files below the folder of its split."""
     if dataset == "rgbnt100":
         return (f"{shot.identity:04d}_c{shot.camera + 1:04d}_{shot.view:03d}.jpg",)
     if dataset == "rgbnt201":
@@ -35,7 +35,11 @@ def names_of(dataset: str, shot: Shot) -> tuple[str, ...]:
 
 
 def parts_of(dataset: str, images: Images) -> tuple[np.ndarray[Any, Any], ...]:
-    """The pictures (H, W, 3) of a shot's files: one of each sensor, or all side by side."""
+    """Return the images of a shot's files: one per sensor, or one with all sensors side by side.
+
+    Returns:
+        uint8 (H, W, 3) each.
+    """
     return (np.concatenate(images, axis=1),) if dataset == "rgbnt100" else tuple(images)
 
 
@@ -45,7 +49,7 @@ def _split_folders(nesting: tuple[str, ...], train: str, query: str, gallery: st
 
 
 FOLDERS = {
-    # The real test folder is query and gallery at once.
+    # The real test folder is both query and gallery.
     "rgbnt201": _split_folders(rgbnt201.NESTING, rgbnt201.SPLITS[0], rgbnt201.SPLITS[1], rgbnt201.SPLITS[1]),
     "rgbnt100": _split_folders(rgbnt100.NESTING, *rgbnt100.SPLITS),
     "msvr310": _split_folders(msvr310.NESTING, *msvr310.SPLITS),

@@ -1,4 +1,4 @@
-"""One drawn observation: who, from where, in what light, before what."""
+"""One synthetic observation: identity, view, illumination and background."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from .vehicle import VehiclePose, draw_vehicle
 
 Look = PersonLook | VehicleLook
 
-#: Different places that scenes are set in; a camera has one of its own.
+#: Number of different backdrops of scenes; a camera has its own.
 _PLACES = 12
 
 
 @dataclass(frozen=True)
 class DrawnKind:
-    """What a drawn benchmark shows. `number` keys its generators; `yaws` are the cameras' directions in degrees."""
+    """Kind of a synthetic benchmark. `number` keys its generators; `yaws` are the cameras' directions in degrees."""
 
     number: int
     yaws: tuple[float, ...]
@@ -55,10 +55,13 @@ KINDS = {
 def draw_sample(
     name: str, seed: int, identity: int, camera: int, view: int, image_size: tuple[int, int] | None = None
 ) -> Images:
-    """Draw one observation: rgb, nir, tir as uint8 (H, W, 3).
+    """Draw one observation.
 
-    The same arguments give the same pixels, whatever else is drawn. `camera` is zero-based; `view` numbers the
+    The same arguments give the same pixels, independent of other draws. `camera` is zero-based; `view` numbers the
     images of an identity; `image_size` (height, width) defaults to the benchmark's.
+
+    Returns:
+        rgb, nir, tir, uint8 (H, W, 3) each.
 
     Raises:
         InputError: no such benchmark or camera.
@@ -74,8 +77,8 @@ def draw_sample(
     _draw_figure(rng, canvas, look, math.radians(kind.yaws[camera]))
     if rng.random() < settings.OCCLUSION_SHARE:
         _occlude(rng, canvas, tables)
-    place, night = _surroundings(rng, info.name, seed, identity, camera, view)
-    scenery = backdrop(seed, kind.number, place, size)
+    number, night = _surroundings(rng, info.name, seed, identity, camera, view)
+    scenery = backdrop(seed, kind.number, number, size)
     rgb, nir, tir = tables
     return take_images(rng, canvas, (rgb, nir, tir), scenery, camera_look(seed, kind.number, camera), night)
 
@@ -83,7 +86,7 @@ def draw_sample(
 def draw_samples(
     name: str, count: int, seed: int, image_size: tuple[int, int] | None = None
 ) -> list[tuple[Images, int]]:
-    """`count` observations of different identities with their zero-based cameras, which take turns."""
+    """Draw `count` observations of different identities with their zero-based cameras, in rotation."""
     cameras = benchmark_info(name).cameras
     return [
         (draw_sample(name, seed, identity, identity % cameras, 0, image_size), identity % cameras)
@@ -92,7 +95,7 @@ def draw_samples(
 
 
 def scene_of(name: str, identity: int, view: int) -> int:
-    """Scene of an identity's image `view`: counted from 1, or -1 where the benchmark has none."""
+    """Return the scene of an identity's image `view`: counted from 1, or -1 if the benchmark has none."""
     return 1 + (identity + view) % settings.SCENES_PER_IDENTITY if KINDS[name].scenes else -1
 
 
@@ -105,7 +108,7 @@ def _look(vehicles: bool, kind: int, seed: int, identity: int) -> Look:
 def _surroundings(
     rng: np.random.Generator, name: str, seed: int, identity: int, camera: int, view: int
 ) -> tuple[int, bool]:
-    """(number of the backdrop, whether it is night). A scene has one time of day, a camera's images each their own."""
+    """Return the number of the backdrop, and True at night; a scene has one time of day, a camera several."""
     kind = KINDS[name]
     if not kind.scenes:
         return camera, bool(rng.random() < settings.NIGHT_SHARE)
@@ -117,7 +120,7 @@ def _surroundings(
 def _draw_figure(
     rng: np.random.Generator, canvas: Canvas, look: Look, yaw: float, base: int = 0, off: float = 0.0
 ) -> None:
-    """Draw a figure, its middle `off` image widths from the centre."""
+    """Draw a figure, its middle `off` image widths from the center."""
     height, width = canvas.size
     yaw += math.radians(between(rng, (-settings.YAW_JITTER, settings.YAW_JITTER)))
     shift_x, shift_y = (between(rng, (-settings.SHIFT, settings.SHIFT)) * height for _ in range(2))
@@ -135,7 +138,7 @@ def _draw_figure(
 
 
 def _occlude(rng: np.random.Generator, canvas: Canvas, tables: list[Floats]) -> None:
-    """Put a pole or a bystander before the figure."""
+    """Draw a pole or a bystander in front of the figure."""
     height, width = canvas.size
     side = 1 if rng.random() < 0.5 else -1
     if rng.random() < 0.5:
@@ -147,6 +150,6 @@ def _occlude(rng: np.random.Generator, canvas: Canvas, tables: list[Floats]) -> 
             table[POLE] = rng.uniform(0.15, 0.6, table.shape[1])
         return
     other = person_look(rng)
-    for table, theirs in zip(tables, other.materials.tables(), strict=True):
-        table[BYSTANDER : BYSTANDER + 32] = theirs[:32]
+    for table, added in zip(tables, other.materials.tables(), strict=True):
+        table[BYSTANDER : BYSTANDER + 32] = added[:32]
     _draw_figure(rng, canvas, other, between(rng, (0, 6.28)), BYSTANDER, off=side * between(rng, (0.38, 0.48)))

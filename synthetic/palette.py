@@ -1,4 +1,4 @@
-"""Colours and materials: what each part of an identity looks like to the three sensors."""
+"""Colors and materials: appearance of an identity's parts to the three sensors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LACQUER: tuple[Colour, ...] = (
 
 
 def choose_colour(rng: np.random.Generator, palette: tuple[Colour, ...], unlike: Colour | None = None) -> Colour:
-    """One of a palette's colours, a little off; `unlike` keeps it visibly away from another colour."""
+    """Draw a color of a palette with a small deviation, visibly different from `unlike`."""
     order = rng.permutation(len(palette))
     jitter = rng.uniform(-COLOUR_JITTER, COLOUR_JITTER, 3)
     for index in order:
@@ -73,17 +73,17 @@ class Materials:
     def add(
         self, rng: np.random.Generator, part: int, colour: Colour, nir: tuple[float, float], tir: tuple[float, float]
     ) -> None:
-        """Give a part its colour; reflectance and heat are drawn between limits, whatever the colour is."""
+        """Set the color of a part; reflectance and heat are drawn between limits, independent of the color."""
         self.rgb[part] = colour
         self.nir[part] = between(rng, nir)
         self.tir[part] = between(rng, tir)
 
     def shade(self, part: int, source: int, factor: float) -> None:
-        """A part of the same stuff as another one, in its shade; heat does not care about shade."""
+        """Set a part to the material of another one in its shade; heat does not change."""
         self.rgb[part] = np.clip(self.rgb[source] * factor, 0.0, 1.0)
         self.nir[part] = np.clip(self.nir[source] * factor, 0.0, 1.0)
         self.tir[part] = self.tir[source]
 
     def tables(self) -> tuple[Floats, Floats, Floats]:
-        """The three tables in the order of MODALITIES."""
+        """Return the three tables in the order of MODALITIES: float32 (256, 3 | 1 | 1), 0..1."""
         return self.rgb, self.nir, self.tir

@@ -1,4 +1,4 @@
-"""Part maps: figures are drawn once, each part with its own number; every sensor then paints the numbers its way."""
+"""Part maps: figures are drawn once with one number per part, and each sensor maps the numbers to values."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from PIL import Image, ImageDraw
 Point = tuple[float, float]
 Floats = npt.NDArray[np.float32]
 
-#: Figures are drawn this many times larger and then reduced, which smooths their edges.
+#: Oversampling of figures, which smooths their edges.
 OVERSAMPLING = 2
-#: Parts of whoever stands before the figure, and of a pole, have their own numbers.
+#: First numbers of the parts of an occluding figure and of a pole.
 BYSTANDER, POLE = 64, 128
 PARTS = 256
 
-# Keys of the generators, so that no two things share a stream.
+# Keys of the generators, so that streams are independent.
 IDENTITY_STREAM, SAMPLE_STREAM, CAMERA_STREAM, BACKGROUND_STREAM, SCENE_STREAM = range(5)
 
 
 def generator(seed: int, stream: int, *keys: int) -> np.random.Generator:
-    """The generator of one thing: whatever else is drawn, its numbers stay the same."""
+    """Return the random generator of one stream, independent of all others."""
     return np.random.default_rng([seed, stream, *keys])
 
 
 def between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A uniform number between two limits."""
+    """Draw a uniform number between two limits."""
     return float(rng.uniform(*limits))
 
 
 def pick(rng: np.random.Generator, choices: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
-    """One of the choices."""
+    """Draw one of the choices."""
     if weights is None:
         return choices[int(rng.integers(len(choices)))]
     return choices[int(np.searchsorted(np.cumsum(weights) / np.sum(weights), rng.random(), side="right"))]
 
 
 class Canvas:
-    """A part map of `size` (height, width) with a margin; drawing is in figure units, y downwards.
+    """Part map of `size` (height, width) with a margin; drawing is in figure units, y downwards.
 
-    `place(scale, x, y)` sets where the figure's origin and unit lie, in pixels of the finished image.
+    `place(scale, x, y)` sets the figure's origin and unit, in pixels of the finished image.
     """
 
     def __init__(self, size: tuple[int, int], margin: int) -> None:
@@ -53,7 +53,7 @@ class Canvas:
         self.place(1.0, 0.0, 0.0)
 
     def place(self, scale: float, x: float, y: float, mirrored: bool = False) -> None:
-        """Figure point (0, 0) goes to pixel (x, y); one figure unit is `scale` pixels."""
+        """Map figure point (0, 0) to pixel (x, y), with `scale` pixels per figure unit."""
         self._scale_y = OVERSAMPLING * scale
         self._scale_x = -self._scale_y if mirrored else self._scale_y
         self._x, self._y = OVERSAMPLING * (x + self.margin), OVERSAMPLING * (y + self.margin)
@@ -89,7 +89,7 @@ class Canvas:
         self.ellipse(x1, y1, b, b, part)
 
     def window(self, shift_x: int, shift_y: int) -> Image.Image:
-        """The map as a sensor sees it that is off by some pixels; still oversampled."""
+        """Return the map shifted by some pixels, as a misaligned sensor sees it; still oversampled."""
         height, width = self.size
         left, top = self.margin + shift_x, self.margin + shift_y
         many = OVERSAMPLING
@@ -97,15 +97,18 @@ class Canvas:
 
 
 def covered(window: Image.Image) -> Floats:
-    """How much of each pixel is figure, float32 (H, W) in 0..1."""
+    """Return the fraction of each pixel that the figure covers: float32 (H, W), 0..1."""
     mask = window.point([0] + [255] * (PARTS - 1)).reduce(OVERSAMPLING)
     return np.asarray(mask, dtype=np.float32) / 255.0
 
 
 def painted(window: Image.Image, table: Floats) -> Floats:
-    """The figure in a sensor's values, black elsewhere: float32 (H, W, channels) in 0..1.
+    """Render the figure in a sensor's values, black elsewhere.
 
     `table` is (256, channels) with one or three channels in 0..1; row 0, the background, must be zero.
+
+    Returns:
+        float32 (H, W, channels), 0..1.
     """
     levels = np.clip(np.rint(table * 255.0), 0, 255).astype(np.uint8)
     if table.shape[1] == 1:

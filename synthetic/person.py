@@ -1,4 +1,4 @@
-"""Persons: how one stands in an image, and its part map.
+"""Persons: pose in an image, and part map.
 
 Figure units: the person is 1 high, y = 0 at the crown and 1 at the sole, x = 0 in the middle.
 """
@@ -16,14 +16,14 @@ from .part_map import Canvas, Point
 
 @dataclass(frozen=True)
 class PersonPose:
-    """How a person stands in one image: `yaw` in radians (0 faces the camera), `phase` of the step in radians."""
+    """Pose of a person in one image: `yaw` in radians (0 faces the camera), `phase` of the step in radians."""
 
     yaw: float
     phase: float
 
 
 def draw_person(canvas: Canvas, look: PersonLook, pose: PersonPose, base: int = 0) -> None:
-    """Draw a person where the canvas is placed; `base` is added to the part numbers."""
+    """Draw a person at the position of the canvas; `base` is added to the part numbers."""
     _Painter(canvas, look, pose, base).draw()
 
 

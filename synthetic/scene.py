@@ -1,4 +1,4 @@
-"""What stands behind the figures: one backdrop per camera or scene, larger than an image, seen by the three sensors."""
+"""Backdrops: one per camera or scene, larger than an image, seen by the three sensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from . import settings
 from .part_map import BACKGROUND_STREAM, Floats, between, generator
 
-#: Backdrops are this much larger than an image, so that every image shows another piece of its camera's view.
+#: Size of backdrops relative to an image, so that images show different parts of the camera's view.
 SPREAD = 1.35
 
 _GROUND, _WALL, _SKY, _WINDOW, _LEAF, _TRUNK, _LINE, _KERB, _BOX, _DOOR = range(10)
@@ -19,9 +19,13 @@ Backdrop = tuple[Floats, Floats, Floats]
 
 
 @lru_cache(maxsize=128)
-def backdrop(seed: int, kind: int, place: int, size: tuple[int, int]) -> Backdrop:
-    """The surroundings at a camera or scene: three float32 arrays (h, w, 3 | 1 | 1) in 0..1, SPREAD times `size`."""
-    rng = generator(seed, BACKGROUND_STREAM, kind, place)
+def backdrop(seed: int, kind: int, number: int, size: tuple[int, int]) -> Backdrop:
+    """Draw the surroundings at a camera or scene, SPREAD times `size`.
+
+    Returns:
+        three float32 arrays (h, w, 3 | 1 | 1), 0..1.
+    """
+    rng = generator(seed, BACKGROUND_STREAM, kind, number)
     height, width = (int(np.ceil(side * SPREAD)) for side in size)
     tables = _tables(rng)
     labels = _layout(rng, height, width, indoors=rng.random() < 0.25)
@@ -128,7 +132,7 @@ def _ground(rng: np.random.Generator, draw: ImageDraw.ImageDraw, horizon: float,
 
 
 def _texture(rng: np.random.Generator, height: int, width: int) -> Floats:
-    """Patches of several sizes around zero, float32 (h, w, 1)."""
+    """Draw patches of several sizes around zero, float32 (h, w, 1)."""
     total = np.zeros((height, width), np.float32)
     for cells, weight in ((5, 0.6), (14, 0.4), (40, 0.3)):
         patch = rng.standard_normal((cells, cells)).astype(np.float32)

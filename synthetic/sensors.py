@@ -1,4 +1,4 @@
-"""What cameras do to a view: light, colour cast, blur, noise, and three sensors that do not quite line up."""
+"""Camera model: illumination, color cast, blur, noise, and slight misalignment of the three sensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Images = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint
 
 @dataclass(frozen=True)
 class CameraLook:
-    """What a camera does to all of its images: channel gains (3,), the gain of its NIR lamp, TIR gain and offset."""
+    """Properties of a camera: channel gains (3,), gain of its NIR lamp, TIR gain and offset."""
 
     cast: Floats
     nir_gain: float
@@ -26,7 +26,7 @@ class CameraLook:
 
 
 def camera_look(seed: int, kind: int, camera: int) -> CameraLook:
-    """The look of one camera of a drawn benchmark."""
+    """Return the properties of one camera of a synthetic benchmark."""
     rng = generator(seed, CAMERA_STREAM, kind, camera)
     cast = 1 + rng.uniform(-settings.CAMERA_CAST, settings.CAMERA_CAST, 3)
     return CameraLook(
@@ -45,7 +45,7 @@ def take_images(
     camera: CameraLook,
     night: bool,
 ) -> Images:
-    """The rgb, nir and tir image of a part map before a backdrop; uint8 (H, W, 3) each."""
+    """Render the rgb, nir and tir image of a part map in front of a backdrop. Returns uint8 (H, W, 3) each."""
     height = canvas.size[0]
     light = _light(rng, canvas.size, settings.SIDE_LIGHT)
     corner = [
@@ -91,7 +91,7 @@ def _view(
 
 
 def _light(rng: np.random.Generator, size: tuple[int, int], strength: float) -> Floats:
-    """Light that falls from one side: float32 (H, W, 1) around 1."""
+    """Draw a directional illumination, float32 (H, W, 1) around 1."""
     height, width = size
     slope_x, slope_y = rng.uniform(-strength, strength, 2)
     rows = np.linspace(-slope_y, slope_y, height, dtype=np.float32)[:, None, None]
@@ -100,7 +100,7 @@ def _light(rng: np.random.Generator, size: tuple[int, int], strength: float) -> 
 
 
 def _exposed(rng: np.random.Generator, view: Floats, blur: float, noise: float) -> npt.NDArray[np.uint8]:
-    """Blurred, noisy, clipped, three equal channels if it was one."""
+    """Apply blur and noise, clip, and repeat a single channel three times."""
     if blur > 0.3:
         levels = np.clip(view * 255, 0, 255).astype(np.uint8)
         picture = Image.fromarray(levels[:, :, 0] if view.shape[2] == 1 else levels)

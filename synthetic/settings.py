@@ -1,26 +1,26 @@
-"""How hard the drawn benchmarks are. Every knob stands here; lengths are fractions of the image height unless said.
+"""Difficulty settings of the synthetic benchmarks; lengths are fractions of the image height unless noted.
 
-Harder: more nights, occlusion, noise, cast, yaw and misalignment. Easier: the contrary, or more training identities.
+Harder: more nights, occlusion, noise, cast, yaw and misalignment. Easier: the opposite, or more training identities.
 """
 
 from __future__ import annotations
 
-#: Changes whenever the same seed no longer draws the same images.
+#: Drawing version, changed whenever the same seed draws other images.
 VERSION = 1
 
-#: Share of samples taken at night, when RGB is nearly black, and what is left of its light.
+#: Share of samples taken at night, when RGB is nearly black, and its remaining exposure.
 NIGHT_SHARE = 0.1
 NIGHT_GAIN = (0.03, 0.10)
 #: RGB exposure by day.
 DAY_GAIN = (0.75, 1.2)
-#: Largest departure of a camera's colour channels from grey, and of single images from their camera.
+#: Largest deviation of a camera's color channels from gray, and of single images from their camera.
 CAMERA_CAST = 0.08
 IMAGE_CAST = 0.05
 #: Gain of the NIR lamp, gain and offset (ambient temperature) of the TIR sensor.
 NIR_GAIN = (0.85, 1.15)
 TIR_GAIN = (0.9, 1.1)
 TIR_OFFSET = (-0.08, 0.08)
-#: Strength of the light that falls from one side across the image.
+#: Strength of the illumination from one side.
 SIDE_LIGHT = 0.2
 #: Standard deviation of the sensor noise, of full scale: RGB, NIR, TIR.
 NOISE = (0.025, 0.035, 0.02)
@@ -33,18 +33,18 @@ MISALIGNMENT = 0.01
 PERSON_SCALE = (0.95, 1.0)
 VEHICLE_SCALE = (0.9, 1.0)
 SHIFT = 0.02
-#: Share of samples with a pole or somebody else before the figure.
+#: Share of samples with a pole or a bystander in front of the figure.
 OCCLUSION_SHARE = 0.1
-#: Degrees by which an image's direction of view departs from its camera's.
+#: Largest deviation of an image's viewing direction from its camera's, degrees.
 YAW_JITTER = 20.0
 #: Degrees by which a camera looks down on a vehicle.
 VEHICLE_TILT = (6.0, 22.0)
-#: How far an identity's colours depart from the named ones, and how far its appearance drifts between images.
+#: Deviation of an identity's colors from the named ones, and drift of its appearance between images.
 COLOUR_JITTER = 0.07
 APPEARANCE_DRIFT = 0.03
-#: Saturation of the backdrops, 0 is grey.
+#: Saturation of the backdrops, 0 is gray.
 BACKDROP_COLOUR = 1.0
-#: Scenes each identity of MSVR310 is seen in.
+#: Scenes per identity of MSVR310.
 SCENES_PER_IDENTITY = 3
-#: JPEG quality of what is written.
+#: JPEG quality of the written files.
 JPEG_QUALITY = 90

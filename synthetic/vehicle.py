@@ -1,4 +1,4 @@
-"""Vehicles: from where one is seen in an image, and its part map."""
+"""Vehicles: viewpoint in an image, and part map."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _CARRIER_HEIGHT = 0.07
 
 @dataclass(frozen=True)
 class VehiclePose:
-    """From where a vehicle is seen, in radians: yaw 0 shows its flank with the front to the right, then the rear turns
-    into view; `tilt` is how far the camera looks down."""
+    """Viewpoint in radians: yaw 0 shows the flank with the front to the right, larger ones the rear.
+
+    `tilt` is the camera's downward angle.
+    """
 
     yaw: float
     tilt: float
@@ -67,19 +69,19 @@ class _Painter:
         slack = (bottom - top) - scale * (max(ys) - min(ys))
         self.canvas.place(scale, middle, bottom - scale * max(ys) - slack / 2)
 
-    def plane(self, points: Iterable[Point], part: VehiclePart, place: Place) -> None:
-        self.canvas.polygon([place(a, b) for a, b in points], part + self.base)
+    def plane(self, points: Iterable[Point], part: VehiclePart, plane: Place) -> None:
+        self.canvas.polygon([plane(a, b) for a, b in points], part + self.base)
 
     def along(self, y: float) -> Place:
-        """The upright plane along the vehicle at `y`, for points (x, z)."""
+        """Return the vertical plane along the vehicle at `y`, for points (x, z)."""
         return lambda x, z: self.project(x, y, z)
 
     def across(self, x: float, stretch: float = 1.0) -> Place:
-        """The upright plane across the vehicle at `x`, for points (y, z); y is multiplied by `stretch`."""
+        """Return the vertical plane across the vehicle at `x`, for points (y, z); y is multiplied by `stretch`."""
         return lambda y, z: self.project(x, y * stretch, z)
 
     def level(self, z: float) -> Place:
-        """The level plane at height `z`, for points (x, y)."""
+        """Return the horizontal plane at height `z`, for points (x, y)."""
         return lambda x, y: self.project(x, y, z)
 
     def flank(self, x: float, z: float) -> Point:
@@ -90,7 +92,7 @@ class _Painter:
         w = self.width * 1.08
         self.plane([(-0.52, -w), (0.52, -w), (0.52, w), (-0.52, w)], part.SHADOW, self.level(0.0))
         self.wheels(-self.near)
-        # Of two boxes one behind the other, the farther first.
+        # The farther of two boxes first.
         for prism in sorted(self.body.prisms, key=lambda p: -self.sin * (p.points[0][0] + p.points[-1][0])):
             self.prism(prism)
         if self.look.carrier != "none":
@@ -117,8 +119,8 @@ class _Painter:
                 self.details()
             self.stripe(prism)
 
-    def rectangle(self, left: float, bottom: float, right: float, top: float, part: VehiclePart, place: Place) -> None:
-        self.plane([(left, bottom), (left, top), (right, top), (right, bottom)], part, place)
+    def rectangle(self, left: float, bottom: float, right: float, top: float, part: VehiclePart, plane: Place) -> None:
+        self.plane([(left, bottom), (left, top), (right, top), (right, bottom)], part, plane)
 
     def details(self) -> None:
         part, body = VehiclePart, self.body
@@ -134,7 +136,7 @@ class _Painter:
         part, (bottom, top) = VehiclePart, self.body.band
         rear, front = prism.points[0][0] + 0.01, prism.points[-1][0] - 0.06
         cargo = prism.side == part.CARGO
-        # A truck wears its sign on the box, everything else on its only flank.
+        # A truck has its sign on the box, other vehicles on their only flank.
         wearer = cargo or len(self.body.prisms) == 1
         if self.look.stripe == "band" and wearer:
             self.rectangle(rear, bottom, front, top, part.STRIPE, self.flank)
@@ -158,25 +160,25 @@ class _Painter:
     def front(self) -> None:
         part, prism, top = VehiclePart, self.body.prisms[-1], self.body.lamps
         x, low = prism.points[-1]
-        place = self.across(x, prism.half_width * self.look.wide)
+        plane = self.across(x, prism.half_width * self.look.wide)
         if self.body.front_screen is not None:
-            self.rectangle(-0.9, self.body.front_screen[0], 0.9, self.body.front_screen[1], part.SCREEN, place)
-        self.rectangle(-0.5, top - 0.05, 0.5, top, part.GRILLE, place)
+            self.rectangle(-0.9, self.body.front_screen[0], 0.9, self.body.front_screen[1], part.SCREEN, plane)
+        self.rectangle(-0.5, top - 0.05, 0.5, top, part.GRILLE, plane)
         for y in (-0.75, 0.75):
-            self.rectangle(y - 0.17, top - 0.035, y + 0.17, top, part.HEADLIGHT, place)
-        self.rectangle(-0.22, low + 0.01, 0.22, low + 0.035, part.PLATE, place)
-        self.rectangle(-1.0, low, 1.0, low + 0.012, part.GRILLE, place)
+            self.rectangle(y - 0.17, top - 0.035, y + 0.17, top, part.HEADLIGHT, plane)
+        self.rectangle(-0.22, low + 0.01, 0.22, low + 0.035, part.PLATE, plane)
+        self.rectangle(-1.0, low, 1.0, low + 0.012, part.GRILLE, plane)
 
     def rear(self) -> None:
         part, prism, top = VehiclePart, self.body.prisms[0], self.body.lamps
         x, low = prism.points[0]
-        place = self.across(x, prism.half_width * self.look.wide)
+        plane = self.across(x, prism.half_width * self.look.wide)
         if self.body.rear_screen is not None:
-            self.rectangle(-0.85, self.body.rear_screen[0], 0.85, self.body.rear_screen[1], part.SCREEN, place)
+            self.rectangle(-0.85, self.body.rear_screen[0], 0.85, self.body.rear_screen[1], part.SCREEN, plane)
         for y in (-0.84, 0.84):
-            self.rectangle(y - 0.14, top - 0.04, y + 0.14, top + 0.015, part.TAILLIGHT, place)
-        self.rectangle(-0.22, top - 0.03, 0.22, top, part.PLATE, place)
-        self.rectangle(-0.7, low - 0.012, -0.5, low + 0.015, part.EXHAUST, place)
+            self.rectangle(y - 0.14, top - 0.04, y + 0.14, top + 0.015, part.TAILLIGHT, plane)
+        self.rectangle(-0.22, top - 0.03, 0.22, top, part.PLATE, plane)
+        self.rectangle(-0.7, low - 0.012, -0.5, low + 0.015, part.EXHAUST, plane)
 
     def carrier(self) -> None:
         part, (rear, front, low) = VehiclePart, self.body.roof

@@ -1,4 +1,4 @@
-"""The bodies of the vehicles: side profiles, windows and wheels.
+"""Bodies of the vehicles: side profiles, windows and wheels.
 
 Figure units: a vehicle is about 1 long. x points forward, z up from the ground, y across.
 """
@@ -40,10 +40,7 @@ class VehiclePart(IntEnum):
 
 @dataclass(frozen=True)
 class Prism:
-    """A side profile pulled across: points (x, z) from the rear bottom over the top to the front bottom.
-
-    `faces[i]` is the part of the strip between points i and i + 1; `side` the part of the flanks.
-    """
+    """Extruded side profile: points (x, z) from the rear bottom over the top to the front bottom."""
 
     points: tuple[Point, ...]
     faces: tuple[VehiclePart, ...]
@@ -55,9 +52,9 @@ class Prism:
 class Body:
     """One kind of vehicle. `windows` are polygons (x, z) on the flanks, `wheels` the x of the axles.
 
-    `panel` is the rear part of the flank, `band` the heights (bottom, top) where a stripe can run, `lamps` the upper
-    edge of the lamps, `roof` (rear x, front x, z) where a carrier can stand.
-    `front_screen` and `rear_screen` are heights of glass on an upright front or rear, or None.
+    `panel` is the rear part of the flank, `band` the heights (bottom, top) of a possible stripe, `lamps` the upper edge
+    of the lamps, `roof` (rear x, front x, z) the area of a possible carrier. `front_screen` and `rear_screen` are
+    heights of glass on a vertical front or rear, or None.
     """
 
     prisms: tuple[Prism, ...]

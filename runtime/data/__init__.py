@@ -1,1 +1,1 @@
-"""Benchmark folders: read them, or draw them."""
+"""Images, samples, batches, and readers of benchmark folders."""

@@ -1,4 +1,4 @@
-"""A batch of multi-modal samples, decoded: what every model of the project is fed from."""
+"""Decoded batch of multi-modal samples: the input of every model of the project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import InputError
 from .sample import UNKNOWN
 
-#: Roles of a model's inputs.
+#: Roles of model inputs.
 IMAGE, CAMERA, MODALITY_MASK = "image", "camera", "modality_mask"
 
 
@@ -19,11 +19,16 @@ class Input(Protocol):
     """Name, role and NumPy type of a model's input; a TensorInfo is one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in the graph."""
+
     @property
-    def role(self) -> str: ...
+    def role(self) -> str:
+        """One of the roles above."""
+
     @property
-    def dtype(self) -> str: ...
+    def dtype(self) -> str:
+        """NumPy type."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Batch:
     """N samples of M modalities, of the model's image size.
 
     Attributes:
-        images: uint8 (N, height, width, 3) by modality; what stands in place of a missing image does not count.
+        images: uint8 (N, height, width, 3) by modality; the pixels of a missing image are ignored.
         mask: float32 (N, M), 1 = present, 0 = missing; columns in the order of `images`.
         cameras: int64 (N,) zero-based camera numbers; -1 = unknown.
     """
@@ -44,7 +49,7 @@ class Batch:
     def of(
         cls, images: Mapping[str, np.ndarray], mask: np.ndarray | None = None, cameras: np.ndarray | None = None
     ) -> Batch:
-        """A batch of arrays; without a mask every image is present, without cameras all are unknown."""
+        """Build a batch of arrays; by default every image is present and all cameras are unknown."""
         count = len(next(iter(images.values()), ()))
         mask = np.ones((count, len(images)), np.float32) if mask is None else mask
         cameras = np.full(count, UNKNOWN, np.int64) if cameras is None else cameras
@@ -54,27 +59,27 @@ class Batch:
         return len(self.mask)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Batch:
-        """Some of the samples: a slice, or their numbers."""
+        """Return some of the samples, by a slice or their numbers."""
         return self._with(lambda values: values[rows])
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Modalities of which some sample has an image."""
+        """Modalities with at least one image in the batch."""
         return tuple(name for i, name in enumerate(self.images) if self.mask[:, i].any())
 
     def parts(self, size: int) -> Iterable[Batch]:
-        """The batch in parts of at most `size` samples, in order."""
+        """Yield the batch in parts of at most `size` samples, in order."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def padded(self, least: int) -> Batch:
-        """At least `least` samples: the last one is repeated."""
+        """Repeat the last sample until the batch has at least `least` samples."""
         missing = least - len(self)
         if missing <= 0:
             return self
         return self._with(lambda values: np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]))
 
     def only(self, modalities: Collection[str]) -> Batch:
-        """The same samples without the images of other modalities, which are black and masked."""
+        """Return the same samples with the images of other modalities black and masked."""
         absent = [name for name in self.images if name not in modalities]
         if not absent:
             return self
@@ -82,15 +87,11 @@ class Batch:
         return Batch(images, self.mask * np.array([name not in absent for name in images], np.float32), self.cameras)
 
     def stacked(self, modalities: Sequence[str]) -> np.ndarray:
-        """Images as one array.
-
-        Returns:
-            uint8 (N, modalities, height, width, 3).
-        """
+        """Stack the images into one array. Returns uint8 (N, modalities, height, width, 3)."""
         return np.stack([self.images[name] for name in modalities], axis=1)
 
     def feeds(self, inputs: Sequence[Input]) -> dict[str, np.ndarray]:
-        """Values of a model's inputs by name, in the type of each.
+        """Return the values of a model's inputs by name, in the type of each.
 
         Raises:
             InputError: an image is missing, and the model has no input for the mask.

@@ -1,4 +1,4 @@
-"""Image files opened and decoded: regular files of a fixed list of formats, held against limits by their header."""
+"""Opening and decoding of image files: regular files of a fixed list of formats, limits checked by the header."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("mambapro")
 #: An image that is still encoded: a file's path, its bytes, or an open file.
 EncodedImage = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes]]
 
-#: The formats that are opened, in Pillow's names, by the bytes that their files begin with. Pillow itself knows many
+#: Accepted formats, in Pillow's names, by the first bytes of their files. Pillow supports many
 #: more, some of which start other programs.
 FORMATS: dict[str, tuple[bytes, ...]] = {
     "JPEG": (b"\xff\xd8\xff",),
@@ -34,13 +34,13 @@ FORMATS: dict[str, tuple[bytes, ...]] = {
     "WEBP": (b"RIFF",),
     "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
 }
-#: Of the files that folders are searched for, in lower case.
+#: Suffixes of image files in folders, in lower case.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 
 _NAMES = "JPEG, PNG, TIFF, BMP, WebP, PGM or PPM"
 _HEADER = 32
 _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 0x0112, 322, 323
-#: Bytes that a WebP file may have beyond those of its pixels; Pillow reads such a file whole.
+#: Bytes of a WebP file beyond those of its pixels; Pillow reads the whole file.
 _SLACK = 1 << 24
 
 _pillow_limit = threading.Lock()
@@ -48,7 +48,7 @@ _told_orientation = False
 
 
 def open_image(source: EncodedImage, settings: ImageSettings | None = None) -> Image.Image:
-    """The first image of a file, completely decoded, the file closed.
+    """Decode the first image of a file completely and close the file.
 
     Args:
         source: a path, the bytes of a file, or an open binary file, which is read from its beginning and left open.
@@ -68,7 +68,7 @@ def open_image(source: EncodedImage, settings: ImageSettings | None = None) -> I
 
 
 def image_size(source: EncodedImage, settings: ImageSettings | None = None) -> tuple[int, int]:
-    """(width, height) in pixels, as the header says; errors as `open_image`, of the header alone."""
+    """Return (width, height) in pixels from the header; errors as `open_image`, of the header alone."""
     settings = settings or image_settings()
     name = image_name(source)
     with _opened(source, settings) as file, decoding(name):
@@ -77,7 +77,7 @@ def image_size(source: EncodedImage, settings: ImageSettings | None = None) -> t
 
 
 def has_wide_pixels(source: EncodedImage, settings: ImageSettings | None = None) -> bool:
-    """Whether an image has more than 8 bits a pixel and channel, by its header; errors as `image_size`."""
+    """Return True if an image has more than 8 bits per pixel and channel, from the header; errors as `image_size`."""
     settings = settings or image_settings()
     name = image_name(source)
     with _opened(source, settings) as file, decoding(name):
@@ -85,7 +85,7 @@ def has_wide_pixels(source: EncodedImage, settings: ImageSettings | None = None)
 
 
 def image_name(source: object) -> str:
-    """How an image is called in messages."""
+    """Return the name of an image for messages."""
     if isinstance(source, str | os.PathLike):
         return shown_text(os.fspath(source))
     if isinstance(source, bytes | bytearray | memoryview):
@@ -95,7 +95,7 @@ def image_name(source: object) -> str:
 
 
 def require_size(size: tuple[int, int], name: str, settings: ImageSettings) -> None:
-    """Raise InputError for more pixels than are decoded."""
+    """Raise InputError for more pixels than allowed."""
     width, height = size
     if width * height > settings.max_pixels:
         raise InputError(
@@ -109,9 +109,9 @@ def require_size(size: tuple[int, int], name: str, settings: ImageSettings) -> N
 
 @contextmanager
 def decoding(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises on a bad file into an InputError that names it.
+    """Convert exceptions of Pillow on a bad file into an InputError that names it.
 
-    Its decoders raise nearly everything on damaged files, warnings among them where these are errors.
+    Its decoders raise many types of exceptions on damaged files, and warnings where these are errors.
     """
     try:
         yield
@@ -152,7 +152,7 @@ def _rewound(file: IO[bytes], settings: ImageSettings) -> IO[bytes]:
 
 
 def _read_header(file: IO[bytes], name: str, settings: ImageSettings) -> ImageFile.ImageFile:
-    """Pillow's image of a file, nothing of it decoded yet, its size allowed."""
+    """Return Pillow's image of a file after checking its size, before decoding."""
     start = file.read(_HEADER)
     if not isinstance(start, bytes):
         raise InputError(f"{name} is a text file. Open it with mode 'rb'.")
@@ -166,7 +166,7 @@ def _read_header(file: IO[bytes], name: str, settings: ImageSettings) -> ImageFi
         )
     size = _webp_canvas(file, start, name, settings) if kind == "WEBP" else (0, 0)
     file.seek(0)
-    # by the class of the format itself: Image.open would try others, and has a limit for the whole process
+    # by the format's own class: Image.open would try others, and has a process-wide limit
     with pillow_limit_lifted(size):
         image = _class_of(kind)(file)
     require_size(image.size, name, settings)
@@ -206,7 +206,7 @@ def _class_of(kind: str) -> type[ImageFile.ImageFile]:
 
 
 def _webp_canvas(file: IO[bytes], start: bytes, name: str, settings: ImageSettings) -> tuple[int, int]:
-    """A WebP file's size, allowed, before Pillow opens it: its decoder takes the memory of the canvas at once."""
+    """Return a WebP file's size, checked before Pillow opens it, which allocates the whole canvas."""
     size = _webp_size(start)
     if size is None:
         raise InputError(f"{name} cannot be decoded: its WebP header is damaged or cut short.")
@@ -218,7 +218,7 @@ def _webp_canvas(file: IO[bytes], start: bytes, name: str, settings: ImageSettin
 
 
 def _webp_size(start: bytes) -> tuple[int, int] | None:
-    """(width, height) of the canvas, by the first chunk of the file."""
+    """Return (width, height) of the canvas, from the first chunk of the file."""
     chunk = start[12:16]
     if chunk == b"VP8X" and len(start) >= 30:
         return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
@@ -239,7 +239,7 @@ def _decode(image: ImageFile.ImageFile, name: str, settings: ImageSettings) -> N
         if ending is not None and ending.reached:
             _tell_damage(name, "the end is missing")
     except (OSError, SyntaxError, EOFError, ValueError, LookupError) as error:
-        # what Pillow decoded before it raised is what its LOAD_TRUNCATED_IMAGES, a switch of the process, would keep
+        # the part decoded before the error is what Pillow's process-wide LOAD_TRUNCATED_IMAGES would return
         if not settings.accept_truncated or not _has_pixels(image):
             raise
         with suppress(Exception):
@@ -250,7 +250,7 @@ def _decode(image: ImageFile.ImageFile, name: str, settings: ImageSettings) -> N
 
 
 class _Ending:
-    """Gives a JPEG decoder the mark of the end where the file ends without it, as Pillow's own switch does."""
+    """Stream that appends the end marker to a truncated JPEG, as Pillow's LOAD_TRUNCATED_IMAGES does."""
 
     def __init__(self, image: ImageFile.ImageFile) -> None:
         self.reached = False
@@ -279,7 +279,7 @@ def _has_pixels(image: ImageFile.ImageFile) -> bool:
 
 @contextmanager
 def pillow_limit_lifted(size: tuple[int, int]) -> Iterator[None]:
-    """Lift Pillow's own limit, which is one for the process, where an image that is allowed is beyond it."""
+    """Disable Pillow's process-wide limit for an allowed image that exceeds it."""
     from PIL import Image
 
     limit = Image.MAX_IMAGE_PIXELS
@@ -295,7 +295,7 @@ def pillow_limit_lifted(size: tuple[int, int]) -> Iterator[None]:
 
 
 def tell_orientation(image: Image.Image, name: str) -> None:
-    """Say once in a process that a rotation noted in EXIF is not applied."""
+    """Warn once per process that a rotation in EXIF is not applied."""
     global _told_orientation
     if _told_orientation or "exif" not in image.info:
         return
@@ -305,7 +305,7 @@ def tell_orientation(image: Image.Image, name: str) -> None:
             _told_orientation = True
             log.warning(
                 "%s notes an orientation in its EXIF data (%d). It is not applied, as in training: turn such images "
-                "before, if they lie on their side. Told once.",
+                "before, if they lie on their side. Logged once.",
                 name,
                 turned,
             )

@@ -1,4 +1,4 @@
-"""Settings of decoding: pixels, cut files, ranges of 16-bit images; the command line sets those of its process."""
+"""Decoding settings of a process: pixel limit, truncated files, ranges of 16-bit images."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass, field
 from ...errors import InputError
 from .sixteen_bit import Range
 
-#: Pixels of an image that is decoded at most, 8192 x 8192: decoding takes about one GiB at the worst.
+#: Default limit of pixels, 8192 x 8192: decoding takes about one GiB at most.
 MAX_PIXELS = 1 << 26
-#: Pixels of a side at most, whatever is allowed in all.
+#: Limit of pixels per side, independent of the total.
 MAX_SIDE = 1 << 16
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How images are decoded.
+    """Settings of image decoding.
 
     Attributes:
-        max_pixels: an image of more pixels is refused by its header, before anything is decoded.
-        accept_truncated: take what can be decoded of a damaged or cut file, the rest black, as Pillow does with its
-            LOAD_TRUNCATED_IMAGES; that switch of the whole process is not touched.
-        sixteen_bit_range: (low, high) by sensor, in place of what a model says.
+        max_pixels: images with more pixels are rejected by their header, before decoding.
+        accept_truncated: use the decodable part of a damaged or cut file, the rest black, as Pillow does with its
+            process-wide LOAD_TRUNCATED_IMAGES, which is not touched.
+        sixteen_bit_range: (low, high) by sensor, overrides that of the model.
 
     Raises:
         InputError: a limit below 1.
@@ -42,19 +42,19 @@ _current = ImageSettings()
 
 
 def image_settings() -> ImageSettings:
-    """The settings of this process, for everything that is not given its own."""
+    """Return the settings of this process, the default of all decoding functions."""
     return _current
 
 
 def set_image_settings(settings: ImageSettings) -> None:
-    """Replace the settings of this process; worker processes that are forked later inherit them."""
+    """Replace the settings of this process; worker processes forked later inherit them."""
     global _current
     _current = settings
 
 
 @contextmanager
 def using_image_settings(settings: ImageSettings) -> Iterator[None]:
-    """Settings of the process for the time of a block, in all its threads."""
+    """Apply settings to the whole process, all threads included, inside the context."""
     before = image_settings()
     set_image_settings(settings)
     try:

@@ -1,4 +1,4 @@
-"""What a caller gives an Extractor, sorted out: images of three sensors, one or many, some missing; camera numbers."""
+"""Normalization of the inputs of `Extractor`: images of up to three sensors, and camera numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_TOLD = 5
 
 @dataclass(frozen=True)
 class Samples:
-    """The images of N samples by modality, not decoded yet, None = missing; and their camera numbers, int64 (N,)."""
+    """Images of N samples by modality, not decoded yet, None = missing; camera numbers, int64 (N,)."""
 
     images: dict[str, Sequence[ImageLike | None]]
     cameras: np.ndarray
@@ -39,7 +39,7 @@ class Samples:
         """Decode samples start..stop.
 
         Raises:
-            InputError: images that cannot be used; names those of the batch, by sample and sensor.
+            InputError: unusable images; the message names those of the batch, by sample and sensor.
         """
         batch, bad = self.load_good(start, stop, preprocessing, watch)
         if bad:
@@ -49,7 +49,7 @@ class Samples:
     def load_good(
         self, start: int, stop: int, preprocessing: Preprocessing, watch: RangeWatch | None = None
     ) -> tuple[Batch, list[BadImage]]:
-        """As `load`, and what cannot be used, one entry for each image; its place in the batch is black, its mask 0."""
+        """Decode as `load`, but return unusable images as a list; they are black and masked in the batch."""
         rows = ({name: images[i] for name, images in self.images.items()} for i in range(start, stop))
         batch, bad = decode(rows, self.cameras[start:stop], tuple(self.images), preprocessing, watch)
         return batch, [replace(image, sample=start + image.sample) for image in bad]
@@ -69,10 +69,10 @@ def decode(
         cameras: int64 (N,), of the N samples.
         modalities: of the batch, in order.
         preprocessing: of the images.
-        watch: is told of the 16-bit values, and tells.
+        watch: observes the 16-bit values, and warns.
 
     Returns:
-        The batch, and what cannot be used by sensor and sample; there the image is black and the mask 0.
+        The batch, and the unusable images by sensor and sample; they are black and masked.
     """
     shape = (len(cameras), preprocessing.height, preprocessing.width, 3)
     arrays = {modality: np.zeros(shape, np.uint8) for modality in modalities}
@@ -96,12 +96,12 @@ def decode(
 
 
 class UnusableImageError(InputError):
-    """Images that cannot be used, in a batch of otherwise good samples."""
+    """Unusable images in a batch of otherwise good samples."""
 
 
 @dataclass(frozen=True)
 class BadImage:
-    """An image that cannot be used: the number of its sample, its sensor, and why."""
+    """Unusable image: the number of its sample, its sensor, and the reason."""
 
     sample: int
     sensor: str
@@ -112,7 +112,7 @@ class BadImage:
 
 
 def told_bad(bad: Sequence[BadImage]) -> str:
-    """Images of one batch that cannot be used, in words."""
+    """Format the unusable images of one batch for a message."""
     if len(bad) == 1:
         return str(bad[0])
     lines = [str(image) for image in bad[:MOST_TOLD]]
@@ -122,7 +122,7 @@ def told_bad(bad: Sequence[BadImage]) -> str:
 
 
 def gather(
-    given: Mapping[str, Images],
+    inputs: Mapping[str, Images],
     cameras: Cameras = None,
     known: int = 0,
     strict: bool = False,
@@ -131,24 +131,24 @@ def gather(
     """Count the samples and check that the sensors agree.
 
     Args:
-        given: images by modality.
+        inputs: images by modality.
         cameras: see `camera_numbers`.
-        known: cameras that the model knows.
-        strict: refuse the others.
-        empty: takes the numbers of samples that no sensor saw, which are errors without it.
+        known: number of cameras of the model.
+        strict: reject other cameras.
+        empty: receives the numbers of samples without any image, which are errors if it is None.
 
     Raises:
         InputError: different counts (all of them named), no image at all, a sample that no sensor saw, or cameras that
             cannot be used.
     """
-    lists = {modality: _as_sequence(modality, images) for modality, images in given.items()}
+    lists = {modality: _as_sequence(modality, images) for modality, images in inputs.items()}
     counts = {modality: len(images) for modality, images in lists.items() if images is not None}
     if not counts:
-        raise InputError(f"All of {', '.join(given)} are None. Give the images of at least one sensor.")
+        raise InputError(f"All of {', '.join(inputs)} are None. Give the images of at least one sensor.")
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{modality} {counts.get(modality, 'none')}" for modality in given)
+        listed = ", ".join(f"{modality} {counts.get(modality, 'none')}" for modality in inputs)
         raise InputError(
-            f"The sensors have different numbers of images: {told}. Give one image per sample and sensor, "
+            f"The sensors have different numbers of images: {listed}. Give one image per sample and sensor, "
             "None for each missing image, or None for a sensor that is missing altogether."
         )
     count = next(iter(counts.values()))
@@ -177,7 +177,7 @@ def _as_sequence(modality: str, images: Images) -> Sequence[ImageLike | None] | 
             f"{modality} is an iterator ({kind}), whose length is not known. Give a list: list(images); one encoded "
             "image is its bytes or an open file."
         )
-    # An ImageSource, a PIL image, or something that image_array will refuse by name.
+    # An ImageSource, a PIL image, or something that image_array will reject by name.
     return [images]
 
 
@@ -192,22 +192,23 @@ def _array_as_sequence(modality: str, array: np.ndarray) -> Sequence[np.ndarray]
     )
 
 
-def camera_numbers(given: Cameras, count: int, cameras: int, strict: bool) -> np.ndarray:
-    """int64 (count,) camera numbers; unknown ones are -1.
+def camera_numbers(numbers_or_none: Cameras, count: int, cameras: int, strict: bool) -> np.ndarray:
+    """Return camera numbers; unknown ones are -1. Numbers outside 0..cameras-1 stay: the model treats them as unknown.
 
-    Numbers outside 0..cameras-1 are left as they are: the model treats every one of them as unknown.
+    Returns:
+        int64 (count,).
 
     Raises:
         InputError: not whole numbers, not one per sample, or, with `strict`, a number outside the model's table.
     """
-    if given is None:
-        given = UNKNOWN
-    if isinstance(given, np.ndarray) and given.dtype == object:
-        given = given.tolist()
-    if isinstance(given, list | tuple):
-        given = [UNKNOWN if number is None else number for number in given]
+    if numbers_or_none is None:
+        numbers_or_none = UNKNOWN
+    if isinstance(numbers_or_none, np.ndarray) and numbers_or_none.dtype == object:
+        numbers_or_none = numbers_or_none.tolist()
+    if isinstance(numbers_or_none, list | tuple):
+        numbers_or_none = [UNKNOWN if number is None else number for number in numbers_or_none]
     try:
-        numbers = np.asarray(given)
+        numbers = np.asarray(numbers_or_none)
         if count == 0 and numbers.size == 0:
             numbers = numbers.astype(np.int64)
         if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers.ndim == 1 and len(numbers) != count):

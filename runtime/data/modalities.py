@@ -1,4 +1,4 @@
-"""The three sensors, in the one order that every array of the project uses."""
+"""The three sensors, in the order of all arrays of the project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODALITIES = (RGB, NIR, TIR)
 
 
 def subsets_of(modalities: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """All non-empty sets of present modalities, the complete one first."""
+    """Return all non-empty sets of present modalities, the complete one first."""
     return tuple(subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size))
 
 
@@ -19,5 +19,5 @@ SUBSETS = subsets_of(MODALITIES)
 
 
 def subset_name(subset: tuple[str, ...]) -> str:
-    """`("rgb", "tir")` -> `"rgb+tir"`."""
+    """Join the modalities: `("rgb", "tir")` -> `"rgb+tir"`."""
     return "+".join(subset)

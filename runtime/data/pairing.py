@@ -1,4 +1,4 @@
-"""Samples made of folders: the images of the sensors belong together where their names agree."""
+"""Samples from folders: images of the sensors are paired by their names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ImageFiles = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 @dataclass(frozen=True)
 class PairedFiles:
-    """`names` of the samples, sorted, and by modality each sample's file, None where it has none."""
+    """Sorted `names` of the samples, and by modality each sample's file, None if missing."""
 
     names: tuple[str, ...]
     files: dict[str, tuple[Path | None, ...]]
@@ -32,13 +32,13 @@ class PairedFiles:
 def paired_files(given: Mapping[str, ImageFiles], unpaired: bool = False, odd: bool = False) -> PairedFiles:
     """Pair the images of several sensors by their names without suffix.
 
-    Names that differ only in how Unicode composes their letters are one name (file systems and archives change that);
-    a sample is called as the first sensor calls it. Names that differ only in upper and lower case are two, and told.
+    Names that differ only in their Unicode normalization are equal (file systems and archives change it); a sample has
+    the name in the first sensor's folder. Names that differ only in case are different, with a warning.
 
     Args:
         given: folders or lists of files by modality.
-        unpaired: take sensors whose names have nothing in common: each image is a sample of its own.
-        odd: list what has an image's name but is no regular file as well.
+        unpaired: accept sensors without common names: each image is a sample of its own.
+        odd: also list entries with an image's name that are no regular files.
 
     Raises:
         InputError: as `image_files`; a sensor whose names are those of no other one, without `unpaired`.
@@ -59,12 +59,12 @@ def paired_files(given: Mapping[str, ImageFiles], unpaired: bool = False, odd: b
 
 
 def image_files(modality: str, given: ImageFiles, odd: bool = False) -> dict[str, Path]:
-    """The image files of a folder, or of a list, by name without suffix.
+    """Return the image files of a folder, or of a list, by name without suffix.
 
     Args:
         modality: of the images, for messages.
-        given: a folder, whose hidden files and other files are passed over, or files.
-        odd: list folders, FIFOs, dangling links and the like too, which reading them will refuse.
+        given: a folder, whose hidden and other files are skipped, or files.
+        odd: also list folders, FIFOs, dangling links and the like, which are rejected on reading.
 
     Raises:
         InputError: no such sensor or folder, two images of one name, or, without `odd`, an image's name that belongs

@@ -1,10 +1,10 @@
-"""Images to the uint8 arrays that the model takes: decode, scale 16-bit values, resize. Defined once, for every user.
+"""Image preprocessing, the same for all users: decode, scale 16-bit values, resize to uint8 arrays.
 
-Training, calibration, evaluation and the runtime all resize with `resize`, which is Pillow's: its filters widen when an
-image is made smaller (antialiasing), which other libraries' filters of the same name do not do. Normalisation is not
-here: it is inside the model's graph.
+Training, calibration, evaluation and the runtime all use `resize`, which is Pillow's: its filters are widened for
+downscaling (antialiasing), unlike filters of the same name in other libraries. Normalization is part of the model's
+graph.
 
-EXIF orientation is not applied, as in training. Of a file with several frames the first is used.
+EXIF orientation is not applied, as in training. Only the first frame of a file is used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .sixteen_bit import FULL_RANGE, Range, Ranges, as_range, canonical, eight_b
 if TYPE_CHECKING:
     from PIL import Image
 
-#: What `image_array` takes.
+#: Inputs of `image_array`.
 ImageLike = Union[
     str, "os.PathLike[str]", bytes, bytearray, memoryview, IO[bytes], np.ndarray, "Image.Image", ImageSource
 ]
@@ -47,26 +47,26 @@ FILTERS = ("bilinear", "bicubic")
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _EIGHT_BIT_MODES = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
-#: A range wider than this leaves at most 17 of 256 greys of values from 0 to 255.
+#: A wider range maps values from 0 to 255 to at most 17 of 256 gray levels.
 _WIDE = 16 * 255
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image becomes the model's input, and what the model does to it.
+    """Parameters of the preprocessing, and of the normalization inside the model.
 
     Attributes:
         height, width: pixels of the model's input.
-        mean, std: per colour channel (R, G, B), of values divided by 255; applied by the graph.
+        mean, std: per color channel (R, G, B), of values divided by 255; applied by the graph.
         resize: Pillow's filter, one of FILTERS.
-        antialias: always true: Pillow widens the filter when it makes an image smaller.
+        antialias: always true: Pillow widens the filter for downscaling.
         sixteen_bit_range: (low, high); 16-bit values are scaled linearly so that low becomes 0 and high 255.
         normalized_in_graph: always true: the model takes uint8.
         sensor_ranges: (low, high) of the sensors that differ from `sixteen_bit_range`; see `with_ranges`.
-        settings: limits of decoding; None = those of the process. Not part of what a bundle says.
+        settings: limits of decoding; None = those of the process. Not part of a bundle's metadata.
 
     Raises:
-        InputError: a value that cannot be meant.
+        InputError: an invalid value.
     """
 
     height: int
@@ -88,28 +88,28 @@ class Preprocessing:
         _check_filter(self.resize)
         if not (self.antialias and self.normalized_in_graph):
             raise InputError("antialias and normalized_in_graph must be true: this version knows nothing else.")
-        # one way to write a range, so that equal ones are equal
+        # canonical form, so that equal ranges compare equal
         object.__setattr__(self, "sixteen_bit_range", as_range(self.sixteen_bit_range))
         ranges = {name: as_range(value) for name, value in sorted(self.sensor_ranges.items())}
         object.__setattr__(self, "sensor_ranges", ranges)
 
     def range_of(self, sensor: str | None) -> Range:
-        """(low, high) of a sensor's 16-bit images; None is a sensor that is not known."""
+        """Return (low, high) of a sensor's 16-bit images; None is an unknown sensor."""
         return self.sixteen_bit_range if sensor is None else self.sensor_ranges.get(sensor, self.sixteen_bit_range)
 
-    def with_ranges(self, given: Ranges | None, sensors: Sequence[str]) -> Preprocessing:
-        """The same with ranges of 16-bit images that a caller gave; equal to this one where they say nothing new.
+    def with_ranges(self, ranges: Ranges | None, sensors: Sequence[str]) -> Preprocessing:
+        """Return the preprocessing with the caller's ranges of 16-bit images; equal if nothing changes.
 
         Args:
             given: (low, high) of all sensors, or by sensor; None = the ranges of the process (`image_settings`).
             sensors: of the model, in order.
 
         Raises:
-            InputError: a range that cannot be meant, or an unknown sensor.
+            InputError: an invalid range, or an unknown sensor.
         """
-        if given is None:
-            given = {name: value for name, value in image_settings().sixteen_bit_range.items() if name in sensors}
-        asked = ranges_by_sensor(given, sensors)
+        if ranges is None:
+            ranges = {name: value for name, value in image_settings().sixteen_bit_range.items() if name in sensors}
+        asked = ranges_by_sensor(ranges, sensors)
         before = {name: self.range_of(name) for name in sensors}
         if asked == {} or {**before, **asked} == before:
             return self
@@ -118,16 +118,16 @@ class Preprocessing:
 
 
 class LastFile:
-    """The file that was decoded last, for several images that are boxes of one file."""
+    """Cache of the last decoded file, for several images that are boxes of one file."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._image: Image.Image | None = None
 
     def open(self, path: Path, settings: ImageSettings) -> Image.Image:
-        """As `open_image`, without decoding the same file twice in a row."""
+        """Decode as `open_image`, but a file only once for consecutive calls."""
         if self._image is None or path != self._path:
-            # freed before the next one takes memory
+            # freed before the next one is decoded
             self._image = None
             self._image, self._path = open_image(path, settings), path
         return self._image
@@ -140,15 +140,18 @@ def image_array(
     watch: RangeWatch | None = None,
     file: LastFile | None = None,
 ) -> np.ndarray:
-    """Any image as uint8 (height, width, 3), as `preprocessing` wants it.
+    """Convert any image according to `preprocessing`.
 
     `image` is a path, the bytes of an image file, an open binary file, a PIL image, an ImageSource, or an array: uint8
-    (H, W, 3) in the order R, G, B; uint8 (H, W) or (H, W, 1) grey; uint16 (H, W) or (H, W, 1) of any byte order, for
-    example thermal. Grey is repeated on the three channels.
+    (H, W, 3) in the order R, G, B; uint8 (H, W) or (H, W, 1) gray; uint16 (H, W) or (H, W, 1) of any byte order, for
+    example thermal. Gray is repeated on the three channels.
 
     16-bit values, of arrays and of files, become `rint((value - low) * 255 / (high - low))` with (low, high) =
-    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` notices ranges that are too wide;
-    `file` is the one that the image before this one came from.
+    `preprocessing.range_of(sensor)`, before the resize. Nothing is clipped. `watch` observes ranges that are too wide;
+    `file` caches the file of the previous image.
+
+    Returns:
+        uint8 (height, width, 3).
 
     Raises:
         InputError: the file cannot be read or has too many pixels, the array has another type or shape, a 16-bit value
@@ -170,13 +173,17 @@ def image_array(
 
 
 def sensor_arrays(images: Mapping[str, ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
-    """`image_array` of one sample's images by sensor, in order; a file of several images is decoded once."""
+    """Apply `image_array` to one sample's images by sensor; a file of several images is decoded once.
+
+    Returns:
+        uint8 (height, width, 3) each, in order.
+    """
     file = LastFile()
     return [image_array(image, preprocessing, name, file=file) for name, image in images.items()]
 
 
 def load_sources(sources: Mapping[str, ImageSource]) -> list[Image.Image]:
-    """`load_source` of one sample's images by sensor, in order; a file of several images is decoded once."""
+    """Apply `load_source` to one sample's images by sensor; a file of several images is decoded once."""
     file = LastFile()
     return [load_source(source, sensor=sensor, file=file) for sensor, source in sources.items()]
 
@@ -188,12 +195,15 @@ def load_source(
     settings: ImageSettings | None = None,
     file: LastFile | None = None,
 ) -> Image.Image:
-    """Decode a file, completely, and crop its box; the result is a PIL image in RGB mode.
+    """Decode a file completely and crop its box.
 
     `sixteen_bit_range` None is that of the sensor in `settings`, else the full one; `settings` None is the process's.
 
+    Returns:
+        PIL image in RGB mode.
+
     Raises:
-        InputError: missing, unreadable, truncated or empty file; a box that leaves the image; see `image_array`.
+        InputError: missing, unreadable, truncated or empty file; a box outside the image; see `image_array`.
     """
     settings = settings or image_settings()
     limits = sixteen_bit_range or settings.sixteen_bit_range.get(sensor or "", FULL_RANGE)
@@ -201,7 +211,7 @@ def load_source(
 
 
 def is_encoded(image: object) -> TypeGuard[bytes | bytearray | memoryview | IO[bytes]]:
-    """Whether an image is the bytes of a file, or an open file."""
+    """Return True if an image is the bytes of a file, or an open file."""
     return isinstance(image, bytes | bytearray | memoryview) or (
         callable(getattr(image, "read", None)) and not isinstance(image, str | os.PathLike)
     )
@@ -224,7 +234,7 @@ def _check_filter(name: str) -> None:
 
 @dataclass(frozen=True)
 class _ToRgb:
-    """Images of any kind as PIL images in RGB mode, not resized yet."""
+    """Conversion of any kind of image to a PIL image in RGB mode, before resizing."""
 
     limits: Range
     settings: ImageSettings
@@ -324,5 +334,5 @@ def _opaque(image: Image.Image, name: str) -> Image.Image:
         raise InputError(
             f"{name} has transparent pixels, and what is behind them is not known. Paste it on a background first."
         )
-    # straight from a palette with transparency Pillow would warn
+    # Pillow warns on a direct conversion from a palette with transparency
     return (with_alpha if image.mode == "P" else image).convert("RGB")

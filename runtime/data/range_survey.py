@@ -1,4 +1,4 @@
-"""The 16-bit values that images really hold, and a range proposed from them."""
+"""Survey of the 16-bit values in images, and a proposed range."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .sixteen_bit import Range, range_argument
 
 log = logging.getLogger("mambapro")
 
-#: Images of a sensor that are looked at.
+#: Images per sensor in a survey.
 MOST = 64
 
 
 def survey(paths: Iterable[Path | None]) -> Range | None:
-    """Smallest and largest value of the 16-bit images among MOST of `paths`, taken evenly; None where there are none.
+    """Return the smallest and largest value of the 16-bit images in a sample of MOST paths; None without any.
 
-    Images that cannot be read are passed over: reading them for good tells why.
+    Unreadable images are skipped: decoding them later reports the error.
     """
     known = [path for path in paths if path is not None]
     chosen = [known[i * len(known) // min(MOST, len(known))] for i in range(min(MOST, len(known)))]
-    found = [values for path in chosen if (values := _values(path)) is not None]
-    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+    ranges = [values for path in chosen if (values := _values(path)) is not None]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
 
 def _values(path: Path) -> Range | None:
@@ -44,14 +44,20 @@ def _values(path: Path) -> Range | None:
         return None
 
 
-def tell_ranges(found: Mapping[str, Range | None], preprocessing: Preprocessing) -> dict[str, Range]:
-    """Say for each sensor with 16-bit images whether the range in force fits; returns proposals where it does not."""
-    told = ((sensor, tell_range(sensor, values, preprocessing.range_of(sensor))) for sensor, values in found.items())
-    return {sensor: better for sensor, better in told if better is not None}
+def tell_ranges(surveyed: Mapping[str, Range | None], preprocessing: Preprocessing) -> dict[str, Range]:
+    """Log for each sensor with 16-bit images whether the range in force fits.
+
+    Returns:
+        proposed ranges of the sensors where it does not.
+    """
+    proposals = (
+        (sensor, tell_range(sensor, values, preprocessing.range_of(sensor))) for sensor, values in surveyed.items()
+    )
+    return {sensor: better for sensor, better in proposals if better is not None}
 
 
 def tell_range(sensor: str, values: Range | None, limits: Range) -> Range | None:
-    """As `tell_ranges`, of one sensor: its `survey`, and the range in force."""
+    """Log whether the range in force fits the `survey` of one sensor; return a proposal if not."""
     if values is None:
         return None
     low, high = limits
@@ -73,7 +79,7 @@ def tell_range(sensor: str, values: Range | None, limits: Range) -> Range | None
 
 
 def survey_folder(folder: Path, sensors: Sequence[str] = MODALITIES) -> dict[str, Range | None]:
-    """`survey` of the folders of a folder that are called as sensors.
+    """Survey the subfolders that are named like sensors.
 
     Raises:
         InputError: there is none.

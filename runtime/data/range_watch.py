@@ -1,4 +1,4 @@
-"""A look at the values of 16-bit images: a range that is far too wide for them is told, with one that fits."""
+"""Detection of 16-bit images whose values use a small part of their range, with a proposed range."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .sixteen_bit import HIGHEST, LOWEST, Range, range_argument
 
 log = logging.getLogger("mambapro")
 
-#: Part of its range that a batch uses at least, without a warning.
+#: Smallest used part of a range without a warning.
 SLIVER = 1 / 16
-#: A proposed range is wider than the values that were seen by this many values at least, since none may be outside.
+#: Smallest margin of a proposed range around the observed values, since none may be outside.
 _MARGIN = 16
 
 
 class RangeWatch:
-    """The 16-bit values of images by sensor, from batch to batch; may be used by several threads.
+    """Thread-safe record of the 16-bit values of images by sensor, from batch to batch.
 
-    `tell` warns once for each sensor whose images, all that were seen so far, use a sliver of their range.
+    `tell` warns once for each sensor whose images so far use only a small part of their range.
     """
 
     def __init__(self) -> None:
@@ -27,18 +27,18 @@ class RangeWatch:
         self._told: set[str | None] = set()
 
     def add(self, sensor: str | None, least: int, most: int, limits: Range) -> None:
-        """Take note of one image's smallest and largest value."""
+        """Record one image's smallest and largest value."""
         with self._lock:
             known, _ = self._found.get(sensor, ((least, most), limits))
             self._found[sensor] = (min(known[0], least), max(known[1], most)), limits
 
     def found(self) -> dict[str, Range]:
-        """Smallest and largest value so far, by sensor."""
+        """Return the smallest and largest value so far, by sensor."""
         with self._lock:
             return {sensor: values for sensor, (values, _) in self._found.items() if sensor is not None}
 
     def tell(self) -> None:
-        """Warn of what was seen, at the end of a batch."""
+        """Log the warnings, at the end of a batch."""
         with self._lock:
             new = {
                 sensor: (values, limits)
@@ -51,7 +51,7 @@ class RangeWatch:
             advice = f"--sixteen-bit-range {fitting[0]}:{fitting[1]}"
             log.warning(
                 "The 16-bit values of the %s images are %d to %d, 1/%.0f of the range %d to %d: the model sees %d of "
-                "256 greys, and all images look alike to it. Give the range of the camera, for example %s (in Python "
+                "256 gray levels, so all images look alike. Give the range of the camera, for example %s (in Python "
                 "sixteen_bit_range=%s).",
                 sensor or "16-bit",
                 least,
@@ -66,11 +66,11 @@ class RangeWatch:
 
 
 def is_sliver(values: Range, limits: Range) -> bool:
-    """Whether values use so little of their range that it cannot be meant for them."""
+    """Return True if values use so little of their range that it is implausible for them."""
     return values[1] - values[0] < (limits[1] - limits[0]) * SLIVER
 
 
 def proposed(values: Range) -> Range:
-    """A range around values that were seen, twice as wide where there is room."""
+    """Propose a range around observed values, twice as wide if possible."""
     margin = max(_MARGIN, (values[1] - values[0]) // 2)
     return max(LOWEST, values[0] - margin), min(HIGHEST, values[1] + margin)

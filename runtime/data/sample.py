@@ -1,4 +1,4 @@
-"""Samples: images by modality, and labels; and benchmarks, which are made of them."""
+"""Samples (images by modality and labels) and benchmarks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Camera, identity or scene that is not known.
+#: Unknown camera, identity or scene.
 UNKNOWN = -1
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where one image is: a file, or a box (left, top, right, bottom) in pixels of it."""
+    """Location of one image: a file, or a box (left, top, right, bottom) in pixels of it."""
 
     path: Path
     box: tuple[int, int, int, int] | None = None
@@ -23,11 +23,11 @@ class Sample:
     """One observation by one or several sensors.
 
     Attributes:
-        name: in messages.
+        name: for messages.
         sources: images by modality; a missing image has no entry.
         identity: the number in the file name; -1 = unknown.
         camera: zero-based; -1 = unknown.
-        scene: -1 where the benchmark has none.
+        scene: -1 if the benchmark has none.
         labels: of other tasks, by name.
     """
 
@@ -41,10 +41,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set as read from disk.
+    """Data set as read from disk.
 
-    `junk` names the field ("camera" or "scene") that makes a gallery sample of the query's identity not count.
-    `image_size` is (height, width) in pixels, as the model sees it.
+    `junk` names the field ("camera" or "scene") by which a gallery sample of the query's identity is ignored.
+    `image_size` is (height, width) in pixels of the model's input.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""16-bit images: the range of values that becomes 0 to 255, by sensor, and the scaling itself."""
+"""16-bit images: range of values that maps to 0 to 255, by sensor, and scaling."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ...errors import InputError
 
 #: Lowest and highest value, both included.
 Range = tuple[int, int]
-#: What a caller gives: one range for all sensors, or ranges by sensor.
+#: Ranges of a caller: one for all sensors, or by sensor.
 Ranges = Sequence[float] | Mapping[str, Sequence[float]]
 
 LOWEST, HIGHEST = 0, 65535
 FULL_RANGE: Range = (LOWEST, HIGHEST)
 
-#: Values scaled at a time: the copies in between stay small.
+#: Values scaled at a time, which bounds the temporary copies.
 _CHUNK = 1 << 20
 
 
 def as_range(value: object) -> Range:
-    """(low, high) of a tuple, list or array of two whole numbers, floats included.
+    """Return (low, high) of a tuple, list or array of two integers, also if stored as floats.
 
     Raises:
         InputError: anything else, or not 0 <= low < high <= 65535.
@@ -48,38 +48,37 @@ def _whole(number: object) -> int | None:
     return int(number) if real and np.isfinite(number) and number == int(number) else None  # type: ignore[call-overload]
 
 
-def ranges_by_sensor(given: Ranges, sensors: Sequence[str]) -> dict[str, Range]:
-    """What a caller gave as ranges by sensor; a single range is that of all.
+def ranges_by_sensor(ranges: Ranges, sensors: Sequence[str]) -> dict[str, Range]:
+    """Return a caller's ranges by sensor; a single range applies to all.
 
     Raises:
-        InputError: a range that cannot be meant, or a sensor that is none of `sensors`.
+        InputError: an invalid range, or a sensor that is none of `sensors`.
     """
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(sensors, as_range(given))
-    unknown = [str(name) for name in given if name not in sensors]
+    if not isinstance(ranges, Mapping):
+        return dict.fromkeys(sensors, as_range(ranges))
+    unknown = [str(name) for name in ranges if name not in sensors]
     if unknown:
         raise InputError(
             f"sixteen_bit_range names {shown_text(', '.join(unknown))}; the sensors are {', '.join(sensors)}."
         )
-    return {name: as_range(value) for name, value in given.items()}
+    return {name: as_range(value) for name, value in ranges.items()}
 
 
 def canonical(ranges: Mapping[str, Range]) -> tuple[Range, dict[str, Range]]:
-    """The one way to write ranges by sensor: the range of most of them (of the first where they tie), and the sensors
-    that differ from it."""
+    """Return the canonical form of ranges: the most frequent one (on a tie the first), and the sensors that differ."""
     common = Counter(ranges.values()).most_common(1)[0][0] if ranges else FULL_RANGE
     return common, {name: ranges[name] for name in sorted(ranges) if ranges[name] != common}
 
 
 def range_argument(ranges: Mapping[str, Range]) -> str:
-    """Ranges as the command line takes them."""
+    """Format ranges as a command line argument."""
     return " ".join(f"--sixteen-bit-range {name}={low}:{high}" for name, (low, high) in ranges.items())
 
 
 def eight_bit(values: np.ndarray, name: str, sensor: str | None, limits: Range) -> tuple[np.ndarray, Range]:
-    """16-bit values, in any byte order and of any integer type, as uint8 of the same shape.
+    """Scale 16-bit values, in any byte order and integer type, to uint8.
 
-    `rint((value - low) * 255 / (high - low))`, by a table: an image of many pixels is not copied in a wider type.
+    Computes `rint((value - low) * 255 / (high - low))` by a table, without a copy of the image in a wider type.
 
     Args:
         values: (H, W).
@@ -88,10 +87,10 @@ def eight_bit(values: np.ndarray, name: str, sensor: str | None, limits: Range) 
         limits: (low, high).
 
     Returns:
-        The grey values, and the smallest and largest 16-bit value.
+        The gray values, uint8 (H, W), and the smallest and largest 16-bit value.
 
     Raises:
-        InputError: a value outside the range, or an image that would become one single grey.
+        InputError: a value outside the range, or an image that would become one single gray level.
     """
     low, high = limits
     least, most = int(values.min()), int(values.max())
@@ -112,10 +111,10 @@ def eight_bit(values: np.ndarray, name: str, sensor: str | None, limits: Range) 
     return scaled, (least, most)
 
 
-def _refuse_one_grey(table: np.ndarray, size: int, name: str, sensor: str | None, found: Range, limits: Range) -> None:
+def _refuse_one_grey(table: np.ndarray, size: int, name: str, sensor: str | None, values: Range, limits: Range) -> None:
     if table[0] != table[-1] or size == 1:
         return
-    least, most = found
+    least, most = values
     if least == most:
         raise InputError(
             f"{name} has 16 bits a pixel and the one value {least} in all of them: it shows nothing. "

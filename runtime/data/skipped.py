@@ -1,4 +1,4 @@
-"""Samples that an extraction or evaluation left out, as a JSON file beside the result."""
+"""Samples skipped by an extraction or evaluation, as a JSON file next to the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = "mambapro.skipped/1"
 
 @dataclass(frozen=True)
 class Skipped:
-    """A sample that was left out: its name, the sensor and file at fault, and why."""
+    """Skipped sample: its name, the faulty sensor and file, and the reason."""
 
     name: str
     sensor: str
@@ -24,17 +24,17 @@ class Skipped:
 
 
 def list_beside(out: Path) -> Path:
-    """The list that belongs to a result: features.skipped.json beside features.npz."""
+    """Return the path of the list of a result: features.skipped.json for features.npz."""
     return out.with_name(f"{out.name.removesuffix('.npz')}.skipped.json")
 
 
 def writer_of_skipped(samples: int, skipped: Sequence[Skipped]) -> Write:
-    """Writes the list, an empty one too, so that the result says which samples it lacks."""
+    """Return a writer of the list; an empty list is also written, so that completeness is visible."""
     content = {"schema": SCHEMA, "samples": samples, "skipped": [asdict(one) for one in skipped]}
     return lambda path: path.write_text(json_text(content), encoding="utf-8")
 
 
 def told_skipped(samples: int, skipped: Sequence[Skipped]) -> str:
-    """How many were left out and which, in words."""
+    """Format the number and names of skipped samples for a message."""
     names = shown([shown_text(one.name) for one in skipped])
     return f"{len(skipped)} of {samples} samples skipped{': ' if skipped else ''}{names}"

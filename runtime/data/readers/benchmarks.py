@@ -1,4 +1,4 @@
-"""The three benchmarks by name: their sizes, their junk rule, their reader."""
+"""The three benchmarks by name: image sizes, junk rules, readers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import msvr310, rgbnt100, rgbnt201
 
 @dataclass(frozen=True)
 class BenchmarkInfo:
-    """What is known of a benchmark before it is read.
+    """Fixed properties of a benchmark.
 
     `image_size` is (height, width). `cameras` and `identities` are the published numbers of the training part, which
     set the sizes of a model's camera table and classifier. `junk` is "camera" or "scene".
@@ -30,7 +30,7 @@ class BenchmarkInfo:
     reader: Callable[[str | os.PathLike[str], bool], Benchmark]
 
     def to_json(self) -> dict[str, Any]:
-        """The facts as plain values, without the reader."""
+        """Return plain values, without the reader."""
         return {
             "name": self.name,
             "title": self.title,
@@ -52,7 +52,7 @@ BENCHMARKS: dict[str, BenchmarkInfo] = {
 
 
 def benchmark_info(name: str) -> BenchmarkInfo:
-    """Facts about a benchmark.
+    """Return the properties of a benchmark.
 
     Raises:
         InputError: no benchmark has that name; the nearest one is suggested.
@@ -67,9 +67,9 @@ def benchmark_info(name: str) -> BenchmarkInfo:
 def read_benchmark(name: str, root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read the benchmark `name` from the folder `root`, in a fixed order.
 
-    `test_only` leaves the training part empty: a device that evaluates need not have it.
+    `test_only` omits the training part, which evaluation on a device does not need.
 
     Raises:
-        InputError: unknown name, or the folder does not hold that benchmark; says what was expected.
+        InputError: unknown name, or the folder does not hold that benchmark; the message describes the expected layout.
     """
     return benchmark_info(name).reader(root, test_only)

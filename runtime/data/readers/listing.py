@@ -1,4 +1,4 @@
-"""What the three benchmark readers share: finding the root, listing and pairing files, saying what is wrong."""
+"""Shared parts of the benchmark readers: finding the root, listing and pairing files, error messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Sources = dict[str, ImageSource]
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 SHOWN = 10
 
-#: What the tools of file servers and archives leave in folders.
+#: Prefixes of entries that file servers and archive tools create in folders.
 _FOREIGN = ("@", "#", "$", ".", "__MACOSX", "lost+found", "System Volume Information")
 
 
 def shown(names: Sequence[str]) -> str:
-    """At most ten names in one line, then how many more there are."""
+    """List at most ten names in one line, then the number of further ones."""
     rest = len(names) - SHOWN
     return ", ".join(shown_text(name) for name in names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -36,14 +36,14 @@ def find_dataset(
     splits: Sequence[str],
     needed: Sequence[str] | None = None,
 ) -> dict[str, Path]:
-    """The split folders that are needed, by name.
+    """Return the required split folders by name.
 
     `nesting` is the path from the root to them, e.g. ("RGBNT100", "rgbir"). A root that is itself a folder of that path
-    is accepted as long as only one reading of it is possible, and so is the first folder inside one of its own name, as
-    archives unpack. Upper and lower case of folders' names do not matter. `needed` None is all splits.
+    is accepted if this is unambiguous, and so is the first folder inside one of its own name, as archives unpack. The
+    case of folder names does not matter. `needed` None is all splits.
 
     Raises:
-        InputError: the root is missing, empty, laid out otherwise, or can be read in two ways.
+        InputError: the root is missing, empty, laid out otherwise, or ambiguous.
     """
     root = Path(root)
     needed = splits if needed is None else needed
@@ -56,25 +56,25 @@ def find_dataset(
         )
     ways = [nesting[skip:] for skip in range(len(nesting) + 1)] + [(nesting[0], *nesting)]
     candidates = [descend(root, *way) for way in ways]
-    found = [folder for folder in candidates if any(descend(folder, split).is_dir() for split in splits)]
-    if not found:
+    roots = [folder for folder in candidates if any(descend(folder, split).is_dir() for split in splits)]
+    if not roots:
         raise InputError(
             f"{expected}, but {escaped(root)} {_contents(root)}. Give the folder that holds {nesting[0]}/."
         )
-    if len(found) > 1:
-        both = " and ".join(str(folder) for folder in found)
+    if len(roots) > 1:
+        both = " and ".join(str(folder) for folder in roots)
         raise InputError(
             f"{escaped(root)} can be read in two ways, since {both} both hold {title} folders. Name one of them."
         )
-    folders = {split: descend(found[0], split) for split in needed}
+    folders = {split: descend(roots[0], split) for split in needed}
     missing = [split for split, folder in folders.items() if not folder.is_dir()]
     if missing:
-        raise InputError(f"{expected}, but {found[0]} has no {shown(missing)}; it {_contents(found[0])}.")
+        raise InputError(f"{expected}, but {roots[0]} has no {shown(missing)}; it {_contents(roots[0])}.")
     return folders
 
 
 def descend(folder: Path, *names: str) -> Path:
-    """A path below `folder`; where a name is not there, the only entry that is spelled so but for its case."""
+    """Return a path below `folder`; a missing name is replaced by the only entry that differs in case."""
     for name in names:
         exact, alike = folder / name, []
         if not exact.exists():
@@ -85,7 +85,7 @@ def descend(folder: Path, *names: str) -> Path:
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a folder's name is one of the tools of file servers and archives, such as @eaDir and __MACOSX."""
+    """Return True if a folder belongs to file servers and archive tools, such as @eaDir and __MACOSX."""
     return name.startswith(_FOREIGN)
 
 
@@ -95,10 +95,10 @@ def _contents(folder: Path) -> str:
 
 
 def image_names(folder: Path) -> list[str]:
-    """Sorted names of the images in a folder; hidden files and files of other kinds are ignored.
+    """Return the sorted names of the images in a folder; hidden files and files of other kinds are skipped.
 
     Raises:
-        InputError: there is no such folder, or an image's name that belongs to something else than a file.
+        InputError: there is no such folder, or an image's name that does not belong to a regular file.
     """
     if not folder.is_dir():
         raise InputError(
@@ -116,15 +116,15 @@ def image_names(folder: Path) -> list[str]:
 
 
 def is_image_name(name: str) -> bool:
-    """True for visible files with an image suffix, so that Thumbs.db and ._copies are passed over."""
+    """Return True for visible files with an image suffix, which excludes Thumbs.db and ._copies."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def paired_images(folders: Sequence[Path]) -> list[tuple[str, Sources]]:
-    """Names present in all three modality folders, sorted, each with its three files.
+    """Return the names that all three modality folders hold, sorted, each with its three files.
 
     Raises:
-        InputError: a name that one folder has is missing in another one (ten at most are shown).
+        InputError: a name is missing in one of the folders (ten at most are shown).
     """
     listings = [image_names(folder) for folder in folders]
     names = sorted(set().union(*listings))
@@ -140,10 +140,10 @@ def paired_images(folders: Sequence[Path]) -> list[tuple[str, Sources]]:
 
 
 def parse_names(names: Iterable[str], parse: Callable[[str], T | None], folder: Path, rule: str) -> list[T]:
-    """`parse` applied to each name.
+    """Apply `parse` to each name.
 
     Raises:
-        InputError: `parse` returned None for some of them; they are named, with the rule.
+        InputError: `parse` returned None for some names; the message lists them and the rule.
     """
     names = list(names)
     parsed = [parse(name) for name in names]
@@ -156,7 +156,7 @@ def parse_names(names: Iterable[str], parse: Callable[[str], T | None], folder: 
 
 
 def require_samples(samples: Sequence[T], folder: Path, expected: str) -> tuple[T, ...]:
-    """The samples as a tuple.
+    """Return the samples as a tuple.
 
     Raises:
         InputError: there are none.

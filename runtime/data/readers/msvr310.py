@@ -1,4 +1,4 @@
-"""MSVR310: vehicles seen from eight views in several scenes; a gallery image of the query's own scene is junk."""
+"""MSVR310: vehicles in eight views and several scenes; gallery images of the query's own scene are junk."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RULE = "identity, scene and view 0..7, like 0002_s002_v0_000.jpg"
 
 
 def read_msvr310(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
-    """Read `root`/msvr310/{bounding_box_train,query3,bounding_box_test}/{id}/{vis,ni,th}; `root` may be msvr310 itself.
+    """Read `root`/msvr310/{bounding_box_train,query3,bounding_box_test}/{id}/{vis,ni,th}, or msvr310 itself.
 
-    The view, 0..7 as written, stands for the camera. `test_only` leaves the training part out, which need not be there.
+    The view, 0..7 as in the name, is used as the camera. `test_only` omits the training part, which may be missing.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, a missing modality file, an empty folder.
@@ -33,7 +33,7 @@ def read_msvr310(root: str | os.PathLike[str], test_only: bool = False) -> Bench
 
 
 def parse_name(name: str) -> tuple[int, int, int] | None:
-    """(identity, view, scene) of a file name, or None."""
+    """Return (identity, view, scene) of a file name, or None."""
     match = _NAME.match(name)
     return (int(match[1]), int(match[3]), int(match[2])) if match else None
 

@@ -20,16 +20,16 @@ STRIP_SIZE = (768, 128)
 BOXES = {RGB: (0, 0, 256, 128), NIR: (256, 0, 512, 128), TIR: (512, 0, 768, 128)}
 MAX_IDENTITY, MAX_CAMERA = 600, 8
 
-# Matched on the file name alone: a folder such as 123_c4 further up must not be taken for one.
+# Matched on the file name alone: a parent folder such as 123_c4 must not match.
 _NAME = re.compile(r"(\d+)_c(\d+)")
 _RULE = f"an identity 1..{MAX_IDENTITY} and a camera 1..{MAX_CAMERA}, like 0502_c0001_000.jpg"
 
 
 def read_rgbnt100(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
-    """Read `root`/RGBNT100/rgbir/{bounding_box_train,query,bounding_box_test}; `root` may also be one of those two.
+    """Read `root`/RGBNT100/rgbir/{bounding_box_train,query,bounding_box_test}, or from one of those two.
 
     Each sample's sources are boxes of one strip. The size of the first strip of each folder is checked. `test_only`
-    leaves the training part out, which need not be there.
+    omits the training part, which may be missing.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, an empty folder, strips of another size.
@@ -40,7 +40,7 @@ def read_rgbnt100(root: str | os.PathLike[str], test_only: bool = False) -> Benc
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
-    """(identity, zero-based camera) of a file name, or None."""
+    """Return (identity, zero-based camera) of a file name, or None."""
     match = _NAME.match(name)
     if match is None:
         return None

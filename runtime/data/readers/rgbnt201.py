@@ -1,4 +1,4 @@
-"""RGBNT201: persons, four cameras, one file of the same name per modality; queries are the whole test folder."""
+"""RGBNT201: persons, four cameras, one file of the same name per modality; all test images are queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RULE = "six digits of identity and a camera counted from 1, like 000258_cam1_0_
 def read_rgbnt201(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
     """Read `root`/RGBNT201/{train_171,test}/{RGB,NI,TI}; `root` may be the RGBNT201 folder itself.
 
-    `test_only` leaves the training part out, which need not be there.
+    `test_only` omits the training part, which may be missing.
 
     Raises:
         InputError: wrong layout, a name that cannot be parsed, a missing modality file, an empty folder.
@@ -33,7 +33,7 @@ def read_rgbnt201(root: str | os.PathLike[str], test_only: bool = False) -> Benc
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
-    """(identity, zero-based camera) of a file name, or None."""
+    """Return (identity, zero-based camera) of a file name, or None."""
     match = _NAME.match(name)
     return (int(match[1]), int(match[2]) - 1) if match else None
 

@@ -217,7 +217,7 @@ class TestWatch:
             extractor(nir=[thermal(seed, 0, 65536) for seed in range(3)])
 
         assert caplog.text.count("16-bit values of the") == 1
-        for part in ("tir images are 700", "of the range 0 to 65535", "the model sees 5 of 256 greys"):
+        for part in ("tir images are 700", "of the range 0 to 65535", "the model sees 5 of 256 gray levels"):
             assert part in caplog.text
         assert "--sixteen-bit-range tir=65" in caplog.text
 
