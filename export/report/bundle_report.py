@@ -14,7 +14,7 @@ from ...runtime.evaluation.latency import END_TO_END
 from .measure import Measured
 from .precision_map import PrecisionMap
 from .readiness import OPEN, READY, REFUSED, Verdict
-from .sensitivity_folder import Sensitivity
+from .sensitivity_folder import Analysis
 from .stored import StoredParity
 
 
@@ -70,7 +70,7 @@ class BundleReport:
     dataset: str | None
     batches: tuple[int, ...]
     runs: int
-    sensitivity: Sensitivity | None
+    sensitivity: Analysis | None
     environment: EnvironmentReport
     made: str
     page: str = ""

@@ -1,16 +1,20 @@
-"""The folder that a sensitivity analysis wrote: its ranking, its curve, its choice, its two pictures."""
+"""Output folder of a sensitivity analysis: ranking, curve, policy and two pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ...calib.sensitivity.pareto import Pareto
+from ...calib.sensitivity.ranking import Ranking
 from ...common.foreign_text import escaped
-from ...common.records import encode
+from ...common.formats.json_files import read_json
+from ...common.records import encode, record_of
 from ...errors import ArtifactError, InputError
 from ...runtime.data.image_files import image_size, open_image
-from .stored import json_of, strictly
+
+T = TypeVar("T")
 
 RANKING, PARETO = "ranking.json", "pareto.json"
 PICTURES = ("ranking.png", "pareto.png")
@@ -23,81 +27,12 @@ _MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class StoredLoss:
-    """What layers in int8 cost: 1 - cosine over the samples, the standard error of its mean, and the drop of mAP."""
-
-    mean: float
-    median: float
-    largest: float
-    error: float
-    map_drop: float | None
-
-
-@dataclass(frozen=True)
-class StoredEntry:
-    """A layer or group of layers alone in int8, and its multiplications per sample."""
-
-    name: str
-    modules: tuple[str, ...]
-    loss: StoredLoss
-    work: int
-
-
-@dataclass(frozen=True)
-class StoredRanking:
-    """Layers, the most expensive first. `map` is the float model's, on the `queries` that count under the rule `junk`;
-    `key` holds hashes of what was measured."""
-
-    entries: tuple[StoredEntry, ...]
-    grouping: str
-    samples: int
-    queries: int
-    junk: str
-    map: float | None
-    key: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class StoredPoint:
-    """A choice: `floats` are in floating point, all others in int8, which is `share` of the multiplications. `front`:
-    no other is faster and loses less."""
-
-    floats: tuple[str, ...]
-    share: float
-    loss: StoredLoss
-    milliseconds: float
-    front: bool
-
-
-@dataclass(frozen=True)
-class StoredLimits:
-    """What a choice may cost: a drop of mAP, a fraction, and 1 - cosine."""
-
-    map_drop: float
-    departure: float
-
-
-@dataclass(frozen=True)
-class StoredPareto:
-    """Choices from all in int8 to all in floating point, timed in `target`; `chosen` is the number of one."""
-
-    points: tuple[StoredPoint, ...]
-    chosen: int
-    limits: StoredLimits
-    target: str
-    batch: int
-    order: tuple[str, ...]
-    map: float | None
-    key: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """An analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
+class Analysis:
+    """A sensitivity analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
 
     folder: str
-    ranking: StoredRanking
-    pareto: StoredPareto
+    ranking: Ranking
+    pareto: Pareto
     policy: str
     pictures: dict[str, bytes]
 
@@ -109,11 +44,10 @@ class Sensitivity:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, without the pictures."""
-        ranking, pareto = encode(self.ranking), encode(self.pareto)
-        return {"folder": self.folder, "ranking": ranking, "pareto": pareto, "policy": self.policy}
+        return {name: encode(getattr(self, name)) for name in ("folder", "ranking", "pareto", "policy")}
 
 
-def read_sensitivity(folder: Path) -> Sensitivity:
+def read_sensitivity(folder: Path) -> Analysis:
     """Read and check the output folder of a sensitivity analysis.
 
     Raises:
@@ -127,12 +61,24 @@ def read_sensitivity(folder: Path) -> Sensitivity:
         raise ArtifactError(
             f"{escaped(folder)} is not a finished sensitivity analysis: {', '.join(missing)} missing. {_ADVICE}"
         )
-    ranking = strictly(StoredRanking, json_of(folder / RANKING), folder / RANKING, _ADVICE)
-    pareto = strictly(StoredPareto, json_of(folder / PARETO), folder / PARETO, _ADVICE)
+    ranking, pareto = _record(Ranking, folder / RANKING), _record(Pareto, folder / PARETO)
     if not ranking.entries or not 0 <= pareto.chosen < len(pareto.points) or ranking.key != pareto.key:
         raise ArtifactError(f"{RANKING} and {PARETO} of {escaped(folder)} are empty, or not of one analysis. {_ADVICE}")
     pictures = {name: _picture(folder / name) for name in PICTURES}
-    return Sensitivity(folder.resolve().name, ranking, pareto, _text(folder / POLICY), pictures)
+    return Analysis(folder.resolve().name, ranking, pareto, _text(folder / POLICY), pictures)
+
+
+def _record(cls: type[T], path: Path) -> T:
+    failure, value = f"{path} is not what mambapro writes. {_ADVICE}", read_json(path)
+    try:
+        record = record_of(cls, value, failure)
+    except InputError as error:
+        # limits that no command would accept
+        raise ArtifactError(f"{failure}\n  {error}") from error
+    # a field that has a default is written all the same
+    if encode(record) != value:
+        raise ArtifactError(f"{failure}\n  fields are missing")
+    return record
 
 
 def _picture(path: Path) -> bytes:

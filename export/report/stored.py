@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...common.foreign_text import shown_text
-from ...common.formats.json_files import parse_json, read_json
+from ...common.formats.json_files import parse_json
 from ...common.records import record_of
 from ...errors import ArtifactError
 from ...runtime.bundle.artifact import AccuracyGate
@@ -71,15 +71,6 @@ def read_parity(bundle: Bundle) -> StoredParity:
     if not parity.subsets or any(subset.samples < 1 for subset in parity.subsets):
         raise ArtifactError(f"{path} compares no samples. Export the bundle again.")
     return parity
-
-
-def json_of(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        ArtifactError: missing, or not JSON.
-    """
-    return read_json(path)
 
 
 def _parsed(content: bytes, path: Path) -> Any:

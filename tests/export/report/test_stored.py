@@ -10,21 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mambapro.calib.sensitivity import loss as score
-from mambapro.calib.sensitivity import pareto, ranking
 from mambapro.errors import ArtifactError, InputError
 from mambapro.export.pipeline import ExportReport
 from mambapro.export.pytorch.parity import SubsetParity
 from mambapro.export.pytorch.trace import StageParity
-from mambapro.export.report.sensitivity_folder import (
-    StoredEntry,
-    StoredLimits,
-    StoredLoss,
-    StoredPareto,
-    StoredPoint,
-    StoredRanking,
-    read_sensitivity,
-)
+from mambapro.export.report.sensitivity_folder import read_sensitivity
 from mambapro.export.report.stored import StoredStage, StoredSubset, read_parity
 from mambapro.runtime.bundle.bundle import Bundle
 
@@ -64,12 +54,6 @@ def test_other_parity_is_refused(
 @pytest.mark.parametrize(
     ("stored", "written"),
     (
-        (StoredLoss, score.Loss),
-        (StoredEntry, ranking.Sensitivity),
-        (StoredRanking, ranking.Ranking),
-        (StoredPoint, pareto.Point),
-        (StoredLimits, pareto.Limits),
-        (StoredPareto, pareto.Pareto),
         (StoredSubset, SubsetParity),
         (StoredStage, StageParity),
     ),
@@ -111,6 +95,25 @@ def test_a_damaged_analysis_is_refused(
     """Each damaged file is named with what is wrong."""
     with pytest.raises(ArtifactError, match=message):
         read_sensitivity(make_analysis(**changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    (
+        (lambda pareto: pareto["points"][0].pop("front"), "fields are missing"),
+        (lambda pareto: pareto["limits"].update(map_drop=2), "from 0 to 1"),
+        (lambda pareto: pareto["limits"].update(surprise=2), "surprise is unknown"),
+    ),
+)
+def test_a_curve_is_read_strictly(
+    make_analysis: Callable[..., Path], change: Callable[[Any], Any], message: str
+) -> None:
+    """Fields with a default have to be there too, and limits are those that a command accepts."""
+    pareto = json.loads((make_analysis() / "pareto.json").read_text())
+    change(pareto)
+
+    with pytest.raises(ArtifactError, match=message):
+        read_sensitivity(make_analysis(pareto_json=pareto))
 
 
 def test_pieces_of_two_analyses_are_refused(make_analysis: Callable[..., Path]) -> None:
