@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
-FOLDERS = ("runtime/data", "synthetic", "train")
+FOLDERS = ("runtime/backends", "runtime/data", "runtime/evaluation", "synthetic", "train")
 RELATIVE = re.compile(r"(What|Whether|Which|Where|How|Who|Why|The ones? that)\b")
 
 

@@ -1,1 +1,1 @@
-"""One module for each inference engine."""
+"""Backends, one module for each inference engine."""

@@ -1,4 +1,4 @@
-"""What a backend must offer. A protocol, so that a test or an application can pass anything that fits."""
+"""Interface of the backends; a protocol, so that tests and applications can pass their own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 
 class Backend(Protocol):
-    """A loaded model. `run` may be called by several threads at once.
+    """Loaded model. `run` may be called by several threads at once.
 
     Attributes:
         name: the library, like "onnxruntime".
-        provider: where it really runs, in the library's own words.
+        provider: the execution device or provider, as the library names it.
         inputs, outputs: names of the graph's tensors, in order.
-        threads: threads asked for, None = the library's choice.
+        threads: requested number of threads, None = the library's choice.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Backend(Protocol):
     threads: int | None
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name for inputs by name."""
+        """Run the model on inputs by name. Returns outputs by name, (batch, ...) each."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""ONNX Runtime, with the provider asserted: a model that was asked to run on a GPU never runs on the CPU unnoticed."""
+"""ONNX Runtime backend that verifies its provider: a model requested on a GPU never runs on the CPU unnoticed."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ from .process import ProcessBound, never_free
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 DEVICES = ("auto", "cpu", "cuda")
 
-#: The library prints errors as they are, names in the model included; each is raised as well, and told then.
+#: The library prints errors verbatim, names in the model included; each is also raised, and logged then.
 _FATAL_ONLY = 4
-#: Both packages install the folder onnxruntime: uninstalling one takes files of the other along.
+#: Both packages install the folder onnxruntime: uninstalling one removes files of the other.
 _REINSTALL = (
     "Uninstall both, then install one: pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "
     "--force-reinstall --no-deps onnxruntime-gpu for an NVIDIA GPU, or onnxruntime for the CPU."
 )
-#: TF32 rounds what float32 products read to ten bits: the numbers would no longer be PyTorch's.
+#: TF32 rounds the inputs of float32 products to ten bits: the results would differ from PyTorch's.
 _CUDA_OPTIONS = {"use_tf32": "0"}
 
 logger = logging.getLogger("mambapro")
 
 
 class OnnxRuntimeBackend(ProcessBound):
-    """An ONNX model in ONNX Runtime.
+    """ONNX model in ONNX Runtime.
 
     Args:
         model: path of the ONNX file, or its bytes.
-        device: "cpu", "cuda", or "auto": CUDA where the installed ONNX Runtime offers it and the driver sees a GPU,
-            else the CPU.
+        device: "cpu", "cuda", or "auto": CUDA if the installed ONNX Runtime supports it and the driver has a GPU, else
+            the CPU.
         threads: threads of one operator, at most one for each CPU; None leaves it to ONNX Runtime.
-        allow_fallback: where CUDA cannot be used, warn and run on the CPU, instead of the error.
+        allow_fallback: if CUDA cannot be used, warn and run on the CPU instead of raising an error.
         custom_operators: shared libraries to register. They are code.
-        weights: initializers that the model only names, as stored outside its file.
-        spinning: let idle threads wait in a loop for the next operator. It takes five times the processor time at
-            five calls a second, and gains nothing that benchmarks/onnxruntime_spinning.py could measure.
+        weights: initializers stored outside the model's file.
+        spinning: let idle threads spin while waiting for the next operator. It takes five times the processor time at
+            five calls a second, without a gain measurable by benchmarks/onnxruntime_spinning.py.
 
     Raises:
         InputError: an unknown device or a thread count below 1.
-        SetupError: ONNX Runtime is missing, or runs on another provider than asked.
+        SetupError: ONNX Runtime is missing, or runs on another provider than requested.
         ArtifactError: ONNX Runtime cannot load the model.
     """
 
@@ -76,7 +76,7 @@ class OnnxRuntimeBackend(ProcessBound):
         offered = library.get_available_providers()
         asked = CUDA_PROVIDER if device == "cuda" or (device == "auto" and _has_cuda(offered)) else CPU_PROVIDER
         options = _options(library, threads, custom_operators, spinning)
-        # the session reads them where they are
+        # the session reads them in place
         self._weights = {name: library.OrtValue.ortvalue_from_numpy(value) for name, value in (weights or {}).items()}
         if self._weights:
             options.add_external_initializers(list(self._weights), list(self._weights.values()))
@@ -100,7 +100,10 @@ class OnnxRuntimeBackend(ProcessBound):
         self.bind()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name. ONNX Runtime releases Python's lock meanwhile, and several threads may call at once.
+        """Run the model. ONNX Runtime releases the GIL meanwhile, and several threads may call at once.
+
+        Returns:
+            outputs by name, (batch, ...) each.
 
         Raises:
             InputError: the backend is closed.
@@ -128,11 +131,11 @@ class OnnxRuntimeBackend(ProcessBound):
         return dict(zip(self.outputs, values, strict=True))
 
     def _values(self, session: Any, feeds: Mapping[str, np.ndarray]) -> Any:
-        """The session's outputs. Until one run has ended, runs have a budget of time."""
+        """Return the session's outputs, with a time limit until one run has completed."""
         if self._has_run:
             return session.run(self.outputs, dict(feeds))
         options = import_onnxruntime().RunOptions()
-        # what stops it is told below
+        # the reason is logged below
         options.log_severity_level = _FATAL_ONLY
         batch, what = _batch(feeds), f"The first run of {self.called}"
         seconds = first_run_seconds(self._size, batch)
@@ -153,16 +156,16 @@ class OnnxRuntimeBackend(ProcessBound):
         self._weights = {}
 
     def after_fork(self) -> None:
-        """Leave the session alone: its threads are not in this process."""
+        """Keep the session untouched in a child, where its threads do not exist."""
         never_free([self._session, *self._weights.values()])
         self._session, self._weights = None, {}
 
 
 def import_onnxruntime() -> ModuleType:
-    """ONNX Runtime's module.
+    """Import ONNX Runtime.
 
     Raises:
-        SetupError: it is not installed, cannot be loaded, or is what an uninstalled one left behind.
+        SetupError: it is not installed, cannot be loaded, or only remains of an uninstalled package are there.
     """
     try:
         import onnxruntime
@@ -181,12 +184,12 @@ def import_onnxruntime() -> ModuleType:
 
 
 def _bounded(provider: str, size: int, batch: int, what: str) -> contextlib.AbstractContextManager[None]:
-    """A budget of memory on the processor; what CUDA's libraries take for themselves is not the graph's."""
+    """Return a memory limit on the processor; CUDA's libraries allocate memory independent of the graph."""
     return bounded(size, batch, what) if provider == CPU_PROVIDER else contextlib.nullcontext()
 
 
 def _has_cuda(offered: list[str]) -> bool:
-    """Whether ONNX Runtime has CUDA and the driver a GPU: the package for GPUs offers CUDA on every machine."""
+    """Return True if ONNX Runtime supports CUDA and the driver has a GPU: its GPU package lists CUDA everywhere."""
     missing = _why_no_gpu() if CUDA_PROVIDER in offered else "not offered"
     if CUDA_PROVIDER in offered and missing is not None:
         logger.debug("ONNX Runtime offers CUDA, but the model runs on the CPU: %s", missing)
@@ -194,7 +197,7 @@ def _has_cuda(offered: list[str]) -> bool:
 
 
 def _why_no_gpu() -> str | None:
-    """Why the driver has no GPU, None where it has one. ONNX Runtime would say it in coloured lines of its own."""
+    """Return the reason why the driver has no GPU, None if it has; ONNX Runtime would print it in color."""
     try:
         gpu()
     except MambaProError as error:
@@ -229,14 +232,14 @@ def _options(library: ModuleType, threads: int | None, custom_operators: Sequenc
 
 
 def _preload(library: ModuleType) -> None:
-    """Load CUDA and cuDNN that are installed as wheels: ONNX Runtime itself looks in the system's folders only."""
+    """Load CUDA and cuDNN from wheels; ONNX Runtime itself searches only the system's folders."""
     preload = getattr(library, "preload_dlls", None)
     if preload is None:
         return
-    # it says what it does not find on standard output, where results go
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    # it reports missing libraries on standard output, which is for results
+    with contextlib.redirect_stdout(io.StringIO()) as output:
         preload()
-    logger.debug("onnxruntime.preload_dlls said: %s", said.getvalue())
+    logger.debug("onnxruntime.preload_dlls said: %s", output.getvalue())
 
 
 def _file_size(model: str | os.PathLike[str]) -> int:
@@ -261,7 +264,7 @@ def _session(
         source = name = os.fspath(model)
     try:
         # In a thread of its own: the first session of a process that counts denormal numbers as zero leaves the thread
-        # that opens it doing so for ever, and the user's own arithmetic would change.
+        # that opens it in this mode permanently, which would change the user's own arithmetic.
         with _bounded(asked, size, 0, f"The loading of {name}"):
             session = within(
                 # Without enable_fallback=0 the Python wrapper retries on the CPU by itself, printing to stdout.

@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: latency or throughput, float32 or a shorter type where the processor has one."""
+"""OpenVINO backend on the processor: latency or throughput mode, float32 or a shorter type where supported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger("mambapro")
 
 
 class _Port(NamedTuple):
-    """An input: its NumPy type, its sizes (None = any), and both in words."""
+    """Input of the model: its NumPy type, its sizes (None = any), and both as text."""
 
     dtype: np.dtype
     sizes: tuple[int | None, ...]
@@ -40,23 +40,22 @@ class _Port(NamedTuple):
 
 
 class OpenVinoBackend(ProcessBound):
-    """An ONNX model, with Q/DQ nodes or without, in OpenVINO. `run` may be called by several threads.
+    """ONNX model, with or without Q/DQ nodes, in OpenVINO. `run` may be called by several threads.
+
+    Attributes:
+        precision: the type that OpenVINO really uses; a warning is logged if it is not `hint`.
+        why_precision: reason why it is not `hint`, None if it is.
+        streams: number of batches that run in parallel.
+        from_cache: whether the compiled model came from `cache`.
 
     Args:
         model: path of the ONNX file, or its bytes.
-        hint: type of the multiplications: "f32", "bf16" or "f16". int8 is what Q/DQ nodes in the model ask for,
-            under any hint.
-        mode: "latency": one batch uses all threads; "throughput": OpenVINO makes several streams, and a batch is cut
-            over them.
+        hint: type of the multiplications: "f32", "bf16" or "f16". Q/DQ nodes in the model select int8 under any hint.
+        mode: "latency": one batch uses all threads; "throughput": OpenVINO creates several streams, and a batch is
+            split over them.
         threads: threads in all, at most one for each CPU; None leaves it to OpenVINO.
-        cache: folder where OpenVINO keeps compiled models for the next start. What lies there is loaded and trusted, so
-            nobody else may be able to write there.
-
-    Attributes:
-        precision: the type that OpenVINO really uses; a warning tells where it is not `hint`.
-        why_precision: why it is not `hint`, None where it is.
-        streams: batches that run side by side.
-        from_cache: whether the compiled model came from `cache`.
+        cache: folder of OpenVINO's compiled models for the next start. Its content is loaded and trusted, so it must
+            not be writable by others.
 
     Raises:
         InputError: an unknown hint or mode, a thread count below 1, or a cache that cannot be a folder.
@@ -90,7 +89,7 @@ class OpenVinoBackend(ProcessBound):
         network, inlined = _read(library, core, model)
         self.why_precision: str | None = None
         if inlined and hint != F32:
-            # the function keeps the state of the scan in the type of the hint, and the state adds up over all tokens
+            # the function stores the scan's state in the type of the hint, and it accumulates over all tokens
             self.why_precision = "the extension with the selective scan cannot be compiled"
             logger.warning("OpenVINO computes in f32, not in %s as asked: %s.", hint, self.why_precision)
             hint = F32
@@ -112,7 +111,10 @@ class OpenVinoBackend(ProcessBound):
         self._core: Any = core
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name.
+        """Run the model.
+
+        Returns:
+            outputs by name, (batch, ...) each.
 
         Raises:
             InputError: the backend is closed.
@@ -129,7 +131,7 @@ class OpenVinoBackend(ProcessBound):
         try:
             _run_all(requests, parts)
         except RuntimeError as error:
-            # What a request that failed still holds is not worth keeping: it is not given back.
+            # A failed request is not returned to the pool.
             raise SetupError(
                 f"OpenVINO failed with a batch of {batch}: {_words(error)}. "
                 "Where memory is short a smaller batch size helps."
@@ -153,7 +155,7 @@ class OpenVinoBackend(ProcessBound):
         del dropped
 
     def after_fork(self) -> None:
-        """Leave everything of OpenVINO alone: freeing it in a child waits for its threads for ever."""
+        """Keep all OpenVINO objects in a child: freeing them would wait for its threads forever."""
         never_free([*self._idle, self._compiled, self._core])
         self._idle, self._compiled, self._core = [], None, None
         self._lock = threading.Lock()
@@ -167,7 +169,7 @@ class OpenVinoBackend(ProcessBound):
             return self._compiled.create_infer_request()
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> int:
-        """The batch. OpenVINO itself casts, takes any shape and keeps the last call's value of what is not given."""
+        """Return the batch size of valid feeds; OpenVINO itself casts, accepts any shape and reuses missing inputs."""
         wrong = sorted(set(feeds) ^ set(self._taken))
         if wrong:
             raise ArtifactError(
@@ -183,13 +185,13 @@ class OpenVinoBackend(ProcessBound):
                 )
         lengths = {name: len(value) for name, value in feeds.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
-            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {told}.")
+            sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {sizes}.")
         return next(iter(lengths.values()))
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO's module.
+    """Import OpenVINO.
 
     Raises:
         SetupError: it is not installed or cannot be loaded.
@@ -209,8 +211,7 @@ def import_openvino() -> ModuleType:
 
 
 def prepare() -> None:
-    """Import OpenVINO and compile the scan's extension now. The first time that takes half a minute, which is none of a
-    model's own.
+    """Import OpenVINO and compile the scan's extension, which takes half a minute the first time.
 
     Raises:
         SetupError: OpenVINO is not installed or cannot be loaded.
@@ -227,10 +228,10 @@ _opened_before = False
 
 @contextmanager
 def _alone_at_first() -> Iterator[None]:
-    """Let only one thread into OpenVINO until the first model of this process is open.
+    """Let only one thread use OpenVINO until the first model of this process is open.
 
-    OpenVINO's bindings fill tables on first use and give up the interpreter's lock meanwhile: two threads that meet
-    there wait for each other for ever. What fills them all has happened when a model is open.
+    OpenVINO's bindings fill tables on first use and release the interpreter's lock meanwhile, where two threads can
+    deadlock. All tables are filled once a model is open.
     """
     global _opened_before
     if _opened_before:
@@ -242,7 +243,7 @@ def _alone_at_first() -> Iterator[None]:
 
 
 def _new_lock() -> None:
-    """For a child of fork(), where a thread that held the lock is gone."""
+    """Replace the lock in a child of fork(), where the thread that held it does not exist."""
     global _first
     _first = threading.Lock()
 
@@ -252,7 +253,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _port(library: ModuleType, port: Any) -> _Port:
-    """An input or output in NumPy's terms; once asked for, the bindings' tables of types are filled."""
+    """Return a model's input or output in NumPy's terms; this fills the bindings' tables of types."""
     dtype = np.dtype(port.element_type.to_dtype())
     # a round trip through a tensor, which looks the type up in both directions
     np.asarray(library.Tensor(np.zeros(1, dtype)).data)
@@ -326,7 +327,7 @@ def _report_precision(core: Any, hint: str, found: str) -> None:
 
 
 def _run_all(requests: list[Any], parts: list[dict[str, np.ndarray]]) -> None:
-    """Run the parts side by side. All of them have ended when this does, the error of the first that failed included.
+    """Run the parts in parallel and wait for all of them, then raise the first error, if any.
 
     Raises:
         RuntimeError: OpenVINO's.
@@ -349,13 +350,13 @@ def _run_all(requests: list[Any], parts: list[dict[str, np.ndarray]]) -> None:
 
 
 def _fits(wanted: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
-    """Whether a shape is one of `wanted`."""
+    """Return True if a shape matches `wanted`."""
     pairs = zip(wanted, shape, strict=False)
     return len(wanted) == len(shape) and all(size is None or size == found for size, found in pairs)
 
 
 def _words(error: Exception) -> str:
-    """The library's message on one line, without the places in its source."""
+    """Return the library's message on one line, without locations in its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith("Exception from")]
-    return " ".join(kept or lines).rstrip(".")
+    message = [line for line in lines if not line.startswith("Exception from")]
+    return " ".join(message or lines).rstrip(".")

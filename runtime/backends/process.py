@@ -1,7 +1,7 @@
-"""A loaded model belongs to the process that loaded it: fork() copies memory and handles, but no thread.
+"""Binding of loaded models to their process: fork() copies memory and handles, but no threads.
 
-What a runtime does with threads that are gone ends in a hang or in a signal, and so does freeing it. In a child of
-fork() its handles are therefore never touched again: they stay in memory until the child ends.
+A runtime whose threads are gone hangs or crashes, also when it is freed. In a child of fork() its handles are therefore
+never touched: they stay in memory until the child ends.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ...errors import InputError
 
 
 class Forkable(Protocol):
-    """Something that has to know that it was copied by fork()."""
+    """Object that must be notified of fork()."""
 
     def after_fork(self) -> None:
-        """Called in the child, before anything else runs there."""
+        """Release nothing but forget everything; called in the child before other code."""
         ...
 
 
@@ -28,12 +28,12 @@ _watched: WeakSet[Forkable] = WeakSet()
 
 
 def watch(item: Forkable) -> None:
-    """Have `item.after_fork` called in every child of fork(), as long as the item lives."""
+    """Call `item.after_fork` in every child of fork(), as long as the item lives."""
     _watched.add(item)
 
 
 def never_free(handles: Iterable[object]) -> None:
-    """Keep objects of a runtime for ever, so that no garbage collection in a child waits for threads that are gone."""
+    """Keep objects of a runtime forever, so that garbage collection in a child does not wait for missing threads."""
     for handle in handles:
         if handle is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle))
@@ -49,13 +49,13 @@ def refuse_fork(name: str, opened_by: int) -> NoReturn:
 
 
 class ProcessBound:
-    """Base of backends: refuses to run in a child of the process that made it, and is not pickled."""
+    """Base of backends that work only in the process that created them and cannot be pickled."""
 
     name: str
     _process: int
 
     def bind(self) -> None:
-        """Remember this process. To be called when the model is loaded."""
+        """Remember this process; called when the model is loaded."""
         self._process = os.getpid()
         watch(self)
 
@@ -66,11 +66,11 @@ class ProcessBound:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether this is a child of the process that loaded the model."""
+        """True in a child of the process that loaded the model."""
         return self._process != os.getpid()
 
     def after_fork(self) -> None:
-        """Give up what cannot be used or freed in a child."""
+        """Drop the handles that cannot be used or freed in a child."""
         raise NotImplementedError
 
     def __reduce__(self) -> NoReturn:

@@ -1,7 +1,7 @@
-"""How sure a retrieval accuracy is: percentile bootstrap over the queries, of one report or of the difference of two.
+"""Percentile bootstrap confidence intervals over queries, of one report or of the difference of two.
 
-The gallery stays as it is; what varies is which queries happened to be asked. Queries of one identity resemble each
-other, which this does not know of: with few identities the true uncertainty is larger.
+Efron 1979 (https://doi.org/10.1214/aos/1176344552). The gallery is fixed and queries are resampled independently; the
+correlation within an identity is ignored, so intervals are too narrow for few identities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RANKS = (1, 5, 10)
 DEFAULT_RESAMPLES = 1000
 DEFAULT_LEVEL = 0.95
 
-# Resamples of this many queries in all are counted at a time: a few arrays of 8 bytes each, about 100 MB.
+# Total queries of the resamples computed at a time: a few arrays of 8 bytes each, about 100 MB.
 _DRAWS_AT_ONCE = 4_000_000
 
 Floats = npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """Ends of a confidence interval, fractions (of differences: -1..1)."""
+    """Confidence interval, fractions (of differences: -1..1)."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ class Intervals:
     seed: int
 
     def rank(self, k: int) -> Interval:
-        """Interval of CMC at rank k.
+        """Return the interval of CMC at rank k.
 
         Raises:
             InputError: there is none for that rank.
@@ -59,7 +59,7 @@ class Intervals:
         raise InputError(f"There is no interval of Rank-{k}, only of {', '.join(str(rank) for rank, _ in self.ranks)}.")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; an interval is [low, high]."""
+        """Return plain values; an interval is [low, high]."""
         return {
             "map": [self.map.low, self.map.high],
             "minp": [self.minp.low, self.minp.high],
@@ -72,9 +72,9 @@ class Intervals:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """One value of a second report minus that of a first, on the same queries.
+    """Value of a second report minus that of a first, on the same queries.
 
-    `not_better` is the share of resamples in which the second report was no better than the first.
+    `not_better` is the fraction of resamples in which the second report was not better than the first.
     """
 
     name: str
@@ -86,7 +86,7 @@ class PairedDifference:
     not_better: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class PairedDifference:
 def bootstrap_intervals(
     report: RetrievalReport, resamples: int = DEFAULT_RESAMPLES, seed: int = 0, level: float = DEFAULT_LEVEL
 ) -> Intervals:
-    """Percentile intervals of mAP, mINP and CMC: the queries are drawn again, with replacement, `resamples` times.
+    """Compute percentile intervals of mAP, mINP and CMC from `resamples` draws of the queries with replacement.
 
     Raises:
         InputError: fewer than 1 resample, or a level outside 0..1.
@@ -119,29 +119,29 @@ def paired_differences(
     seed: int = 0,
     level: float = DEFAULT_LEVEL,
 ) -> tuple[PairedDifference, ...]:
-    """`second` minus `first` in mAP, mINP and CMC, with percentile intervals.
+    """Compute `second` minus `first` in mAP, mINP and CMC, with percentile intervals.
 
-    Each resample takes the same queries from both reports, so that what makes a query hard for both cancels out.
+    Each resample takes the same queries from both reports, so that the common difficulty of a query cancels out.
 
     Raises:
-        InputError: the reports counted different queries, reach none of the same ranks, or as `bootstrap_intervals`.
+        InputError: the reports counted different queries, have no common ranks, or as `bootstrap_intervals`.
     """
     if first.query_rows != second.query_rows:
         raise InputError(
             f"The reports counted different queries ({first.queries} and {second.queries}), so they cannot be paired. "
             "Evaluate both models on the same benchmark."
         )
-    (names, ours), (others, theirs) = _per_query(first), _per_query(second)
+    (names, first_values), (others, second_values) = _per_query(first), _per_query(second)
     if names != others:
         raise InputError(f"One report holds {', '.join(names)}, the other {', '.join(others)}. Use one max_rank.")
-    means = resampled_means(theirs - ours, resamples, seed)
+    means = resampled_means(second_values - first_values, resamples, seed)
     ends = _interval_ends(means, level)
     return tuple(
         PairedDifference(
             name=name,
-            first=float(ours[:, i].mean()),
-            second=float(theirs[:, i].mean()),
-            difference=float((theirs[:, i] - ours[:, i]).mean()),
+            first=float(first_values[:, i].mean()),
+            second=float(second_values[:, i].mean()),
+            difference=float((second_values[:, i] - first_values[:, i]).mean()),
             low=ends[i].low,
             high=ends[i].high,
             not_better=float((means[:, i] <= 0).mean()),
@@ -151,7 +151,10 @@ def paired_differences(
 
 
 def resampled_means(values: npt.ArrayLike, resamples: int, seed: int = 0) -> Floats:
-    """Means of each column over `resamples` draws of the rows with replacement: (N, columns) -> (resamples, columns).
+    """Compute the means of each column (N, columns) over `resamples` draws of the rows with replacement.
+
+    Returns:
+        (resamples, columns).
 
     Raises:
         InputError: fewer than 1 resample, or nothing to draw from.
@@ -168,14 +171,14 @@ def resampled_means(values: npt.ArrayLike, resamples: int, seed: int = 0) -> Flo
     for start in range(0, resamples, rows):
         number = min(rows, resamples - start)
         drawn = rng.integers(count, size=(number, count)) + count * np.arange(number)[:, None]
-        # how often each query was drawn: the means are then one product of matrices
+        # count of draws of each query: the means are then one matrix product
         times = np.bincount(drawn.ravel(), minlength=number * count).reshape(number, count)
         parts.append(times @ table / count)
     return np.concatenate(parts)
 
 
 def _per_query(report: RetrievalReport) -> tuple[list[str], Floats]:
-    """Names of the values, and their contribution by query (queries, values), whose mean is the report's value."""
+    """Return the names of the values and their contributions (queries, values), whose mean is the report's value."""
     reached = [k for k in RANKS if k <= len(report.cmc)]
     first = np.array(report.per_query_first)
     columns = [np.array(report.per_query_ap), np.array(report.per_query_inp), *(first <= k for k in reached)]

@@ -1,8 +1,8 @@
-"""Features of a test set by a reference model, kept from build to build in the user's cache.
+"""Cache of a reference model's features of a test set, in the user's cache folder.
 
-A reference is evaluated to be compared with, again and again on the same images, and that takes long. What is kept is
-keyed by everything that the features are a function of: the model, its runtime and machine, the images' content, and
-what is done to them. Features are biometric data: the folder is its owner's alone, and one that is not is not used.
+A reference is evaluated repeatedly on the same images, which takes long. Entries are keyed by everything that
+determines the features: the model, its runtime and machine, the images' content, and their preprocessing. Features are
+biometric data: the folder must be private to its owner, otherwise it is not used.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from ..extractor import Extractor
 
 log = logging.getLogger("mambapro")
 
-#: Bytes of all entries together; those that were not used for longest go first.
+#: Bytes of all entries together; the least recently used are removed first.
 MOST_BYTES = 2**30
 _VERSION = 1
-#: Packages that decide what features are.
+#: Packages that affect features.
 _PACKAGES = (
     "python", "mambapro", "numpy", "Pillow", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt",
 )  # fmt: skip
 
 
 def features_folder() -> Path | None:
-    """Folder of the entries; None where this user has no place for a cache."""
+    """Return the folder of the entries; None if this user has no cache folder."""
     try:
         return cache_folder() / "features"
     except SetupError:
@@ -51,10 +51,10 @@ def features_folder() -> Path | None:
 
 
 class FeatureCache:
-    """Entries by key. Whatever is wrong with the folder or an entry: it is as if there were none.
+    """Entries by key. Problems with the folder or an entry count as a missing entry.
 
     Args:
-        folder: made when something is kept; None keeps nothing.
+        folder: created with the first entry; None stores nothing.
         most_bytes: of all entries together.
     """
 
@@ -62,7 +62,7 @@ class FeatureCache:
         self.folder, self.most_bytes = folder, most_bytes
 
     def get(self, key: str, rows: int) -> np.ndarray | None:
-        """Features, float32 (rows, dim) and finite, or None."""
+        """Return the features of a key: float32 (rows, dim), finite; or None."""
         if self.folder is None:
             return None
         path = _entry(self.folder, key)
@@ -74,13 +74,13 @@ class FeatureCache:
         except (OSError, MambaProError) as error:
             log.debug("features in the cache are not used: %s", error)
             return None
-        found = arrays.get("features")
-        if found is None or str(arrays.get("key")) != key or found.dtype != np.float32 or found.ndim != 2:
+        features = arrays.get("features")
+        if features is None or str(arrays.get("key")) != key or features.dtype != np.float32 or features.ndim != 2:
             return None
-        return found if len(found) == rows and np.isfinite(found).all() else None
+        return features if len(features) == rows and np.isfinite(features).all() else None
 
     def put(self, key: str, features: np.ndarray) -> None:
-        """Keep features; without room, permission or a folder of one's own they are not kept."""
+        """Store features; skipped if the disk is full, permission is missing or the folder is not private."""
         folder = self.folder
         if folder is None or features.nbytes > self.most_bytes:
             return
@@ -103,7 +103,7 @@ def _entry(folder: Path, key: str) -> Path:
 
 
 def _evict(folder: Path, kept: Path, most_bytes: int) -> None:
-    """Remove what was not used for longest until the rest fits."""
+    """Remove the least recently used entries until the rest fits."""
     entries = [(path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.glob("*.npz")]
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
@@ -114,7 +114,7 @@ def _evict(folder: Path, kept: Path, most_bytes: int) -> None:
 
 
 def _private(folder: Path) -> bool:
-    """A real folder of this user into which nobody else may write or look."""
+    """Return True for a real folder of this user that others can neither read nor write."""
     mode = folder.lstat().st_mode
     return stat.S_ISDIR(mode) and _owned(folder) and not (os.name == "posix" and mode & 0o077)
 
@@ -129,7 +129,7 @@ def _write(path: Path, key: str, features: np.ndarray) -> None:
 
 
 def extractor_identity(extractor: Extractor, strict_cameras: bool = False) -> dict[str, Any]:
-    """What the features of an opened bundle depend on beside the images."""
+    """Return everything besides the images that the features of an opened bundle depend on."""
     artifact = extractor.artifact
     return {
         "model": artifact.sha256,
@@ -143,7 +143,7 @@ def extractor_identity(extractor: Extractor, strict_cameras: bool = False) -> di
 
 
 def images_digest(samples: Sequence[Sample], track: Track = silent) -> str:
-    """Hex SHA-256 over the content of all images in order, their boxes and cameras; where they lie is not in it.
+    """Return the hex SHA-256 over the content of all images in order, their boxes and cameras, but not their paths.
 
     Raises:
         OSError, MambaProError: an image that cannot be read.
@@ -160,9 +160,9 @@ def images_digest(samples: Sequence[Sample], track: Track = silent) -> str:
 
 
 def features_key(identity: Mapping[str, Any], images: str) -> str:
-    """Key of the features of images: hex SHA-256 over the model's identity, the machine and the images' digest.
+    """Return the key of the features of images: SHA-256 over model identity, machine and images' digest.
 
-    How this process decodes is part of it: an image that it refuses must not be found in the cache.
+    The decoding settings of this process are part of it: an image that it rejects must not be served from the cache.
     """
     packages = installed_versions(_PACKAGES)
     here: dict[str, Any] = {"version": _VERSION, "machine": machine_name(), "packages": packages}

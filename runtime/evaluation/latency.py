@@ -1,4 +1,4 @@
-"""How long a bundle takes on this machine: percentiles, end to end and of the model alone, and memory."""
+"""Latency of a bundle on this machine: percentiles, end to end and of the model alone, and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..session import Session
 
 END_TO_END, MODEL_ONLY = "end to end", "model only"
 
-#: Source images are this many times as high and wide as the model's input, so that the resize is timed too.
+#: Size of source images relative to the model's input, so that the resize is timed too.
 SOURCE_SCALE = 2
 
 _MOST_SECONDS = 3600
@@ -33,8 +33,10 @@ _MOST_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds per call of one batch size. `samples_per_second` is the batch over the mean; `rounds` has the p50 of
-    each round of turns."""
+    """Milliseconds per call of one batch size.
+
+    `samples_per_second` is the batch over the mean; `rounds` has the p50 of each round.
+    """
 
     scope: str
     batch: int
@@ -48,11 +50,11 @@ class Timing:
 
     @property
     def spread(self) -> Spread:
-        """The p50 of each round; where the rounds are not known, that of all calls."""
+        """p50 of each round, or of all calls if the rounds are unknown."""
         return Spread(self.rounds or (self.p50,))
 
     def warning(self) -> str | None:
-        """Why the numbers are not to be trusted; None where the rounds agree."""
+        """Return the reason why the numbers are unreliable; None if the rounds agree."""
         if self.spread.agree:
             return None
         low, high, counted = self.spread.low, self.spread.high, self.spread.counted
@@ -66,11 +68,11 @@ class Timing:
 class LatencyReport:
     """Timings of one bundle.
 
-    "end to end" starts at decoded uint8 images, SOURCE_SCALE times the model's size, and ends at the normalised
-    embedding: checks, resize, run, normalisation. Reading and decoding files is not in it. "model only" is the run on
-    arrays of the model's size. `peak_memory` is the largest resident set of the whole process so far, in bytes;
-    `memory` is that of now; None where the system does not tell. `threads` None = ONNX Runtime's choice. `warnings` say
-    which timings are not to be trusted, because their rounds disagree.
+    "end to end" starts at decoded uint8 images, SOURCE_SCALE times the model's size, and ends at the normalized
+    embedding: checks, resize, run, normalization. Reading and decoding files is not included. "model only" is the run
+    on arrays of the model's size. `peak_memory` is the largest resident set of the whole process so far, in bytes;
+    `memory` is the current one; None where the system does not report them. `threads` None = ONNX Runtime's choice.
+    `warnings` list the timings whose rounds disagree.
     """
 
     bundle: str
@@ -88,7 +90,7 @@ class LatencyReport:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return dict(encode(self))
 
     def __str__(self) -> str:
@@ -103,7 +105,7 @@ class LatencyReport:
         return "\n".join([head, text_table(rows), *self.warnings, memory])
 
     def _scopes(self) -> str:
-        """What the scopes that were timed begin and end with."""
+        """Describe the start and end of the timed scopes."""
         (high, wide), (height, width) = self.source_size, self.model_size
         meanings = {
             END_TO_END: f"end to end: from decoded images of {high} x {wide} to the normalised embedding",
@@ -124,10 +126,10 @@ def measure_latency(
     scopes: Sequence[str] = (END_TO_END, MODEL_ONLY),
     rounds: int = ROUNDS,
 ) -> LatencyReport:
-    """Time at least `runs` calls per batch size and scope, in rounds in which they take turns.
+    """Time at least `runs` calls per batch size and scope, in interleaved rounds.
 
-    Each turn begins with calls that do not count, `warmup` of them in the first round and one in the others. Where the
-    calls of one take less than `seconds` together, more follow until that has passed.
+    Each turn begins with calls that are not counted, `warmup` of them in the first round and one in the others. If the
+    calls of a turn take less than `seconds` together, more follow until that has passed.
 
     Raises:
         InputError: a batch that the session would split, or numbers below 1.
@@ -153,7 +155,7 @@ def measure_latency(
     timings = tuple(_timing(calls, scope, batch) for (batch, scope), calls in found.items())
     pre, memory, peak = session.preprocessing, resident_memory(), peak_memory()
     if memory is not None and peak is not None:
-        # the kernel keeps the peak in coarser steps than the memory of now
+        # the kernel updates the peak in coarser steps than the current memory
         peak = max(memory, peak)
     return LatencyReport(
         bundle=session.metadata.name,
@@ -173,7 +175,7 @@ def measure_latency(
 
 
 def model_call(session: Session, batch: int, scope: str) -> Callable[[], object]:
-    """A call with random images of `batch` samples, end to end or of the model alone."""
+    """Return a call with random images of `batch` samples, end to end or of the model alone."""
     pre, modalities = session.preprocessing, session.metadata.modalities
     scale = SOURCE_SCALE if scope == END_TO_END else 1
     rng = np.random.default_rng(0)
@@ -195,25 +197,25 @@ class _Stint:
     def __call__(self) -> list[float]:
         for _ in range(self._warmup):
             self._call()
-        # the others only disturbed the caches
+        # the others only affected the caches
         self._warmup = min(self._warmup, 1)
         return timed_calls(self._call, self._runs, self._seconds)
 
 
 def timed_calls(call: Callable[[], object], runs: int, seconds: float) -> list[float]:
-    """Milliseconds of at least `runs` calls that take at least `seconds` together."""
-    found: list[float] = []
+    """Time at least `runs` calls that take at least `seconds` together. Returns milliseconds of each call."""
+    milliseconds: list[float] = []
     begin = start = time.perf_counter()
-    while len(found) < runs or start - begin < seconds:
+    while len(milliseconds) < runs or start - begin < seconds:
         call()
         end = time.perf_counter()
-        found.append((end - start) * 1000.0)
+        milliseconds.append((end - start) * 1000.0)
         start = end
-    return found
+    return milliseconds
 
 
 def _timing(rounds: Sequence[Sequence[float]], scope: str, batch: int) -> Timing:
-    """Percentiles of the calls of all rounds together, and the median of each round."""
+    """Return percentiles of the calls of all rounds together, and the median of each round."""
     times = np.concatenate([np.array(calls) for calls in rounds])
     p50, p90, p99 = (float(value) for value in np.percentile(times, (50, 90, 99)))
     mean = float(times.mean())

@@ -1,4 +1,4 @@
-"""Features of a test set for a comparison: told what they cost, and taken from the cache where they are in it."""
+"""Features of a test set for a comparison: cached where possible, with a logged estimate of the cost."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from .retrieval.evaluate import FeatureFunction, Retrieval, extract_subsets
 
 log = logging.getLogger("mambapro")
 
-#: Samples whose time stands for that of all others; sets that are smaller take no time worth telling.
+#: Samples timed for the estimate, which is omitted for smaller sets.
 _TRIED, _FEW = 4, 32
 
 
-#: A set of present sensors.
+#: Set of present sensors.
 Sensors = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model to evaluate.
+    """Model to evaluate.
 
     Attributes:
         name: in messages.
         extract: its feature function.
         preprocessing: of its images.
         batch_size: samples at a time.
-        identity: what its features depend on beside the images, for the cache; None = they are not kept.
+        identity: everything besides the images that its features depend on, for the cache; None = they are not cached.
     """
 
     name: str
@@ -56,10 +56,13 @@ def features_of(
     subsets: Sequence[Sensors] = SUBSETS[:1],
     bad: dict[Sample, InputError] | None = None,
 ) -> list[dict[Sensors, np.ndarray]]:
-    """Features of all samples, float32 (N, dim), for each model and set of sensors.
+    """Compute features of all samples for each model and set of sensors.
 
-    What all of it costs is told in the log before it begins; `cache` None is the user's. With `bad` samples whose
-    images cannot be used are left out, and put there.
+    The estimated cost is logged first; `cache` None is the user's. With `bad`, samples with unusable images are skipped
+    and recorded there.
+
+    Returns:
+        for each model, float32 (N, dim) by set of sensors.
 
     Raises:
         InputError: an unreadable image.
@@ -88,7 +91,7 @@ def features_of(
 
 
 def cost(dataset: str, samples: int, subsets: int, seconds: Mapping[str, float]) -> str:
-    """What evaluating takes, in words: samples, seconds of one in all sets of sensors by model, and the product."""
+    """Describe the cost of an evaluation: samples, seconds per sample in all sets of sensors, and the product."""
     sets = f" with {subsets} sets of sensors" if subsets > 1 else ""
     if not seconds:
         return f"mAP on {dataset}: {samples} samples{sets}, all of them in the cache"
@@ -99,13 +102,13 @@ def cost(dataset: str, samples: int, subsets: int, seconds: Mapping[str, float])
 def _keys(
     models: Sequence[Model], samples: Sequence[Sample], subsets: Sequence[Sensors], track: Track
 ) -> list[dict[Sensors, str]]:
-    """Keys in the cache for each model and set of sensors; none where nothing is kept."""
+    """Return cache keys for each model and set of sensors; none where nothing is cached."""
     if all(model.identity is None for model in models):
         return [{} for _ in models]
     try:
         images = images_digest(samples, track)
     except (OSError, MambaProError):
-        # whoever decodes the image says what is wrong with it
+        # the error is reported when the image is decoded
         return [{} for _ in models]
     return [
         {}
@@ -121,13 +124,13 @@ def _kept(cache: FeatureCache, keys: Mapping[Sensors, str], samples: int) -> dic
 
 
 def _per_sample(model: Model, samples: Sequence[Sample]) -> float:
-    """Seconds of one sample, decoded and run, NaN where that fails; the first call is slower and does not count."""
+    """Return seconds per sample, decoded and run, without the slower first call; NaN if that fails."""
     few, subsets = samples[:_TRIED], SUBSETS[:1]
     try:
         extract_subsets(few, model.extract, model.preprocessing, subsets, model.batch_size)
         started = time.perf_counter()
         extract_subsets(few, model.extract, model.preprocessing, subsets, model.batch_size)
     except MambaProError:
-        # the evaluation itself meets it again, and knows whether it is an error
+        # the evaluation encounters it again, and decides whether it is an error
         return math.nan
     return (time.perf_counter() - started) / len(few)

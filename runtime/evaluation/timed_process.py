@@ -1,4 +1,4 @@
-"""Models that are timed in processes of their own: the threads of one runtime spin while another's compute."""
+"""Timing of models in separate processes, since the threads of one runtime may spin while another computes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .latency import LatencyReport
 
 #: Worker of bundles, see `timing_worker`.
 WORKER = "mambapro.runtime.evaluation.timing_worker"
-#: The longest silence of a worker: that of a start, and for each timed sample that of a very slow machine.
+#: Timeout of a worker in seconds: of its start, and for each timed sample on a very slow machine.
 _START_SECONDS, _SAMPLE_SECONDS = 600.0, 60.0
 
-#: Fields of RunOptions that a worker is given.
+#: Fields of RunOptions for a worker.
 _OPTIONS = ("target", "precision", "device", "allow_fallback", "threads", "mode", "load_plugins", "batch_size")
 
 
 class TimedProcess(WorkerProcess):
-    """One model in a process of its own, which stays open from turn to turn.
+    """Model in a process of its own, which stays open between turns.
 
     Args:
         name: of the model, in messages.
-        job: of the worker's function that opens the model.
+        job: argument of the worker's function that opens the model.
         worker: module of the worker.
     """
 
@@ -47,7 +47,7 @@ class TimedProcess(WorkerProcess):
         """Wait until the model is open.
 
         Raises:
-            MambaProError: the model could not be opened, of the class that the process met.
+            MambaProError: the model could not be opened; same class as in the process.
             SetupError: the process ended, or did not answer in time.
         """
         if not self._ready:
@@ -55,7 +55,7 @@ class TimedProcess(WorkerProcess):
             self._ready = True
 
     def milliseconds(self, runs: int, seconds: float, warmup: int, batch: int = 1) -> float:
-        """Median of at least `runs` calls that take at least `seconds` together, after `warmup` calls.
+        """Return the median of at least `runs` calls over at least `seconds`, after `warmup` calls.
 
         Raises:
             MambaProError, SetupError: as `wait`.
@@ -65,7 +65,7 @@ class TimedProcess(WorkerProcess):
         return float(self._timed_answer(batch * (runs + warmup)))
 
     def latency(self, batches: tuple[int, ...], runs: int, warmup: int) -> LatencyReport:
-        """Latency of a bundle in one round.
+        """Measure the latency of a bundle in one round.
 
         Raises:
             MambaProError, SetupError: as `wait`.
@@ -89,7 +89,7 @@ class TimedProcess(WorkerProcess):
 def artifact_process(
     folder: Path, artifact: Sidecar, options: RunOptions | None = None, batch: int = 1
 ) -> Iterator[TimedProcess]:
-    """The process that times one artifact of a bundle, whatever its state; `batch` samples at most.
+    """Start the process that times one artifact of a bundle in any state; `batch` samples at most.
 
     Raises:
         SetupError: the artifact could not be opened or run.

@@ -1,4 +1,4 @@
-"""Worker that times one model: opens it, then answers every order with the milliseconds of its calls."""
+"""Worker that opens one model and answers requests with the milliseconds of its calls."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .latency import MODEL_ONLY, measure_latency, model_call, timed_calls
 
 
 class Opened(NamedTuple):
-    """A model's call to be timed, and the session of a bundle."""
+    """Call to be timed, and the session of a bundle."""
 
     call: Callable[[], object]
     session: Session | None = None
 
 
 class TimingWorker:
-    """Answers of a worker that times the model which `open_model` opens for a job."""
+    """Request handler of a worker that times the model which `open_model` opens for a job."""
 
     def __init__(self, open_model: Callable[[dict[str, Any]], Opened]) -> None:
         self._open = open_model
@@ -41,7 +41,7 @@ class TimingWorker:
 
 
 def open_artifact(job: dict[str, Any]) -> Opened:
-    """The artifact of a bundle on `batch` samples of the model's size; the other fields of the job are RunOptions."""
+    """Open an artifact for `batch` samples of the model's size; the other fields of the job are RunOptions."""
     bundle, batch = job.pop("bundle"), job.pop("batch")
     session = open_session(bundle, RunOptions(unverified=True, **job))
     return Opened(model_call(session, batch, MODEL_ONLY), session)

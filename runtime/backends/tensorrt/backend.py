@@ -1,4 +1,4 @@
-"""TensorRT and TensorRT-RTX engines on an NVIDIA GPU, with nothing but their bindings and the driver."""
+"""TensorRT and TensorRT-RTX engines on an NVIDIA GPU, using only their bindings and the driver."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ logger = logging.getLogger("mambapro")
 
 
 class TensorRtBackend(ProcessBound):
-    """A plan of TensorRT or TensorRT-RTX. `run` may be called by several threads; each gets a stream of its own.
+    """Engine of TensorRT or TensorRT-RTX. `run` may be called by several threads; each gets a stream of its own.
 
-    An engine is a program: TensorRT runs what stands in it on this machine, on the GPU and on the processor. Load
-    only what you built, or got from someone you trust, after its hash was compared.
+    An engine is a program: TensorRT executes its content on this machine, on the GPU and on the processor. Load only
+    engines that you built, or got from someone you trust, after comparing the hash.
+
+    Attributes:
+        smallest_batch, largest_batch: `run` takes batches of this many samples.
 
     Args:
         engine: path of the plan.
@@ -44,9 +47,6 @@ class TensorRtBackend(ProcessBound):
         host_code: let TensorRT load code for the processor that is inside the plan, where the sidecar tells of it: an
             embedded plugin library, or the runtime of a version-compatible engine.
         cuda_graphs: record the work of a batch that comes back, and replay it from then on.
-
-    Attributes:
-        smallest_batch, largest_batch: `run` takes batches of this many samples.
 
     Raises:
         InputError: an argument that cannot be used.
@@ -89,11 +89,11 @@ class TensorRtBackend(ProcessBound):
                 self._held.loaded = load_engine(self._trt, plan, needs, f"{engine} on {self.provider}", host_code)
                 self._tensors = engine_tensors(self._trt, self._held.loaded[0])
                 self._ranges = engine_batches(self._held.loaded[0], self._tensors)
-                # now, so that a GPU that is too small is told at once
+                # now, so that too little GPU memory is reported at once
                 self._idle.append(self._new_lane())
             failed.pop_all()
         self._dropped = weakref.finalize(self, _free_dropped, self._held)
-        # the end of the process frees all of it, and a thread of it may still be in a call
+        # the end of the process frees everything, and a thread may still be in a call
         self._dropped.atexit = False
         self.inputs = tuple(tensor.name for tensor in self._tensors if tensor.is_input)
         self.outputs = tuple(tensor.name for tensor in self._tensors if not tensor.is_input)
@@ -102,7 +102,10 @@ class TensorRtBackend(ProcessBound):
         self.bind()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs by name.
+        """Run the engine.
+
+        Returns:
+            outputs by name, (batch, ...) each.
 
         Raises:
             InputError: the backend is closed, or the engine was not built for a batch of this size.
@@ -130,7 +133,7 @@ class TensorRtBackend(ProcessBound):
                 self._free()
 
     def close(self) -> None:
-        """Free the engine; with calls under way in other threads, when the last of them ends."""
+        """Free the engine, after the last call in progress."""
         if self.elsewhere:
             return
         with self._lock:
@@ -140,7 +143,7 @@ class TensorRtBackend(ProcessBound):
             self._free()
 
     def after_fork(self) -> None:
-        """Leave the engine and the GPU's memory alone: both are the parent's."""
+        """Keep the engine and the GPU's memory untouched: both belong to the parent."""
         self._dropped.detach()
         never_free([self._held, self._trt])
         self._lock, self._making = threading.Lock(), threading.Lock()
@@ -156,7 +159,7 @@ class TensorRtBackend(ProcessBound):
         try:
             outputs = lane.run(feeds, batch, profile)
         except BaseException:
-            # What a failed call left in its stream must not reach the next one; the first error is the one to tell.
+            # Remaining work of a failed call must not reach the next one; the first error is reported.
             with suppress(SetupError):
                 lane.close()
             raise
@@ -170,7 +173,7 @@ class TensorRtBackend(ProcessBound):
             return Lane(self._trt, held.device, held.loaded[0], self._tensors, self._cuda_graphs, held.kernels)
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> int:
-        """The batch of inputs that are the engine's."""
+        """Return the batch size of valid feeds."""
         wrong = sorted(set(feeds) ^ set(self.inputs))
         if wrong:
             raise ArtifactError(
@@ -187,23 +190,23 @@ class TensorRtBackend(ProcessBound):
                 )
         lengths = {name: len(value) for name, value in feeds.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
-            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {told}.")
+            sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise ArtifactError(f"The inputs must all hold the same number of samples, 1 or more, not {sizes}.")
         return next(iter(lengths.values()))
 
 
 class _Held:
-    """What a backend holds on the GPU. It does not know the backend, so that it can be freed when that is dropped."""
+    """GPU resources of a backend, without a reference to it, so that a dropped backend can be freed."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.idle: list[Lane] = []
-        #: The engine, and the runtime that it lives in.
+        #: The engine, and the runtime that must outlive it.
         self.loaded: tuple[Any, ...] = ()
         self.kernels: Kernels | None = None
 
     def close(self) -> None:
-        """Free everything, whatever fails meanwhile."""
+        """Free everything, even after errors."""
         lanes = list(self.idle)
         self.idle.clear()
         with self.device.current(), ExitStack() as stack:
@@ -215,11 +218,11 @@ class _Held:
 
 
 def _free_dropped(held: _Held) -> None:
-    """For a backend that nobody closed."""
+    """Free the resources of a backend that was not closed."""
     try:
         held.close()
     except SetupError as error:
-        # nobody is there whom it could be raised to
+        # there is no caller to raise it to
         logger.warning("An engine that was dropped without close() could not be freed: %s", error)
 
 

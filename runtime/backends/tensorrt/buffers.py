@@ -1,4 +1,4 @@
-"""What goes in and out of an engine, and its memory: for each tensor a block on the GPU and a page-locked one here."""
+"""Inputs and outputs of an engine and their memory: a GPU block and a page-locked host block for each tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ....errors import ArtifactError
 from ....plugins.cuda.memory import Device, view
 
-#: Names of tensorrt.DataType's members -> NumPy's. bfloat16 is not an output that NumPy has.
+#: Names of tensorrt.DataType's members -> NumPy's, which has no bfloat16.
 _TYPES = {
     "FLOAT": "float32", "HALF": "float16", "INT8": "int8", "UINT8": "uint8", "INT32": "int32", "INT64": "int64",
     "BOOL": "bool",
@@ -22,7 +22,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output; `shape` is that of one sample, without the batch."""
+    """Input or output; `shape` is that of one sample, without the batch."""
 
     name: str
     is_input: bool
@@ -30,12 +30,13 @@ class Tensor:
     shape: tuple[int, ...]
 
     def elements(self, batch: int) -> int:
+        """Return the number of values of a batch."""
         return batch * prod(self.shape)
 
 
 @dataclass(frozen=True)
 class BatchRange:
-    """Batches that optimization profile `index` of an engine takes; it is fastest at `usual`."""
+    """Batch sizes of optimization profile `index` of an engine; `usual` is its optimum."""
 
     index: int
     smallest: int
@@ -44,10 +45,10 @@ class BatchRange:
 
 
 def engine_tensors(trt: Any, engine: Any) -> tuple[Tensor, ...]:
-    """Inputs and outputs in the engine's order.
+    """Return inputs and outputs in the engine's order.
 
     Raises:
-        ArtifactError: one whose shape is not (batch, fixed sizes ...), or of a type that cannot be had in NumPy.
+        ArtifactError: a shape other than (batch, fixed sizes ...), or a type that NumPy does not have.
     """
     return tuple(_tensor(trt, engine, engine.get_tensor_name(i)) for i in range(engine.num_io_tensors))
 
@@ -64,25 +65,25 @@ def _tensor(trt: Any, engine: Any, name: str) -> Tensor:
 
 
 def engine_batches(engine: Any, tensors: Sequence[Tensor]) -> tuple[BatchRange, ...]:
-    """What batches the engine's profiles take, by what all inputs agree on.
+    """Return the batch sizes of the engine's profiles that all inputs accept.
 
     Raises:
-        ArtifactError: profiles whose inputs have no batch in common.
+        ArtifactError: profiles whose inputs have no batch size in common.
     """
     ranges = []
     for index in range(engine.num_optimization_profiles):
         shapes = [engine.get_tensor_profile_shape(tensor.name, index) for tensor in tensors if tensor.is_input]
         low, usual, high = (tuple(int(limits[i][0]) for limits in shapes) for i in range(3))
         ranges.append(BatchRange(index, max(low), max(usual), min(high)))
-    if not ranges or any(not 1 <= found.smallest <= found.largest for found in ranges):
+    if not ranges or any(not 1 <= one.smallest <= one.largest for one in ranges):
         raise ArtifactError(f"The engine's profiles take no batch that all its inputs agree on: {ranges}.")
     return tuple(ranges)
 
 
 def range_for(ranges: Sequence[BatchRange], batch: int) -> BatchRange | None:
-    """The profile for a batch, the one made for the nearest; None where there is none."""
-    fitting = [found for found in ranges if found.smallest <= batch <= found.largest]
-    return min(fitting, key=lambda found: (abs(found.usual - batch), found.index), default=None)
+    """Return the profile for a batch, that with the nearest optimum; None if there is none."""
+    fitting = [one for one in ranges if one.smallest <= batch <= one.largest]
+    return min(fitting, key=lambda one: (abs(one.usual - batch), one.index), default=None)
 
 
 class Buffers:
@@ -96,10 +97,10 @@ class Buffers:
         self.capacity = 0
 
     def grow(self, batch: int) -> bool:
-        """Make room for a batch; whether all addresses changed for it.
+        """Allocate memory for a batch; return True if the addresses changed.
 
         Raises:
-            SetupError: memory is short. Then there is no room at all.
+            SetupError: memory is short. Then nothing is allocated.
         """
         if batch <= self.capacity:
             return False
@@ -117,11 +118,11 @@ class Buffers:
         return True
 
     def address(self, tensor: Tensor) -> int:
-        """Where it is on the GPU."""
+        """Return the tensor's address on the GPU."""
         return self._addresses[tensor.name][0]
 
     def host(self, tensor: Tensor, batch: int) -> np.ndarray:
-        """Its first samples here, (batch, ...), without a copy."""
+        """Return a view of the tensor's first samples in host memory: (batch, ...), without a copy."""
         flat = view(self._addresses[tensor.name][1], tensor.dtype, tensor.elements(batch))
         return flat.reshape(batch, *tensor.shape)
 

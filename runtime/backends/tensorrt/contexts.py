@@ -20,7 +20,7 @@ def records_graphs_itself(trt: Any) -> bool:
 
 
 def working_memory(trt: Any, engine: Any) -> int:
-    """Bytes that contexts of an engine may share as long as only one of them runs; 0 where each has its own.
+    """Return the bytes that contexts may share if only one of them runs at a time; 0 if each has its own.
 
     TensorRT-RTX knows the memory of its kernels only after it has compiled them for a shape.
     """
@@ -28,7 +28,7 @@ def working_memory(trt: Any, engine: Any) -> int:
 
 
 def create_context(trt: Any, engine: Any, cuda_graphs: bool, memory: int, kernels: Kernels | None = None) -> Any:
-    """Create an execution context; None where TensorRT refuses.
+    """Create an execution context; None if TensorRT fails.
 
     Args:
         cuda_graphs: enable recording in a library that records graphs itself.
@@ -38,8 +38,8 @@ def create_context(trt: Any, engine: Any, cuda_graphs: bool, memory: int, kernel
     if records_graphs_itself(trt):
         config, graphs = engine.create_runtime_config(), trt.CudaGraphStrategy
         config.cuda_graph_strategy = graphs.WHOLE_GRAPH_CAPTURE if cuda_graphs else graphs.DISABLED
-        # by default new shapes run on general kernels until others are compiled in the background: what is checked
-        # and timed would not be what runs later
+        # by default new shapes run on general kernels until others are compiled in the background: checks and timings
+        # would not apply to later runs
         config.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.EAGER
         if kernels is not None:
             kernels.give(config)

@@ -1,7 +1,7 @@
-"""The kernels that TensorRT-RTX compiles when an engine meets a shape, kept from process to process.
+"""Cache of the kernels that TensorRT-RTX compiles for a shape, shared between processes.
 
-One file for each GPU and version. It saves time and nothing else: without it the same kernels are compiled again. So
-what is wrong with it is a warning, never an error.
+One file for each GPU and version. It only saves time: without it the same kernels are compiled again. Problems with it
+are therefore warnings, never errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger("mambapro")
 
 
 def kernel_file(version: str, gpu: Gpu) -> Path | None:
-    """Where the kernels for a GPU under a version of TensorRT-RTX are; None where this user has no cache folder."""
+    """Return the cache file for a GPU and version of TensorRT-RTX; None if this user has no cache folder."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-rtx-{version}-{gpu.name}-{gpu.capability}").strip("-").lower()
     try:
         return cache_folder() / "kernels" / f"{name}.cache"
@@ -35,9 +35,9 @@ def kernel_file(version: str, gpu: Gpu) -> Path | None:
 
 
 class Kernels:
-    """Those of one engine, shared by its execution contexts, which it must outlive.
+    """Kernels of one engine, shared by its execution contexts, which it must outlive.
 
-    The GPU's context must be current on the thread that uses it.
+    The GPU's context must be current on the calling thread.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -49,13 +49,13 @@ class Kernels:
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
-        """Around the first run of a shape: one at a time, and what it compiled is kept if it ends well."""
+        """Serialize the first runs of a shape; compiled kernels are stored after success."""
         with self._lock:
             yield
             self._store()
 
     def give(self, config: Any) -> None:
-        """Let contexts of a runtime configuration use them, and add to them."""
+        """Attach the cache to a runtime configuration, whose contexts read and extend it."""
         with self._lock:
             if self._cache is None:
                 self._cache = self._load(config.create_runtime_cache())
@@ -65,7 +65,7 @@ class Kernels:
     def _load(self, cache: Any) -> Any:
         if self._file is None:
             return cache
-        # they are code that the GPU runs
+        # they are code for the GPU
         if os.path.lexists(self._file) and (reason := why_untrusted(self._file)):
             logger.warning("The kernels in %s are not used (%s); they are compiled again.", self._file, reason)
             return cache
@@ -92,9 +92,9 @@ class Kernels:
         try:
             write_atomically(self._file, lambda path: path.write_bytes(content))
             self._stored = content
-            # the umask may let others write, and then nothing of it would be loaded
+            # with a umask that lets others write, the file would not be loaded
             self._file.chmod(self._file.stat().st_mode & ~0o022)
         except (InputError, SetupError, OSError) as error:
-            # once is enough
+            # warn only once
             self._storing = False
             logger.warning("Compiled kernels are not kept: %s", error)

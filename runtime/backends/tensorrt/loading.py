@@ -1,4 +1,4 @@
-"""From a plan's bytes to an engine: the scan's plugin, TensorRT's log, and what it says where it refuses."""
+"""Loading of engines: plugin registration, TensorRT's log, and its reasons for rejecting a plan."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ logger = logging.getLogger("mambapro")
 
 
 def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str, host_code: bool = True) -> tuple[Any, Any]:
-    """The engine of a plan and the runtime that it lives in; `what` names the file and the GPU.
+    """Return the engine of a plan and the runtime that must outlive it; `what` names file and GPU for messages.
 
-    `host_code` says whether the caller trusts code for the processor that is inside the plan.
+    `host_code` allows code for the processor inside the plan.
 
     Raises:
         SetupError: TensorRT cannot start at all.
-        ArtifactError: TensorRT refuses; says what the engine was built for and TensorRT's own words.
+        ArtifactError: TensorRT rejects the plan; the message gives its build target and TensorRT's own message.
     """
     log = log_of(trt)
     log.words()
     try:
         runtime = trt.Runtime(log)
     except TypeError as error:
-        # the bindings' way to say that the library returned nothing
+        # raised by the bindings if the library returned null
         raise SetupError(
             f"{trt.__name__} {trt.__version__} cannot start: {log.words()}. Most often the NVIDIA driver is older than "
             "what it needs: update the driver, or install a TensorRT for the CUDA that the driver has."
         ) from error
-    # what stands beside the plan says whether it has such code, and only the caller whether that is trusted
+    # the manifest says whether the plan has such code, and only the caller whether it is trusted
     runtime.engine_host_code_allowed = host_code and (needs.version_compatible or needs.plugin.kind == "embedded")
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
@@ -49,9 +49,9 @@ def load_engine(trt: Any, plan: bytes, needs: EngineNeeds, what: str, host_code:
 
 
 def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
-    """Make the scan known to `trt`, for an engine that does not carry it; again is fine.
+    """Register the scan with `trt` for an engine that does not contain it; may be repeated.
 
-    Without a library the Python plugin serves: it runs the same kernels and reads what the library wrote.
+    Without a library the Python plugin is used, which runs the same kernels and reads the library's serialized data.
 
     Raises:
         InputError: a library for an engine that has its scan elsewhere.
@@ -63,9 +63,9 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
                 f"This engine has its scan {needs.plugin.kind}; leave the plugin library {escaped(library)} out."
             )
         return
-    if found := registration.registered(trt):
-        # one process can have one; all fronts run the same kernels and read what each other wrote
-        logger.debug("the scan was registered before: %s", found)
+    if variant := registration.registered(trt):
+        # a process can have one; all variants run the same kernels and read each other's serialized data
+        logger.debug("the scan was registered before: %s", variant)
     elif library is not None:
         plugin_library.register(trt, library)
     elif reason := python_plugin.available(trt):
@@ -76,22 +76,25 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
 
 @cache
 def log_of(trt: Any) -> Any:
-    """The one log of a TensorRT module; the library wants the same for everything in a process."""
+    """Return the single log of a TensorRT module, which allows only one per process."""
 
     class Log(trt.ILogger):
+        """Logger that collects errors."""
+
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: deque[str] = deque(maxlen=5)
 
         def log(self, severity: Any, message: str) -> None:
+            """Collect a message if it is an error."""
             if severity.name in ("INTERNAL_ERROR", "ERROR"):
                 self.errors.append(message.strip().rstrip("."))
             logger.debug("%s: %s", trt.__name__, message)
 
         def words(self) -> str:
-            """Errors since the last time, or that there are none."""
-            found = "; ".join(self.errors) or "it does not say why"
+            """Return the errors since the last call, or a text that there are none."""
+            message = "; ".join(self.errors) or "it does not say why"
             self.errors.clear()
-            return found
+            return message
 
     return Log()

@@ -1,7 +1,7 @@
-"""One way through an engine: a stream with its memory, its execution contexts and its CUDA graphs.
+"""Per-call execution state of an engine: stream, buffers, execution contexts and CUDA graphs.
 
-A backend has as many lanes as threads call it at once; a lane serves one call at a time. All contexts of a lane of
-TensorRT share one block of working memory, since never more than one of them runs.
+A backend has as many slots as concurrent calls; a slot serves one call at a time. All TensorRT contexts of a slot share
+one block of working memory, since never more than one of them runs.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .contexts import create_context, records_graphs_itself, working_memory
 from .kernel_cache import Kernels
 from .loading import log_of
 
-#: Graphs kept for one lane; each holds an execution context.
+#: Most graphs of one slot; each holds an execution context.
 _GRAPHS = 8
 
 logger = logging.getLogger("mambapro")
 
 
 class Lane:
-    """The GPU's context must be current on the thread that makes, runs or closes a lane.
+    """Execution slot. The GPU's context must be current on the thread that creates, runs or closes it.
 
     Args:
         trt: module tensorrt or tensorrt_rtx.
-        engine: the loaded engine; tensors: what goes in and out of it.
-        cuda_graphs: record the work of a batch that comes back, and replay it from then on.
-        kernels: those that TensorRT-RTX has compiled, None for TensorRT.
+        engine: the loaded engine; `tensors` are its inputs and outputs.
+        cuda_graphs: record the work of a repeated batch size, and replay it from then on.
+        kernels: the cache of TensorRT-RTX, None for TensorRT.
 
     Raises:
         SetupError: memory is short, or the driver refuses.
@@ -54,7 +54,7 @@ class Lane:
         self._tensors, self._cuda_graphs, self._kernels = tensors, cuda_graphs, kernels
         self._recording = cuda_graphs and not records_graphs_itself(trt)
         self._contexts: dict[int, Any] = {}
-        #: By batch: the graph, and the context that it was recorded from, which nothing else may use any more.
+        #: By batch: the graph, and the context it was recorded from, which nothing else may use.
         self._graphs: OrderedDict[int, tuple[int, Any]] = OrderedDict()
         self._seen: set[int] = set()
         with ExitStack() as owned:
@@ -72,14 +72,17 @@ class Lane:
 
     @property
     def graphs(self) -> tuple[int, ...]:
-        """Batches whose work is recorded."""
+        """Batch sizes with a recorded graph."""
         return tuple(self._graphs)
 
     def run(self, feeds: Mapping[str, np.ndarray], batch: int, profile: BatchRange) -> dict[str, np.ndarray]:
-        """Outputs by name for checked inputs by name.
+        """Run the engine on checked inputs.
+
+        Returns:
+            outputs by name, (batch, ...) each.
 
         Raises:
-            SetupError: the driver or TensorRT failed. The lane must be closed then.
+            SetupError: the driver or TensorRT failed. The slot must be closed then.
             ArtifactError: the engine's outputs are not of the batch.
         """
         if self._buffers.grow(batch):
@@ -96,18 +99,18 @@ class Lane:
         return {t.name: self._buffers.host(t, batch).copy() for t in self._tensors if not t.is_input}
 
     def close(self) -> None:
-        """Free everything, whatever fails meanwhile."""
+        """Free everything, even after errors."""
         self._owned.close()
         self._engine = self._kernels = None
 
     def _run_and_record(self, batch: int, profile: BatchRange) -> None:
-        # A batch that comes once, like the rest of a list, is not worth a recording.
+        # A batch size that occurs once, like the rest of a list, is not recorded.
         seen = batch in self._seen
         record = self._recording and seen
         with nullcontext() if seen or self._kernels is None else self._kernels.compiling():
             context = self._new_context(profile) if record else self._context(profile)
             self._bind(context, batch)
-            # This run also makes TensorRT settle what depends on the shape, which it must not do while recording.
+            # This run also triggers TensorRT's shape-dependent setup, which is not allowed while recording.
             self._enqueue(context, batch)
             self._device.synchronize(self._stream)
         self._seen.add(batch)
@@ -124,7 +127,7 @@ class Lane:
         if context is None:
             raise SetupError(f"TensorRT made no execution context: {self._words()}. Is the GPU's memory short?")
         try:
-            # the bindings raise where the library says no
+            # the bindings raise if the library fails
             taken = context.set_optimization_profile_async(profile.index, self._stream)
         except RuntimeError:
             taken = False
@@ -173,7 +176,7 @@ class Lane:
             logger.warning("This engine runs without CUDA graphs: its work cannot be recorded. %s", error)
 
     def _forget_graphs(self) -> None:
-        """Graphs hold the addresses they were recorded with."""
+        """Discard the graphs, which hold the addresses of their recording."""
         held = list(self._graphs.values())
         self._graphs.clear()
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""The gate on retrieval accuracy: what a file loses in mAP against another of the same model, on the same queries."""
+"""Gate on retrieval accuracy: loss of mAP against another artifact of the same model, on the same queries."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def accuracy_gate(
     track: Track = silent,
     cache: FeatureCache | None = None,
 ) -> AccuracyGate:
-    """mAP of both on the queries and gallery of a benchmark, and the paired bootstrap interval of the drop.
+    """Measure mAP of both on query and gallery of a benchmark, and the paired bootstrap interval of the drop.
 
-    The reference's features are kept in `cache`, None = the user's; those of what is judged never are.
+    The reference's features are cached in `cache`, None = the user's; those of the judged artifact never are.
 
     Raises:
         InputError: no embeddings, an empty query or gallery, an unreadable image.
@@ -39,7 +39,7 @@ def accuracy_gate(
 
 
 def require_extractor(session: Session) -> Extractor:
-    """The session as an extractor.
+    """Return the session as an extractor.
 
     Raises:
         InputError: its model returns no embeddings.
@@ -54,7 +54,7 @@ def require_extractor(session: Session) -> Extractor:
 
 
 def extractor_model(session: Session, kept: bool = False) -> Model:
-    """An opened bundle to evaluate; `kept`: its features are a reference, and are kept in the cache.
+    """Return an opened bundle to evaluate; with `kept` its features are a reference, and cached.
 
     Raises:
         InputError: its model returns no embeddings.
@@ -66,7 +66,7 @@ def extractor_model(session: Session, kept: bool = False) -> Model:
 
 
 def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benchmark, limit: float) -> AccuracyGate:
-    """The gate from the evaluations of the reference and of what is judged, on the same benchmark."""
+    """Return the gate from the evaluations of the reference and of the judged artifact, on the same benchmark."""
     difference = next(item for item in paired_differences(first, second) if item.name == "mAP")
     return AccuracyGate(
         dataset=benchmark.name,
@@ -82,7 +82,7 @@ def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benc
 
 
 def require_accuracy(gate: AccuracyGate, what: str) -> None:
-    """Raise AccuracyError where the drop is above the limit."""
+    """Raise AccuracyError if the drop exceeds the limit."""
     # written so that NaN fails as well
     if not gate.drop <= gate.limit:
         raise AccuracyError(

@@ -12,23 +12,24 @@ from ...bundle.metadata import BundleMetadata
 from ...bundle.tensors import EMBEDDING, LOGITS
 from ..retrieval.metrics import rank_gallery
 
-#: Places of a ranking that are compared.
+#: Compared length of a ranking.
 TOP = 10
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """A distance between outputs, and the share of the answers that two models have in common.
+    """Distance between outputs, and fraction of equal answers of two models.
 
     Attributes:
         noun: for an output.
         name: of the distance, such as "1 - cosine".
         column: heading for its largest value.
-        short: of the share, for a column.
-        distances: expected and found outputs (N, dim) to the distance of each sample, float64 (N,); NaN where it has
-            none.
+        short: of the fraction, for a column.
+        distances: function from expected and actual outputs (N, dim) to the distance of each sample, float64 (N,); NaN
+            if undefined.
         limits: largest distance by precision.
-        common: (outputs, outputs of the samples with all modalities) of both models to the share of equal answers.
+        common: function from (outputs, outputs of the samples with all modalities) of both models to the fraction of
+            equal answers.
     """
 
     noun: str
@@ -41,7 +42,7 @@ class Agreement:
 
 
 def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """1 - cosine of each pair of rows, float64 (N,); NaN where a row is zero or not finite."""
+    """Compute 1 - cosine of each pair of rows. Returns float64 (N,); NaN where a row is zero or not finite."""
     # Half the squared distance of the unit vectors: 1 - cosine loses every digit below 1e-16, this does not.
     with np.errstate(invalid="ignore", divide="ignore"):
         a, b = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (_float64(expected), _float64(found)))
@@ -49,14 +50,14 @@ def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def largest_differences(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Largest |difference| of each pair of rows, float64 (N,); NaN where a value is not finite."""
+    """Compute the largest |difference| of each pair of rows. Returns float64 (N,); NaN where a value is not finite."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(_float64(expected) - _float64(found)).max(axis=1)
     return np.where(np.isfinite(difference), difference, np.nan)
 
 
 def rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
-    """Mean share of the TOP nearest gallery samples that two (query, gallery) pairs of features have in common."""
+    """Return the mean overlap of the TOP nearest gallery samples of two (query, gallery) pairs of features."""
     if not all(np.isfinite(features).all() for pair in pairs for features in pair):
         return 0.0
     top = min(TOP, len(pairs[0][1]))
@@ -65,7 +66,7 @@ def rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
 
 
 def label_agreement(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray]) -> float:
-    """Share of labels that two models' logits decide alike: a label is there where its logit is above 0."""
+    """Return the fraction of labels on which two models' logits agree; a label is predicted above 0."""
     return float(((expected[0] > 0) == (found[0] > 0)).mean())
 
 
@@ -85,5 +86,5 @@ AGREEMENTS = {
 
 
 def agreement_of(metadata: BundleMetadata) -> Agreement:
-    """How outputs of a bundle's artifacts are compared with PyTorch's."""
+    """Return the comparison of outputs with PyTorch's for the artifacts of a bundle."""
     return AGREEMENTS[metadata.outputs[0].role]

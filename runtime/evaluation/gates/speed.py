@@ -1,7 +1,7 @@
 """Speed gate: interleaved timing of a bundle's artifacts in separate processes.
 
-Two models in one process disturb each other, and a machine that is busy for a while should be busy for both: the times
-of one round are compared.
+Two models in one process affect each other, and temporary load of the machine should affect both: the times of one
+round are compared.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def speed_gate(
     batch: int = 1,
     track: Track = silent,
 ) -> SpeedGate:
-    """Time an artifact against others; the gate is of it and the fastest of them, round by round.
+    """Time an artifact against others; the gate compares it with the fastest of them, round by round.
 
-    Where the rounds do not decide, others follow, up to MOST_ROUNDS.
+    If the rounds do not decide, others follow, up to MOST_ROUNDS.
 
     Args:
         folder: the bundle, which lists all of them.
@@ -71,7 +71,7 @@ def _gate(times: Times, artifact: Sidecar, baselines: Sequence[Sidecar], batch: 
 
 
 def require_speed(gate: SpeedGate, what: str) -> str | None:
-    """Raise AccuracyError where int8 is not faster and that is not forced; where the rounds disagree, say so."""
+    """Raise AccuracyError if int8 is not faster and that is not forced; return a note if the rounds disagree."""
     if gate.slower and not gate.forced:
         raise AccuracyError(
             f"{what} takes {gate.milliseconds:.1f} ms, {gate.other} {gate.other_milliseconds:.1f} ms; in "
@@ -93,22 +93,25 @@ def time_interleaved(
     seconds: float = SECONDS,
     track: Track = silent,
 ) -> Times:
-    """Median milliseconds of one batch through each artifact by its name, one value a round.
+    """Time one batch through each artifact, in rounds.
 
-    Every other round goes through them backwards, so that none always comes first. Each turn is a process of its own:
-    the memory that one of them happens to get is not that of all rounds.
+    Every other round reverses the order, so that none always comes first. Each turn is a process of its own: the memory
+    layout of one process does not affect all rounds.
 
     Args:
         folder: the bundle, which lists all of them.
-        artifacts: what is timed, whatever its state.
-        options: device, mode, threads and plugins; they must be right for all.
+        artifacts: the timed artifacts, in any state.
+        options: device, mode, threads and plugins; they must suit all artifacts.
         batch: samples of one call.
-        rounds, runs, seconds: of the rounds, and of the calls of one turn at least.
+        rounds, runs, seconds: number of rounds, and minimum calls and duration of one turn.
         track: shows progress.
 
+    Returns:
+        median milliseconds by the artifact's name, one value per round.
+
     Raises:
-        MambaProError: an artifact could not be opened, of the class that its process met.
-        SetupError: its process ended or did not answer; gives its last words.
+        MambaProError: an artifact could not be opened; same class as in its process.
+        SetupError: its process ended or did not answer; includes the end of its stderr.
     """
     turn = partial(_milliseconds, folder, options or RunOptions(), batch, runs, seconds)
     return in_turns({artifact.stem: partial(turn, artifact) for artifact in artifacts}, rounds, track)

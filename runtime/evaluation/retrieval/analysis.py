@@ -1,4 +1,4 @@
-"""The whole evaluation of a model: intervals, re-ranking, sets of sensors, thirds of the feature, pictures."""
+"""Complete evaluation of a model: intervals, re-ranking, sets of sensors, thirds of the feature, pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .strips import chosen_queries, ranked_strips
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to measure beside mAP, CMC and mINP of the whole feature.
+    """Optional analyses in addition to mAP, CMC and mINP of the whole feature.
 
     Attributes:
         bootstrap: resamples of the queries for the confidence intervals; 0 = no intervals.
@@ -38,10 +38,10 @@ class EvaluationOptions:
         strips: folder to write pictures of ranked retrievals to.
         strips_count: number of queries to draw.
         overwrite: replace `strips`, if it holds strips.
-        skip_bad: leave out samples with an image that cannot be used; the report names them.
+        skip_bad: skip samples with an unusable image; the report names them.
 
     Raises:
-        InputError: a number that cannot be meant.
+        InputError: an invalid number.
     """
 
     bootstrap: int = DEFAULT_RESAMPLES
@@ -73,10 +73,10 @@ def evaluate_model(
     track: Track = silent,
     identity: Mapping[str, Any] | None = None,
 ) -> EvaluationReport:
-    """All that `options` ask for; each image is decoded once and goes through the model once for each set of sensors.
+    """Run all analyses of `options`; each image is decoded once and run once for each set of sensors.
 
-    `model` is what the report calls it. With `identity`, what its features depend on beside the images, they are kept
-    in the user's cache, and taken from there.
+    `model` is its name in the report. With `identity`, everything besides the images that its features depend on,
+    features are cached in the user's cache.
 
     Raises:
         InputError: as `evaluate_benchmark`; a model that does not take missing sensors; features that cannot be
@@ -99,24 +99,24 @@ def evaluate_model(
         benchmark = without(benchmark, bad)
         retrieval = retrieval_of(benchmark)
     whole = features[SUBSETS[0]]
-    found = [(WHOLE, SUBSETS[0], retrieval.report(whole))]
+    rankings = [(WHOLE, SUBSETS[0], retrieval.report(whole))]
     distances = None
     if options.reranking is not None:
         distances = reranked_distances(*retrieval.split(whole), options.reranking, track)
-        found.append((RERANKED, SUBSETS[0], evaluate_distances(distances, *retrieval.labels)))
-    found += [(SUBSET, subset, retrieval.report(features[subset])) for subset in subsets[1:]]
+        rankings.append((RERANKED, SUBSETS[0], evaluate_distances(distances, *retrieval.labels)))
+    rankings += [(SUBSET, subset, retrieval.report(features[subset])) for subset in subsets[1:]]
     if options.per_modality:
-        found += [(PART, (name,), retrieval.report(part)) for name, part in feature_parts(whole).items()]
+        rankings += [(PART, (name,), retrieval.report(part)) for name, part in feature_parts(whole).items()]
     strips: tuple[Path, ...] = ()
     if options.strips is not None:
-        shown_report = found[0 if distances is None else 1][2]
+        shown_report = rankings[0 if distances is None else 1][2]
         strips = _strips(retrieval, whole, distances, shown_report, preprocessing, options, track)
     return EvaluationReport(
         dataset=benchmark.name,
         model=model,
         junk=benchmark.junk,
         gallery=len(benchmark.gallery),
-        rows=tuple(_row(kind, subset, report, options) for kind, subset, report in found),
+        rows=tuple(_row(kind, subset, report, options) for kind, subset, report in rankings),
         strips=tuple(str(path) for path in strips),
         samples=len(retrieval.samples),
         left_out=tuple((sample.name, str(error)) for sample, error in (bad or {}).items()),
@@ -124,9 +124,12 @@ def evaluate_model(
 
 
 def feature_parts(features: np.ndarray) -> dict[str, np.ndarray]:
-    """The thirds of fused features (N, dim) by modality, each (N, dim / 3).
+    """Split fused features (N, dim) into thirds by modality.
 
-    In a model with Mamba Aggregation a third has seen the sensors before it: only SUBSETS show a sensor by itself.
+    In a model with Mamba Aggregation a third depends on the sensors before it: only SUBSETS isolate a sensor.
+
+    Returns:
+        (N, dim / 3) each.
 
     Raises:
         InputError: a dim that is no multiple of three.
@@ -154,7 +157,7 @@ def _strips(
     options: EvaluationOptions,
     track: Track,
 ) -> tuple[Path, ...]:
-    """Draw the chosen queries: ranked by `distances`, or by the features where it is None."""
+    """Draw the chosen queries, ranked by `distances`, or by the features if it is None."""
     assert options.strips is not None
     chosen = chosen_queries(report.per_query_ap, options.strips_count)
     rows = [report.query_rows[position] for position in chosen]

@@ -1,4 +1,4 @@
-"""Distances between features: what every ranking starts from."""
+"""Distances between features, the basis of every ranking."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ Integers = npt.NDArray[np.int64]
 
 
 def normalised(features: npt.ArrayLike) -> Floats:
-    """Rows divided by their Euclidean length, float64 (N, dim); a row of zeros stays zero."""
+    """Divide rows by their Euclidean length; a row of zeros stays zero. Returns float64 (N, dim)."""
     rows = np.asarray(features, dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.maximum(lengths, 1e-12)
 
 
 def unit_distances(query: Floats, gallery: Floats) -> Floats:
-    """Squared Euclidean distances of rows that are normalised already, (queries, gallery)."""
+    """Compute squared Euclidean distances of normalized rows. Returns float64 (queries, gallery)."""
     lengths = (query**2).sum(axis=1)[:, None] + (gallery**2).sum(axis=1)[None, :]
     return np.maximum(lengths - 2.0 * (query @ gallery.T), 0.0)
 
 
 def checked_features(query: npt.ArrayLike, gallery: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Both as arrays (N, dim).
+    """Validate both feature arrays.
+
+    Returns:
+        both as arrays (N, dim).
 
     Raises:
-        InputError: another shape, different dim, NaN or infinity; counts the rows.
+        InputError: another shape, different dim, NaN or infinity; the message counts the rows.
     """
     arrays = np.asarray(query), np.asarray(gallery)
     for name, array in zip(("query", "gallery"), arrays, strict=True):

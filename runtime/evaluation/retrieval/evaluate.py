@@ -1,4 +1,4 @@
-"""Retrieval accuracy of anything that turns images into embeddings: a bundle, or a PyTorch model from above."""
+"""Retrieval accuracy of any function from images to embeddings: a bundle, or a PyTorch model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from ...data.sample import Benchmark, Sample
 from ...extractor import Extractor, require_modalities
 from .metrics import RetrievalReport, evaluate_retrieval
 
-#: A batch of N samples to their features (N, dim).
+#: Function from a batch of N samples to their features (N, dim).
 FeatureFunction = Callable[[Batch], np.ndarray]
 
 
 def feature_function(extractor: Extractor, strict_cameras: bool = False) -> FeatureFunction:
-    """The feature function of a bundle; its embeddings are raw, since retrieval normalises."""
+    """Return the feature function of a bundle; embeddings are raw, since retrieval normalizes them."""
     known, modalities = extractor.metadata.cameras, extractor.metadata.modalities
 
     def extract(batch: Batch) -> np.ndarray:
+        """Compute the features of a batch."""
         require_modalities(batch.present, modalities)
         camera_numbers(batch.cameras, len(batch), known, strict_cameras)
         return extractor.features(batch)
@@ -44,11 +45,14 @@ def extract_features(
     batch_size: int = 32,
     track: Track = silent,
 ) -> np.ndarray:
-    """Features of all samples in order, float32 (N, dim); images are decoded batch by batch.
+    """Compute features of all samples in order, decoding images batch by batch.
+
+    Returns:
+        float32 (N, dim).
 
     Raises:
         InputError: no samples, an unreadable image, or a batch size below 1.
-        ArtifactError: features that are not finite or not one per sample; names samples.
+        ArtifactError: features that are not finite or not one per sample; the message names samples.
     """
     features = []
     for group, batch in _decoded(samples, preprocessing, batch_size, track):
@@ -65,10 +69,12 @@ def extract_subsets(
     track: Track = silent,
     bad: dict[Sample, InputError] | None = None,
 ) -> dict[tuple[str, ...], np.ndarray]:
-    """As `extract_features`, once for each set of present sensors; each image is decoded once.
+    """Compute features as `extract_features` for each set of present sensors; images are decoded once.
 
-    `bad` takes the samples with an image that cannot be used, which are errors without it; the features are those of
-    the others.
+    `bad` receives the samples with an unusable image, which are errors if it is None; they have no row.
+
+    Returns:
+        float32 (N, dim) by set of sensors.
     """
     features: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
     for group, batch in _decoded(samples, preprocessing, batch_size, track, bad):
@@ -86,9 +92,9 @@ def evaluate_benchmark(
     batch_size: int = 32,
     track: Track = silent,
 ) -> RetrievalReport:
-    """mAP, CMC and mINP of the benchmark's query and gallery, by its own junk rule.
+    """Compute mAP, CMC and mINP of the benchmark's query and gallery, by its own junk rule.
 
-    A sample that is both query and gallery (all of RGBNT201's are) goes through the model once.
+    A sample that is both query and gallery (all of RGBNT201's) is run once.
 
     Raises:
         InputError: an empty query or gallery, an unreadable image, no query with a valid match.
@@ -99,8 +105,7 @@ def evaluate_benchmark(
 
 
 class Retrieval(NamedTuple):
-    """A benchmark's test part: distinct samples, the rows of them that are query and gallery, and their labels in the
-    order of `evaluate_retrieval`."""
+    """Test part of a benchmark: distinct samples, rows of queries and gallery, labels as in `evaluate_retrieval`."""
 
     benchmark: Benchmark
     samples: list[Sample]
@@ -109,16 +114,20 @@ class Retrieval(NamedTuple):
     labels: tuple[list[int], list[int], list[int], list[int]]
 
     def split(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features of `samples` (N, dim) as those of the queries and of the gallery."""
+        """Split features of `samples` (N, dim).
+
+        Returns:
+            those of the queries and of the gallery, (queries, dim) and (gallery, dim).
+        """
         return features[self.query], features[self.gallery]
 
     def report(self, features: np.ndarray) -> RetrievalReport:
-        """The accuracy of features of `samples` (N, dim)."""
+        """Return the accuracy of features of `samples` (N, dim)."""
         return evaluate_retrieval(*self.split(features), *self.labels)
 
 
 def retrieval_of(benchmark: Benchmark) -> Retrieval:
-    """The test part of a benchmark.
+    """Return the test part of a benchmark.
 
     Raises:
         InputError: an empty query or gallery, or an unknown junk rule.
@@ -140,7 +149,7 @@ def retrieval_of(benchmark: Benchmark) -> Retrieval:
 
 
 def without(benchmark: Benchmark, left_out: Collection[Sample]) -> Benchmark:
-    """A benchmark whose query and gallery lack some samples."""
+    """Return a benchmark without some samples in query and gallery."""
     query, gallery = (
         tuple(sample for sample in part if sample not in left_out) for part in (benchmark.query, benchmark.gallery)
     )
@@ -154,7 +163,7 @@ def _decoded(
     track: Track,
     bad: dict[Sample, InputError] | None = None,
 ) -> Iterator[tuple[Sequence[Sample], Batch]]:
-    """Samples whose images can be used, a batch at a time, and their images."""
+    """Yield the samples with usable images, a batch at a time, and their images."""
     if not samples:
         raise InputError("There are no samples to extract features from.")
     if batch_size < 1:
@@ -174,12 +183,12 @@ def _decoded(
 def _decode_group(
     group: Sequence[Sample], preprocessing: Preprocessing, watch: RangeWatch, bad: dict[Sample, InputError] | None
 ) -> tuple[Sequence[Sample], Batch]:
-    """The samples whose images can be used, and these images."""
+    """Return the samples with usable images, and these images."""
     cameras = np.array([sample.camera for sample in group], np.int64)
     batch, failures = decode([sample.sources for sample in group], cameras, MODALITIES, preprocessing, watch)
     if not failures:
         return group, batch
-    # of each sample the first sensor's
+    # the first sensor's error of each sample
     errors = {failure.sample: failure.error for failure in reversed(failures)}
     problems = {group[row]: errors[row] for row in sorted(errors)}
     if bad is None:

@@ -1,4 +1,4 @@
-"""Evaluation of a bundle on a benchmark, and the list of the samples that were left out."""
+"""Evaluation of a bundle on a benchmark, and the list of skipped samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluate_bundle(
     """Evaluate an artifact of a bundle on the test part of a benchmark; `running.batch_size` samples at a time.
 
     Raises:
-        InputError: a bundle or benchmark that cannot be used, or no such artifact.
+        InputError: an unusable bundle or benchmark, or no such artifact.
         SetupError, ArtifactError: the artifact cannot be loaded or run.
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
@@ -46,11 +46,11 @@ def evaluate_bundle(
 
 
 def write_left_out(path: Path, report: EvaluationReport, overwrite: bool) -> None:
-    """Write the list of the samples that an evaluation left out.
+    """Write the list of the samples that an evaluation skipped.
 
     Raises:
         InputError: the file exists and may not be replaced.
-        SetupError: no room or no permission.
+        SetupError: the disk is full or permission is missing.
     """
     left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
     write_atomically(path, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)

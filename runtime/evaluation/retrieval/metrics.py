@@ -1,4 +1,4 @@
-"""Retrieval metrics: CMC, mAP and mINP under the benchmarks' junk rule."""
+"""Retrieval metrics: CMC, mAP and mINP (https://arxiv.org/abs/2001.04193) under the benchmarks' junk rule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ....common.tables import text_table
 from ....errors import InputError
 from .distances import Floats, Integers, checked_features, normalised, unit_distances
 
-# Distances of this many queries at a time: 256 x 8000 float64 is 16 MB, and so is each of the few arrays beside it.
+# Queries at a time: 256 x 8000 float64 distances are 16 MB, and so is each of the few other arrays.
 _QUERIES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class RetrievalReport:
-    """How well a gallery was ranked; all values are fractions 0..1.
+    """Accuracy of a ranking; all values are fractions 0..1.
 
-    `cmc[k-1]` is the share of queries with a match among their first k. `skipped_queries` had no gallery image of
-    their identity outside their own camera or scene; they count nowhere. `absent_queries` of them are of identities
-    that the gallery lacks altogether.
+    `cmc[k-1]` is the fraction of queries with a match among their first k. `skipped_queries` have no gallery image of
+    their identity outside their own camera or scene and are not counted; `absent_queries` of them are of identities
+    missing in the gallery.
 
     The other lists have one value per counted query, in order: its row among all queries, its average precision, its
     inverse negative penalty (matches / rank of the last one), and the rank of its first match.
@@ -41,7 +41,7 @@ class RetrievalReport:
     per_query_first: tuple[int, ...]
 
     def rank(self, k: int) -> float:
-        """CMC at rank k, counted from 1.
+        """Return CMC at rank k, counted from 1.
 
         Raises:
             InputError: the report does not reach that rank.
@@ -51,7 +51,7 @@ class RetrievalReport:
         return self.cmc[k - 1]
 
     def summary(self) -> dict[str, Any]:
-        """The means and counts, as plain values."""
+        """Return the means and counts as plain values."""
         return {
             "map": self.map,
             "minp": self.minp,
@@ -62,7 +62,7 @@ class RetrievalReport:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, those of each query among them."""
+        """Return plain values, including those of each query."""
         return {
             **self.summary(),
             "query_rows": list(self.query_rows),
@@ -80,7 +80,10 @@ class RetrievalReport:
 
 
 def squared_distances(query_features: npt.ArrayLike, gallery_features: npt.ArrayLike) -> Floats:
-    """Squared Euclidean distances of the normalised rows, float64 (queries, gallery), 0..4.
+    """Compute squared Euclidean distances of the normalized rows.
+
+    Returns:
+        float64 (queries, gallery), 0..4.
 
     Raises:
         InputError: features that are not (N, dim) with equal dim, or not finite.
@@ -90,7 +93,10 @@ def squared_distances(query_features: npt.ArrayLike, gallery_features: npt.Array
 
 
 def rank_gallery(query_features: npt.ArrayLike, gallery_features: npt.ArrayLike, top: int | None = None) -> Integers:
-    """Gallery indices from near to far, int64 (queries, top or gallery); equal distances keep the gallery's order.
+    """Rank the gallery from near to far; equal distances preserve the gallery's order.
+
+    Returns:
+        gallery indices, int64 (queries, top or gallery).
 
     Raises:
         InputError: as `squared_distances`.
@@ -110,8 +116,8 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Rank the gallery for each query and score it.
 
-    Features are (N, dim), normalised here; ids and groups are whole numbers (N,). A gallery image of the query's
-    identity and group (camera or scene) is junk: it is taken out of the query's ranking.
+    Features are (N, dim), normalized here; ids and groups are integers (N,). A gallery image of the query's identity
+    and group (camera or scene) is junk: it is removed from the query's ranking.
 
     Raises:
         InputError: shapes that do not fit, features that are not finite, no query with a valid match.
@@ -132,26 +138,26 @@ def evaluate_distances(
     gallery_groups: npt.ArrayLike,
     max_rank: int = 50,
 ) -> RetrievalReport:
-    """As `evaluate_retrieval`, from any distances (queries, gallery), for example re-ranked ones; small is near.
+    """Score as `evaluate_retrieval`, from any distances (queries, gallery), for example re-ranked ones.
 
     Raises:
         InputError: shapes that do not fit, distances that are not finite, no query with a valid match.
     """
-    given = np.asarray(distances)
-    if given.ndim != 2 or given.size == 0 or not np.isfinite(given).all():
+    table = np.asarray(distances)
+    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
         raise InputError(
-            f"Distances must be finite numbers of shape (queries, gallery), neither of them 0, not {given.shape} with "
-            f"{int((~np.isfinite(given)).sum())} NaN or infinite ones."
+            f"Distances must be finite numbers of shape (queries, gallery), neither of them 0, not {table.shape} with "
+            f"{int((~np.isfinite(table)).sum())} NaN or infinite ones."
         )
-    query_labels = _checked_labels("query", given.shape[0], query_ids, query_groups)
-    gallery_labels = _checked_labels("gallery", given.shape[1], gallery_ids, gallery_groups)
-    return _report((given[rows] for rows in _row_slices(len(given))), query_labels, gallery_labels, max_rank)
+    query_labels = _checked_labels("query", table.shape[0], query_ids, query_groups)
+    gallery_labels = _checked_labels("gallery", table.shape[1], gallery_ids, gallery_groups)
+    return _report((table[rows] for rows in _row_slices(len(table))), query_labels, gallery_labels, max_rank)
 
 
 def _report(
     blocks: Iterable[Floats], query_labels: Integers, gallery_labels: Integers, max_rank: int
 ) -> RetrievalReport:
-    """`blocks` are the distances of `_row_slices` of the queries; labels are (2, N): identities and groups."""
+    """Build the report; `blocks` are distances of `_row_slices` of queries, labels (2, N) identities and groups."""
     slices = _row_slices(query_labels.shape[1])
     scores = _joined(
         [_scores(block, query_labels[:, rows], gallery_labels) for block, rows in zip(blocks, slices, strict=True)]
@@ -194,7 +200,7 @@ def _scores(distances: Floats, query_labels: Integers, gallery_labels: Integers)
     same = ids == query_labels[0][:, None]
     kept = ~(same & (groups == query_labels[1][:, None]))
     hit = same & kept
-    # Ranks count what is left after the junk is gone.
+    # Ranks count the images without junk.
     rank = np.cumsum(kept, axis=1)
     hits_so_far = np.cumsum(hit, axis=1)
     hits = hits_so_far[:, -1]

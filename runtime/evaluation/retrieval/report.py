@@ -1,4 +1,4 @@
-"""What an evaluation tells: a table with one row for each way of ranking."""
+"""Evaluation report: one row per ranking variant."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _CAPTIONS = {
 
 @dataclass(frozen=True)
 class EvaluationRow:
-    """One way of ranking. `kind` is WHOLE, RERANKED, SUBSET or PART; `sensors` such as "rgb+tir" are those that were
-    present, or whose third of the feature was used."""
+    """One ranking variant.
+
+    `kind` is WHOLE, RERANKED, SUBSET or PART; `sensors` such as "rgb+tir" are those present, or those of the used third
+    of the feature.
+    """
 
     kind: str
     sensors: str
@@ -32,16 +35,16 @@ class EvaluationRow:
 
     @property
     def name(self) -> str:
-        """What the row is called in the table."""
+        """Name of the row in the table."""
         return f"{self.sensors}, {self.kind}" if self.kind == RERANKED else self.sensors
 
     def to_json(self) -> dict[str, Any]:
-        """Means, counts and intervals; not the values of each query."""
+        """Return means, counts and intervals, without the values of each query."""
         intervals = None if self.intervals is None else self.intervals.to_json()
         return {"kind": self.kind, "sensors": self.sensors, **self.report.summary(), "intervals": intervals}
 
     def cells(self) -> list[str]:
-        """Name, mAP, Rank-1, Rank-5, Rank-10, mINP as text."""
+        """Return name, mAP, Rank-1, Rank-5, Rank-10, mINP as text."""
         report, intervals = self.report, self.intervals
         shown = [percent(report.map), *(percent(report.rank(k)) for k in (1, 5, 10)), percent(report.minp)]
         if intervals is not None:
@@ -52,11 +55,11 @@ class EvaluationRow:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """The retrieval accuracy of one model on one benchmark; the first row is the whole feature, all sensors present.
+    """Retrieval accuracy of one model on one benchmark; the first row is the whole feature with all sensors.
 
     `junk` is the field ("camera" or "scene") of the benchmark's junk rule; `gallery` counts its samples; `strips` are
-    the pictures that were written; `left_out` are the samples (name, why) with an image that cannot be used; `samples`
-    counts the distinct ones of query and gallery that were evaluated.
+    the written pictures; `left_out` are the samples (name, reason) with an unusable image; `samples` counts the
+    evaluated distinct samples of query and gallery.
     """
 
     dataset: str
@@ -70,7 +73,7 @@ class EvaluationReport:
 
     @property
     def whole(self) -> RetrievalReport:
-        """The first row's report."""
+        """Report of the first row."""
         return self.rows[0].report
 
     @property
@@ -79,7 +82,7 @@ class EvaluationReport:
         return self.whole.map
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: those of the whole feature, each query's among them, then `rows` with the means of each row."""
+        """Return plain values: those of the whole feature with each query's, then `rows` with the means of each row."""
         return {
             "dataset": self.dataset,
             "model": self.model,
@@ -142,5 +145,5 @@ class EvaluationReport:
 
 
 def percent(fraction: float) -> str:
-    """0.7911 -> "79.11 %"."""
+    """Format a fraction: 0.7911 -> "79.11 %"."""
     return f"{100 * fraction:.2f} %"

@@ -1,14 +1,14 @@
-"""k-reciprocal re-ranking, by Zhong, Zheng, Cao and Li: Re-ranking person re-identification with k-reciprocal encoding
-(CVPR 2017).
+"""k-reciprocal re-ranking (Zhong, Zheng, Cao and Li, CVPR 2017, https://arxiv.org/abs/1701.08398).
 
-Two images that are among each other's nearest probably show the same identity. Each image is encoded by the set of
-such neighbours, and the Jaccard distance of two encodings is blended with the original distance. Labels are not used.
+Two images that are among each other's nearest neighbors probably show the same identity. Each image is encoded by the
+set of such neighbors, and the Jaccard distance of two encodings is blended with the original distance. Labels are not
+used.
 
-Where the paper leaves room, this follows what the published numbers were made with: neighbour lists hold the image
-itself; distances are divided by the largest of their row; encodings sum to 1; and a neighbour's own set is taken in
-when it shares more than (not at least) two thirds with the image's.
+Details that the paper leaves open follow the code of the published numbers: neighbor lists include the image itself;
+distances are divided by the largest of their row; encodings sum to 1; and a neighbor's own set is added when it shares
+more than (not at least) two thirds with the image's.
 
-Nothing of size N x N is kept: distances are made for a block of rows at a time, encodings are sparse.
+No N x N array is allocated: distances are computed for a block of rows at a time, encodings are sparse.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reranking:
-    """The paper's parameters, with its values.
+    """Parameters of re-ranking, by default the paper's.
 
     Attributes:
-        k1: neighbours that are looked at for reciprocity; half of them when a neighbour's own set is added.
+        k1: neighbors considered for reciprocity; half of them when a neighbor's own set is added.
         k2: images, the image itself included, over which encodings are averaged; 1 = no such query expansion.
-        distance_weight: the paper's lambda, the share of the original distance in the result.
+        distance_weight: the paper's lambda, the weight of the original distance in the result.
 
     Raises:
-        InputError: a value that cannot be meant.
+        InputError: an invalid value.
     """
 
     k1: int = 20
@@ -58,7 +58,7 @@ class Reranking:
 
 
 class _Sparse(NamedTuple):
-    """A sparse matrix by rows: row r has `columns` and `values` from `starts[r]` to `starts[r + 1]`."""
+    """Sparse matrix by rows: row r has `columns` and `values` from `starts[r]` to `starts[r + 1]`."""
 
     starts: Indices
     columns: Indices
@@ -71,10 +71,13 @@ def reranked_distances(
     parameters: Reranking | None = None,
     track: Track = silent,
 ) -> Floats:
-    """Distances after re-ranking, float64 (queries, gallery), to be ranked like any others.
+    """Compute distances after re-ranking.
 
-    Neighbours are looked for among queries and gallery together, junk images included: only the scoring takes those
-    out. An image that is query and gallery (all of RGBNT201's test images are) is two neighbours.
+    Neighbors are searched among queries and gallery together, junk images included: only the scoring removes those. An
+    image that is query and gallery (all of RGBNT201's test images are) is two neighbors.
+
+    Returns:
+        float64 (queries, gallery).
 
     Raises:
         InputError: features that are not (N, dim) with equal dim, or not finite.
@@ -88,8 +91,11 @@ def reranked_distances(
 
 
 class _Neighbours(NamedTuple):
-    """`nearest` (N, k) rows from near to far, the row itself first; `farthest` (N,) the largest distance of each row;
-    `original` (queries, gallery) distances divided by it."""
+    """Nearest neighbors and scaled distances.
+
+    `nearest` (N, k) rows from near to far, the row itself first; `farthest` (N,) the largest distance of each row;
+    `original` (queries, gallery) distances divided by it.
+    """
 
     nearest: Indices
     farthest: Floats
@@ -133,7 +139,7 @@ def _smallest(block: Floats, count: int) -> Indices:
 
 
 def _encodings(features: Floats, neighbours: _Neighbours, k1: int, track: Track) -> _Sparse:
-    """exp(-distance) on each image's extended set of reciprocal neighbours, 0 elsewhere; rows sum to 1."""
+    """Return exp(-distance) on each image's extended set of reciprocal neighbors, 0 elsewhere; rows sum to 1."""
     nearest, total = neighbours.nearest, len(features)
     half = nearest[:, : round(k1 / 2) + 1]
     mutual, mutual_half = _mutual(nearest), _mutual(half)
@@ -141,8 +147,8 @@ def _encodings(features: Floats, neighbours: _Neighbours, k1: int, track: Track)
     for rows in _blocks(total, "Re-ranking: encodings", track):
         members = _extended(nearest[rows], mutual[rows], half, mutual_half, total)
         local, found = np.nonzero(members)
-        own = local + rows.start
-        weights = np.exp(-_pair_distances(features, own, found) / neighbours.farthest[own])
+        row_numbers = local + rows.start
+        weights = np.exp(-_pair_distances(features, row_numbers, found) / neighbours.farthest[row_numbers])
         sums = np.bincount(local, weights, minlength=len(members))
         lengths.append(np.bincount(local, minlength=len(members)))
         columns.append(found)
@@ -151,7 +157,7 @@ def _encodings(features: Floats, neighbours: _Neighbours, k1: int, track: Track)
 
 
 def _mutual(nearest: Indices) -> npt.NDArray[np.bool_]:
-    """Which entries of the lists (N, k) have the row in their own list, bool (N, k)."""
+    """Return which entries of the lists (N, k) have the row in their own list, bool (N, k)."""
     return (nearest[nearest] == np.arange(len(nearest))[:, None, None]).any(axis=2)
 
 
@@ -162,7 +168,7 @@ def _extended(
     mutual_half: npt.NDArray[np.bool_],
     total: int,
 ) -> npt.NDArray[np.bool_]:
-    """The set R* of the paper's equation 2 for a block of rows, bool (rows, total); `half` holds all rows' lists."""
+    """Return the set R* of equation 2 for a block of rows, bool (rows, total); `half` holds all rows' lists."""
     row = np.arange(len(nearest))[:, None]
     members = np.zeros((len(nearest), total), np.bool_)
     members[row, nearest] = mutual
@@ -186,7 +192,7 @@ def _pair_distances(features: Floats, first: Indices, second: Indices) -> Floats
 
 
 def _averaged(encodings: _Sparse, nearest: Indices, k2: int) -> _Sparse:
-    """Each row the mean of the encodings of its k2 nearest, itself among them (the paper's local query expansion)."""
+    """Return the mean of the encodings of each row's k2 nearest, itself included (local query expansion)."""
     total, nearest = len(nearest), nearest[:, :k2]
     lengths, columns, values = [], [], []
     for rows in _blocks(total):
@@ -195,22 +201,22 @@ def _averaged(encodings: _Sparse, nearest: Indices, k2: int) -> _Sparse:
         local = owner // taken.shape[1]
         cells = local * total + encodings.columns[places]
         dense = np.bincount(cells, encodings.values[places], minlength=len(taken) * total).reshape(len(taken), total)
-        local, found = np.nonzero(dense)
+        local, nonzero = np.nonzero(dense)
         lengths.append(np.bincount(local, minlength=len(taken)))
-        columns.append(found)
-        values.append(dense[local, found] / taken.shape[1])
+        columns.append(nonzero)
+        values.append(dense[local, nonzero] / taken.shape[1])
     return _sparse(lengths, columns, values)
 
 
 def _blended(encodings: _Sparse, original: Floats, weight: float, track: Track) -> Floats:
-    """(1 - weight) x Jaccard distance + weight x original distance, written over `original` (queries, gallery)."""
+    """Compute (1 - weight) x Jaccard distance + weight x original distance, in place of `original`."""
     queries, images = original.shape
     in_gallery = _transposed(encodings, queries)
     rows = range(queries)
     for row in track(rows, "Re-ranking: distances", queries):
-        own = slice(encodings.starts[row], encodings.starts[row + 1])
-        owner, places = _entries(in_gallery, encodings.columns[own])
-        smaller = np.minimum(encodings.values[own][owner], in_gallery.values[places])
+        entries = slice(encodings.starts[row], encodings.starts[row + 1])
+        owner, places = _entries(in_gallery, encodings.columns[entries])
+        smaller = np.minimum(encodings.values[entries][owner], in_gallery.values[places])
         shared = np.bincount(in_gallery.columns[places], smaller, minlength=images)
         # two encodings of sum 1: the larger values add up to 2 less the smaller ones
         original[row] = (1 - weight) * (1 - shared / (2 - shared)) + weight * original[row]
@@ -228,7 +234,7 @@ def _sparse(lengths: list[Indices], columns: list[Indices], values: list[Floats]
 
 
 def _entries(matrix: _Sparse, rows: Indices) -> tuple[Indices, Indices]:
-    """All entries of the given rows: which of `rows` each is of, and its place in `matrix`."""
+    """Return all entries of the given rows: the index into `rows` and the position in `matrix` of each."""
     lengths = matrix.starts[rows + 1] - matrix.starts[rows]
     owner = np.repeat(np.arange(len(rows)), lengths)
     before = np.cumsum(lengths) - lengths
@@ -236,7 +242,7 @@ def _entries(matrix: _Sparse, rows: Indices) -> tuple[Indices, Indices]:
 
 
 def _transposed(matrix: _Sparse, first: int) -> _Sparse:
-    """The rows from `first` on, by column; rows are counted from `first`."""
+    """Return the rows from `first` on, by column; rows are counted from `first`."""
     total = len(matrix.starts) - 1
     begin = matrix.starts[first]
     rows = np.repeat(np.arange(total - first), np.diff(matrix.starts[first:]))

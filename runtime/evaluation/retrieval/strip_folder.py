@@ -1,4 +1,4 @@
-"""The folder of the pictures of ranked retrievals, and its listing."""
+"""Folder of the pictures of ranked retrievals, and its listing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ...data.preprocess import Preprocessing
 from .strip_picture import draw_strip
 from .strips import Strip
 
-#: Lists the pictures; a folder that holds it was written here and may be replaced.
+#: List of the pictures; it marks a folder that was written here and may be replaced.
 LISTING = "strips.json"
 
 
 def check_strips_folder(folder: Path, overwrite: bool) -> None:
-    """Raise InputError unless strips may be written to `folder`; to be called before the work."""
+    """Raise InputError unless strips may be written to `folder`; called before the work."""
     require_free(folder, overwrite, _is_ours)
 
 
@@ -32,10 +32,13 @@ def write_strips(
     track: Track = silent,
     preprocessing: Preprocessing | None = None,
 ) -> tuple[Path, ...]:
-    """One PNG for each strip, and LISTING, into the new folder `folder`; returns the pictures' paths.
+    """Write one PNG for each strip, and LISTING, into the new folder `folder`.
 
-    `title` stands above each picture; `image_size` (height, width) gives the proportions of the images;
+    `title` is printed above each picture; `image_size` (height, width) gives the proportions of the images;
     `preprocessing` is that of `draw_strip`.
+
+    Returns:
+        the pictures' paths.
 
     Raises:
         InputError: `folder` exists and may not be replaced, or an image cannot be read.
@@ -51,7 +54,7 @@ def write_strips(
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder holds a listing and nothing but what that names."""
+    """Return True if a folder holds a listing and only the files it names."""
     try:
         listing = read_json(folder / LISTING, kind=InputError)
         named = {LISTING, *(entry["file"] for entry in listing["strips"])}

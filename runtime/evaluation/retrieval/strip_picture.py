@@ -1,7 +1,7 @@
-"""Draws one ranked retrieval with Pillow: the query and what was found in columns, the three sensors under each other.
+"""Picture of one ranked retrieval: the query and its results in columns, the three sensors in rows.
 
-What is right has a solid green frame and a tick, what is wrong a dashed red frame and a cross, so that the picture can
-be read without seeing the colours.
+Correct results have a solid green frame and a tick, wrong ones a dashed red frame and a cross, so that the picture can
+be read without distinguishing the colors.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _RIGHT, _WRONG = (0, 135, 60), (205, 20, 40)
 def draw_strip(
     strip: Strip, title: str, image_size: tuple[int, int], preprocessing: Preprocessing | None = None
 ) -> Image.Image:
-    """The picture of one query, RGB. `image_size` (height, width) are the proportions of an image.
+    """Draw the picture of one query, RGB. `image_size` (height, width) are the proportions of an image.
 
-    `preprocessing` says the ranges of 16-bit images and the limits of decoding; None = those of the process.
+    `preprocessing` gives the ranges of 16-bit images and the limits of decoding; None = those of the process.
 
     Raises:
         InputError: an image that cannot be read.
@@ -38,7 +38,7 @@ def draw_strip(
 
 
 class _Sheet:
-    """A picture of a number of columns and its measures."""
+    """Picture with a number of columns, and its dimensions."""
 
     def __init__(self, image_size: tuple[int, int], columns: int, preprocessing: Preprocessing | None) -> None:
         self.preprocessing = preprocessing
@@ -52,7 +52,7 @@ class _Sheet:
         self.font = ImageFont.load_default()
 
     def draw(self, strip: Strip, title: str) -> Image.Image:
-        """Title, query, then the ranking."""
+        """Draw title, query, then the ranking."""
         query = strip.query
         self._text(
             _MARGIN,
@@ -107,7 +107,7 @@ class _Sheet:
                 self.pen.rectangle((x, start, x + _FRAME - 1, end), fill=_WRONG)
 
     def _mark(self, x: int, y: int, right: bool) -> None:
-        """A tick or a cross, _MARK pixels wide."""
+        """Draw a tick or a cross, _MARK pixels wide."""
         far, middle = _MARK - 1, _MARK // 2
         if right:
             self.pen.line([(x, y + middle), (x + middle - 1, y + far), (x + far, y)], fill=_RIGHT, width=3)
@@ -116,5 +116,5 @@ class _Sheet:
         self.pen.line([(x, y + far), (x + far, y)], fill=_WRONG, width=3)
 
     def _text(self, x: int, y: int, text: str) -> None:
-        # Pillow's own font knows little else, and older ones raise
+        # Pillow's own font has few other characters, and older versions raise
         self.pen.text((x, y), text.encode("ascii", "replace").decode(), fill=_INK, font=self.font)

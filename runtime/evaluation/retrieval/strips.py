@@ -1,4 +1,4 @@
-"""Ranked retrievals: which queries are shown, and what was found for them."""
+"""Ranked retrievals for the pictures: selection of queries, and their first results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOP = 10
 
 @dataclass(frozen=True)
 class Retrieved:
-    """One gallery sample in a ranking. `similarity` is the cosine to the query's feature."""
+    """Gallery sample in a ranking. `similarity` is the cosine to the query's feature."""
 
     sample: Sample
     similarity: float
@@ -25,7 +25,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Strip:
-    """A query and the first of its ranking, junk left out; `first_match` is the rank of the first right one."""
+    """Query and the first of its ranking without junk; `first_match` is the rank of the first correct one."""
 
     query: Sample
     average_precision: float
@@ -33,22 +33,21 @@ class Strip:
     retrieved: tuple[Retrieved, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; samples by name, identity and camera."""
+        """Return plain values; samples by name, identity and camera."""
         return {
             "query": _named(self.query),
             "average_precision": self.average_precision,
             "first_match": self.first_match,
             "retrieved": [
-                {**_named(found.sample), "similarity": found.similarity, "right": found.right}
-                for found in self.retrieved
+                {**_named(one.sample), "similarity": one.similarity, "right": one.right} for one in self.retrieved
             ],
         }
 
 
 def chosen_queries(average_precision: Sequence[float], count: int) -> list[int]:
-    """Positions of `count` queries, from bad to good: half of them the worst, the others spread evenly to the best.
+    """Return positions of `count` queries, from bad to good: half the worst, the others spread evenly to the best.
 
-    Equal ones are taken in their order, so that the choice is always the same.
+    Ties keep their order, so that the choice is deterministic.
     """
     order = np.argsort(np.asarray(average_precision), kind="stable").tolist()
     if count >= len(order):
@@ -56,7 +55,7 @@ def chosen_queries(average_precision: Sequence[float], count: int) -> list[int]:
     worst, spread = (count + 1) // 2, count // 2
     last, rest = len(order) - 1, len(order) - 1 - worst
     places = [last - i * rest // max(spread - 1, 1) for i in reversed(range(spread))]
-    return [order[place] for place in (*range(worst), *places)]
+    return [order[index] for index in (*range(worst), *places)]
 
 
 def ranked_strips(
@@ -67,15 +66,15 @@ def ranked_strips(
     similarities: np.ndarray,
     top: int = TOP,
 ) -> list[Strip]:
-    """The first `top` of the gallery for some of the report's counted queries.
+    """Return the first `top` of the gallery for some of the report's counted queries.
 
     Args:
         benchmark: whose query and gallery `report` scored.
         report: has the queries' average precisions.
-        positions: places in the report's lists.
-        distances: (positions, gallery), what the gallery is ranked by.
-        similarities: (positions, gallery), shown beside each.
-        top: at most so many columns.
+        positions: indices in the report's lists.
+        distances: (positions, gallery), by which the gallery is ranked.
+        similarities: (positions, gallery), printed next to each.
+        top: largest number of columns.
     """
     identities = np.array([sample.identity for sample in benchmark.gallery])
     groups = np.array([getattr(sample, benchmark.junk) for sample in benchmark.gallery])
@@ -84,11 +83,11 @@ def ranked_strips(
         query = benchmark.query[report.query_rows[position]]
         right = identities == query.identity
         order = np.argsort(distances[row], kind="stable")
-        kept = order[~(right & (groups == getattr(query, benchmark.junk)))[order]][:top]
-        found = tuple(
-            Retrieved(benchmark.gallery[i], float(similarities[row, i]), bool(right[i])) for i in kept.tolist()
+        ranking = order[~(right & (groups == getattr(query, benchmark.junk)))[order]][:top]
+        retrieved = tuple(
+            Retrieved(benchmark.gallery[i], float(similarities[row, i]), bool(right[i])) for i in ranking.tolist()
         )
-        strips.append(Strip(query, report.per_query_ap[position], report.per_query_first[position], found))
+        strips.append(Strip(query, report.per_query_ap[position], report.per_query_first[position], retrieved))
     return strips
 
 
