@@ -55,3 +55,14 @@ def test_old_names_of_packages() -> None:
 
     assert Bundle.__module__ == "mambapro.runtime.bundle.bundle"
     assert MambaPro.__module__ == "mambapro.train.models.mambapro.mambapro"
+
+
+@pytest.mark.parametrize("package", ["runtime.bundle", "train.models.mambapro"])
+def test_submodules_of_such_packages(package: str) -> None:
+    """A submodule can be what a process imports first of them."""
+    name = {"runtime.bundle": "artifact", "train.models.mambapro": "sizes"}[package]
+    code = f"from mambapro.{package} import {name} as module; print(module.__name__)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.startswith(f"mambapro.{package}."), done.stderr

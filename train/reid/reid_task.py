@@ -75,8 +75,7 @@ class ReidTask(Task):
 
     def require_memory(self, model: Model, processes: int) -> None:
         """Raise SetupError if a training on the CPU does not fit into memory."""
-        parameters = sum(value.numel() for value in model.parameters())
-        require_memory(model.config, parameters, self.config.solver, processes)
+        require_memory(model.config, self.config, processes)
 
     def prepare(self, model: Model, device: torch.device, world: World, track: Track) -> DataLoader[Any]:
         """Return the loader of the batches."""

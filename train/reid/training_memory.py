@@ -1,47 +1,70 @@
-"""Lower bound of the memory of a training, compared with the available memory before any is allocated."""
+"""Memory that a training takes at the very least, compared with what there is before any of it is taken."""
 
 from __future__ import annotations
 
-from ...common.machine.memory import free_memory
+import torch
+from torch import Tensor
+
+from ...common.machine.free_memory import free_memory
 from ...errors import SetupError
-from ..engine.training_config import Solver
+from ..engine.optimizer import freeze_pretrained
+from ..engine.training_config import TrainConfig
+from ..models.mambapro.mambapro import MambaPro
 from ..models.mambapro.model_config import MambaProConfig
 
 _FLOAT = 4
-_MODALITIES = 3
+# a gradient and Adam's two moments for each value that is trained
+_TRAINED_COPIES = 3
 
 
-def least_bytes(config: MambaProConfig, parameters: int, images: int) -> int:
-    """Return a lower bound of the bytes of one training step in float32.
+def least_bytes(model: MambaProConfig, images: int, *, frozen: bool, half: bool = False) -> int:
+    """Compute a lower bound of the bytes that training takes beside the weights, on PyTorch's meta device.
 
     Args:
-        config: of the model.
-        parameters: values of the model.
+        model: config of the model.
         images: samples of a batch.
+        frozen: the pretrained tower takes no gradients.
+        half: activations may be of two bytes.
 
     Returns:
-        Weights, and for every sample its three images and, per layer, the tokens that the backward pass reads: inputs
-            and outputs of the attention and of the MLP's hidden layer. The real usage is two to four times as large.
+        Gradients, Adam's moments, and the tensors that the forward pass saves for the backward pass.
     """
-    height, width = config.image_size
-    rows, columns = config.grid
-    tokens = 1 + rows * columns + config.prompt_tokens
-    layer = tokens * (4 * config.width + config.mlp_width)
-    return _FLOAT * (parameters + images * _MODALITIES * (3 * height * width + config.depth * layer))
+    with torch.device("meta"):
+        twin = MambaPro(model).train()
+        # batch norm takes two samples at least
+        batch = torch.empty(max(images, 2), 3, 3, *model.image_size)
+        cameras = torch.zeros(len(batch), dtype=torch.int64)
+    if frozen:
+        freeze_pretrained(twin)
+    saved: dict[int, Tensor] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        # views of one storage count once; the tensor is held, so that its storage's address is not used again
+        saved[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        outputs = twin(batch, cameras)
+    for parameter in twin.parameters():
+        saved.pop(parameter.untyped_storage()._cdata, None)
+    del outputs
+    activations = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+    trained = sum(parameter.numel() for parameter in twin.parameters() if parameter.requires_grad)
+    return _FLOAT * _TRAINED_COPIES * trained + activations // (2 if half else 1)
 
 
-def require_memory(config: MambaProConfig, parameters: int, solver: Solver, processes: int = 1) -> None:
-    """Compare a training's minimum memory with the available memory of this machine.
+def require_memory(model: MambaProConfig, config: TrainConfig, processes: int = 1) -> None:
+    """Compare a training's least memory with what is free on this machine.
 
     Raises:
-        SetupError: it cannot fit; the message names the fields that reduce it.
+        SetupError: it cannot fit; which fields make it smaller.
     """
-    available = free_memory()
+    available, solver = free_memory(), config.solver
     images = solver.identities_per_batch * solver.images_per_identity // processes
-    needed = least_bytes(config, parameters, images)
+    needed = least_bytes(model, images, frozen=config.model.frozen, half=config.precision == "bfloat16")
     if available is None or needed <= available:
         return
-    height, width = config.image_size
+    height, width = model.image_size
     raise SetupError(
         f"Training on batches of {images} samples of {height}x{width} pixels takes at least {needed / 2**30:.1f} GiB; "
         f"{available / 2**30:.1f} GiB are available. Lower solver.identities_per_batch, solver.images_per_identity or "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from mambapro.common.formats.size_limits import VARIABLE
 from mambapro.errors import InputError, SetupError
 from mambapro.train.engine.recipes import load_recipe
-from mambapro.train.engine.training_config import Solver
+from mambapro.train.engine.training_config import Solver, TrainConfig
 from mambapro.train.models.mambapro import sizes
 from mambapro.train.models.mambapro.model_config import MambaProConfig
 from mambapro.train.models.mambapro.sizes import build_model, config_of_size
@@ -84,15 +86,42 @@ class TestOddRecipes:
 
 class TestMemory:
     def test_a_batch_that_cannot_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """SetupError with what it takes and what there is; the published batch is within 16 GiB, one of twenty not."""
+        """SetupError with what it takes and what there is; the published batch is within 24 GiB, one of twenty not."""
         config = MambaProConfig()
-        monkeypatch.setattr(memory, "free_memory", lambda: 16 * 2**30)
-        require_memory(config, 150_000_000, Solver())
+        monkeypatch.setattr(memory, "free_memory", lambda: 24 * 2**30)
+        require_memory(config, TrainConfig("test"))
 
         with pytest.raises(
-            SetupError, match=r"batches of 1280 samples of 256x128 .* 16\.0 GiB are available.*solver\.id"
+            SetupError, match=r"batches of 1280 samples of 256x128 .* 24\.0 GiB are available.*solver\.id"
         ):
-            require_memory(config, 150_000_000, Solver(images_per_identity=80))
+            require_memory(config, TrainConfig("test", solver=Solver(images_per_identity=80)))
+
+    def test_the_bound_is_near_what_a_step_takes(self) -> None:
+        """A step of training takes the bound at least, and at most twice as much."""
+        code = """
+import torch
+from mambapro.train.engine.training_config import TrainConfig
+from mambapro.train.models.mambapro.sizes import build_model
+from mambapro.train.reid.training_memory import least_bytes
+
+def peak():
+    fields = dict(line.split(":") for line in open("/proc/self/status"))
+    return int(fields["VmHWM"].split()[0]) * 1024
+
+model = build_model("tiny", image_size=(256, 128), cameras=4, identities=9).train()
+def step(images):
+    optimizer = torch.optim.Adam(model.parameters())
+    outputs = model(torch.zeros(images, 3, 3, 256, 128), torch.zeros(images, dtype=torch.int64))
+    sum(output.score.sum() + output.feature.sum() for output in outputs).backward()
+    optimizer.step()
+step(2)
+before = peak()
+step(32)
+print((peak() - before) / least_bytes(model.config, 32, frozen=False))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+        assert 0.8 < float(done.stdout) < 2, done.stderr
 
     def test_a_model_that_is_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model is counted before it is built; the option allows a larger one, free memory does not."""
