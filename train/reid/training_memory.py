@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...common.machine.free_memory import free_memory
+from ...common.machine.memory import free_memory
 from ...errors import SetupError
 from ..engine.optimizer import freeze_pretrained
 from ..engine.training_config import TrainConfig
