@@ -12,13 +12,14 @@ DATASET := rgbnt201
 KERNEL := $(wildcard plugins/selective_scan/cpu/csrc/*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test test-lowest lock test-lock sbom lint docs docs-check gpu-check clean
+.PHONY: help demo test test-lowest lock test-lock device-wheel sbom lint docs docs-check gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
 	@echo 'make test   the test suite'
 	@echo 'make test-lowest  the tests of the runtime with the oldest packages that pyproject.toml allows'
 	@echo 'make lock   write locks/device.txt anew: what a device installs, with hashes; make test-lock installs it'
+	@echo 'make device-wheel  a wheel with the runtime alone in dist/'
 	@echo 'make sbom   a CycloneDX list of what locks/device.txt holds, dist/device.cdx.json'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make docs   these pages as a site in site/, with the reference of the Python API'
@@ -87,8 +88,13 @@ test-lock: $(VENV)/made $(LOCK)
 	$(SAY) 'installing $(LOCK) in a new environment'
 	@rm -rf $(VENV)-device && $(PYTHON) -m venv $(VENV)-device
 	@$(VENV)-device/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCK)
-	@$(VENV)-device/bin/pip install --quiet --disable-pip-version-check --no-deps .
+	@MAMBAPRO_WHEEL=device $(VENV)-device/bin/pip install --quiet --disable-pip-version-check --no-deps .
 	@cd / && $(CURDIR)/$(VENV)-device/bin/mambapro env
+
+# Without training, export, calibration and drawing; its version ends in +device.
+device-wheel: $(VENV)/made
+	@MAMBAPRO_WHEEL=device $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/mambapro-*+device-*.whl
 
 sbom: $(VENV)/made $(LOCK)
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7'

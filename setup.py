@@ -1,9 +1,11 @@
 """Maps the repository root to the package `mambapro` and compiles the CPU kernel of the selective scan.
 
-Everything else stands in pyproject.toml.
+Everything else stands in pyproject.toml. With MAMBAPRO_WHEEL=device in the environment only what runs on a device is
+packaged, as version `+device`: check, extract, bench and eval of bundles, without training, export and calibration.
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
+DEVICE = os.environ.get("MAMBAPRO_WHEEL") == "device"
 #: Top-level folders of the package; every folder below them that has an __init__.py belongs to it.
-TOP = ("calib", "cli", "common", "export", "graph", "plugins", "runtime", "synthetic", "train")
+TOP = ("cli", "common", "plugins", "runtime", *(() if DEVICE else ("calib", "export", "graph", "synthetic", "train")))
 ROOT_MODULES = {"__init__", "__main__", "errors", "moved", "telemetry"}
 
 
@@ -67,17 +70,23 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+PACKAGES = ["mambapro", *(f"mambapro.{folder}" for folder in folders())]
+DATA = {
+    "mambapro": ["py.typed"],
+    "mambapro.common": ["pages/*"],
+    "mambapro.export.report": ["pages/*"],
+    "mambapro.train.paper.explain": ["pages/*"],
+    "mambapro.plugins.selective_scan": ["contract/*.cpp", "contract/*.h", "*/csrc/*", "cuda/ptx/*"],
+    "mambapro.synthetic": ["*.toml"],
+    "mambapro.train.engine": ["recipes/*.toml"],
+}
+
 setup(
     package_dir={"mambapro": "."},
-    packages=["mambapro", *(f"mambapro.{folder}" for folder in folders())],
-    package_data={
-        "mambapro": ["py.typed"],
-        "mambapro.common": ["pages/*"],
-        "mambapro.export.report": ["pages/*"],
-        "mambapro.train.paper.explain": ["pages/*"],
-        "mambapro.plugins.selective_scan": ["contract/*.cpp", "contract/*.h", "*/csrc/*", "cuda/ptx/*"],
-        "mambapro.train.engine": ["recipes/*.toml"],
-    },
+    packages=PACKAGES,
+    package_data={package: files for package, files in DATA.items() if package in PACKAGES},
+    # what another build left in build/ would get into the wheel
+    options={"egg_info": {"tag_build": "+device"}, "build": {"build_base": "build/device"}} if DEVICE else {},
     ext_modules=[scan_kernel()],
     cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": AnyPython},
 )

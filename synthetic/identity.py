@@ -11,23 +11,10 @@ from .palette import CLOTH, HAIR, LACQUER, SKIN, Colour, Materials, choose_colou
 from .part_map import between, pick
 from .vehicle_shapes import BODIES, Body, VehiclePart
 
-
-class PersonPart(IntEnum):
-    """Numbers in a person's part map; "far" parts are on the shaded side."""
-
-    SKIN = 1
-    FAR_SKIN = 2
-    HAIR = 3
-    HAT = 4
-    TOP = 5
-    FAR_TOP = 6
-    PATTERN = 7
-    BOTTOM = 8
-    FAR_BOTTOM = 9
-    SHOES = 10
-    BAG = 11
-    BAG_TRIM = 12
-    EYES = 13
+#: Numbers in a person's part map; "far" parts are on the shaded side.
+PersonPart = IntEnum(
+    "PersonPart", "SKIN FAR_SKIN HAIR HAT TOP FAR_TOP PATTERN BOTTOM FAR_BOTTOM SHOES BAG BAG_TRIM EYES"
+)
 
 
 @dataclass(frozen=True)

@@ -6,49 +6,11 @@ import numpy as np
 
 from .part_map import PARTS, Floats, between
 from .settings import COLOUR_JITTER
+from .vehicle_shapes import SHAPES, tuples
 
 Colour = tuple[float, float, float]
 
-CLOTH: tuple[Colour, ...] = (
-    (0.06, 0.06, 0.07),
-    (0.92, 0.92, 0.90),
-    (0.50, 0.51, 0.52),
-    (0.10, 0.14, 0.36),
-    (0.76, 0.10, 0.12),
-    (0.10, 0.36, 0.18),
-    (0.92, 0.78, 0.14),
-    (0.16, 0.42, 0.82),
-    (0.40, 0.25, 0.14),
-    (0.80, 0.70, 0.54),
-    (0.92, 0.50, 0.62),
-    (0.40, 0.20, 0.56),
-    (0.95, 0.50, 0.10),
-    (0.10, 0.56, 0.56),
-)
-SKIN: tuple[Colour, ...] = ((0.94, 0.78, 0.68), (0.85, 0.66, 0.52), (0.66, 0.46, 0.34), (0.42, 0.28, 0.20))
-HAIR: tuple[Colour, ...] = (
-    (0.05, 0.04, 0.04),
-    (0.22, 0.13, 0.08),
-    (0.45, 0.28, 0.14),
-    (0.82, 0.66, 0.36),
-    (0.62, 0.62, 0.62),
-    (0.55, 0.20, 0.10),
-)
-LACQUER: tuple[Colour, ...] = (
-    (0.07, 0.07, 0.08),
-    (0.93, 0.93, 0.93),
-    (0.66, 0.68, 0.70),
-    (0.38, 0.40, 0.42),
-    (0.70, 0.08, 0.10),
-    (0.10, 0.18, 0.48),
-    (0.20, 0.46, 0.80),
-    (0.10, 0.34, 0.20),
-    (0.90, 0.74, 0.12),
-    (0.92, 0.46, 0.08),
-    (0.38, 0.24, 0.14),
-    (0.76, 0.68, 0.52),
-    (0.46, 0.12, 0.36),
-)
+CLOTH, SKIN, HAIR, LACQUER = (tuples(SHAPES["palettes"][name]) for name in ("cloth", "skin", "hair", "lacquer"))
 
 
 def choose_colour(rng: np.random.Generator, palette: tuple[Colour, ...], unlike: Colour | None = None) -> Colour:

@@ -11,6 +11,8 @@ from ...common.foreign_text import shown_text
 from ...errors import FAULT, InputError, MambaProError, SetupError
 
 _PACKAGE = Path(__file__).parents[2]
+#: Folders that `setup.py` leaves out of the wheel for devices.
+_NOT_ON_DEVICES = ("calib", "export", "graph", "synthetic", "train")
 #: Errors of the system that lie in the path that was given; all others lie in the machine.
 _PATH_ERRORS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 #: Words of libraries that could not get memory, but raise another class than MemoryError.
@@ -27,6 +29,9 @@ def explained(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY_WORDS):
         return _out_of_memory(error), SetupError.exit_code
+    if isinstance(error, ModuleNotFoundError) and (folder := _left_out(error.name)):
+        text = f"This is the installation for devices, without mambapro/{folder}, which this command needs. Install"
+        return f"{text} the whole package, or run the command on another machine.", SetupError.exit_code
     if isinstance(error, ImportError) and (error.name or "").split(".")[0] != "mambapro":
         limit = " Is memory limited (ulimit -v)?" if "failed to map segment" in str(error) else ""
         text = f"A package cannot be loaded: {shown_text(error)}.{limit} mambapro env shows what is installed."
@@ -38,6 +43,14 @@ def explained(error: BaseException) -> tuple[str, int]:
         "Nobody foresaw this error; please report it with the command line. "
         "mambapro --verbose COMMAND shows the traceback."
     ), FAULT
+
+
+def _left_out(module: str | None) -> str | None:
+    """Return the folder of a module that the wheel for devices leaves out, None of any other module."""
+    package, _, rest = (module or "").partition(".")
+    folder = rest.split(".")[0]
+    absent = folder in _NOT_ON_DEVICES and not (_PACKAGE / folder).is_dir()
+    return folder if package == "mambapro" and absent else None
 
 
 def _out_of_memory(error: BaseException) -> str:
