@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import venv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +23,6 @@ SCAN = Path("plugins/selective_scan/cpu")
 KERNEL = "libmambapro_scan_cpu.so"
 #: As in setup.py, but compiled in a third of the time.
 KERNEL_FLAGS = ("-std=c++17", "-O1", "-pthread", "-Wno-psabi", "-fPIC", "-shared")
-#: Tests that need large packages, which are then imported once for all runs.
-HEAVY = ("tests/calib", "tests/cli", "tests/export", "tests/plugins", "tests/train")
-PACKAGES = {False: ("numpy", "PIL.Image"), True: ("numpy", "PIL.Image", "torch", "onnx", "click", "rich.progress")}
 #: Longest a selection of tests may take without a slip.
 LIMIT = 900.0
 
@@ -61,8 +56,7 @@ class Tree:
         }
         (folder / "tmp").mkdir()
         self.writes, self.stopped = 0, False
-        self._servers: dict[bool, Server] = {}
-        self.running: Server | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         code = "import mambapro; print(mambapro.__file__)"
         said = subprocess.run(
             [self.python, "-c", code], cwd="/", env=self.environment, capture_output=True, text=True, check=False
@@ -132,71 +126,33 @@ class Tree:
 
     def _pytest(self, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
         """Exit code (None: it was ended after `limit` seconds) and output of one run, with all its children ended."""
-        temporary, said = self.folder / "run", self.folder / "output"
+        temporary, output = self.folder / "run", self.folder / "output"
         arguments = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={temporary}", *tests]
-        heavy = any(test.startswith(HEAVY) for test in tests)
-        server = self._servers.get(heavy)
-        if server is None:
-            server = self._servers[heavy] = Server(self.python, self.copy, self.environment, PACKAGES[heavy])
-        self.running = server
+        command = [self.python, "-m", "pytest", *arguments]
+        with output.open("wb") as said:
+            self._process = process = subprocess.Popen(
+                command, cwd=self.copy, env=self.environment, stdin=subprocess.DEVNULL, stdout=said,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        code: int | None = None
         try:
-            code = server.run(arguments, said, limit)
-            return code, said.read_text(encoding="utf-8", errors="replace") if said.exists() else ""
+            with suppress(subprocess.TimeoutExpired):
+                code = process.wait(limit)
         finally:
-            said.unlink(missing_ok=True)
+            # whatever the tests left running belongs to their session and goes with them
+            self.close()
             shutil.rmtree(temporary, ignore_errors=True)
+        return code, output.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
         """End the run in progress, from another thread."""
         self.stopped = True
-        if self.running is not None:
-            self.running.end()
+        self.close()
 
     def close(self) -> None:
         """End what runs."""
-        for server in self._servers.values():
-            server.close()
-
-
-class Server:
-    """A process of slip_server.py: it has imported `packages` and runs pytest in forks of itself."""
-
-    def __init__(self, python: Path, folder: Path, environment: Mapping[str, str], packages: Sequence[str]) -> None:
-        script = Path(__file__).with_name("slip_server.py")
-        self._process = subprocess.Popen(
-            [python, script, *packages], cwd=folder, env=dict(environment), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        self._child: int | None = None
-
-    def run(self, arguments: Sequence[str], output: Path, limit: float) -> int | None:
-        """Exit code of pytest, negative for a signal; None where it was ended after `limit` seconds."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"arguments": list(arguments), "output": str(output)}) + "\n")
-        self._process.stdin.flush()
-        self._child = self._answer()["pid"]
-        timer = threading.Timer(limit, self.end)
-        timer.start()
-        began = time.monotonic()
-        code = self._answer()["code"]
-        timer.cancel()
-        # whatever the tests left running belongs to their session and goes with them
-        self.end()
-        self._child = None
-        return None if time.monotonic() - began >= limit else code
-
-    def _answer(self) -> dict[str, int]:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-    def end(self) -> None:
-        """End the run in progress, if there is one."""
-        if self._child is not None:
+        process, self._process = self._process, None
+        if process is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._child, signal.SIGKILL)
-
-    def close(self) -> None:
-        """End the process."""
-        self.end()
-        self._process.kill()
-        self._process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

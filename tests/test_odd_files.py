@@ -71,7 +71,7 @@ def test_the_harness_notices() -> None:
 @pytest.mark.timeout(1200)
 def test_odd_files(tmp_path: Path) -> None:
     """Every odd file through the first command that reads its kind, a share of them through the others: no fault."""
-    done = command("odd_files.py", "--every", "24", "--keep", str(tmp_path))
+    done = command("fuzz.py", "--odd", "24", "--keep", str(tmp_path))
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     total = done.stdout.splitlines()[-1].split()
