@@ -1,1 +1,1 @@
-"""Operators that PyTorch, ONNX and the runtimes share."""
+"""Operators shared by PyTorch, ONNX and the runtimes."""

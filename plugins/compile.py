@@ -1,7 +1,7 @@
-"""Compiles a shared library on first use, into a cache that several processes may share.
+"""Compilation of shared libraries on first use, into a cache shared by several processes.
 
-A library is code: one that another user may have put there is never loaded, see `private_folder.py`. What is compiled
-here needs headers of another package (OpenVINO, TensorRT, ONNX Runtime) and cannot travel in a wheel.
+A library is code: one that another user may have written is never loaded, see `private_folder.py`. These libraries need
+headers of another package (OpenVINO, TensorRT, ONNX Runtime) and cannot be part of a wheel.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ logger = logging.getLogger("mambapro")
 
 
 def cache_folder() -> Path:
-    """`$MAMBAPRO_CACHE`, or `mambapro` in the user's cache folder.
+    """Return `$MAMBAPRO_CACHE`, or `mambapro` in the user's cache folder.
 
     Raises:
         SetupError: the user has no home directory.
     """
-    given = os.environ.get("MAMBAPRO_CACHE")
-    if given:
-        return Path(given)
-    told = os.environ.get("XDG_CACHE_HOME", "")
+    configured = os.environ.get("MAMBAPRO_CACHE")
+    if configured:
+        return Path(configured)
+    base = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        parent = Path(told) if os.path.isabs(told) else Path.home() / ".cache"  # noqa: PTH117
+        parent = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # noqa: PTH117
     except RuntimeError:
         parent = Path()
     if not parent.is_absolute():
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
 
 
 def cxx_compiler() -> str:
-    """Path of the C++ compiler: `$CXX`, or the first of c++, g++, clang++ on the path.
+    """Return the path of the C++ compiler: `$CXX`, or the first of c++, g++, clang++ on the path.
 
     Raises:
         SetupError: there is none.
@@ -59,42 +59,42 @@ def cxx_compiler() -> str:
 
 
 def shared_library(name: str, sources: Sequence[Path], flags: Sequence[str], compiler: str) -> Path:
-    """Path of `name` compiled from `sources`; compiled now unless the cache holds it.
+    """Return the path of `name` compiled from `sources`; compiles it unless the cache holds it.
 
-    The cache's key is the compiler with its version, the flags, and the content of the sources and of all headers
-    beside them. Headers elsewhere belong to installed packages: put their version into a flag. A cache that root has
-    prepared serves every user; where it belongs to somebody else each user has a folder of his own in it.
+    The cache's key is the compiler with its version, the flags, and the content of the sources and of all headers in
+    their folder. Headers elsewhere belong to installed packages: put their version into a flag. A cache prepared by
+    root serves every user; in a cache of somebody else each user has a subfolder.
 
     Raises:
-        SetupError: the compiler failed (its words are in the message), the cache folder cannot be written, or others
+        SetupError: the compiler failed (its output is in the message), the cache folder cannot be written, or others
             may write into it.
     """
     root, key = cache_folder(), f"{name}-{_fingerprint(sources, flags, compiler)}"
-    own = _own_folder(root) / key
-    for folder in dict.fromkeys((root / key, own)):
+    library_folder = _own_folder(root) / key
+    for folder in dict.fromkeys((root / key, library_folder)):
         library = folder / f"lib{name}.so"
-        # lexists: one that may not be looked into, or a dangling link, is not there or not trusted
+        # lexists: an unreadable file or a dangling link counts as missing or untrusted
         if os.path.lexists(library):
             reason = why_untrusted(folder) or why_untrusted(library)
             if reason is None:
                 return library
-            if folder == own:
+            if folder == library_folder:
                 raise _refusal(name, reason)
             logger.warning("%s is not loaded: %s.", library, reason)
-    _make_private(own, name)
-    library = own / f"lib{name}.so"
+    _make_private(library_folder, name)
+    library = library_folder / f"lib{name}.so"
     try:
-        with locked_file(own / "lock"):
+        with locked_file(library_folder / "lock"):
             if not os.path.lexists(library):
-                logger.info("compiling lib%s.so, once; it is kept in %s", name, own)
+                logger.info("compiling lib%s.so, once; it is kept in %s", name, library_folder)
                 _compile(library, sources, flags, compiler)
     except OSError as error:
-        raise _unwritable(name, own, error) from error
+        raise _unwritable(name, library_folder, error) from error
     return library
 
 
 def _own_folder(root: Path) -> Path:
-    """Folder below the cache's that this user alone fills: the cache itself where it is his, or will be."""
+    """Return the folder that only this user fills: the cache itself if it belongs to the user, else a subfolder."""
     if not hasattr(os, "geteuid"):
         return root
     try:
@@ -105,7 +105,7 @@ def _own_folder(root: Path) -> Path:
 
 
 def _make_private(folder: Path, name: str) -> None:
-    """Make the folder for one library. In the user's own cache folder nobody else may look, elsewhere everybody may."""
+    """Create the folder of one library, private in the user's own cache, readable by all elsewhere."""
     try:
         missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
         for path in reversed(missing):
@@ -144,20 +144,20 @@ def _fingerprint(sources: Sequence[Path], flags: Sequence[str], compiler: str) -
 
 
 def _compile(library: Path, sources: Sequence[Path], flags: Sequence[str], compiler: str) -> None:
-    """Compile while the lock is held; what a killed process left of its own attempt is removed first."""
+    """Compile while holding the lock; removes remains of a killed process first."""
     stage = library.parent / "partial"
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(0o700)
-    made = stage / library.name
-    command = [compiler, *map(str, sources), "-shared", "-o", str(made), *flags]
+    output = stage / library.name
+    command = [compiler, *map(str, sources), "-shared", "-o", str(output), *flags]
     try:
-        # the compiler's own temporary files go with the rest
+        # the compiler's own temporary files are removed with the folder
         environment = {**os.environ, "TMPDIR": str(stage)}
         done = subprocess.run(tied(command), capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise SetupError(f"compiling {library.name} failed:\n$ {shlex.join(command)}\n{done.stderr.strip()}")
-        # the linker makes the file anew, by the umask
-        made.chmod(made.stat().st_mode & ~0o022 | 0o400)
-        os.replace(made, library)
+        # the linker creates the file with the umask
+        output.chmod(output.stat().st_mode & ~0o022 | 0o400)
+        os.replace(output, library)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

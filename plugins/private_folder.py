@@ -1,7 +1,7 @@
-"""Whether code may be loaded from a place: nobody but this user and the administrator can have put it there.
+"""Check that only this user and the administrator can have written a file or folder with code.
 
-A place is trusted where it and every folder above it belong to this user or to root, and nobody else may write there.
-Folders that everybody may write into but whose entries only their owners can rename, such as /tmp, are no obstacle.
+A path is trusted if it and all its parents belong to this user or to root and nobody else may write there. Sticky
+folders such as /tmp, where only owners can rename their entries, are accepted as parents.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def require_private(path: Path) -> None:
-    """Refuse a file or folder, with what lies directly in it, that another user may have written.
+    """Reject a file or folder, with its direct entries, that another user may have written.
 
     Raises:
-        SetupError: names the place, its owner or its mode, and what to do.
+        SetupError: names the path, its owner or its mode, and the remedy.
     """
     places = [path, *(path / entry.name for entry in os.scandir(path))] if path.is_dir() else [path]
     for place in places:
@@ -32,7 +32,7 @@ def require_private(path: Path) -> None:
 
 
 def why_untrusted(path: Path) -> str | None:
-    """Why code is not to be loaded from a file or folder, None where it may be. The last name must not be a link."""
+    """Return the reason why code must not be loaded from a path, None if it may. The last name must not be a link."""
     if not hasattr(os, "geteuid"):
         return None  # Windows: folders of a user are closed to others by default
     try:
@@ -41,7 +41,7 @@ def why_untrusted(path: Path) -> str | None:
             return f"{path} is a link"
         if not stat.S_ISDIR(last.st_mode) and not stat.S_ISREG(last.st_mode):
             return f"{path} is neither a file nor a folder"
-        # the last one itself: not even where only its own group may write
+        # the path itself: not even if only its group may write
         if last.st_mode & _OTHERS_WRITE:
             return f"{path} may be written by others (mode {stat.S_IMODE(last.st_mode):04o})"
         reasons = (_of_one(part) for part in _chain(path))
@@ -51,14 +51,14 @@ def why_untrusted(path: Path) -> str | None:
 
 
 def _chain(path: Path) -> Iterator[Path]:
-    """The place and all above it, as named and as links resolve."""
+    """Yield the path and all its parents, as named and with links resolved."""
     named, real = Path(os.path.abspath(path)), path.resolve()
     yield from dict.fromkeys((named, *named.parents, real, *real.parents))
 
 
 def _of_one(path: Path) -> str | None:
     found = os.lstat(path)
-    # where this user's namespace does not know root, the root folder shows as whom it does
+    # in a user namespace without root, the owner of the root folder is accepted
     owners = {0, os.geteuid(), os.lstat("/").st_uid}
     if found.st_uid not in owners:
         return f"{path} belongs to user {found.st_uid}"

@@ -1,6 +1,6 @@
-"""Whether an artifact can be loaded on a machine, told before it is tried: fit, rebuild it here, or refuse.
+"""Check of an artifact's compatibility with this machine without loading it: fit, rebuild it here, or refuse.
 
-`machine_of` looks at the machine, `verdict` only thinks.
+`machine_of` inspects the machine; `verdict` is a pure function.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .bundle.artifact import ONNXRUNTIME, OPENVINO, TARGETS, TENSORRT, TENSORRT_
 
 FIT, REBUILD, REFUSE = "fit", "rebuild", "refuse"
 
-#: Target -> its module, the distributions that may bring it, and the extra that installs it.
+#: Target -> its module, the distributions that may contain it, and the extra that installs it.
 _LIBRARIES = {
     ONNXRUNTIME: ("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "cpu"),
     OPENVINO: ("openvino", ("openvino",), "openvino"),
@@ -33,16 +33,16 @@ _LIBRARIES = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What a verdict needs to know of a machine.
+    """Properties of a machine that affect a verdict.
 
     Attributes:
         platform: operating system and processor, such as "linux-x86_64".
-        gpu: name of the GPU, None where there is none; capability: of it, such as "8.6".
-        no_gpu: why there is none, where that is known.
-        versions: of the library of each target, None where it is not installed.
-        builder: whether engines can be built here: what that needs beside TensorRT itself.
-        rtx_builds: compute capabilities that its TensorRT-RTX can build for. It is asked only where the GPU is none
-            that every version builds for, else this is empty.
+        gpu: name of the GPU, None without one; capability: of it, such as "8.6".
+        no_gpu: reason why there is none, if known.
+        versions: of the library of each target, None if not installed.
+        builder: whether engines can be built here: the requirements besides TensorRT itself.
+        rtx_builds: compute capabilities that its TensorRT-RTX can build for, queried only for a GPU that not every
+            version supports, else empty.
     """
 
     platform: str
@@ -56,13 +56,13 @@ class Machine:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state, "fit", "rebuild" or "refuse", and why it is not "fit", in sentences."""
+    """State "fit", "rebuild" or "refuse", and the reasons if it is not "fit", in sentences."""
 
     state: str
     reasons: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**asdict(self), "reasons": list(self.reasons)}
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Verdict:
 
 
 def machine_of(device: int = 0) -> Machine:
-    """The machine at hand with its GPU `device`; never raises for something that is missing."""
+    """Inspect this machine with its GPU `device`; missing components never raise."""
     name = capability = reason = None
     try:
         found = gpu(device)
@@ -90,26 +90,26 @@ def machine_of(device: int = 0) -> Machine:
 
 
 def verdict(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] | None = None) -> Verdict:
-    """Whether `machine` can load an artifact.
+    """Decide whether `machine` can load an artifact.
 
     Args:
         sidecar: of the artifact.
         machine: from `machine_of`.
-        files: SHA-256 of the bundle's files by name, as they are now; None where whoever opens them compares them.
+        files: current SHA-256 of the bundle's files by name; None if they are compared on opening.
 
     Returns:
-        "fit"; "rebuild" where the artifact cannot be loaded but can be built here from the ONNX file in the bundle;
-        else "refuse". Every reason that was found is given.
+        "fit"; "rebuild" if the artifact cannot be loaded but can be built here from the ONNX file in the bundle; else
+            "refuse"; with all reasons.
     """
-    hopeless = [reason for reason in (_without_library(sidecar, machine), _without_gpu(sidecar, machine)) if reason]
-    mendable = _changed_files(sidecar, files)
-    if sidecar.engine is not None and not hopeless:
-        mendable += _elsewhere(sidecar, sidecar.engine, machine)
-    if not hopeless and not mendable:
+    fatal = [reason for reason in (_without_library(sidecar, machine), _without_gpu(sidecar, machine)) if reason]
+    fixable = _changed_files(sidecar, files)
+    if sidecar.engine is not None and not fatal:
+        fixable += _elsewhere(sidecar, sidecar.engine, machine)
+    if not fatal and not fixable:
         return Verdict(FIT)
-    obstacles = _cannot_build(sidecar, machine, files) if mendable else []
-    state = REFUSE if hopeless or obstacles else REBUILD
-    return Verdict(state, (*hopeless, *mendable, *obstacles))
+    obstacles = _cannot_build(sidecar, machine, files) if fixable else []
+    state = REFUSE if fatal or obstacles else REBUILD
+    return Verdict(state, (*fatal, *fixable, *obstacles))
 
 
 def _without_library(sidecar: Sidecar, machine: Machine) -> str | None:
@@ -142,7 +142,7 @@ def _changed_files(sidecar: Sidecar, files: Mapping[str, str] | None) -> list[st
 
 
 def _elsewhere(sidecar: Sidecar, needs: EngineNeeds, machine: Machine) -> list[str]:
-    """In what the machine differs from what an engine was built for."""
+    """Return the differences of the machine from the build target of an engine."""
     reasons = []
     if machine.platform != needs.platform:
         reasons.append(f"It was built for {needs.platform}; this is {machine.platform}.")
@@ -163,7 +163,7 @@ def _elsewhere(sidecar: Sidecar, needs: EngineNeeds, machine: Machine) -> list[s
 
 def _version_fits(needs: EngineNeeds, installed: str) -> bool:
     built, here = release(needs.library), release(installed)
-    # some packages tell three numbers, some four: what only one of them tells cannot be compared
+    # some packages have three numbers, some four: only the common ones are compared
     shared = min(len(built), len(here))
     if needs.version_compatible:
         return built[:1] == here[:1] and here[:shared] >= built[:shared]
@@ -176,7 +176,7 @@ def _gpu_fits(needs: EngineNeeds, capability: str) -> bool:
 
 
 def _cannot_build(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] | None) -> list[str]:
-    """What keeps this machine from making the artifact anew."""
+    """Return the reasons why this machine cannot build the artifact again."""
     if sidecar.onnx == sidecar.file:
         return ["There is nothing in the bundle that it could be built from; export the bundle again."]
     reasons = []
@@ -190,7 +190,7 @@ def _cannot_build(sidecar: Sidecar, machine: Machine, files: Mapping[str, str] |
 
 
 def _rtx_cannot_build(needs: EngineNeeds, machine: Machine) -> list[str]:
-    """Why building anew would give an engine that this GPU does not take either."""
+    """Return the reasons why a new build would not run on this GPU either."""
     capability, name = machine.capability, f"TensorRT-RTX {machine.versions[TENSORRT_RTX]}"
     if capability in RTX_CAPABILITIES or not machine.rtx_builds:
         return []
@@ -209,7 +209,7 @@ def _rtx_cannot_build(needs: EngineNeeds, machine: Machine) -> list[str]:
 
 
 def _rtx_builds(capability: str | None) -> tuple[str, ...]:
-    """What TensorRT-RTX says that it builds for, where there is a GPU that it may not build for."""
+    """Return the targets of TensorRT-RTX, if there is a GPU that it may not support."""
     if capability is None or capability in RTX_CAPABILITIES:
         return ()
     try:
@@ -219,7 +219,7 @@ def _rtx_builds(capability: str | None) -> tuple[str, ...]:
 
 
 def _version(target: str) -> str | None:
-    """Version of a target's library; it is imported only where no package tells it."""
+    """Return the version of a target's library, imported only if no package metadata has it."""
     module, distributions, _ = _LIBRARIES[target]
     if importlib.util.find_spec(module) is None:
         return None

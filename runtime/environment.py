@@ -1,4 +1,4 @@
-"""What this machine offers: versions, processor, GPU, and where ONNX Runtime really runs a model."""
+"""Environment report: versions, processor, GPU, and the real execution device of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
 
 CPUINFO = Path("/proc/cpuinfo")
-#: Distributions whose versions are told, installed or not. Only their metadata is read, nothing is imported.
+#: Distributions in the report, installed or not. Only their metadata is read, nothing is imported.
 PACKAGES = (
     "numpy", "pillow", "click", "rich", "onnxruntime", "onnxruntime-gpu", "torch", "torchvision", "open_clip_torch",
     "safetensors", "onnx", "onnxscript", "onnx-ir", "polygraphy", "tensorrt", "tensorrt-rtx", "openvino", "mamba-ssm",
 )  # fmt: skip
 
-#: Instruction sets that decide how fast int8, fp16 and fp32 kernels are.
+#: Instruction sets that determine the speed of int8, fp16 and fp32 kernels.
 FLAGS = (
     "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_fp16", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8",
     "amx_bf16", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
@@ -34,10 +34,10 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class EnvironmentReport:
-    """Facts about the machine. None or an empty value = not there, or the system does not tell. Memory in bytes.
+    """Properties of the machine. None or an empty value = missing or unknown. Memory in bytes.
 
-    `provider` is where a one-node model really ran with device "auto", `problem` why it did not run, or not there.
-    `telemetry` says that the usage reports of libraries are off.
+    `provider` is where a one-node model really ran with device "auto", `problem` the reason if it did not run, or not
+    there. `telemetry` reports that the usage reports of libraries are off.
     """
 
     mambapro: str
@@ -58,7 +58,7 @@ class EnvironmentReport:
     telemetry: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         values = asdict(self)
         return {**values, **{name: list(values[name]) for name in ("processor_flags", "providers", "gpus")}}
 
@@ -86,7 +86,7 @@ class EnvironmentReport:
 
 
 def environment_report() -> EnvironmentReport:
-    """Look around; never raises for something that is missing."""
+    """Collect the report; missing components never raise."""
     cpu = proc_fields(CPUINFO)
     flags = set(cpu.get("flags", cpu.get("Features", "")).split())
     providers, provider, problem = _onnxruntime()
@@ -112,7 +112,7 @@ def environment_report() -> EnvironmentReport:
 
 
 def machine_name() -> str:
-    """The machine in a few words: its processor, its CPUs, its GPUs."""
+    """Return a short description of the machine: processor, CPUs, GPUs."""
     cpu = proc_fields(CPUINFO)
     processor = cpu.get("model name") or platform.processor() or platform.machine()
     return ", ".join((f"{processor}, {usable_cpus()} CPUs", *_nvidia()[1]))
@@ -133,10 +133,10 @@ def _onnxruntime() -> tuple[tuple[str, ...], str | None, str | None]:
 
 
 def identity_model() -> bytes:
-    """An ONNX file of one Identity node, float32 (1,) `x` -> `y`.
+    """Return an ONNX file of one Identity node, float32 (1,) `x` -> `y`.
 
-    Written by hand in the protobuf wire format, since the package onnx is not part of the runtime. The numbers are
-    the field numbers of onnx.proto.
+    Written in the protobuf wire format by hand, since the package onnx is not part of the runtime. The numbers are the
+    field numbers of onnx.proto.
     """
     shape = _message(1, _number(1, 1))
     value_type = _message(1, _number(1, 1) + _message(2, shape))

@@ -1,4 +1,4 @@
-"""Embeddings of whole folders of images, written to one file."""
+"""Extraction of embeddings of image folders into one file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ log = logging.getLogger("mambapro")
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """What was written. `missing` counts, by sensor, the samples without its image; `skipped` are the samples that were
-    left out, listed in the file `skipped_list` (None where nothing might be left out)."""
+    """Report of an extraction.
+
+    `missing` counts, by sensor, the samples without its image; `skipped` are the skipped samples, listed in the file
+    `skipped_list` (None if nothing may be skipped).
+    """
 
     out: str
     samples: int
@@ -44,7 +47,7 @@ class ExtractionReport:
     skipped_list: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -70,27 +73,27 @@ def extract_folders(
     skip_bad: bool = False,
     unpaired: bool = False,
 ) -> ExtractionReport:
-    """Embed the images of up to three folders and write `out`, an .npz file.
+    r"""Embed the images of up to three folders and write `out`, an .npz file.
 
-    Images belong together when their file names agree up to the suffix. A sensor may be left out; where a folder has no
-    file for a name, that sensor is missing for that sample, which the report counts.
+    Images belong together if their file names agree up to the suffix. A sensor may be omitted; if a folder has no file
+    for a name, that sensor is missing for that sample, which the report counts.
 
     Args:
         extractor: the opened bundle.
-        folders: by modality; files in subfolders and files that are not images are left alone.
-        out: holds `names` (N,), `embeddings` float32 (N, dim) of length 1, `cameras` int64 (N,), `fingerprint`, and
-            `artifact`: what of the bundle made them.
-        cameras_from: the camera number of a name, for example `camera_from_name("cam(\\d)")`; None = unknown.
-        strict_cameras: refuse cameras that the model does not know.
+        folders: by modality; files in subfolders and files that are not images are ignored.
+        out: receives `names` (N,), `embeddings` float32 (N, dim) of length 1, `cameras` int64 (N,), `fingerprint`, and
+            `artifact`: the artifact that computed them.
+        cameras_from: the camera number of a name, for example `camera_from_name("cam(\d)")`; None = unknown.
+        strict_cameras: reject cameras that the model does not know.
         overwrite: replace an existing `out`.
         track: shows progress.
-        skip_bad: leave out samples with an image that cannot be used, and list them in `list_beside(out)`.
-        unpaired: take sensors whose names have nothing in common, each image as a sample of its own.
+        skip_bad: skip samples with an unusable image, and list them in `list_beside(out)`.
+        unpaired: accept sensors without common names, each image as a sample of its own.
 
     Raises:
         InputError: no images, two images of one name in a folder, an unreadable image (with `skip_bad`: no sample
             without one), sensors without a common name, `out` exists.
-        SetupError: no room or no permission.
+        SetupError: the disk is full or permission is missing.
     """
     out = Path(out)
     require_free(out, overwrite)
@@ -188,7 +191,7 @@ def _tell_unknown_cameras(cameras: np.ndarray, known: int) -> None:
 
 
 def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:
-    """A function from a file name to the zero-based camera number that the pattern's one group finds in it.
+    """Return a function from a file name to the zero-based camera number in the pattern's one group.
 
     `first` is the number of the first camera in the names: 1 for `cam1`.
 
@@ -203,6 +206,7 @@ def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:
         raise InputError(f"The camera pattern {pattern!r} must have one group around the number, like 'cam(\\d+)'.")
 
     def camera(name: str) -> int:
+        """Return the camera number of a file name."""
         match = expression.search(name)
         if match is None or not (match[1] or "").isdecimal():
             raise InputError(f"The camera pattern {pattern!r} finds no number in the file name {name!r}.")

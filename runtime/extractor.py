@@ -1,4 +1,4 @@
-"""Images in, embeddings out: a bundle run without PyTorch."""
+"""Extractor: embeddings of images from a bundle, without PyTorch."""
 
 from __future__ import annotations
 
@@ -29,36 +29,35 @@ from .session import Session, require_rows
 class Extractor(Session):
     """Embeddings of tri-modal samples, from a bundle: `Extractor("best.mambapro")(rgb, nir, tir, cameras)`.
 
-    May be called by several threads at once. As a context manager it frees the model at the end. A child of fork()
-    opens the model anew when it first uses it (on a GPU that is refused); unpickled it opens its bundle again.
+    Thread-safe. As a context manager it frees the model at the end. A child of fork() opens the model again on first
+    use (an error on a GPU); unpickling opens the bundle again.
+
+    Attributes:
+        metadata: the bundle's metadata.
+        artifact: the artifact that runs.
+        preprocessing: applied to images before the model.
+        watch: the observed 16-bit values.
+        batch_size: samples per run.
 
     Args:
         bundle: folder of the bundle, or an opened Bundle.
-        device: "cpu", "cuda", or "auto" = a GPU where an engine fits it or ONNX Runtime offers CUDA, else the CPU.
-        allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
-        batch_size: samples decoded and run at a time (default 32); a model of fixed batch dictates its own, and an
-            engine its largest.
+        device: "cpu", "cuda", or "auto" = a GPU if an engine fits it or ONNX Runtime supports CUDA, else the CPU.
+        allow_fallback: run on the CPU, with a warning, if CUDA was requested and cannot be used.
+        batch_size: samples decoded and run at a time (default 32); fixed-batch models and engines limit it.
         threads: threads of one operator, at most one for each CPU; None leaves it to the library.
         target: "onnxruntime", "openvino", "tensorrt" or "tensorrt-rtx"; None = the fastest verified one that runs here;
-            what cannot be loaded is told in a warning, and the next one is taken.
-        precision: "fp32", "fp16", "bf16" or "int8"; None = the fastest that the bundle holds for the target.
-        mode: "latency", or "throughput" = OpenVINO divides a batch among its streams.
-        unverified: take an artifact that no machine has verified yet; `mambapro check` verifies it.
-        cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
-        verify: compare the hashes of the files that are loaded.
-        load_plugins: load the shared libraries that the bundle holds, if any, and engines with code for the processor
-            inside. Only where you trust it.
+            if loading fails, the next one is loaded, with a warning.
+        precision: "fp32", "fp16", "bf16" or "int8"; None = the fastest in the bundle for the target.
+        mode: "latency", or "throughput" = OpenVINO splits a batch over its streams.
+        unverified: allow an artifact that no machine has verified yet; `mambapro check` verifies it.
+        cache: folder of OpenVINO's compiled models, for faster starts; None = no cache.
+        verify: compare the hashes of the loaded files.
+        load_plugins: load the shared libraries of the bundle, if any, and engines with code for the processor. Only for
+            trusted bundles.
         sixteen_bit_range: (low, high) of 16-bit images, or a dict of these by sensor, such as {"tir": (7000, 9000)},
-            where other than the bundle's. It changes `fingerprint`.
-        max_image_pixels: images of more pixels are refused; None = 67,108,864 (8192 x 8192).
-        accept_truncated: take what can be decoded of damaged or cut files, the rest black; None = no.
-
-    Attributes:
-        metadata: what the bundle says of itself.
-        artifact: which of the bundle's artifacts runs.
-        preprocessing: what happens to an image before the model.
-        watch: the 16-bit values that were seen.
-        batch_size: samples per run.
+            overriding the bundle's. It changes `fingerprint`.
+        max_image_pixels: images with more pixels are rejected; None = 67,108,864 (8192 x 8192).
+        accept_truncated: use the decodable part of damaged or cut files, the rest black; None = no.
 
     Raises:
         InputError: the bundle does not exist, or an argument cannot be used.
@@ -107,7 +106,7 @@ class Extractor(Session):
     def with_options(
         cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions, artifact: Sidecar | None = None
     ) -> Extractor:
-        """An extractor of the same arguments in one object."""
+        """Build an extractor from arguments in one object."""
         extractor = cls.__new__(cls)
         Session.__init__(extractor, bundle, options, artifact)
         return extractor
@@ -119,12 +118,12 @@ class Extractor(Session):
 
     @property
     def dim(self) -> int:
-        """Numbers per embedding."""
+        """Length of an embedding."""
         return self.metadata.dim
 
     @property
     def fingerprint(self) -> str:
-        """The feature space: that of the bundle, or one of the ranges of 16-bit images in place of the bundle's."""
+        """Fingerprint of the feature space: the bundle's, changed by other ranges of 16-bit images."""
         metadata = self.metadata
         stored, ranges = metadata.preprocessing, self.options.sixteen_bit_range
         used = stored.with_ranges(ranges, metadata.modalities)
@@ -136,7 +135,7 @@ class Extractor(Session):
         return hashlib.sha256(f"{metadata.fingerprint} {text}".encode()).hexdigest()
 
     def __reduce__(self) -> tuple[Callable[..., Extractor], tuple[str, RunOptions, str, str]]:
-        """Pickled is how it was opened: whoever unpickles it opens the same artifact of the same bundle."""
+        """Pickle the arguments: unpickling opens the same artifact of the same bundle."""
         if self._closed:
             raise InputError("The extractor is closed: there is nothing to pickle.")
         artifact, bundle = self.artifact, self._bundle
@@ -157,20 +156,20 @@ class Extractor(Session):
 
         Args:
             rgb, nir, tir: one image or many. An image is a path, the bytes of a file, an open file, an array, a PIL
-                image or an ImageSource, see `preprocess.image_array`; many are a list, or an array (N, H, W, 3) or
-                (N, H, W, 1). None = this sensor is missing, for all samples or, inside a list, for one.
+                image or an ImageSource, see `preprocess.image_array`; many are a list, or an array (N, H, W, 3) or (N,
+                H, W, 1). None = this sensor is missing, for all samples or, inside a list, for one.
             cameras: zero-based camera numbers, one for all or one per sample; None, -1 and every number that the model
-                does not know stand for an unknown camera, which gets the mean of the known ones. Without effect where
-                the model has no camera embedding.
+                does not know are an unknown camera, embedded as the mean of the known ones. Ignored by models without a
+                camera embedding.
             normalize: scale each embedding to length 1.
-            strict_cameras: refuse numbers that the model does not know, -1 included.
+            strict_cameras: reject numbers that the model does not know, -1 included.
             track: shows progress, in batches.
 
         Returns:
             float32 (N, dim).
 
         Raises:
-            InputError: an image or number that cannot be used, sensors that differ in number, a sample without image.
+            InputError: an unusable image or number, sensors that differ in number, a sample without image.
             ArtifactError: the model returned NaN, infinity or zeros; names the samples.
         """
         samples = self.samples(rgb, nir, tir, cameras, strict_cameras)
@@ -190,25 +189,28 @@ class Extractor(Session):
         strict_cameras: bool,
         empty: list[int] | None = None,
     ) -> Samples:
-        """The arguments of a call as samples of the model's sensors; `empty` takes the numbers of those without image.
+        """Return the arguments of a call as samples of the model's sensors; `empty` receives those without image.
 
         Raises:
             InputError: as a call.
         """
-        given, modalities = {RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities
-        require_modalities([name for name, images in given.items() if images is not None], modalities)
-        images = {name: given[name] for name in modalities}
+        by_modality, modalities = {RGB: rgb, NIR: nir, TIR: tir}, self.metadata.modalities
+        require_modalities([name for name, images in by_modality.items() if images is not None], modalities)
+        images = {name: by_modality[name] for name in modalities}
         return gather(images, cameras, self.metadata.cameras, strict_cameras, empty)
 
     def embed(
         self, images: Mapping[str, np.ndarray], mask: np.ndarray | None = None, cameras: np.ndarray | None = None
     ) -> np.ndarray:
-        """The raw embeddings, float32 (N, dim), of arrays that need no preprocessing.
+        """Compute the raw embeddings of arrays that need no preprocessing.
 
         Args:
             images: by modality, uint8 (N, height, width, 3) of the model's size, N > 0.
             mask: (N, modalities), 1 = present, 0 = missing; None = all present.
             cameras: (N,) whole numbers; None = unknown.
+
+        Returns:
+            float32 (N, dim).
 
         Raises:
             InputError: arrays of another shape.
@@ -218,7 +220,7 @@ class Extractor(Session):
         return self.features(Batch.of(taken, mask, cameras))
 
     def features(self, batch: Batch, first: int = 0) -> np.ndarray:
-        """The raw embeddings, float32 (N, dim), of a batch; arguments and errors as `run`."""
+        """Compute the raw embeddings of a batch; arguments and errors as `run`. Returns float32 (N, dim)."""
         (name,) = self.metadata.names(EMBEDDING)
         return self.run(batch, first)[name].astype(np.float32, copy=False)
 
@@ -226,7 +228,7 @@ class Extractor(Session):
 def open_session(
     bundle: str | os.PathLike[str] | Bundle, options: RunOptions, artifact: Sidecar | None = None
 ) -> Session:
-    """Open a bundle: an Extractor where its model returns embeddings, else a plain Session.
+    """Open a bundle: an Extractor if its model returns embeddings, else a plain Session.
 
     Args:
         bundle, options, artifact: as for Session.
@@ -240,7 +242,10 @@ def open_session(
 
 
 def unit_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Each row scaled to length 1, float32 (N, dim).
+    """Scale each row to length 1.
+
+    Returns:
+        float32 (N, dim).
 
     Raises:
         ArtifactError: a row of zeros, which has no direction; names the rows.
@@ -251,10 +256,10 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _opened_again(folder: str, options: RunOptions, fingerprint: str, sha256: str) -> Extractor:
-    """An extractor from its pickled form.
+    """Return an extractor from its pickled form.
 
     Raises:
-        ArtifactError: another bundle is there now.
+        ArtifactError: the bundle was replaced.
     """
     extractor = Extractor.with_options(folder, options)
     if (extractor.fingerprint, extractor.artifact.sha256) != (fingerprint, sha256):

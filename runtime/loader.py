@@ -25,8 +25,9 @@ log = logging.getLogger("mambapro")
 
 
 def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]:
-    """The first of `candidates` that can be loaded. One that cannot is told in a warning, and hides no other; where a
-    target is asked for by name nothing of another target is taken in its place.
+    """Return the first of `candidates` that can be loaded; failures are logged as warnings.
+
+    If a target was requested, nothing of another target is loaded in its place.
 
     Raises:
         InputError, ArtifactError: as `candidates`.
@@ -38,7 +39,7 @@ def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]
         try:
             backend = open_backend(bundle, sidecar, options)
         except BundleReplacedError:
-            # all of them are of a bundle that is gone
+            # all of them belong to a bundle that is gone
             raise
         except (SetupError, ArtifactError) as error:
             failed.append((sidecar.stem, error))
@@ -56,12 +57,12 @@ def open_fastest(bundle: Bundle, options: RunOptions) -> tuple[Sidecar, Backend]
 
 
 def open_backend(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
-    """Load an artifact of a bundle: the very bytes whose hashes were compared.
+    """Load an artifact of a bundle: exactly the bytes whose hashes were compared.
 
     Raises:
-        SetupError: its library is missing or does not run where it was asked to.
-        ArtifactError: the file is damaged, needs other files or may never end, its library refuses it, or its inputs
-            and outputs are not those of the metadata.
+        SetupError: its library is missing or does not run on the requested device.
+        ArtifactError: the file is damaged, needs other files or may never end, its library rejects it, or its inputs
+            and outputs differ from the metadata.
     """
     if sidecar.target == OPENVINO:
         backend = _openvino(bundle, sidecar, options)
@@ -127,14 +128,14 @@ def _engine(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
 
 @contextmanager
 def _loadable(bundle: Bundle, name: str) -> Iterator[Path]:
-    """A file of the bundle for libraries; messages of theirs name it as it is called in the bundle."""
+    """Yield a path of a bundle's file for libraries; their messages show its name in the bundle."""
     with bundle.loadable(name) as copy, _called(str(copy.path), bundle.folder / name):
         yield copy.path
 
 
 @contextmanager
 def _called(name: str, path: Path) -> Iterator[None]:
-    """Put `path` for `name` into the messages of errors."""
+    """Replace `name` by `path` in the messages of errors."""
     try:
         yield
     except MambaProError as error:

@@ -1,4 +1,4 @@
-"""Embeddings of what can be read: samples with an image that cannot be used are left out and told."""
+"""Embeddings of readable samples; samples with an unusable image are skipped and reported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from .extractor import Extractor, unit_rows
 
 @dataclass(frozen=True)
 class SkippedSample:
-    """A sample that was left out: its number among those given, the sensor whose image is at fault ("" = none has an
-    image), and why."""
+    """Skipped sample: its index, the sensor of the faulty image ("" = none has an image), and the reason."""
 
     sample: int
     sensor: str
@@ -23,8 +22,7 @@ class SkippedSample:
 
 @dataclass(frozen=True)
 class PartialEmbeddings:
-    """`embeddings` float32 (M, dim) of the M samples whose numbers are in `kept`, int64 (M,), ascending; `skipped` are
-    the others."""
+    """`embeddings` float32 (M, dim) of the samples numbered `kept`, int64 (M,), ascending; `skipped` are the others."""
 
     embeddings: np.ndarray
     kept: np.ndarray
@@ -41,10 +39,10 @@ def embed_readable(
     strict_cameras: bool = False,
     track: Track = silent,
 ) -> PartialEmbeddings:
-    """Embed the samples whose images can all be used, instead of raising for the first that cannot.
+    """Embed the samples whose images are all usable, instead of raising for the first unusable one.
 
-    A sample with one unusable image is left out altogether: without that sensor its embedding would be another.
-    Arguments are those of an Extractor's call; samples without any image are left out too.
+    A sample with one unusable image is skipped altogether: without that sensor its embedding would differ. Arguments
+    are those of an Extractor's call; samples without any image are skipped too.
 
     Raises:
         InputError: different numbers of images, cameras that cannot be used.

@@ -1,4 +1,4 @@
-"""How a bundle is opened and run: device, artifact, threads, limits of decoding."""
+"""Options for opening and running a bundle: device, artifact, threads, limits of decoding."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ MODES = (LATENCY, THROUGHPUT)
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to open and run a bundle.
+    """Options for opening and running a bundle.
 
     Attributes:
-        device: "cpu", "cuda", or "auto" = a GPU where an engine fits it or ONNX Runtime offers CUDA, else the CPU.
-        allow_fallback: run on the CPU, with a warning, where CUDA was asked for and cannot be used.
+        device: "cpu", "cuda", or "auto" = a GPU if an engine fits it or ONNX Runtime supports CUDA, else the CPU.
+        allow_fallback: run on the CPU, with a warning, if CUDA was requested and cannot be used.
         batch_size: samples decoded and run at a time; None = the model's own, or 32.
         threads: threads of one operator; None leaves it to the library.
-        target, precision: of the artifact; None = what is fastest here, see `candidates`.
-        mode: "latency", or "throughput": OpenVINO divides a batch among its streams.
-        unverified: take an artifact that no machine has verified yet.
-        cache: folder where OpenVINO keeps compiled models, so that the next start is faster; None = nowhere.
-        verify: compare the hashes of the files that are loaded.
-        load_plugins: load the code that the bundle holds for the processor: libraries, and what is inside of engines.
-        sixteen_bit_range: (low, high) of 16-bit images, or by sensor, in place of the bundle's.
-        max_image_pixels: images of more pixels are refused; None = the limit of the process.
-        accept_truncated: take what can be decoded of damaged or cut files; None = as the process does.
+        target, precision: of the artifact; None = the fastest here, see `candidates`.
+        mode: "latency", or "throughput": OpenVINO splits a batch over its streams.
+        unverified: allow an artifact that no machine has verified yet.
+        cache: folder of OpenVINO's compiled models, for faster starts; None = no cache.
+        verify: compare the hashes of the loaded files.
+        load_plugins: load code of the bundle for the processor: libraries, and code inside engines.
+        sixteen_bit_range: (low, high) of 16-bit images, or by sensor, overriding the bundle's.
+        max_image_pixels: images with more pixels are rejected; None = the limit of the process.
+        accept_truncated: use the decodable part of damaged or cut files; None = as the process does.
 
     Raises:
-        InputError: a value that cannot be used.
+        InputError: an invalid value.
     """
 
     device: str = "auto"
@@ -60,7 +60,7 @@ class RunOptions:
         one_of("mode", self.mode, MODES)
         if self.threads is not None:
             whole_number("threads", self.threads)
-        # refused now, whatever runs
+        # rejected now, for all targets
         _ = self.cache_folder
 
     @property

@@ -1,4 +1,4 @@
-"""Choice of the artifact of a bundle that runs on this machine."""
+"""Selection of the artifact of a bundle that runs on this machine."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ log = logging.getLogger("mambapro")
 
 NO_ENGINE_SECTION = "does not say what its engine needs"
 
-#: Fastest first; a bundle holds only what passed its gates.
+#: Fastest first; a bundle holds only artifacts that passed their gates.
 _TARGET_ORDER = (TENSORRT, TENSORRT_RTX, OPENVINO, ONNXRUNTIME)
 _PRECISION_ORDER = tuple(reversed(PRECISIONS))
 
 
 def candidates(bundle: Bundle, options: RunOptions) -> list[Sidecar]:
-    """The artifacts that may be taken, the one to take first.
+    """Return the usable artifacts, the preferred one first.
 
-    With a target or a precision the fastest of those; without either the fastest verified one that runs here: an
-    engine whose verdict is that it fits, then OpenVINO where it is installed, then ONNX Runtime (before OpenVINO where
-    it has a GPU), and among these int8 before 16 bits before 32, but an int8 file that was kept though it is slower
-    after whatever it is not faster than, and int8 last on ONNX Runtime's GPU, which has no int8 products.
-    `device` "cpu" leaves engines out, "cuda" OpenVINO.
+    With a target or a precision the fastest of those; without either the fastest verified one that runs here: a
+    compatible engine, then OpenVINO if installed, then ONNX Runtime (before OpenVINO if it has a GPU), and among these
+    int8 before 16 bits before 32; but an int8 file that was kept although slower comes after the files it is not faster
+    than, and int8 last on ONNX Runtime's GPU, which has no int8 products. `device` "cpu" excludes engines, "cuda"
+    OpenVINO.
 
     Raises:
         InputError: the bundle has no such artifact.
-        ArtifactError: none of them may be used here; gives the reason for each.
+        ArtifactError: none of them is usable here; the message gives the reason for each.
     """
     on_gpu = options.device != "cpu" and _onnxruntime_on_gpu()
     ordered = sorted(matching(bundle, options.target, options.precision), key=lambda item: _speed(item, on_gpu))
@@ -48,14 +48,14 @@ def candidates(bundle: Bundle, options: RunOptions) -> list[Sidecar]:
     for sidecar, reason in zip(ordered, reasons, strict=True):
         if sidecar == usable[0]:
             break
-        # engines for other machines are no news
+        # engines for other machines are expected
         if sidecar.engine is None:
             log.info("%s is not taken: %s", sidecar.stem, reason)
     return usable
 
 
 def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
-    """For sorting, fastest first."""
+    """Return the sort key, fastest first."""
     target, precision = _TARGET_ORDER.index(sidecar.target), _PRECISION_ORDER.index(sidecar.precision)
     if onnxruntime_on_gpu and sidecar.target == ONNXRUNTIME:
         last = len(_PRECISION_ORDER)
@@ -64,7 +64,7 @@ def _speed(sidecar: Sidecar, onnxruntime_on_gpu: bool) -> tuple[float, int]:
 
 
 def _onnxruntime_on_gpu() -> bool:
-    """Whether ONNX Runtime would run on a GPU here; told without loading it."""
+    """Return True if ONNX Runtime would run on a GPU here, without loading it."""
     if not installed_version("onnxruntime-gpu"):
         return False
     try:
@@ -75,7 +75,7 @@ def _onnxruntime_on_gpu() -> bool:
 
 
 def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
-    """What lost its race, and was kept by force, right behind the last of those that it is not faster than."""
+    """Order artifacts that failed their speed gate directly after the last one they are not faster than."""
     result = list(candidates)
     for sidecar in candidates:
         faster = _not_beaten(sidecar, result)
@@ -87,19 +87,19 @@ def _slow_ones_later(candidates: list[Sidecar]) -> list[Sidecar]:
 
 
 def _not_beaten(sidecar: Sidecar, others: list[Sidecar]) -> list[Sidecar]:
-    """The others that an artifact which lost its race is not faster than, as far as that was measured."""
+    """Return the other artifacts that one with a failed speed gate is not faster than, as far as measured."""
     speed = sidecar.speed
     if speed is None or not speed.slower:
         return []
     known = {speed.other: speed.ratio, **speed.listed}
     if speed.listed or any(other.stem == speed.other for other in others):
         return [other for other in others if other.stem in known and not known[other.stem] > 1]
-    # what it lost to is not in the bundle, and it was compared with nothing else: it comes behind all others
+    # the faster artifact is not in the bundle, and it was compared with nothing else: it comes last
     return [other for other in others if other is not sidecar]
 
 
 def why_not(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> str | None:
-    """Why an artifact is not taken, None if it may be. A target that was asked for by name is not judged by device."""
+    """Return the reason to reject an artifact, None if it is usable. A requested target bypasses the device check."""
     unproven = None
     if sidecar.state != VERIFIED and not options.unverified:
         unproven = f"not verified on any machine yet; run mambapro check {bundle.folder} on this one"
@@ -108,13 +108,13 @@ def why_not(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> str | None
     if sidecar.engine is not None:
         if options.device == "cpu" and options.target is None:
             return "an engine needs a GPU"
-        # where it cannot run it cannot be verified either
+        # if it cannot run, it cannot be verified either
         return _verdict(sidecar) or unproven or _untrusted(sidecar.engine, options)
     if unproven is not None:
         return unproven
     if sidecar.target == OPENVINO and options.device == "cuda":
         return "OpenVINO runs on the CPU, not on CUDA; leave the device out"
-    # asked for by name, it says itself how it is installed
+    # if requested, its own error describes the installation
     if sidecar.target == OPENVINO and options.target is None and importlib.util.find_spec("openvino") is None:
         return 'OpenVINO is not installed: pip install "mambapro[openvino]"'
     return None
@@ -129,8 +129,8 @@ def _untrusted(needs: EngineNeeds, options: RunOptions) -> str | None:
 def _verdict(sidecar: Sidecar) -> str | None:
     from .compatibility import machine_of, verdict
 
-    found = verdict(sidecar, machine_of())
-    if found.state == "fit":
+    compatibility = verdict(sidecar, machine_of())
+    if compatibility.state == "fit":
         return None
-    advice = ["Rebuild it: mambapro build with --overwrite."] if found.state == "rebuild" else []
-    return " ".join([*found.reasons, *advice])
+    advice = ["Rebuild it: mambapro build with --overwrite."] if compatibility.state == "rebuild" else []
+    return " ".join([*compatibility.reasons, *advice])

@@ -1,4 +1,4 @@
-"""An opened artifact of a bundle that batches are run on."""
+"""Session: an opened artifact of a bundle that runs batches."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ log = logging.getLogger("mambapro")
 S = TypeVar("S", bound="Session")
 
 DEFAULT_BATCH = 32
-#: How often a bundle that is replaced meanwhile is opened anew.
+#: Attempts to open a bundle that is replaced meanwhile.
 _OPENINGS = 5
 
 
 class Session:
-    """A model of a bundle, run on batches. May be used by several threads at once; a context manager.
+    """Model of a bundle that runs batches. Thread-safe; a context manager.
 
-    A child of fork() opens the model anew when it first uses it (on a GPU that is refused).
+    A child of fork() opens the model again on first use (an error on a GPU).
+
+    Attributes:
+        options: as given.
+        metadata: of the bundle.
+        artifact: the artifact that runs.
+        preprocessing: of the images.
+        watch: the observed 16-bit values.
+        batch_size: samples per run.
 
     Args:
         bundle: its folder, or an opened Bundle.
-        options: how it is opened and run.
-        artifact: which of its artifacts, whatever its state; None = the fastest one that `options` allow here.
-
-    Attributes:
-        options: how it was opened.
-        metadata: of the bundle.
-        artifact: of the bundle's artifacts the one that runs.
-        preprocessing: of the images.
-        watch: the 16-bit values that were seen.
-        batch_size: samples per run.
+        options: for opening and running.
+        artifact: one of its artifacts, in any state; None = the fastest one that `options` allow here.
 
     Raises:
         InputError, SetupError, ArtifactError: as Extractor.
@@ -77,7 +77,7 @@ class Session:
                 self._open(opened, artifact)
                 break
             except BundleReplacedError:
-                # whoever replaces a bundle while it is opened leaves a whole one
+                # a bundle that is replaced during opening is complete again
                 if turn + 1 == turns:
                     raise
         self._closed = self._forked = False
@@ -85,7 +85,7 @@ class Session:
         watch(self)
 
     def _open(self, bundle: Bundle, artifact: Sidecar | None) -> None:
-        """Check what the bundle says against the options, and load the artifact."""
+        """Check the bundle's metadata against the options, and load the artifact."""
         options, metadata = self.options, bundle.metadata
         self._require_usable(metadata)
         preprocessing = metadata.preprocessing.with_ranges(options.sixteen_bit_range, metadata.modalities)
@@ -106,11 +106,11 @@ class Session:
         self._bundle, self._has_run, self._size = bundle, False, bundle.size(self.artifact.file)
 
     def _require_usable(self, metadata: BundleMetadata) -> None:
-        """Refuse a bundle that this kind of session cannot run, before anything is loaded."""
+        """Reject a bundle that this kind of session cannot run, before anything is loaded."""
 
     @property
     def backend(self) -> Backend:
-        """The loaded model itself; in a child of fork() it is opened anew when it is first asked for.
+        """Loaded model; a child of fork() opens it again on first use.
 
         Raises:
             InputError: in a child of fork(), where the model is on a GPU that the parent uses.
@@ -122,15 +122,15 @@ class Session:
 
     @property
     def provider(self) -> str:
-        """Where the model really runs, for example "CPUExecutionProvider"."""
+        """Execution device or provider of the model, for example "CPUExecutionProvider"."""
         return self._backend.provider
 
     def after_fork(self) -> None:
-        """Remember, in a child of fork(), that what is loaded is the parent's."""
+        """Record, in a child of fork(), that the loaded model belongs to the parent."""
         self._forked, self._lock, self.watch = True, threading.Lock(), RangeWatch()
 
     def _open_again(self) -> None:
-        """The same artifact in this process: after fork() no thread of the parent's runtime is here."""
+        """Open the same artifact in this process: after fork() the threads of the parent's runtime are missing."""
         if not self._forked:
             return
         if self.artifact.engine is not None or "CUDA" in self.provider:
@@ -142,14 +142,17 @@ class Session:
         self._forked = False
 
     def run(self, batch: Batch, first: int = 0) -> dict[str, np.ndarray]:
-        """The model's outputs by name, (N, ...) each, of N samples; at most `batch_size` of them are run at a time.
+        """Run the model on N samples, at most `batch_size` at a time.
 
         Args:
             batch: of the model's modalities and image size, N > 0.
             first: the caller's number of the first sample, for messages.
 
+        Returns:
+            outputs by name, (N, ...) each.
+
         Raises:
-            InputError: images of another shape, or missing ones that the model cannot do without.
+            InputError: images of another shape, or missing ones that the model requires.
             ArtifactError: the model returned NaN or infinity; names the samples.
         """
         self._require_fitting(batch)
@@ -169,7 +172,7 @@ class Session:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The backend's outputs. OpenVINO cannot be stopped from outside, so that its first run is watched here."""
+        """Return the backend's outputs; OpenVINO cannot be interrupted, so its first run has a watchdog here."""
         backend = self.backend
         if self._has_run or self.artifact.target != OPENVINO:
             return backend.run(feeds)
@@ -205,7 +208,7 @@ class Session:
 
 
 def require_rows(good: np.ndarray, first: int, what: str) -> None:
-    """Raise ArtifactError where the rows of some samples are not `good`; their numbers begin at `first`."""
+    """Raise ArtifactError if some rows are not `good`; their numbers begin at `first`."""
     if good.all():
         return
     rows = [str(first + row) for row in np.flatnonzero(~good)]

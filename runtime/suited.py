@@ -1,4 +1,4 @@
-"""A word of warning where a bundle is used on a benchmark that it was not made for."""
+"""Warning for a bundle that is used on another benchmark than that of its training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ log = logging.getLogger("mambapro")
 
 
 def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str | None) -> None:
-    """Warn where the benchmarks that a bundle names, or its number of cameras, are not those of `dataset`.
-
-    None is no benchmark, which says nothing.
-    """
+    """Warn if the bundle's benchmarks, or its number of cameras, are not those of `dataset`; None is no benchmark."""
     if dataset is None:
         return
     used = BENCHMARKS[dataset]

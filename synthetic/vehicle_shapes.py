@@ -25,7 +25,10 @@ VehiclePart = IntEnum(
 
 @dataclass(frozen=True)
 class Prism:
-    """Extruded side profile: points (x, z) from the rear bottom over the top to the front bottom."""
+    """Extruded side profile: points (x, z) from the rear bottom over the top to the front bottom.
+
+    `faces[i]` is the part of the strip between points i and i + 1; `side` the part of the flanks.
+    """
 
     points: tuple[Point, ...]
     faces: tuple[VehiclePart, ...]

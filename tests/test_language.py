@@ -9,7 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
-FOLDERS = ("runtime/backends", "runtime/data", "runtime/evaluation", "synthetic", "train")
+FOLDERS = (
+    "plugins",
+    "runtime/backends",
+    "runtime/data",
+    "runtime/evaluation",
+    "runtime/verification",
+    "synthetic",
+    "train",
+)
 RELATIVE = re.compile(r"(What|Whether|Which|Where|How|Who|Why|The ones? that)\b")
 
 

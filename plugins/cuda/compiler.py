@@ -1,4 +1,4 @@
-"""Finds NVIDIA's compiler: the user's, or the one that comes as wheels (`pip install cuda-toolkit[nvcc]`)."""
+"""Location of NVIDIA's compiler: the user's, or that of the wheels (`pip install cuda-toolkit[nvcc]`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from ...errors import SetupError
 
-#: Compute capabilities the kernels are built for, from Turing to Blackwell; Orin (8.7) is Jetson's.
+#: Compute capabilities of the kernels, from Turing to Blackwell; Orin (8.7) is Jetson's.
 ARCHITECTURES = ("75", "80", "86", "87", "89", "90", "100", "120")
 
 
 def _candidates() -> Iterator[Path]:
     given = os.environ.get("NVCC")
     if given:
-        # what the user names is used or refused, never replaced
+        # the user's choice is used or rejected, never replaced
         yield Path(given)
         return
     found = shutil.which("nvcc")
@@ -30,7 +30,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def nvcc() -> Path:
-    """Path of nvcc: `$NVCC`, the one on the path, the one in the wheels, the one in /usr/local/cuda.
+    """Return the path of nvcc: `$NVCC`, on the path, in the wheels, or in /usr/local/cuda.
 
     Raises:
         SetupError: there is none.
@@ -45,7 +45,7 @@ def nvcc() -> Path:
 
 
 def ptxas() -> Path:
-    """Path of the assembler that belongs to `nvcc()`.
+    """Return the path of the assembler that belongs to `nvcc()`.
 
     Raises:
         SetupError: there is none.
@@ -61,20 +61,20 @@ def ptxas() -> Path:
 
 
 def include_folder() -> Path:
-    """Folder of CUDA's headers: the toolkit's beside `nvcc()`, those of NVIDIA's wheels, or in `$CUDA_HOME`.
+    """Return the folder of CUDA's headers: of the toolkit of `nvcc()`, of NVIDIA's wheels, or in `$CUDA_HOME`.
 
     Raises:
         SetupError: there are none.
     """
-    found = [nvcc().resolve().parents[1] / "include"]
+    tried = [nvcc().resolve().parents[1] / "include"]
     wheels = importlib.util.find_spec("nvidia")
     for folder in (wheels.submodule_search_locations or ()) if wheels else ():
-        found += sorted(Path(folder).glob("*/include"), reverse=True)
-    found.append(Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include")
-    for path in found:
+        tried += sorted(Path(folder).glob("*/include"), reverse=True)
+    tried.append(Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include")
+    for path in tried:
         if all((path / name).is_file() for name in ("cuda_runtime_api.h", "crt/host_defines.h")):
             return path
     raise SetupError(
-        f"no CUDA headers found (looked in {', '.join(map(str, found))}); pip install 'cuda-toolkit[nvcc]', or install "
+        f"no CUDA headers found (looked in {', '.join(map(str, tried))}); pip install 'cuda-toolkit[nvcc]', or install "
         "the CUDA toolkit and set CUDA_HOME."
     )

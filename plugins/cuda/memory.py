@@ -1,7 +1,7 @@
-"""The few calls of the CUDA driver that an engine needs: a context, memory, copies, streams and graphs.
+"""CUDA driver calls for engines through ctypes: memory, copies, streams and graphs.
 
-Through ctypes, so that nothing but the driver itself is needed. Every call that fails is a SetupError in the driver's
-words. Addresses and handles are whole numbers; sizes are bytes.
+Only the driver itself is needed. Every failed call is a SetupError with the driver's message. Addresses and handles are
+integers; sizes are bytes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Gpu:
 
 
 def gpu(ordinal: int = 0) -> Gpu:
-    """What GPU `ordinal` is; nothing is made on it for the answer.
+    """Return name and compute capability of a GPU, without creating anything on it.
 
     Raises:
-        SetupError: no driver, or it refuses.
+        SetupError: the driver is missing or fails.
         InputError: there is no GPU of that number.
     """
     device, text = _device(ordinal), ctypes.create_string_buffer(256)
@@ -49,16 +49,16 @@ def gpu(ordinal: int = 0) -> Gpu:
 
 
 class Device:
-    """One GPU with its primary context, the one that CUDA libraries of this process share.
+    """One GPU with its primary context, which the CUDA libraries of this process share.
 
-    There is nothing to close: the process keeps the context, see driver.primary_context. What was made in it has
-    to be freed.
+    It needs no closing: the process keeps the context, see driver.primary_context. Memory, streams and graphs must be
+    freed.
 
     Args:
-        ordinal: number of the GPU, from 0, as the driver counts those that are visible.
+        ordinal: number of the GPU, from 0, among the visible ones.
 
     Raises:
-        SetupError: no driver, or it refuses.
+        SetupError: the driver is missing or fails.
         InputError: there is no GPU of that number.
     """
 
@@ -68,56 +68,59 @@ class Device:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """The GPU's context on this thread inside the block; what was current before is so again after it."""
+        """Make the GPU's context current on this thread inside the block, and restore the previous one."""
         with driver.pushed_context(self._context):
             yield
 
     def allocate(self, size: int) -> int:
-        """Address of memory on the GPU, aligned to 256 bytes."""
+        """Allocate memory on the GPU, aligned to 256 bytes; return its address."""
         address = ctypes.c_uint64()
         call("cuMemAlloc_v2", ctypes.byref(address), ctypes.c_size_t(size), about=f"{size} bytes")
         return address.value
 
     def free(self, address: int) -> None:
+        """Free memory of the GPU."""
         call("cuMemFree_v2", ctypes.c_uint64(address))
 
     def allocate_host(self, size: int) -> int:
-        """Address of page-locked memory of the host: only from there copies are asynchronous."""
+        """Allocate page-locked host memory, which asynchronous copies require; return its address."""
         address = _Handle()
         what = f"{size} bytes of the host's memory"
         call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), ctypes.c_uint(_PORTABLE), about=what)
         return address.value or 0
 
     def free_host(self, address: int) -> None:
+        """Free page-locked memory."""
         call("cuMemFreeHost", _Handle(address))
 
     def to_device(self, device: int, host: int, size: int, stream: int) -> None:
-        """Enqueue a copy; `host` must not change before the stream has come past it."""
+        """Enqueue a copy; `host` must not change until it is done."""
         pointers = ctypes.c_uint64(device), _Handle(host)
         call("cuMemcpyHtoDAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
 
     def to_host(self, host: int, device: int, size: int, stream: int) -> None:
-        """Enqueue a copy; `host` holds it when the stream has come past it."""
+        """Enqueue a copy; `host` is valid once the stream has passed it."""
         pointers = _Handle(host), ctypes.c_uint64(device)
         call("cuMemcpyDtoHAsync_v2", *pointers, ctypes.c_size_t(size), _Handle(stream))
 
     def stream(self) -> int:
-        """Handle of a new stream, which does not wait for the default one."""
+        """Create a stream that does not wait for the default one; return its handle."""
         return _handle("cuStreamCreate", ctypes.c_uint(_STREAM_NON_BLOCKING))
 
     def synchronize(self, stream: int) -> None:
-        """Wait for everything in a stream; an error of any of it comes out here."""
+        """Wait for all work in a stream; its errors are raised here."""
         call("cuStreamSynchronize", _Handle(stream))
 
     def destroy_stream(self, stream: int) -> None:
+        """Destroy a stream."""
         call("cuStreamDestroy_v2", _Handle(stream))
 
     def begin_capture(self, stream: int) -> None:
-        """From here on what this thread enqueues is recorded, not run."""
+        """Record the following work of this thread instead of running it."""
         call("cuStreamBeginCapture_v2", _Handle(stream), ctypes.c_int(_CAPTURE_THREAD_LOCAL))
 
     def end_capture(self, stream: int) -> int:
-        """Handle of the recorded graph, ready to be launched."""
+        """End the recording; return the handle of the executable graph."""
         graph = _handle("cuStreamEndCapture", before=(_Handle(stream),))
         with ExitStack() as launchable:
             with ExitStack() as recorded:
@@ -128,16 +131,18 @@ class Device:
         return found
 
     def abandon_capture(self, stream: int) -> None:
-        """End a recording that failed. The driver reports the failure once more here, so what it says is not asked."""
+        """End a failed recording; the driver's repeated error is ignored."""
         graph = _Handle()
         driver.library().cuStreamEndCapture(_Handle(stream), ctypes.byref(graph))
         if graph.value:
             call("cuGraphDestroy", graph)
 
     def launch(self, graph: int, stream: int) -> None:
+        """Launch a graph."""
         call("cuGraphLaunch", _Handle(graph), _Handle(stream))
 
     def destroy_graph(self, graph: int) -> None:
+        """Destroy a graph."""
         call("cuGraphExecDestroy", _Handle(graph))
 
 
@@ -161,6 +166,10 @@ def _handle(name: str, *arguments: Any, before: tuple[Any, ...] = ()) -> int:
 
 
 def view(address: int, dtype: np.dtype, count: int) -> np.ndarray:
-    """Host memory as a flat array, without a copy; it must not be used after the memory was freed."""
+    """Return host memory as a flat array, without a copy; invalid once the memory is freed.
+
+    Returns:
+        (count,) of type `dtype`.
+    """
     memory = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(address)
     return np.ctypeslib.as_array(memory).view(dtype)

@@ -1,1 +1,1 @@
-"""The selective scan of Mamba: one definition, one face for each runtime."""
+"""The selective scan of Mamba (https://arxiv.org/abs/2312.00752): one definition, one implementation per runtime."""

@@ -1,4 +1,4 @@
-"""The selective scan in NumPy float64: the definition every other face is tested against."""
+"""The selective scan in NumPy float64: the definition that every implementation is tested against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .schema import check_shapes
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
-    """`x` above 20, else `log1p(exp(x))`; any shape."""
+    """Compute `x` above 20, else `log1p(exp(x))`; any shape."""
     return np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 20))))
 
 
@@ -21,7 +21,7 @@ def selective_scan(
     D: np.ndarray,
     delta_bias: np.ndarray,
 ) -> np.ndarray:
-    """Selective scan, token by token (Mamba, algorithm 2, with the skip D u).
+    """Compute the scan token by token (Mamba, https://arxiv.org/abs/2312.00752, algorithm 2, with skip D u).
 
     Args:
         u, delta: (batch, length, channels).
@@ -61,7 +61,7 @@ def selective_scan_backward(
     D: np.ndarray,
     delta_bias: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Gradients of `sum(dy * selective_scan(...))` in all seven inputs, by name, float64.
+    """Return gradients of `sum(dy * selective_scan(...))` in all seven inputs, by name, float64.
 
     With g_t the gradient of h_t, from the last token to the first:
 
@@ -99,7 +99,7 @@ def selective_scan_backward(
     d_raw = (u * gb + (A * e).sum(-1)) * np.where(raw > 20, 1.0, 1 / (1 + np.exp(-np.minimum(raw, 20))))
 
     def over_channels(x: np.ndarray) -> np.ndarray:
-        """(batch, length, channels, state) -> (batch, length, groups, state)"""
+        """Repeat groups: (batch, length, groups, state) -> (batch, length, channels, state)."""
         return x.reshape(size.batch, size.length, size.groups, per_group, size.state).sum(3)
 
     return {

@@ -22,15 +22,15 @@ OP_TYPE = "SelectiveScan"
 VERSION = 1
 INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 OUTPUT = "y"
-#: Written on every node: without the namespace TensorRT ignores a registered plugin and says nothing.
+#: Attributes of every node: without the namespace TensorRT silently ignores a registered plugin.
 NODE_ATTRIBUTES = {"plugin_namespace": DOMAIN, "plugin_version": str(VERSION)}
-#: Types of u, delta, B, C and y; A, D and delta_bias are float32 beside them (float64 beside float64).
+#: Types of u, delta, B, C and y; A, D and delta_bias are then float32 (float64 with float64).
 IO_TYPES = ("float32", "float16", "bfloat16", "float64")
 MAX_STATE = 64
 
 
 class ScanShape(NamedTuple):
-    """The five sizes of a scan."""
+    """Five sizes of a scan."""
 
     batch: int
     length: int
@@ -40,10 +40,10 @@ class ScanShape(NamedTuple):
 
 
 def check_shapes(shapes: Mapping[str, Sequence[int]]) -> ScanShape:
-    """Sizes of a scan from the shapes of its seven inputs.
+    """Return the sizes of a scan from the shapes of its seven inputs.
 
     Raises:
-        InputError: a shape that breaks the contract, named with what was expected.
+        InputError: a shape that violates the contract; the message has the expected one.
     """
     u, b = tuple(shapes["u"]), tuple(shapes["B"])
     if len(u) != 3:
@@ -71,7 +71,7 @@ def check_shapes(shapes: Mapping[str, Sequence[int]]) -> ScanShape:
 
 
 def check_types(types: Mapping[str, str]) -> str:
-    """The I/O type T from the type names of the seven inputs ("float32", "float16", ...).
+    """Return the I/O type T from the type names of the seven inputs ("float32", "float16", ...).
 
     Raises:
         InputError: u, delta, B, C differ or are of another type; A, D, delta_bias are not float32.

@@ -1,6 +1,6 @@
-"""The faces of the selective scan side by side: which can be used on this machine, why not, and do they compute it.
+"""Implementations of the selective scan: availability on this machine, and comparison with the definition.
 
-Behind `mambapro plugins`. Packages are imported when a face is asked about them, never before.
+Used by `mambapro plugins`. Packages are imported only when an implementation is checked.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .openvino import extension
 from .schema import INPUTS, ScanShape
 from .tensorrt import plugin_library, variants
 
-#: What `build` can compile ahead of its first use.
+#: Implementations that `build` can compile.
 BUILDERS: Mapping[str, Callable[[], Path]] = {
     "onnxruntime": custom_op.build,
     "openvino": extension.build,
     "tensorrt": plugin_library.build,
 }
-#: Largest error of `check`, as a share of the largest |y|, in float32.
+#: Largest error of `check` relative to the largest |y|, in float32.
 LIMIT = 5e-6
-#: Sizes that `check` tries: MambaPro's two scans made smaller, an odd one, and the largest state.
+#: Sizes of `check`: MambaPro's two scans, reduced, an odd one, and the largest state.
 SHAPES = (
     ScanShape(2, 128, 96, 3, 16),
     ScanShape(1, 384, 64, 1, 16),
@@ -41,7 +41,7 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """One face: what it is for and, if it cannot be used, why."""
+    """One implementation: its purpose and, if unavailable, the reason."""
 
     face: str
     purpose: str
@@ -50,11 +50,12 @@ class BackendStatus:
 
 @dataclass(frozen=True)
 class BackendList:
-    """All faces, for printing."""
+    """All implementations, for printing."""
 
     rows: tuple[BackendStatus, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
         return {"faces": [asdict(row) for row in self.rows]}
 
     def __str__(self) -> str:
@@ -65,7 +66,7 @@ class BackendList:
 
 @dataclass(frozen=True)
 class BackendCheck:
-    """One face against the definition: the largest error as a share of the largest |y|, or why it was not tried."""
+    """Comparison of an implementation with the definition: largest relative error, or the reason for skipping it."""
 
     face: str
     error: float | None
@@ -73,20 +74,23 @@ class BackendCheck:
 
     @property
     def passed(self) -> bool:
+        """True if it was skipped or the error is within the limit."""
         return self.error is None or self.error <= LIMIT
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All faces that can run here, for printing."""
+    """All implementations that can run here, for printing."""
 
     rows: tuple[BackendCheck, ...]
 
     @property
     def passed(self) -> bool:
+        """True if none failed."""
         return all(row.passed for row in self.rows)
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
         return {"limit": LIMIT, "passed": self.passed, "faces": [asdict(row) for row in self.rows]}
 
     def __str__(self) -> str:
@@ -100,7 +104,7 @@ class CheckReport:
 
 
 def list_backends() -> BackendList:
-    """Every face with the reason why it cannot be used here, if there is one; nothing is built."""
+    """Return every implementation with the reason if it is unavailable here; nothing is built."""
     rows = [
         BackendStatus("CPU kernel", "PyTorch and OpenVINO on CPUs", cpu_kernel.why_unavailable()),
         BackendStatus("PyTorch, CPU", "training, parity", _without("torch") or cpu_kernel.why_unavailable()),
@@ -121,7 +125,7 @@ def list_backends() -> BackendList:
 
 
 def build(name: str) -> Path:
-    """Compile a face ahead of its first use; returns the library's path.
+    """Compile an implementation ahead of its first use; return the library's path.
 
     Raises:
         InputError: nothing of that name is compiled.
@@ -133,7 +137,7 @@ def build(name: str) -> Path:
 
 
 def check() -> CheckReport:
-    """Run every face that can run without a GPU over SHAPES against the float64 definition."""
+    """Run every implementation that works without a GPU over SHAPES and compare it with the float64 definition."""
     runners: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {}
     rows = []
     if reason := cpu_kernel.why_unavailable():
@@ -198,7 +202,7 @@ def _largest_error(run: Callable[[dict[str, np.ndarray]], np.ndarray]) -> float:
         arrays = _inputs(size)
         wanted = reference.selective_scan(**arrays)
         error = np.abs(run(arrays) - wanted).max() / np.abs(wanted).max()
-        # NaN is as wrong as can be, and max() would lose it
+        # NaN must fail, and max() would drop it
         errors.append(float(error) if np.isfinite(error) else float("inf"))
     return max(errors)
 

@@ -1,7 +1,7 @@
 """The selective scan as a PyTorch operator, `torch.ops.mambapro.selective_scan`.
 
-On CPUs it runs the kernel of csrc/scan_cpu.cpp, on NVIDIA GPUs that of csrc/*.cu. The backward pass keeps the inputs
-only and computes the states again. Results are the same in every run, for any number of threads.
+On CPUs it runs the kernel of csrc/scan_cpu.cpp, on NVIDIA GPUs that of csrc/*.cu. The backward pass stores only the
+inputs and recomputes the states. Results are deterministic for any number of threads.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from .cpu import kernel as cpu_kernel
 from .cuda import launch
 from .schema import INPUTS, ScanShape, check_shapes, check_types
 
-#: The kernels for CUDA tensors that `use_cuda_kernel` knows.
+#: Kernels for CUDA tensors.
 CUDA_KERNELS = ("mambapro", "mamba-ssm")
 _cuda_kernel = CUDA_KERNELS[0]
 
 
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
-    """Selective scan over tokens; shapes and meaning as in schema.py, differentiable once in all seven inputs.
+    """Compute the scan over tokens; shapes and meaning as in schema.py, once differentiable in all seven inputs.
 
     Args:
         u, delta: (batch, length, channels), float32, float16, bfloat16, on CPUs also float64.
@@ -32,8 +32,8 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
         y, (batch, length, channels), of u's type. States and sums are float32 (float64 for float64 input).
 
     Raises:
-        InputError: shapes, types or devices that break the contract.
-        SetupError: the machine lacks the kernel: no compiler at installation, no driver.
+        InputError: shapes, types or devices that violate the contract.
+        SetupError: the kernel is unavailable: no compiler at installation, no driver.
     """
     inputs = dict(zip(INPUTS, (u, delta, A, B, C, D, delta_bias), strict=True))
     if not torch.compiler.is_compiling():
@@ -44,7 +44,7 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D:
 
 
 def use_cuda_kernel(name: str) -> None:
-    """Which kernel CUDA tensors go through from now on: "mambapro" (the default) or "mamba-ssm".
+    """Select the kernel of CUDA tensors: "mambapro" (the default) or "mamba-ssm".
 
     Raises:
         InputError: neither of the two.
@@ -162,12 +162,12 @@ def _mamba_ssm():  # type: ignore[no-untyped-def]
 
 
 def _with_mamba_ssm(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
-    """mamba-ssm wants (batch, channels, length) and (batch, groups, state, length)."""
+    """Call mamba-ssm, which takes (batch, channels, length) and (batch, groups, state, length)."""
     u, delta = (x.transpose(1, 2).contiguous() for x in (u, delta))
     B, C = (x.permute(0, 2, 3, 1).contiguous() for x in (B, C))
     y = _mamba_ssm()(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True)
     return y.transpose(1, 2).contiguous()
 
 
-#: What graphs and exporters see.
+#: Name of the operator in graphs and exporters.
 OPERATOR = torch.ops.mambapro.selective_scan.default

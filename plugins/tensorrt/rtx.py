@@ -1,9 +1,9 @@
-"""Imports TensorRT-RTX in the one way in which plugins work.
+"""Import of TensorRT-RTX with working plugins, around a missing library link in its wheel.
 
-When its ONNX parser adds a plugin layer it loads `libtensorrt_rtx.so`, looked for beside the parser's own library; the
-wheel holds that library as `libtensorrt_rtx.so.1` alone, nothing is found and the process ends in `std::terminate`.
-The way out writes nothing into the installation: a folder of links that has both names, and the libraries loaded from
-there before the bindings load them. To the loader they are then the same files, but the parser's folder is ours.
+When its ONNX parser adds a plugin layer it loads `libtensorrt_rtx.so` from the parser's own folder; the wheel has only
+`libtensorrt_rtx.so.1`, so the load fails and the process ends in `std::terminate`. The workaround does not change the
+installation: a folder of links with both names, from which the libraries are loaded before the bindings. To the loader
+they are the same files, but the parser's folder is ours.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _PREPARED: list[Path] = []
 
 
 def import_tensorrt_rtx() -> Any:
-    """The module `tensorrt_rtx`, able to build networks with plugin layers.
+    """Import the module `tensorrt_rtx`, able to build networks with plugin layers.
 
     Raises:
-        SetupError: it is not installed, or was imported before in the way that ends the process at the first plugin.
+        SetupError: it is not installed, or was imported before without the workaround.
     """
     if importlib.util.find_spec(PACKAGE) is None:
         raise SetupError(
@@ -42,7 +42,7 @@ def import_tensorrt_rtx() -> Any:
 
 
 def trap() -> str | None:
-    """Why a plugin layer would end this process, or None: TensorRT-RTX was imported by someone else first."""
+    """Return the reason why a plugin layer would end this process (foreign import of TensorRT-RTX), or None."""
     folder = _wheel_folder()
     if _PREPARED or folder is None or (folder / _LIBRARY).exists() or _BINDINGS not in sys.modules:
         return None
@@ -53,7 +53,7 @@ def trap() -> str | None:
 
 
 def _wheel_folder() -> Path | None:
-    """Folder of the wheel's libraries; None where TensorRT-RTX comes from its SDK, which has every name."""
+    """Return the folder of the wheel's libraries; None for the SDK, which has every name."""
     spec = importlib.util.find_spec(_WHEEL)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
@@ -64,7 +64,7 @@ def _prepare() -> None:
         return
     if reason := trap():
         raise SetupError(reason)
-    # the links are needed as long as a parser may load the library
+    # the links must exist as long as a parser may load the library
     held = ExitStack()
     links = held.enter_context(temporary_folder("rtx"))
     atexit.register(held.close)

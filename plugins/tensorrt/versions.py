@@ -23,7 +23,7 @@ RANGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     TENSORRT: ((10, 3), (12,)),
     TENSORRT_RTX: ((1, 7), (2,)),
 }
-#: Default targets of a TensorRT-RTX engine: all it knows but 7.5, for which it has no float32 matrix product.
+#: Default targets of a TensorRT-RTX engine: all supported ones but 7.5, which lacks a float32 matrix product.
 RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0", "12.1")
 _STRONG, _PLUGIN_FIRST = (10, 12), (10, 7)
 _NAMES = {TENSORRT: "TensorRT", TENSORRT_RTX: "TensorRT-RTX"}
@@ -47,14 +47,14 @@ class Generation:
         return not self.rtx and self.version < _PLUGIN_FIRST
 
     def network_flags(self, trt: Any) -> int:
-        """Flags of `create_network` that keep the types of the file."""
+        """Return flags of `create_network` that keep the types of the file."""
         if self.rtx or self.weak or self.version >= (11, 0):
             return 0
         return 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
 def generation_of(trt: Any) -> Generation:
-    """Generation of a module tensorrt or tensorrt_rtx.
+    """Return generation of a module tensorrt or tensorrt_rtx.
 
     Raises:
         SetupError: an unsupported version.
@@ -65,11 +65,11 @@ def generation_of(trt: Any) -> Generation:
 
 
 def version_problem(library: str, version: str, building: bool = False) -> str | None:
-    """Reason why a version cannot be used, with three ways out, or None.
+    """Return the reason why a version cannot be used, with three remedies, or None.
 
     Args:
         library: "tensorrt" or "tensorrt_rtx".
-        building: the ways out are for building an engine, not for running one.
+        building: the remedies are for building an engine, not for running one.
     """
     first, end = RANGES[library]
     if first <= release(version) < end:
@@ -91,7 +91,7 @@ def version_problem(library: str, version: str, building: bool = False) -> str |
 
 
 def release(version: str) -> tuple[int, ...]:
-    """Numbers of a version: (10, 12, 0, 36) for "10.12.0.36"; () for text that is no version."""
+    """Return numbers of a version: (10, 12, 0, 36) for "10.12.0.36"; () for text that is no version."""
     try:
         return Version(version).release
     except InvalidVersion:

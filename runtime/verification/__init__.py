@@ -1,1 +1,1 @@
-"""Checks of a bundle on this machine, and its signature."""
+"""Verification of a bundle on this machine, and its signature."""

@@ -42,13 +42,13 @@ class ArtifactGates:
     max_map_drop: float | None = None
 
     def check(self, artifact: Sidecar) -> ArtifactCheck:
-        """Run the gates of one artifact and record what it passed, or tell why it cannot run here.
+        """Run the gates of one artifact and record the result, or report why it cannot run here.
 
-        What fails is not taken on this machine any more, whoever verified it.
+        A failing artifact is not used on this machine any more, even if another one verified it.
 
         Raises:
             ParityError, AccuracyError: a gate failed.
-            ArtifactError, SetupError: it cannot run here although it was asked for, or is damaged.
+            ArtifactError, SetupError: it was requested but cannot run here, or is damaged.
         """
         required = self.options.target or self.options.precision
         reason = why_not(self.bundle, artifact, self.options)
@@ -74,7 +74,7 @@ class ArtifactGates:
         return result
 
     def _gated(self, artifact: Sidecar, session: Session) -> tuple[Sidecar, ArtifactCheck]:
-        """The artifact with the gates that it passed for the first time, and the line of the report."""
+        """Return the artifact with newly passed gates, and the line of the report."""
         limit, on_limit = self._departure_limit(artifact)
         gate, difference = replay(session, self.golden, limit, on_limit)
         passed, notes, provider, other_type = artifact, [*on_limit], session.provider, why_other_type(session)
@@ -84,7 +84,7 @@ class ArtifactGates:
         if self.benchmark is not None and artifact.accuracy is None and provable:
             accuracy, on_accuracy = self._accuracy(artifact, session, self.benchmark)
             passed, notes = replace(passed, accuracy=accuracy), [*notes, *on_accuracy]
-        # the speed gate times it in processes of their own
+        # the speed gate times it in separate processes
         session.close()
         new = artifact.state == UNVERIFIED and provable
         if new:
@@ -97,14 +97,14 @@ class ArtifactGates:
         return passed, ArtifactCheck(artifact.stem, *departures, drop, new, notes=tuple(notes))
 
     def _departure_limit(self, artifact: Sidecar) -> tuple[float, tuple[str, ...]]:
-        """The largest distance to PyTorch that counts, and notes on it."""
+        """Return the largest allowed distance to PyTorch, and notes on it."""
         usual = agreement_of(self.bundle.metadata).limits[artifact.precision]
         return believed(artifact.max_departure, usual, self.max_departure, "--max-cosine-distance")
 
     def _accuracy(
         self, artifact: Sidecar, session: Session, benchmark: Benchmark
     ) -> tuple[AccuracyGate, tuple[str, ...]]:
-        """mAP against the exported model on the same device, and notes on the limit.
+        """Return mAP against the exported model on the same device, and notes on the limit.
 
         Raises:
             AccuracyError: the loss is above the limit.
@@ -118,7 +118,7 @@ class ArtifactGates:
         return gate, notes
 
     def _speed(self, artifact: Sidecar) -> tuple[SpeedGate | None, tuple[str, ...]]:
-        """int8 against the other precisions of its target that run here, or a note where there are none.
+        """Compare int8 with the other precisions of its target that run here; a note if there are none.
 
         Raises:
             AccuracyError: int8 is not faster, and that is not forced.
@@ -140,5 +140,5 @@ class ArtifactGates:
         try:
             write_record(self.bundle, replace(artifact, state=UNVERIFIED))
         except SetupError as error:
-            # the failure itself is what has to be told
+            # the failure itself must be reported
             log.warning("%s stays marked as verified: %s", artifact.stem, error)

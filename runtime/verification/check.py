@@ -1,4 +1,4 @@
-"""Verification that a bundle is whole and still returns PyTorch's numbers on this machine."""
+"""Verification that a bundle is complete and reproduces PyTorch's numbers on this machine."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def check_bundle(
 ) -> CheckReport:
     """Hash every file of a bundle, then replay its goldens through every artifact that runs here.
 
-    What fails does not keep the others from being checked: the error holds all that was found, the first failure first.
+    A failure does not stop the checks of the other artifacts: the error contains all of them, the first failure first.
 
-    An artifact that no machine has verified yet is marked verified where it passes: its departure, for int8 its speed
-    against the other precisions of its target, and with a `benchmark` also what it loses in mAP. That is made up for
-    where it is missing in an artifact that was verified without.
+    An artifact that no machine has verified yet is marked verified if it passes: its distance, for int8 its speed
+    against the other precisions of its target, and with a `benchmark` also its loss of mAP. Gates missing in a verified
+    artifact are added.
 
     Args:
         path: the bundle.
         device, allow_fallback: as for Extractor.
-        target, precision: check these artifacts only; then each of them has to run.
-        benchmark: images for the accuracy gate of artifacts that have not passed one; None = they go without.
-        load_plugins: load the code in the bundle, as for Extractor; without it engines that hold some are not run.
-        force: mark int8 verified though it is not faster.
-        max_departure, max_map_drop: largest 1 - cosine, and largest loss of mAP as a fraction, of every artifact that
-            is checked; None = the bundle's own limit or this product's, whichever is smaller.
+        target, precision: check only these artifacts; then each of them has to run.
+        benchmark: images for the accuracy gate of artifacts that have not passed one; None = no accuracy gate.
+        load_plugins: load the code in the bundle, as for Extractor; without it engines that contain code are not run.
+        force: mark int8 verified although it is not faster.
+        max_departure, max_map_drop: largest 1 - cosine, and largest loss of mAP as a fraction, of every checked
+            artifact; None = the smaller of the bundle's limit and the product's.
 
     Raises:
         InputError: `path` is not a folder, or holds no such artifact; a limit that nothing exceeds.
@@ -106,9 +106,9 @@ def check_bundle(
 
 
 def _with_the_rest(failures: list[MambaProError], checks: list[ArtifactCheck]) -> MambaProError:
-    """The first failure with everything else that was found: a bad artifact hides no good one."""
+    """Return the first failure extended by all other results."""
     texts = list(map(str, failures))
-    # a changed file is told once, though it fails as a file and as an artifact
-    said = [text for i, text in enumerate(texts) if not any(text in earlier for earlier in texts[:i])]
-    lines = [*said, *(f"{item.artifact}: {item}" for item in checks)]
+    # a changed file is reported once, though it fails as a file and as an artifact
+    messages = [text for i, text in enumerate(texts) if not any(text in earlier for earlier in texts[:i])]
+    lines = [*messages, *(f"{item.artifact}: {item}" for item in checks)]
     return type(failures[0])("\n".join(lines))

@@ -11,7 +11,7 @@ from ...common.tables import text_table
 
 @dataclass(frozen=True)
 class ArtifactCheck:
-    """One artifact of a bundle on this machine: its departures from PyTorch, or why it was not run.
+    """Result of one artifact on this machine: its distances to PyTorch, or the reason for skipping it.
 
     `newly_verified`: it was built where it could not run, and this machine is the first to verify it. `notes`: what was
     not verified, and why.
@@ -41,8 +41,10 @@ class ArtifactCheck:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A bundle that passed: its files are what was exported, and every artifact that runs here returns PyTorch's
-    numbers, over `samples` goldens. `ignored` are files of file managers that lie in the folder."""
+    """Result of a bundle that passed: unchanged files, and PyTorch's numbers from every artifact that runs here.
+
+    `samples` counts the goldens. `ignored` are files of file managers in the folder.
+    """
 
     bundle: str
     name: str
@@ -53,7 +55,7 @@ class CheckReport:
     ignored: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**asdict(self), "artifacts": [asdict(item) for item in self.artifacts]}
 
     def __str__(self) -> str:

@@ -34,8 +34,8 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
     name, inputs = metadata.outputs[0].name, golden.inputs
     mask, cameras = (next((inputs[each] for each in metadata.names(role)), None) for role in (MODALITY_MASK, CAMERA))
     batch = Batch.of({modality: inputs[modality] for modality in metadata.modalities}, mask, cameras)
-    found, expected = session.run(batch)[name], golden.outputs[name].astype(np.float64)
-    departures = agreement.distances(expected, found)
+    actual, expected = session.run(batch)[name], golden.outputs[name].astype(np.float64)
+    departures = agreement.distances(expected, actual)
     gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples)
     # Written so that NaN fails as well.
     if not gate.largest <= limit:
@@ -45,10 +45,10 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
             f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}{''.join(f'; {note}' for note in notes)}. "
             f"Do not use its {agreement.noun}s here; try another runtime or device, or a higher precision."
         )
-    return gate, float(np.abs(expected - found).max())
+    return gate, float(np.abs(expected - actual).max())
 
 
 def why_other_type(session: Session) -> str | None:
-    """Tell why a bf16 artifact computes in another type on this machine, which verifies nothing of it; else None."""
+    """Return the reason why a bf16 artifact computes in another type here, which verifies nothing; else None."""
     why: str | None = getattr(session.backend, "why_precision", None)
     return why if session.artifact.precision == "bf16" else None

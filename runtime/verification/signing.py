@@ -1,7 +1,7 @@
-"""Signatures of bundles in the format of sigstore's model-signing, with a pair of keys and without a network.
+"""Signatures of bundles in the format of sigstore's model-signing, with a key pair and without a network.
 
-What is signed is SHA256SUMS, and through it every file that it lists; what changes while a bundle is used, checks.json,
-is not in it. The signature lies beside it and needs `pip install "mambapro[sign]"`.
+The signed file is SHA256SUMS, and through it every file that it lists; checks.json, which changes during use, is not
+included. The signature is stored next to it and needs `pip install "mambapro[sign]"`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .listed_files import verify_files
 
 @dataclass(frozen=True)
 class SignatureReport:
-    """A bundle whose list of files has a signature, which was written or verified just now."""
+    """Report of a signature that was just written or verified."""
 
     bundle: str
     signature: str
@@ -35,7 +35,7 @@ class SignatureReport:
     done: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {"bundle": self.bundle, "signature": self.signature, "files": self.files, "done": self.done}
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ def sign_bundle(
     overwrite: bool = False,
     track: Track = silent,
 ) -> SignatureReport:
-    """Sign a bundle whose hashes agree; writes SHA256SUMS.sig into it.
+    """Sign a bundle whose hashes agree; write SHA256SUMS.sig into it.
 
     Args:
         path: the bundle.
@@ -59,9 +59,9 @@ def sign_bundle(
         track: shows progress.
 
     Raises:
-        InputError: no bundle, no such key, or a signature is there already.
-        SetupError: no room or no permission.
-        ArtifactError: the bundle is not whole.
+        InputError: no bundle, no such key, or a signature exists.
+        SetupError: the disk is full or permission is missing.
+        ArtifactError: the bundle is not complete.
     """
     from model_signing import signing
 
@@ -82,9 +82,9 @@ def sign_bundle(
                 f"{shown_text(key)} cannot be used as a private key: {shown_text(error)}. It must be a key on P-256, "
                 "P-384 or P-521 in PEM, with its password if it has one."
             ) from error
-        made = listed.with_name(SIGNATURE)
-        config.sign(listed, made)
-        content = made.read_bytes()
+        signature = listed.with_name(SIGNATURE)
+        config.sign(listed, signature)
+        content = signature.read_bytes()
     bundle.require_current()
     write_atomically(target, lambda file: file.write_bytes(content), overwrite=overwrite, in_bundle=True)
     return SignatureReport(str(path), str(target), len(bundle.sums), "signed")
@@ -93,7 +93,7 @@ def sign_bundle(
 def verify_bundle(
     path: str | os.PathLike[str], key: Path, signature: Path | None = None, track: Track = silent
 ) -> SignatureReport:
-    """Verify that whoever has the private key signed a bundle, and that every file is what was signed.
+    """Verify that the owner of the private key signed a bundle, and that every file is unchanged.
 
     Args:
         path: the bundle.
@@ -103,7 +103,7 @@ def verify_bundle(
 
     Raises:
         InputError: no bundle or no such key.
-        ArtifactError: no signature, one of another key or another list, or files that are not those that were signed.
+        ArtifactError: no signature, one of another key or another list, or changed files.
     """
     bundle = Bundle.open(path)
     require_signature(bundle, key, signature)
@@ -114,8 +114,9 @@ def verify_bundle(
 
 
 def require_signature(bundle: Bundle, key: Path, signature: Path | None = None) -> None:
-    """Raise ArtifactError unless the list of files that `bundle` was opened with is signed; its files are compared with
-    that list when they are read.
+    """Raise ArtifactError unless the list of files that `bundle` was opened with is signed.
+
+    Its files are compared with that list when they are read.
 
     Raises:
         InputError: no such key.
@@ -126,15 +127,15 @@ def require_signature(bundle: Bundle, key: Path, signature: Path | None = None) 
     require_regular(key, "public key")
     where = signature or bundle.folder / SIGNATURE
     with _listed(bundle) as listed:
-        given = listed.with_name(SIGNATURE)
-        given.write_bytes(_signature(bundle, signature))
+        signature_file = listed.with_name(SIGNATURE)
+        signature_file.write_bytes(_signature(bundle, signature))
         try:
             config = verifying.Config().use_elliptic_key_verifier(public_key=key)
         except (ValueError, TypeError) as error:
             raise InputError(f"{shown_text(key)} cannot be used as a public key: {shown_text(error)}.") from error
         try:
-            config.verify(listed, given)
-        except Exception as error:  # the library raises many kinds; all mean that nothing is proved
+            config.verify(listed, signature_file)
+        except Exception as error:  # the library raises many types; all mean that the verification failed
             raise ArtifactError(
                 f"{shown_text(where)} is no signature of {shown_text(bundle.folder)} by {shown_text(key)}: "
                 f"{shown_text(error) or type(error).__name__}. Do not use the bundle, or get it again."
@@ -154,8 +155,7 @@ def _signature(bundle: Bundle, path: Path | None) -> bytes:
 
 @contextmanager
 def _listed(bundle: Bundle) -> Iterator[Path]:
-    """The list of files that the bundle was opened with, as a file that the library reads. Not the file in the folder:
-    another one may have its place by now."""
+    """Yield a copy of the list that the bundle was opened with; the file in the folder may have been replaced."""
     with temporary_folder("copy") as folder:
         path = folder / SUMS
         path.write_text(sums_text(bundle.sums), encoding="utf-8", newline="\n")

@@ -1,7 +1,7 @@
-"""The CPU kernel of the selective scan (csrc/scan_cpu.cpp), called with plain addresses: no torch, no NumPy.
+"""CPU kernel of the selective scan (csrc/scan_cpu.cpp), called with plain addresses, without torch and NumPy.
 
-`setup.py` compiles it into the package. Its instruction set is chosen when it is loaded, the best the machine has;
-`MAMBAPRO_SCAN_INSTRUCTIONS` names another one.
+`setup.py` compiles it into the package. The best instruction set of the machine is selected when it is loaded;
+`MAMBAPRO_SCAN_INSTRUCTIONS` selects another one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..schema import ScanShape
 
 CSRC = Path(__file__).parent / "csrc"
 LIBRARY = Path(__file__).with_name("libmambapro_scan_cpu.so")
-#: What the C interface calls the types of u, delta, B, C and y.
+#: Type codes of u, delta, B, C and y in the C interface.
 TYPES = {"float32": 0, "float16": 1, "bfloat16": 2, "float64": 3}
 _MEND = "install a C++ compiler (on Debian: g++) and install mambapro again"
 
@@ -36,7 +36,7 @@ assert ScanShape._fields == ("batch", "length", "channels", "groups", "state")
 
 
 def source_fingerprint() -> str:
-    """Sixteen hex digits of the kernel's sources; a library carries those it was compiled from."""
+    """Return sixteen hex digits of the kernel's sources, which a compiled library contains."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(CSRC.iterdir()))).hexdigest()[:16]
 
 
@@ -59,7 +59,7 @@ def _library() -> ctypes.CDLL:
 
 
 def why_unavailable() -> str | None:
-    """None if the kernel can be used, else why not and what to do."""
+    """Return None if the kernel can be used, else the reason and the remedy."""
     try:
         _library()
     except SetupError as error:
@@ -68,7 +68,7 @@ def why_unavailable() -> str | None:
 
 
 def instruction_sets() -> list[str]:
-    """Names of the instruction sets this machine can run, best first."""
+    """Return the names of the instruction sets of this machine, best first."""
     library = _library()
     names: list[str] = []
     while name := library.mambapro_scan_instruction_sets(len(names)):
@@ -77,12 +77,12 @@ def instruction_sets() -> list[str]:
 
 
 def instruction_set() -> str:
-    """The one in use."""
+    """Return the one in use."""
     return _library().mambapro_scan_instruction_set().decode()
 
 
 def use_instruction_set(name: str) -> None:
-    """Use another one from now on, in the whole process.
+    """Select another instruction set for the whole process.
 
     Raises:
         InputError: this machine cannot run it.
@@ -99,11 +99,11 @@ def _use(library: ctypes.CDLL, name: str) -> None:
 
 
 def forward(size: ScanShape, kind: str, threads: int, inputs: Sequence[int], y: int) -> None:
-    """y from the seven inputs, all given by address, contiguous, of the shapes and types in schema.py.
+    """Compute y from the seven inputs, given by address, contiguous, with shapes and types as in schema.py.
 
     Args:
         kind: type of u, delta, B, C and y, a key of TYPES.
-        threads: at most so many; 0: one for each CPU.
+        threads: largest number of threads; 0: one for each CPU.
         inputs: addresses in the order of schema.INPUTS.
 
     Raises:
@@ -115,7 +115,7 @@ def forward(size: ScanShape, kind: str, threads: int, inputs: Sequence[int], y: 
 def backward(
     size: ScanShape, kind: str, threads: int, dy: int, inputs: Sequence[int], gradients: Sequence[int]
 ) -> None:
-    """Gradients of the seven inputs, in their order; arguments as in `forward`, dy and gradients by address."""
+    """Compute the gradients of the seven inputs, in their order; arguments as in `forward`, arrays by address."""
     _check(_library().mambapro_scan_backward(_Shape(*size, TYPES[kind], threads), dy, *inputs, *gradients))
 
 

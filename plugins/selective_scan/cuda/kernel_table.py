@@ -1,7 +1,7 @@
-"""The CUDA kernels as data: their names, how they are launched, and the PTX that ships with the package.
+"""Table of the CUDA kernels: names, launches, and the PTX that ships with the package.
 
-Knows neither a driver nor PyTorch nor TensorRT. The kernels themselves: csrc/scan_forward.cuh and scan_backward.cuh.
-What stands here about lanes, grids and workspace stands in csrc/scan_launch*.cu as well; tests hold the two equal.
+Independent of driver, PyTorch and TensorRT. Kernels: csrc/scan_forward.cuh and scan_backward.cuh. The values for lanes,
+grids and workspace are repeated in csrc/scan_launch*.cu; tests compare the two.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from ..schema import MAX_STATE, ScanShape
 
 #: Names of the I/O types in kernel names.
 TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-#: For each number of lanes that share a channel, the states per lane there are kernels for.
+#: For each number of lanes per channel, the available states per lane.
 INSTANCES = {1: (1, 4, 16), 4: (1, 4, 16), 16: (1, 4)}
 LANES = tuple(INSTANCES)
 THREADS = 128
 SUM_THREADS = 256
-#: Tokens between the states that a backward pass remembers.
+#: Tokens between the states that a backward pass stores.
 BACKWARD_TILE = 16
 #: Limit of a launch in its second dimension.
 MAX_BATCH = 65535
 PTX_FOLDER = Path(__file__).parent / "ptx"
-#: What a warp spends on a token beside the exponentials, which cost 8 cycles each: loads, softplus, reduction.
+#: Cycles of a warp per token besides the exponentials, 8 cycles each: loads, softplus, reduction.
 #: With 16 lanes the softplus is shared best, but each lane repeats what belongs to the channel.
 _OVERHEAD = {1: 8, 4: 4, 16: 6}
 
 
 class Launch(NamedTuple):
-    """A kernel, its grid, and the threads of a block; none has dynamic shared memory."""
+    """Kernel, grid, and threads of a block; none has dynamic shared memory."""
 
     kernel: str
     grid: tuple[int, int, int]
@@ -41,7 +41,7 @@ class Launch(NamedTuple):
 
 
 def states_per_lane(lanes: int, state: int) -> int:
-    """States per lane of the smallest kernel that holds `state` in `lanes` lanes.
+    """Return the states per lane of the smallest kernel that holds `state` in `lanes` lanes.
 
     Raises:
         InputError: there is none.
@@ -56,7 +56,7 @@ def states_per_lane(lanes: int, state: int) -> int:
 
 
 def kernel_name(kind: str, lanes: int, state: int) -> str:
-    """The forward kernel for an I/O type ("float32", "float16", "bfloat16") and a state size.
+    """Return the forward kernel for an I/O type ("float32", "float16", "bfloat16") and a state size.
 
     Raises:
         InputError: a type or a number of lanes there is no kernel for.
@@ -71,7 +71,7 @@ def _type_name(kind: str) -> str:
 
 
 def kernel_names() -> list[str]:
-    """Names of all kernels."""
+    """Return the names of all kernels."""
     names = []
     for kind in TYPES.values():
         names += [f"selective_scan_forward_{kind}_l{n}_s{s}" for n, states in INSTANCES.items() for s in states]
@@ -81,23 +81,24 @@ def kernel_names() -> list[str]:
 
 
 def lanes_for(state: int) -> tuple[int, ...]:
-    """The numbers of lanes that have a kernel for a state size."""
+    """Return the numbers of lanes that have a kernel for a state size."""
     return tuple(lanes for lanes, states in INSTANCES.items() if lanes * states[-1] >= state)
 
 
 def grid(shape: ScanShape, lanes: int) -> tuple[int, int, int]:
-    """Blocks of a forward launch: each serves THREADS / lanes channels of one group of one sample."""
+    """Return the blocks of a forward launch: each computes THREADS / lanes channels of one group of one sample."""
     per_block = THREADS // lanes
     return shape.groups * -(-(shape.channels // shape.groups) // per_block), shape.batch, 1
 
 
 def choose_lanes(shape: ScanShape, multiprocessors: int) -> int:
-    """Lanes per channel that should be fastest on a GPU of so many multiprocessors.
+    """Return the number of lanes per channel with the best estimate on a GPU of so many multiprocessors.
 
-    The busiest multiprocessor sets the time: the blocks it gets, times what a warp spends on a token.
+    The busiest multiprocessor determines the time: its blocks, times the cost of a token in a warp.
     """
 
     def cycles(lanes: int) -> int:
+        """Estimate the cycles."""
         x, y, _ = grid(shape, lanes)
         return -(-x * y // multiprocessors) * (8 * states_per_lane(lanes, shape.state) + _OVERHEAD[lanes])
 
@@ -105,7 +106,7 @@ def choose_lanes(shape: ScanShape, multiprocessors: int) -> int:
 
 
 def forward_launch(shape: ScanShape, kind: str, lanes: int) -> Launch:
-    """Kernel and grid of a forward pass.
+    """Return kernel and grid of a forward pass.
 
     Raises:
         InputError: no kernel for it, or a batch beyond what one launch can hold.
@@ -120,12 +121,12 @@ def _check_batch(shape: ScanShape) -> None:
 
 
 def _backward_block(state: int) -> tuple[int, int]:
-    """States per lane and channels per block of the backward kernel; it has 16 lanes."""
+    """Return states per lane and channels per block of the backward kernel, which has 16 lanes."""
     return (1, 16) if state <= 16 else (4, 8)
 
 
 def backward_launches(shape: ScanShape, kind: str) -> tuple[Launch, Launch]:
-    """The two launches of a backward pass: over the tokens, then the sums over blocks and samples.
+    """Return the two launches of a backward pass: over the tokens, then the sums over blocks and samples.
 
     Raises:
         InputError: no kernel for it, or a batch beyond what one launch can hold.
@@ -140,7 +141,7 @@ def backward_launches(shape: ScanShape, kind: str) -> tuple[Launch, Launch]:
 
 
 def workspace_bytes(shape: ScanShape) -> int:
-    """Device memory a backward pass works in: sums of blocks and samples, and states at the borders of tiles."""
+    """Return the device memory of a backward pass: sums of blocks and samples, states at tile borders."""
     states, channels = _backward_block(shape.state)
     blocks = shape.batch * shape.groups * -(-(shape.channels // shape.groups) // channels)
     tiles = -(-shape.length // BACKWARD_TILE)
@@ -165,7 +166,7 @@ def module_ptx(kind: str) -> str:
 
 @cache
 def kernel_ptx(kind: str, name: str) -> str:
-    """PTX text with one kernel of an I/O type and nothing else: what TensorRT takes ahead of time.
+    """Return PTX text with only one kernel of an I/O type, as TensorRT needs it ahead of time.
 
     Raises:
         InputError: there is no such kernel.
@@ -178,16 +179,16 @@ _ENTRY = re.compile(r"^\.visible \.entry (\w+)\(.*?^\}\n", re.MULTILINE | re.DOT
 
 
 def entries(ptx: str) -> list[str]:
-    """Names of the kernels in PTX text, in its order."""
-    return [found.group(1) for found in _ENTRY.finditer(ptx)]
+    """Return the names of the kernels in PTX text, in its order."""
+    return [entry.group(1) for entry in _ENTRY.finditer(ptx)]
 
 
 def cut_kernel(ptx: str, name: str) -> str:
-    """PTX text without all kernels but `name`.
+    """Return PTX text without all kernels but `name`.
 
     Raises:
         InputError: it is not in there.
     """
     if name not in entries(ptx):
         raise InputError(f"selective scan: no kernel {name} in the PTX; there are {', '.join(entries(ptx))}.")
-    return _ENTRY.sub(lambda found: found.group(0) if found.group(1) == name else "", ptx)
+    return _ENTRY.sub(lambda entry: entry.group(0) if entry.group(1) == name else "", ptx)

@@ -64,7 +64,7 @@ class _Prepared:
     """A launch with fixed kernel and sizes; its memory is written in place, so each thread has one."""
 
     def __init__(self, context: int, kind: str, launch: Launch, layout: str, sizes: Sequence[int]) -> None:
-        """layout: "a" for each argument that is an address, "i" for each int32, whose values are `sizes`."""
+        """Pack the arguments; `layout` is "a" for an address and "i" for an int32, whose values are `sizes`."""
         self.kernel = launch.kernel
         self.function = _function(context, kind, launch.kernel)
         self.dimensions = (*launch.grid, launch.threads, 1, 1, 0)
@@ -175,7 +175,7 @@ def backward(
 
 
 def _backward_launches(context: int, shape: ScanShape, kind: str) -> tuple[_Prepared | None, _Prepared]:
-    # where there is nothing to walk over, sums of no samples, or of no channels' blocks, are the zeros that are wanted
+    # without tokens, the sums over no samples or blocks are zero as required
     empty = 0 in shape[:3]
     if shape.length == 0:
         shape = shape._replace(batch=0)

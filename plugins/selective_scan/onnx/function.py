@@ -1,17 +1,17 @@
-"""The selective scan in standard ONNX, for every runtime without a kernel of its own: one `Scan` over the tokens.
+"""The selective scan in standard ONNX, for runtimes without a kernel of their own: one `Scan` over the tokens.
 
-Its habits come from runtimes it has to pass:
+Constraints of the supported runtimes:
 
-* it captures nothing: A rides along as a state (captured values break OpenVINO's inlined form), and it is handed on by
-  an Identity (ONNX Runtime returns wrong numbers where a body's output is its own input);
-* the casts of B and C stand inside the body (in front of the Scan they break TensorRT-RTX in float16); those of u and
-  delta may stand in front, and so everything that does not need the state is computed for all tokens at once;
-* it runs along axis 0, the only one that ONNX's reference evaluator knows;
-* the state lies as (groups, state, channels), so that y is one matrix product;
+* nothing is captured: A is a state (captured values break OpenVINO's inlined form), passed on by an Identity (ONNX
+  Runtime returns wrong numbers if a body's output is its own input);
+* the casts of B and C are inside the body (before the Scan they break TensorRT-RTX in float16); those of u and delta
+  can be outside, so everything independent of the state is computed for all tokens at once;
+* it runs along axis 0, the only one supported by ONNX's reference evaluator;
+* the state has shape (groups, state, channels), so that y is one matrix product;
 * softplus is written out, because ONNX Runtime has a fast Exp but computes Softplus value by value.
 
-Seven operations of the state's size remain for each token. Fewer were not found: several tokens for each turn of the
-Scan were no faster, and neither was B u as a matrix product.
+Seven operations of the state's size remain per token. Several tokens per iteration, and B u as a matrix product, were
+not faster.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FLOAT = TensorProto.FLOAT
 #: 2 artanh(s) / s as a polynomial in s s, interpolated at Chebyshev's points of 0 to 1/9 (s is 1/3 at most): relative
 #: error 8e-9.
 _ARTANH = (2.0, 0.66666316, 0.40024854, 0.27961419, 0.28174657)
-#: Swaps batch and length, either way.
+#: Permutation that swaps batch and length.
 _TIME_FIRST = [1, 0, 2, 3, 4]
 
 
@@ -46,9 +46,9 @@ def _number(name: str, value: float) -> onnx.NodeProto:
 
 
 def _softplus(x: str, output: str) -> list[onnx.NodeProto]:
-    """`relu(x) + log1p(z)` with z = exp(-|x|), and log1p(z) = 2 artanh(s) with s = z / (2 + z), a series in s s.
+    """Return the nodes of relu(x) + log1p(z), z = exp(-|x|), log1p(z) = 2 artanh(s), s = z / (2 + z), as a series.
 
-    Exact to float32's rounding for every x, also where the step is tiny; `log(1 + exp(x))` is not.
+    Exact to float32's rounding for every x, also for tiny steps; `log(1 + exp(x))` is not.
     """
     nodes = [
         _node("Abs", [x], "size"),
@@ -76,8 +76,11 @@ def _softplus(x: str, output: str) -> list[onnx.NodeProto]:
 
 
 def _step() -> GraphProto:
-    """One token. Shapes: d, du, y (batch, groups, 1, channels of a group); B (batch, groups, state, 1), C
-    (batch, groups, 1, state); h (batch, groups, state, channels of a group)."""
+    """Return the body for one token.
+
+    Shapes: d, du, y (batch, groups, 1, channels of a group); B (batch, groups, state, 1), C (batch, groups, 1, state);
+    h (batch, groups, state, channels of a group).
+    """
     nodes = [
         _node("Cast", ["B_t"], "B32", to=_FLOAT),
         _node("Cast", ["C_t"], "C32", to=_FLOAT),
@@ -97,9 +100,9 @@ def _step() -> GraphProto:
 
 
 def _inputs_of_the_scan() -> list[onnx.NodeProto]:
-    """What the Scan reads, for all tokens at once."""
+    """Return the nodes that compute the Scan's inputs for all tokens at once."""
     return [
-        # B with shape (batch, length, groups, state) tells the sizes
+        # B with shape (batch, length, groups, state) has the sizes
         _node("Shape", ["B"], "batch_length_groups", start=0, end=3),
         _node("Shape", ["B"], "batch", start=0, end=1),
         _node("Shape", ["B"], "groups", start=2, end=3),
@@ -135,7 +138,7 @@ def _inputs_of_the_scan() -> list[onnx.NodeProto]:
 
 
 def function_proto() -> FunctionProto:
-    """The model-local function that defines the node in standard ONNX."""
+    """Return the model-local function that defines the node in standard ONNX."""
     scan = helper.make_node(
         "Scan",
         ["h_0", "A_0", "d_scan", "du_scan", "B_scan", "C_scan"],

@@ -1,6 +1,6 @@
-"""The selective scan in ONNX: the node, its translation from PyTorch, and models that hold it.
+"""The selective scan in ONNX: node, translation from PyTorch, and models with it.
 
-A runtime with a kernel of its own replaces the node; every other one runs the function of onnx_function.py.
+A runtime with a kernel of its own replaces the node; all others run the function of onnx/function.py.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ..schema import DOMAIN, INPUTS, NODE_ATTRIBUTES, OP_TYPE, OUTPUT, VERSION
 from .function import function_proto
 
 _FLOAT = TensorProto.FLOAT
-#: Float32 whatever the type of the others.
+#: Always float32.
 _PARAMETERS = ("A", "D", "delta_bias")
 
 
 def translation_table() -> dict[Any, Callable[..., Any]]:
-    """For `torch.onnx.export(custom_translation_table=...)`: the PyTorch operator becomes one node."""
+    """Return the `custom_translation_table` of torch.onnx.export: the operator becomes one node."""
     return {torch_op.OPERATOR: _translate}
 
 
@@ -50,11 +50,11 @@ def _translate(u: Any, delta: Any, A: Any, B: Any, C: Any, D: Any, delta_bias: A
 
 
 def add_function(model: onnx.ModelProto) -> None:
-    """Give `model` the function of its SelectiveScan nodes, in place; nothing if there is no such node."""
+    """Add the function of the SelectiveScan nodes to `model`, in place; nothing without such a node."""
     if not any(node.op_type == OP_TYPE and node.domain == DOMAIN for node in model.graph.node):
         return
     function = function_proto()
-    # runtimes want one version of the standard operators in the whole file
+    # runtimes require one version of the standard operators in the whole file
     function.opset_import[0].version = next(entry.version for entry in model.opset_import if entry.domain == "")
     model.functions.append(function)
     if not any(entry.domain == DOMAIN for entry in model.opset_import):
@@ -62,7 +62,7 @@ def add_function(model: onnx.ModelProto) -> None:
 
 
 def scan_model(io_type: str = "float32", opset: int = 20) -> onnx.ModelProto:
-    """A model of one node and its function, inputs named as in the contract, every size dynamic.
+    """Build a model of one node and its function, inputs named as in the contract, every size dynamic.
 
     Args:
         io_type: of u, delta, B, C and y: "float32", "float16" or "bfloat16".

@@ -1,7 +1,7 @@
-"""The selective scan in OpenVINO: a C++ extension on the CPU kernel, or the inlined function where there is none.
+"""The selective scan in OpenVINO: a C++ extension on the CPU kernel, otherwise the inlined function.
 
-The extension (csrc/openvino_extension.cpp) is compiled against the headers inside the installed openvino package, on
-first use or ahead by `build()`, and kept in the cache.
+The extension (csrc/openvino_extension.cpp) is compiled against the headers of the installed openvino package, on first
+use or by `build()`, and cached.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _SCAN = Path(__file__).parents[1]
 SOURCES = tuple(
     _SCAN / name for name in ("openvino/csrc/openvino_extension.cpp", "contract/contract.cpp", "cpu/csrc/scan_cpu.cpp")
 )
-#: The kernel chooses its instructions when it runs: the flags must not name any.
+#: The kernel selects its instructions at run time: the flags must not set any.
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-Wno-psabi")
 
-#: How many times as long the scans take as the inlined function; benchmarks/openvino_profile.py measures it.
+#: Ratio of the scans' times, function to extension, measured by benchmarks/openvino_profile.py.
 SLOWER = "5 to 10"
 
 logger = logging.getLogger("mambapro")
 
 
 def build() -> Path:
-    """Path of the extension for the installed openvino; compiled now, in about ten seconds, unless the cache holds it.
+    """Return the path of the extension; compiles it, in about ten seconds, unless the cache holds it.
 
     Raises:
         SetupError: openvino, its headers or a C++ compiler are missing, or the compiler failed.
@@ -49,9 +49,9 @@ def build() -> Path:
 
 
 def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> openvino.Model:
-    """An ONNX model with SelectiveScan nodes, for `core.compile_model`.
+    """Read an ONNX model with SelectiveScan nodes, for `core.compile_model`.
 
-    The nodes run on the CPU kernel. Where the extension cannot be had and the package onnx is installed they are
+    The nodes run on the CPU kernel. If the extension is unavailable and the package onnx is installed, they are
     replaced by their function, with a warning: its scans are slower, and computed in the precision of the hint (the
     kernel's always in float32).
 
@@ -67,7 +67,7 @@ def read_model(core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx
 def read_either(
     core: openvino.Core, model: str | os.PathLike[str] | bytes | onnx.ModelProto
 ) -> tuple[openvino.Model, bool]:
-    """`read_model`, and whether the scans were replaced by their function, which needs the hint f32."""
+    """Read as `read_model`; also return whether the scans were replaced by their function, which needs hint f32."""
     try:
         _add_extension(core)
     except SetupError as error:
@@ -99,7 +99,7 @@ def _add_extension(core: openvino.Core) -> None:
 
 
 def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
-    """The model in standard operators alone, with the types that OpenVINO wants inside the Scan.
+    """Return the model in standard operators only, with the types that OpenVINO requires inside the Scan.
 
     Raises:
         SetupError: onnx is not installed.
@@ -115,7 +115,7 @@ def inlined(model: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mod
         model = onnx.load_from_string(model)
     elif isinstance(model, (str, os.PathLike)):
         model = onnx.load(os.fspath(model))
-    # the inference is what types the body: OpenVINO takes no values of unknown type there
+    # shape inference sets the body's types: OpenVINO rejects values of unknown type there
     return shape_inference.infer_shapes(inliner.inline_local_functions(model), strict_mode=True)
 
 
@@ -130,21 +130,23 @@ def _package() -> Path:
 
 
 def _version() -> str:
-    """Version with the build number: a part of the cache's key."""
+    """Return the version with the build number, part of the cache's key."""
     import openvino
 
     return openvino.get_version()
 
 
 def _links(libraries: Path) -> list[str]:
-    """By full name: the package has them with their version alone. TBB is asked for the threads of the model."""
-    found = [path for pattern in ("libopenvino.so*", "libtbb.so*") for path in sorted(libraries.glob(pattern))[:1]]
-    return [f"-L{libraries}", *(f"-l:{path.name}" for path in found)]
+    """Return linker arguments with full names, since the package has only versioned ones; TBB provides the threads."""
+    libraries_found = [
+        path for pattern in ("libopenvino.so*", "libtbb.so*") for path in sorted(libraries.glob(pattern))[:1]
+    ]
+    return [f"-L{libraries}", *(f"-l:{path.name}" for path in libraries_found)]
 
 
 def _abi(package: Path) -> list[str]:
-    """Strings cross the border to OpenVINO, so they must be laid out as in the compiler that built it."""
+    """Return the flag of the C++ ABI, since strings passed to OpenVINO must have its layout."""
     config = package / "cmake" / "OpenVINOConfig.cmake"
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    found = re.search(r'set\(OpenVINO_GLIBCXX_USE_CXX11_ABI "([01])"\)', text)
-    return [f"-D_GLIBCXX_USE_CXX11_ABI={found[1]}"] if found else []
+    flag = re.search(r'set\(OpenVINO_GLIBCXX_USE_CXX11_ABI "([01])"\)', text)
+    return [f"-D_GLIBCXX_USE_CXX11_ABI={flag[1]}"] if flag else []

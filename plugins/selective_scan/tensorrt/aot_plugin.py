@@ -1,7 +1,7 @@
-"""The selective scan as a TensorRT plugin whose kernel is put into the engine, which then needs nothing of ours.
+"""The selective scan as a TensorRT plugin whose kernel is embedded in the engine, which is then self-contained.
 
-For TensorRT (not RTX) from 10.9, which calls it ahead-of-time Python plugins. Python runs while the engine is built:
-it tells the types, the splits of the states to time, and the PTX and launch of one kernel for each of them.
+For TensorRT (not RTX) from 10.9: ahead-of-time Python plugins. Python runs only during the build: it provides the
+types, the splits of the states to time, and the PTX and launch of one kernel for each of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ID = f"{NAMESPACE}::{NAME}"
 
 
 def available(trt: Any) -> str | None:
-    """Why this front cannot be used with the module `trt`, or None."""
+    """Return the reason why this variant cannot be used with the module `trt`, or None."""
     try:
         plugin = importlib.import_module(f"{trt.__name__}.plugin")
     except (ImportError, AttributeError) as error:
@@ -42,7 +42,7 @@ def available(trt: Any) -> str | None:
 
 
 def register(trt: Any) -> None:
-    """Make `trt`'s ONNX parser of this process use the plugin; again is fine. Engines do not need it when they run.
+    """Register the plugin for `trt`'s ONNX parser in this process; may be repeated. Engines do not need it at run time.
 
     Raises:
         InputError: `trt` has no ahead-of-time plugins.
@@ -56,15 +56,15 @@ def register(trt: Any) -> None:
 
 
 def define(trtp: Any, lazy: bool = False) -> None:
-    """Hand the three functions of the plugin to `trtp`, the module tensorrt.plugin.
+    """Pass the three functions of the plugin to `trtp`, the module tensorrt.plugin.
 
-    `lazy` leaves the registry alone until the plugin is used, as TensorRT has it.
+    `lazy` delays the registration until the plugin is used, as TensorRT does.
     """
     desc, outputs = trtp.TensorDesc, tuple[trtp.TensorDesc]
     kernel = tuple[str, str, trtp.KernelLaunchParams, trtp.SymIntExprs]
     describe, tune, compiled = _functions(trtp)
     inputs = dict.fromkeys(INPUTS, desc)
-    # TensorRT reads the annotations as classes, which are known only now
+    # TensorRT reads the annotations as classes, which exist only now
     describe.__annotations__ = {**inputs, "return": desc}
     tune.__annotations__ = {**inputs, "outputs": outputs, "return": list[trtp.AutoTuneCombination]}
     compiled.__annotations__ = {**inputs, "outputs": outputs, "tactic": int, "return": kernel}
@@ -74,17 +74,20 @@ def define(trtp: Any, lazy: bool = False) -> None:
 
 
 def _functions(trtp: Any) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    # TensorRT wants the inputs as named arguments, and passes them by place
+    # TensorRT requires the inputs as named arguments, and passes them by position
     def describe(u, delta, A, B, C, D, delta_bias):  # type: ignore[no-untyped-def]
+        """Return the output's description."""
         inputs = (u, delta, A, B, C, D, delta_bias)
         check_tensorrt_types([x.dtype for x in inputs])
         check_known_shapes([_known(x) for x in inputs])
         return u.like()
 
     def tune(u, delta, A, B, C, D, delta_bias, outputs):  # type: ignore[no-untyped-def]
+        """Return the combinations of types and the tactics."""
         return [trtp.AutoTuneCombination(combinations(), "LINEAR", list(lanes_for(_state(B))))]
 
     def compiled(u, delta, A, B, C, D, delta_bias, outputs, tactic):  # type: ignore[no-untyped-def]
+        """Return name, PTX, launch parameters and arguments of a tactic's kernel."""
         name = kernel_name(type_name(u.dtype), tactic, _state(B))
         return name, kernel_ptx(type_name(u.dtype), name), *_launch(trtp, u.shape_expr, B.shape_expr, tactic)
 
@@ -92,14 +95,14 @@ def _functions(trtp: Any) -> tuple[Callable[..., Any], Callable[..., Any], Calla
 
 
 def combinations() -> str:
-    """The types of inputs and output as AutoTuneCombination writes them: one of T for all, float32 beside it."""
-    names = {ours: {"FLOAT": "FP32", "HALF": "FP16"}.get(theirs, theirs) for theirs, ours in TENSORRT_TYPES.items()}
+    """Return the types of inputs and output for AutoTuneCombination: one of T for all, float32 for the rest."""
+    names = {ours: {"FLOAT": "FP32", "HALF": "FP16"}.get(member, member) for member, ours in TENSORRT_TYPES.items()}
     scan = "|".join(names[kind] for kind in KERNEL_TYPES)
     return ", ".join(names["float32"] if name in PARAMETERS else scan for name in TENSORS)
 
 
 def _launch(trtp: Any, u: Any, b: Any, lanes: int) -> tuple[Any, Any]:
-    """Grid and scalars of a kernel for u (batch, length, channels) and B (batch, length, groups, state), symbolic.
+    """Return grid and scalars of a kernel for symbolic u (batch, length, channels), B (batch, length, groups, state).
 
     The same grid as kernel_table.grid has for numbers.
     """
@@ -115,15 +118,15 @@ def _launch(trtp: Any, u: Any, b: Any, lanes: int) -> tuple[Any, Any]:
 
 
 def _known(desc: Any) -> list[int | None]:
-    """Sizes of a TensorDesc, None for those that TensorRT does not know, or not yet."""
+    """Return the sizes of a TensorDesc, None for unknown ones."""
     return [None if size.is_fake or not size.is_constant else size.constant_value() for size in desc.shape_expr]
 
 
 def _state(b: Any) -> int:
-    """States of a scan, which choose the kernel.
+    """Return the number of states of a scan, which selects the kernel.
 
     Raises:
-        InputError: their number may change from call to call.
+        InputError: it is not fixed.
     """
     state = b.shape[3]
     if state < 0:

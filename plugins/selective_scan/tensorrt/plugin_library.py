@@ -1,7 +1,7 @@
-"""The C++ plugin library for TensorRT: finds headers and compiler, builds it, loads it.
+"""The C++ plugin library for TensorRT: location of headers and compiler, build, loading.
 
-No wheel can carry it: it needs TensorRT's headers, which come with the SDK, and it is for one major version of them.
-csrc/CMakeLists.txt builds the same sources for those who want a library without Python.
+It cannot be part of a wheel: it needs TensorRT's headers, which come with the SDK, and is specific to one major
+version. csrc/CMakeLists.txt builds the same sources without Python.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PORTABLE = 90
 
 
 def available(trt: Any) -> str | None:
-    """Why this front cannot be used with the module `trt`, or None. Nothing is built for the answer."""
+    """Return the reason why this variant cannot be used with the module `trt`, or None; nothing is built."""
     try:
         check_headers(trt, headers_version(include_folder()))
         cuda_compiler.nvcc()
@@ -42,9 +42,9 @@ def available(trt: Any) -> str | None:
 
 
 def register(trt: Any, library: Path | None = None) -> None:
-    """Load the library into `trt`'s registry, building it if none is given; again is fine.
+    """Load the library into `trt`'s registry, building it if none is given; may be repeated.
 
-    To put it into an engine name its file in the builder configuration's `plugins_to_serialize`.
+    To embed it in an engine, name its file in the builder configuration's `plugins_to_serialize`.
 
     Raises:
         SetupError: it cannot be built, is for another TensorRT, or another front is registered already.
@@ -59,11 +59,11 @@ def register(trt: Any, library: Path | None = None) -> None:
 
 
 def build(include: Path | None = None, architectures: Sequence[int] | None = None) -> Path:
-    """Path of the library, compiled now (about a minute) unless the cache holds it.
+    """Return the path of the library; compiles it (about a minute) unless the cache holds it.
 
     Args:
         include: TensorRT's headers; `include_folder()` if not given.
-        architectures: compute capabilities, 86 for 8.6; if not given those of cuda_compiler that nvcc knows.
+        architectures: compute capabilities, 86 for 8.6; by default those of cuda/compiler.py that nvcc supports.
 
     Raises:
         SetupError: headers or compiler are missing, or it does not compile.
@@ -80,32 +80,32 @@ def build(include: Path | None = None, architectures: Sequence[int] | None = Non
 
 
 def sources() -> list[Path]:
-    """The source files, which CMakeLists.txt reads from the same list."""
+    """Return the source files, which CMakeLists.txt reads from the same list."""
     return [FOLDER / name for name in (FOLDER / "tensorrt_sources.txt").read_text(encoding="ascii").split()]
 
 
 def include_folder(given: Path | None = None) -> Path:
-    """Folder of TensorRT's headers: `given`, `$TENSORRT_INCLUDE_DIR`, or where the system's packages put them.
+    """Return the folder of TensorRT's headers: `given`, `$TENSORRT_INCLUDE_DIR`, or that of the system's packages.
 
     Raises:
         SetupError: they are not there.
     """
-    told = given or os.environ.get("TENSORRT_INCLUDE_DIR")
+    named = given or os.environ.get("TENSORRT_INCLUDE_DIR")
     system = (Path("/usr/include"), Path("/usr/include") / (sysconfig.get_config_var("MULTIARCH") or "."))
-    for folder in (Path(told),) if told else system:
+    for folder in (Path(named),) if named else system:
         if (folder / _HEADER).is_file():
             return folder.resolve()
     raise SetupError(
-        f"TensorRT's headers were not found ({_HEADER}, looked in {told or ', '.join(map(str, system))}). They come "
+        f"TensorRT's headers were not found ({_HEADER}, looked in {named or ', '.join(map(str, system))}). They come "
         "with the TensorRT SDK, not with its pip packages; let $TENSORRT_INCLUDE_DIR name their folder."
     )
 
 
 def headers_version(include: Path) -> tuple[int, int, int]:
-    """Version of TensorRT's headers.
+    """Return the version of TensorRT's headers.
 
     Raises:
-        SetupError: NvInferVersion.h does not tell.
+        SetupError: NvInferVersion.h does not define it.
     """
     file = include / "NvInferVersion.h"
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
@@ -120,7 +120,7 @@ def headers_version(include: Path) -> tuple[int, int, int]:
 
 
 def library_version(library: Path) -> tuple[int, int, int]:
-    """Version of the headers a library was built with.
+    """Return the version of the headers a library was built with.
 
     Raises:
         SetupError: it cannot be loaded, or is not ours.
@@ -152,7 +152,7 @@ def library_gpus(library: Path) -> tuple[set[int], set[int]]:
 
 
 def require_gpus(library: Path, capabilities: Sequence[str]) -> None:
-    """Refuse a library without code for every one of the GPUs, such as "8.6".
+    """Reject a library without code for every one of the GPUs, such as "8.6".
 
     Machine code runs on later GPUs of the same major version, PTX on all later ones.
 
@@ -162,6 +162,7 @@ def require_gpus(library: Path, capabilities: Sequence[str]) -> None:
     code, ptx = library_gpus(library)
 
     def runs_on(gpu: int) -> bool:
+        """Return True if the library has code for a GPU."""
         return any(x // 10 == gpu // 10 and x <= gpu for x in code) or any(x <= gpu for x in ptx)
 
     missing = [capability for capability in capabilities if not runs_on(int(capability.replace(".", "")))]
@@ -176,13 +177,13 @@ def require_gpus(library: Path, capabilities: Sequence[str]) -> None:
 
 
 def check_headers(trt: Any, version: tuple[int, int, int]) -> None:
-    """TensorRT 11 calls some of a plugin's interfaces in another way than 10: the major version has to be the same.
+    """Require the same major version: TensorRT 11 calls some plugin interfaces differently than 10.
 
     Raises:
         SetupError: it is not.
     """
-    own = int(trt.__version__.split(".")[0])
-    allowed = _RTX_MAJORS if trt.__name__ == "tensorrt_rtx" else (own,)
+    major = int(trt.__version__.split(".")[0])
+    allowed = _RTX_MAJORS if trt.__name__ == "tensorrt_rtx" else (major,)
     if version[0] not in allowed:
         raise SetupError(
             f"the headers are those of TensorRT {version[0]}.{version[1]}, but {trt.__name__} {trt.__version__} takes "
@@ -191,13 +192,12 @@ def check_headers(trt: Any, version: tuple[int, int, int]) -> None:
 
 
 def _code_flags(nvcc: str, wanted: Sequence[int] | None) -> list[str]:
-    """Machine code for every architecture, and PTX for those without: of the newest, and of 9.0 where it is among them.
+    """Return flags for machine code of every architecture, and PTX for others: the newest, and 9.0 if included.
 
-    Between 9.0 and the newest there are GPUs, 11.0 for one, that neither run another's machine code nor take the
-    newest one's PTX.
+    Between 9.0 and the newest there are GPUs, 11.0 for one, that support neither other machine code nor the newest PTX.
     """
-    said = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=False).stdout
-    known = {int(number) for number in re.findall(r"compute_(\d+)", said)}
+    output = subprocess.run([nvcc, "--list-gpu-arch"], capture_output=True, text=True, check=False).stdout
+    known = {int(number) for number in re.findall(r"compute_(\d+)", output)}
     ours = {int(number) for number in cuda_compiler.ARCHITECTURES}
     chosen = sorted(known & ours if wanted is None else set(wanted))
     if not chosen or not known.issuperset(chosen):

@@ -1,7 +1,7 @@
 """The selective scan as a TensorRT plugin in Python, for TensorRT 10 and 11 and TensorRT-RTX.
 
-It needs neither compiler nor headers: enqueue launches the package's PTX through the CUDA driver. But an engine built
-with it runs only in a process that registers it, in Python. `register(trt)` takes the module, tensorrt or tensorrt_rtx.
+It needs neither compiler nor headers: enqueue launches the package's PTX through the CUDA driver. An engine built with
+it runs only in a process that registers it, in Python. `register(trt)` takes the module, tensorrt or tensorrt_rtx.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FIELD = "lanes"
 
 
 def available(trt: Any) -> str | None:
-    """Why this front cannot be used with the module `trt`, or None."""
+    """Return the reason why this variant cannot be used with the module `trt`, or None."""
     missing = [name for name in ("IPluginV3OneBuild", "IPluginCreatorV3One") if not hasattr(trt, name)]
     return (
         f"{trt.__name__} {trt.__version__} lacks {', '.join(missing)}; 10.0 is the first with it." if missing else None
@@ -40,10 +40,10 @@ def available(trt: Any) -> str | None:
 
 
 def register(trt: Any) -> None:
-    """Make `trt`'s builders and runtimes of this process find the plugin; again is fine.
+    """Register the plugin with `trt`'s builders and runtimes of this process; may be repeated.
 
     Raises:
-        SetupError: another front is registered already.
+        SetupError: another variant is registered already.
     """
     if not registration.is_registered(trt, FRONT):
         creator = _classes(trt)[1]()
@@ -52,9 +52,9 @@ def register(trt: Any) -> None:
 
 
 class _Plugin:
-    """What the plugin answers; `_classes` joins it with the interfaces of a TensorRT module.
+    """Implementation of the plugin; `_classes` joins it with the interfaces of a TensorRT module.
 
-    `lanes` is how many threads share a channel's states, 0 to choose when it runs.
+    `lanes` is the number of threads that share a channel's states, 0 to choose at run time.
     """
 
     trt: Any
@@ -115,7 +115,7 @@ class _Plugin:
 
     def on_shape_change(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         shape = check_known_shapes([_known(x.dims) for x in inputs])
-        # here and not in enqueue, which may be recorded into a graph
+        # not in enqueue, which may be recorded into a graph
         launch.prepare(shape, type_name(inputs[0].type), self.lanes)
 
     def enqueue(
@@ -132,7 +132,7 @@ class _Plugin:
 
 
 class _Creator:
-    """Makes the plugin from an ONNX node or an engine; fields other than lanes are passed over."""
+    """Factory of the plugin from an ONNX node or an engine; fields other than lanes are ignored."""
 
     trt: Any
     plugin: type
@@ -150,7 +150,7 @@ class _Creator:
 
 @cache
 def _classes(trt: Any) -> tuple[type, type]:
-    """Plugin and creator for a TensorRT module, whose own classes they must derive from."""
+    """Return plugin and creator for a TensorRT module, derived from its own classes."""
     interfaces = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
     plugin = type("SelectiveScanPlugin", (_Plugin, *interfaces), {"trt": trt, "interfaces": interfaces})
     creator = type("SelectiveScanCreator", (_Creator, trt.IPluginCreatorV3One), {"trt": trt, "plugin": plugin})
@@ -158,7 +158,7 @@ def _classes(trt: Any) -> tuple[type, type]:
 
 
 def _known(dims: Any) -> list[int | None]:
-    """Sizes of a tensorrt.Dims, which says -1 for what it does not know."""
+    """Return the sizes of a tensorrt.Dims, None for unknown ones (-1)."""
     return [None if size < 0 else int(size) for size in dims]
 
 

@@ -1,6 +1,6 @@
-"""The contract as TensorRT's plugins need it: its names there, its types, and shapes that are known in part.
+"""The contract for TensorRT's plugins: names, types, and partially known shapes.
 
-The C++ library has the same rules in csrc/tensorrt_rules.h; the test suite holds both to the same answers.
+The C++ library has the same rules in csrc/tensorrt_rules.h; tests compare the two.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ....errors import InputError
 from ..cuda.kernel_table import TYPES as KERNEL_TYPES
 from ..schema import DOMAIN, INPUTS, OP_TYPE, OUTPUT, VERSION, ScanShape, check_shapes, check_types
 
-#: What the plugin is registered under, and what NODE_ATTRIBUTES of an ONNX node ask for.
+#: Registered name of the plugin, as in NODE_ATTRIBUTES of an ONNX node.
 NAME, NAMESPACE, PLUGIN_VERSION = OP_TYPE, DOMAIN, str(VERSION)
 #: Names of tensorrt.DataType's members for the types the plugin takes.
 TENSORRT_TYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 TENSORS = (*INPUTS, OUTPUT)
-#: float32 whatever the type of the others is.
+#: Always float32.
 PARAMETERS = ("A", "D", "delta_bias")
 _AXES = {
     "u": ("batch", "length", "channels"),
@@ -31,15 +31,15 @@ _AXES = {
 
 
 def type_name(kind: Any) -> str:
-    """Our name of a tensorrt.DataType; TensorRT's own where the plugin does not take it."""
+    """Return our name of a tensorrt.DataType; TensorRT's own for unsupported ones."""
     return TENSORRT_TYPES.get(kind.name, kind.name)
 
 
 def check_tensorrt_types(kinds: Sequence[Any]) -> str:
-    """The scan's type from the tensorrt.DataType of the seven inputs.
+    """Return the scan's type from the tensorrt.DataType of the seven inputs.
 
     Raises:
-        InputError: types the plugin does not take, or that do not go together.
+        InputError: unsupported types or combinations.
     """
     _check_number(len(kinds))
     names = {name: type_name(kind) for name, kind in zip(INPUTS, kinds, strict=True)}
@@ -49,31 +49,31 @@ def check_tensorrt_types(kinds: Sequence[Any]) -> str:
 
 
 def type_allowed(position: int, kind: Any, scan: Any) -> bool:
-    """Whether input or output `position` may be of a tensorrt.DataType beside a u of type `scan`."""
+    """Return True if input or output `position` may have a tensorrt.DataType together with a u of type `scan`."""
     if TENSORS[position] in PARAMETERS:
         return type_name(kind) == "float32"
     return type_name(kind) in KERNEL_TYPES and kind == scan
 
 
 def check_known_shapes(shapes: Sequence[Sequence[int | None]]) -> ScanShape:
-    """Sizes of a scan from the shapes of its seven inputs, of which some sizes may not be known (None).
+    """Return the sizes of a scan from the shapes of its seven inputs, where None is unknown.
 
-    Sizes that no shape tells come back as such that fit.
+    Sizes that no shape determines are returned with fitting values.
 
     Raises:
-        InputError: shapes that cannot be those of a scan, whatever the unknown sizes are.
+        InputError: shapes that are invalid for all values of the unknown sizes.
     """
     _check_number(len(shapes))
-    given = dict(zip(INPUTS, shapes, strict=True))
+    shapes_by_name = dict(zip(INPUTS, shapes, strict=True))
     sizes: dict[str, int] = {}
-    for name, shape in given.items():
+    for name, shape in shapes_by_name.items():
         for axis, size in zip(_AXES[name], shape, strict=False):
             if size is not None:
                 sizes.setdefault(axis, size)
     for axis in ("batch", "length", "groups", "state"):
         sizes.setdefault(axis, 1)
     sizes.setdefault("channels", sizes["groups"])
-    filled = {name: _filled(shape, _AXES[name], sizes) for name, shape in given.items()}
+    filled = {name: _filled(shape, _AXES[name], sizes) for name, shape in shapes_by_name.items()}
     try:
         return check_shapes(filled)
     except InputError as error:

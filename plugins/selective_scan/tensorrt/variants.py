@@ -19,17 +19,17 @@ FRONTS = {module.FRONT: module for module in (plugin_library, aot_plugin, python
 
 
 def unavailable(trt: Any) -> dict[str, str | None]:
-    """For each front why it cannot be used with the module `trt`, or None if it can."""
+    """Return for each variant the reason why it cannot be used with the module `trt`, or None."""
     trap = rtx.trap() if trt.__name__ == rtx.PACKAGE else None
     return {name: trap or front.available(trt) for name, front in FRONTS.items()}
 
 
 def register(trt: Any, front: str) -> None:
-    """Register a front with the module `trt`, for all builders and runtimes of this process; again is fine.
+    """Register a variant with the module `trt`, for all builders and runtimes of this process; may be repeated.
 
     Raises:
-        InputError: no front of that name.
-        SetupError: it cannot be used here, with the reason; or another one is registered.
+        InputError: no variant of that name.
+        SetupError: it cannot be used here; or another one is registered.
     """
     if front not in FRONTS:
         raise InputError(f"there is no front {front!r}; allowed are {', '.join(FRONTS)}.")

@@ -1,4 +1,9 @@
-"""Figures 8 and 9: sweeps of one number at a time."""
+"""Figures 8 and 9: sweeps of one number at a time.
+
+The paper draws curves without printing their values, and names the best point of each: state 16, N_pr 4, all layers,
+and 79.5 % mAP for four MA blocks. It does not state which parts figure 9 a to c have; as the curve of PFA lies above
+that of SRP just as rows C and D of table 3 do, they are assumed to be CLIP with that part alone.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Operations of a forward pass by part of the model, counted on a model without memory."""
+"""Operations of a forward pass by part of the model, counted on a model without memory.
+
+One multiplication with its addition is one operation, as in the paper: its PFA has 2.36 M weights and 0.30 G
+operations, which is each weight once for each of 129 tokens. Norms, activations and additions are not counted. The scan
+counts nine for each token, channel and state, as is usual for Mamba: then half an MA block has 0.704 G (0.707 with the
+norms; table 6 prints 0.71), without the scan it would be 0.647.
+"""
 
 from __future__ import annotations
 
