@@ -48,6 +48,14 @@ def test_lists_cover_every_folder(load: Callable[[str], Any]) -> None:
     assert len({(slip.file, slip.old, slip.new) for slip in found}) == len(found)
 
 
+def test_slips_name_the_code_as_it_is(load: Callable[[str], Any]) -> None:
+    """The old text of each slip stands in its file once, and the new one leaves code that compiles."""
+    lists = load("slip_list")
+    slips = [slip for path in sorted((BENCHMARKS / "slips").glob("*.toml")) for slip in lists.read_list(path)]
+
+    assert lists.errors_of(slips, BENCHMARKS.parent) == {}
+
+
 def test_noticed_and_survived(tree: Any) -> None:
     """A slip that a test sees is noticed by its name, another one survives, and the code is as before afterwards."""
     before = (tree.copy / "code.py").read_text()
