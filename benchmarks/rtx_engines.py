@@ -24,7 +24,6 @@ from mambapro.export.engines.engine_options import PLUGINS, RTX, EngineOptions
 from mambapro.export.engines.engine_report import EngineReport
 from mambapro.graph.cast import typed
 from mambapro.graph.onnx_file import save_onnx
-from mambapro.graph.value_types import element_types
 from mambapro.runtime.bundle.artifact import Profile
 from onnx import TensorProto
 
@@ -65,7 +64,7 @@ def precision_of(model: onnx.ModelProto) -> str:
     """What a file computes in."""
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
-    kinds = set(element_types(model).values())
+    kinds = {tensor.data_type for tensor in model.graph.initializer}
     low = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
     return next((name for kind, name in low.items() if kind in kinds), "fp32")
 

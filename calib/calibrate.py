@@ -22,7 +22,7 @@ from ..common.progress import Track, silent
 from ..common.records import encode
 from ..errors import ArtifactError, InputError
 from ..graph.layers import Point, points
-from ..graph.model_file import graph_sha256, load_model
+from ..graph.onnx_file import graph_sha256, load_model
 from ..graph.scales import Activation, ScaleTable, read_table
 from ..graph.smooth import foldable_norms
 from ..runtime.bundle.metadata import BundleMetadata

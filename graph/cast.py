@@ -10,24 +10,23 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
 
 from ..common.foreign_text import escaped
 from ..errors import ExportError, InputError
 from ..plugins.selective_scan.schema import DOMAIN, INPUTS
 from ..plugins.selective_scan.tensorrt.rules import PARAMETERS
 from ..runtime.bundle.artifact import ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX
-from .cast_plan import TypePlan, plan_types
-from .onnx_file import copy_fields
-from .value_types import formals, schema_of, standard_opset, takes
+from .cast_plan import TypePlan, is_float, plan_types
+from .value_types import schema_of, takes, with_types
 
 #: The largest finite float16; bfloat16 ends where float32 does.
 FLOAT16_MAX = 65504.0
-_FLOAT = TensorProto.FLOAT
+_FLOAT = ir.DataType.FLOAT
 
 
 def require_runs_on(target: str, precision: str) -> None:
-    """Refuse what a target has no arithmetic for.
+    """Refuse a precision that a target has no arithmetic for.
 
     Raises:
         InputError: bf16 on ONNX Runtime, whose CPU has no matrix product in it.
@@ -41,7 +40,7 @@ def require_runs_on(target: str, precision: str) -> None:
 
 
 def typed(model: onnx.ModelProto, precision: str, keep: Collection[str] = ()) -> onnx.ModelProto:
-    """A copy of a float32 model that computes in float16 or bfloat16, but for its islands.
+    """Return a copy of a float32 model that computes in float16 or bfloat16, but for its islands.
 
     Inputs and outputs keep names, types and shapes; so do the values inside, but for their element type.
 
@@ -52,140 +51,108 @@ def typed(model: onnx.ModelProto, precision: str, keep: Collection[str] = ()) ->
 
     Raises:
         InputError: another precision, a name in `keep` that no module has, or a graph that is typed or quantized.
-        ExportError: a weight does not fit into float16, or the graph holds what this does not know.
+        ExportError: a weight does not fit into float16, or the graph holds an operator of unknown types.
     """
-    plan = plan_types(model, precision, keep)
-    return _Writer(model, plan, "_" + precision).written()
+    result = with_types(model)
+    plan = plan_types(result, precision, keep)
+    _Casts(result.graph, plan, precision).insert()
+    return ir.to_proto(result)
 
 
-class _Writer:
-    """Writes a graph anew with the types of a plan."""
+class _Casts:
+    """Casts of a graph by a plan, one for each value and type, in front of the first node that reads it."""
 
-    def __init__(self, model: onnx.ModelProto, plan: TypePlan, suffix: str) -> None:
-        self.model, self.plan, self.suffix = model, plan, suffix
-        self.opset = standard_opset(model)
-        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes: list[onnx.NodeProto] = []
-        #: what a cast reads, what it makes, and of which type that is
-        self.casts: list[tuple[str, str, int]] = []
-        #: (value, element type) -> the name under which it can be read in that type
-        self.names: dict[tuple[str, int], str] = {}
-        #: initializer -> element types that are read
-        self.used: dict[str, set[int]] = {}
+    def __init__(self, graph: ir.Graph, plan: TypePlan, precision: str) -> None:
+        self.graph, self.plan, self.precision = graph, plan, precision
+        #: (value, element type) -> the value that holds it in that type
+        self.cast: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
-    def written(self) -> onnx.ModelProto:
-        graph = self.model.graph
-        outputs = {value.name for value in graph.output}
-        both = self._read_in_both_types()
-        for node, low in zip(graph.node, self.plan.low_nodes, strict=True):
-            new = onnx.NodeProto()
-            new.CopyFrom(node)
-            for i, element in self._demands(node, low):
-                new.input[i] = self._read(node.input[i], element, node, both)
-            self.nodes.append(new)
-            for i, name in enumerate(node.output):
-                if name in outputs and name in self.plan.low_values:
-                    new.output[i] = name + self.suffix
-                    self.names[name, self.plan.element] = new.output[i]
-                    self._cast(new.output[i], name, _FLOAT, node)
-        return self._assembled(both, outputs)
+    def insert(self) -> None:
+        """Change the graph."""
+        reads = {node: list(_float_inputs(node, self.plan)) for node in self.graph}
+        self._convert_weights(reads)
+        for value in self.plan.values:
+            value.dtype = self.plan.dtype
+        for node, inputs in reads.items():
+            for i, dtype in inputs:
+                value = node.inputs[i]
+                if value.dtype != dtype and (value, dtype) not in self.cast:
+                    name = f"{value.name}_{'fp32' if dtype == _FLOAT else self.precision}"
+                    cast = _cast_node(value, name, dtype, node)
+                    self.graph.insert_before(node, cast)
+                    self.cast[value, dtype] = cast.outputs[0]
+                node.replace_input_with(i, self.cast.get((value, dtype), value))
+            for value in node.outputs:
+                if value.is_graph_output() and value in self.plan.values:
+                    self._restore(value, node)
 
-    def _demands(self, node: onnx.NodeProto, low: bool) -> Iterator[tuple[int, int]]:
-        """Position and element type of every float input."""
-        element = self.plan.element if low else _FLOAT
-        if node.domain == DOMAIN:
-            for i, name in enumerate(INPUTS):
-                yield i, _FLOAT if name in PARAMETERS else element
-            return
-        schema = schema_of(node, self.opset)
-        wants_any = node.op_type == "Cast"
-        described = dict(formals(node, schema))
-        for i, name in enumerate(node.input):
-            if self.plan.types.get(name) != _FLOAT or (wants_any and name in self.plan.low_values):
-                continue
-            yield i, element if takes(schema, described[name], element) else _FLOAT
+    def _convert_weights(self, reads: dict[ir.Node, list[tuple[int, ir.DataType]]]) -> None:
+        """Put weights into the low type; those that are read in both types get a copy."""
+        low = self.plan.dtype
+        dtypes: dict[ir.Value, set[ir.DataType]] = {}
+        for node, inputs in reads.items():
+            for i, dtype in inputs:
+                if node.inputs[i].is_initializer():
+                    dtypes.setdefault(node.inputs[i], set()).add(dtype)
+        for value, read in dtypes.items():
+            if read == {low}:
+                value.const_value, value.dtype = _converted(value.const_value, low, value.name), low
+            elif low in read:
+                name = f"{value.name}_{self.precision}"
+                tensor = _converted(value.const_value, low, name)
+                copy = ir.Value(name=name, shape=value.shape, type=ir.TensorType(low), const_value=tensor)
+                self.graph.register_initializer(copy)
+                self.cast[value, low] = copy
 
-    def _read_in_both_types(self) -> set[str]:
-        """Initializers that need a copy in each type."""
-        for node, low in zip(self.model.graph.node, self.plan.low_nodes, strict=True):
-            for i, element in self._demands(node, low):
-                if node.input[i] in self.constants:
-                    self.used.setdefault(node.input[i], set()).add(element)
-        return {name for name, elements in self.used.items() if len(elements) > 1}
-
-    def _read(self, name: str, element: int, node: onnx.NodeProto, both: set[str]) -> str:
-        if name in self.constants:
-            return name + self.suffix if name in both and element != _FLOAT else name
-        stored = self.plan.element if name in self.plan.low_values else _FLOAT
-        if (name, element) not in self.names:
-            if stored == element:
-                return name
-            made = f"{name}_{'fp32' if element == _FLOAT else self.suffix[1:]}"
-            self._cast(name, made, element, node)
-            self.names[name, element] = made
-        return self.names[name, element]
-
-    def _cast(self, source: str, target: str, element: int, node: onnx.NodeProto) -> None:
-        cast = helper.make_node("Cast", [source], [target], name=f"cast/{target}", to=element)
-        cast.metadata_props.extend(node.metadata_props)
-        self.nodes.append(cast)
-        self.casts.append((source, target, element))
-
-    def _assembled(self, both: set[str], outputs: set[str]) -> onnx.ModelProto:
-        # a copy of everything but the weights, which are by far the most
-        model, graph = onnx.ModelProto(), self.model.graph
-        copy_fields(self.model, model, ("graph",))
-        copy_fields(graph, model.graph, ("node", "initializer", "value_info"))
-        model.graph.node.extend(self.nodes)
-        for name, tensor in self.constants.items():
-            elements = self.used.get(name, set())
-            if elements != {self.plan.element}:
-                model.graph.initializer.add().CopyFrom(tensor)
-            if self.plan.element in elements:
-                new = _converted(tensor, self.plan.element)
-                new.name = name + self.suffix if name in both else name
-                model.graph.initializer.append(new)
-        halved = {name for name, elements in self.used.items() if elements == {self.plan.element}}
-        for value in graph.value_info:
-            new_value = model.graph.value_info.add()
-            new_value.CopyFrom(value)
-            if value.name in halved or (value.name in self.plan.low_values and value.name not in outputs):
-                new_value.type.tensor_type.elem_type = self.plan.element
-        self._describe_casts(model.graph)
-        return model
-
-    def _describe_casts(self, graph: onnx.GraphProto) -> None:
-        """What casts make has the shape of what they read; an output that one makes is described already."""
-        known = {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
-        outputs = {value.name for value in graph.output}
-        for source, target, element in self.casts:
-            # in front of an output stands the value that the node used to hand on under its name
-            of, name, kind = (target, source, self.plan.element) if target in outputs else (source, target, element)
-            if of in known:
-                value = graph.value_info.add()
-                value.CopyFrom(known[of])
-                value.name, value.type.tensor_type.elem_type = name, kind
+    def _restore(self, value: ir.Value, node: ir.Node) -> None:
+        """Cast an output of the graph to float32 again, under its own name."""
+        name = value.name
+        value.name = f"{name}_{self.precision}"
+        cast = _cast_node(value, name, _FLOAT, node)
+        self.graph.insert_after(node, cast)
+        self.cast[value, _FLOAT] = cast.outputs[0]
+        self.graph.outputs[self.graph.outputs.index(value)] = cast.outputs[0]
 
 
-def _converted(tensor: onnx.TensorProto, element: int) -> onnx.TensorProto:
-    """A weight in the low type, rounded to nearest.
+def _float_inputs(node: ir.Node, plan: TypePlan) -> Iterator[tuple[int, ir.DataType]]:
+    """Position and planned element type of every float input of a node."""
+    dtype = plan.dtype if node in plan.nodes else _FLOAT
+    if node.domain == DOMAIN:
+        yield from ((i, _FLOAT if name in PARAMETERS else dtype) for i, name in enumerate(INPUTS))
+        return
+    schema = schema_of(node)
+    for i, value in enumerate(node.inputs):
+        # a Cast reads any type
+        if is_float(value) and not (node.op_type == "Cast" and value in plan.values):
+            # the last formal parameter of a variadic operator repeats
+            fits = takes(schema, schema.inputs[min(i, len(schema.inputs) - 1)], dtype)
+            yield i, dtype if fits else _FLOAT
+
+
+def _cast_node(value: ir.Value, name: str, dtype: ir.DataType, node: ir.Node) -> ir.Node:
+    """Return a Cast of a value that belongs to the module of `node`."""
+    output = ir.Value(name=name, shape=value.shape, type=ir.TensorType(dtype))
+    attributes = [ir.AttrInt64("to", dtype.value)]
+    return ir.Node(
+        "", "Cast", [value], attributes, outputs=[output], name=f"cast/{name}", metadata_props=dict(node.metadata_props)
+    )
+
+
+def _converted(tensor: ir.TensorProtocol, dtype: ir.DataType, name: str) -> ir.TensorProtocol:
+    """Return a weight in the low type, rounded to nearest when the file is written.
 
     Raises:
         ExportError: it does not fit.
     """
-    values = numpy_helper.to_array(tensor)
-    if element == TensorProto.BFLOAT16:
-        bits = np.ascontiguousarray(values).view(np.uint32)
-        # to nearest, halves to even; the mantissa of a NaN does not matter, but must not carry into the sign
-        rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-        stored = np.where(np.isnan(values), 0x7FC0, rounded).astype("<u2")
-    else:
+
+    def rounded() -> np.ndarray:
         with np.errstate(over="ignore"):
-            stored = values.astype("<f2")
-        if not np.array_equal(np.isfinite(stored), np.isfinite(values)):
-            raise ExportError(
-                f"The weight {escaped(tensor.name)} reaches {np.abs(values).max():.3g}, but float16 ends "
-                f"at {FLOAT16_MAX:.0f}. "
-                "Keep its module in float32."
-            )
-    return helper.make_tensor(tensor.name, element, tensor.dims, stored.tobytes(), raw=True)
+            return tensor.numpy().astype(dtype.numpy())
+
+    values = tensor.numpy()
+    if dtype == ir.DataType.FLOAT16 and not np.array_equal(np.isfinite(rounded()), np.isfinite(values)):
+        raise ExportError(
+            f"The weight {escaped(name)} reaches {np.abs(values).max():.3g}, but float16 ends at {FLOAT16_MAX:.0f}. "
+            "Keep its module in float32."
+        )
+    return ir.LazyTensor(lambda: ir.tensor(rounded()), dtype, tensor.shape, name=name)

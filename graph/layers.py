@@ -1,4 +1,4 @@
-"""Which layers of an exported model may compute in int8, by the names of their modules.
+"""Layers of an exported model that may compute in int8, by the names of their modules.
 
 Linears and convolutions may. Everything else stays as it is: residual adds, LayerNorm, softmax, the products of the
 attention with itself, step size and softplus, the scan and its gate. Of the Linears and convolutions these stay too:
@@ -10,29 +10,27 @@ attention with itself, step size and softplus, the scan and its gate. Of the Lin
 
 from __future__ import annotations
 
-import ast
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto
+import onnx_ir as ir
 
 from ..common.foreign_text import escaped
 from ..errors import ArtifactError
 from .module_roles import roles_of
+from .onnx_file import as_ir
+from .value_types import SCOPES, module_of
 
 MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 
-#: The property of a node that names its modules, outermost first.
-SCOPES = "pkg.torch.onnx.name_scopes"
 _KINDS = {"MatMul": MATMUL, "Gemm": GEMM, "Conv": CONV}
-_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16)
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 @dataclass(frozen=True)
 class Point:
-    """One layer that may be quantised.
+    """One layer that may be quantized.
 
     Attributes:
         node: name of the ONNX node.
@@ -51,71 +49,63 @@ class Point:
     axis: int
 
 
-def points(model: onnx.ModelProto) -> tuple[Point, ...]:
-    """What may be quantised, in the order of the graph.
+def points(model: onnx.ModelProto | ir.Model) -> tuple[Point, ...]:
+    """Return the layers that may be quantized, in the order of the graph.
 
     Raises:
-        ArtifactError: the nodes do not say which module they belong to, the model is quantised already, or nothing in
-            it can be.
+        ArtifactError: a node names no module, the model is quantized already, or no layer of it can be.
     """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type in _FLOATS}
+    model = as_ir(model)
     roles = roles_of(model)
-    found: list[Point] = []
+    layers: list[Point] = []
     seen: Counter[str] = Counter()
-    for node in model.graph.node:
+    for node in model.graph:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             raise ArtifactError(
-                f"The model is quantised already (node {escaped(node.name)}). Quantise the float32 or "
-                "float16 model that it "
-                "was made from."
+                f"The model is quantized already (node {escaped(node.name)}). Quantize the float32 or float16 model "
+                "that it was made from."
             )
-        weight = weights.get(node.input[1]) if node.op_type in _KINDS else None
-        axis = _output_axis(node, weight) if weight is not None else None
-        if weight is None or axis is None:
+        axis = _output_axis(node)
+        if axis is None:
             continue
-        name = module_of(node, weight.name)
+        value, weight = node.inputs[:2]
+        name = layer_of(node, weight.name)
         if roles.stays_float(name):
             continue
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}#{seen[name]}"
-        found.append(Point(node.name, unique, node.input[0], weight.name, _KINDS[node.op_type], axis))
-    if not found:
-        raise ArtifactError("The model has no Linear or convolution that could be quantised. Is it one of mambapro?")
-    return tuple(found)
+        layers.append(Point(node.name, unique, value.name, weight.name, _KINDS[node.op_type], axis))
+    if not layers:
+        raise ArtifactError("The model has no Linear or convolution that could be quantized. Is it one of mambapro?")
+    return tuple(layers)
 
 
-def module_of(node: onnx.NodeProto, weight: str = "") -> str:
-    """Name of the module that a node was exported from.
+def layer_of(node: ir.Node, weight: str) -> str:
+    """Return the name of the module that a node was exported from.
 
-    `weight` is the name of its initializer, for what is multiplied without a module of its own: such a parameter
-    keeps its name in the file.
+    A node outside all modules has the name `weight` of its initializer: a parameter keeps its name in the file.
 
     Raises:
-        ArtifactError: the node does not say.
+        ArtifactError: the node names no module.
     """
-    text = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), None)
-    try:
-        scopes = ast.literal_eval(text or "")
-        name = scopes[-2]
-    except (ValueError, SyntaxError, LookupError, TypeError) as error:
+    name = module_of(node)
+    if name is None:
         raise ArtifactError(
-            f"The node {escaped(node.name)} does not name the module that it belongs to ({SCOPES}), so "
-            "layers cannot be told "
-            "apart. The file was stripped, or another exporter made it: export the checkpoint again."
-        ) from error
-    return str(name) or weight or node.name
+            f"The node {escaped(node.name)} does not name the module that it belongs to ({SCOPES}), so layers cannot "
+            "be told apart. The file was stripped, or another exporter made it: export the checkpoint again."
+        )
+    return name or weight or node.name
 
 
-def _output_axis(node: onnx.NodeProto, weight: TensorProto) -> int | None:
-    """The weight's axis of output channels, None where the node is of a form that stays as it is."""
-    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+def _output_axis(node: ir.Node) -> int | None:
+    """Return the weight's axis of output channels; None of a node that stays as it is."""
+    weight = node.inputs[1] if node.op_type in _KINDS else None
+    if weight is None or not weight.is_initializer() or weight.dtype not in _FLOATS:
+        return None
+    attribute = {name: attribute.value for name, attribute in node.attributes.items()}
     if node.op_type == "MatMul":
-        return 1 if len(weight.dims) == 2 else None
-    if node.op_type == "Gemm":
-        return _axis_of_gemm(values)
-    return 0 if values.get("group", 1) == 1 else None
-
-
-def _axis_of_gemm(values: Mapping[str, object]) -> int | None:
-    plain = values.get("alpha", 1.0) == 1.0 and values.get("beta", 1.0) == 1.0 and not values.get("transA", 0)
-    return (0 if values.get("transB", 0) else 1) if plain else None
+        return 1 if len(weight.shape) == 2 else None
+    if node.op_type == "Conv":
+        return 0 if attribute.get("group", 1) == 1 else None
+    plain = attribute.get("alpha", 1.0) == attribute.get("beta", 1.0) == 1.0 and not attribute.get("transA", 0)
+    return (0 if attribute.get("transB", 0) else 1) if plain else None

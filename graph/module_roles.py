@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import onnx
+import onnx_ir as ir
 
 from ..common.records import encode, record_of
 from ..errors import ArtifactError
@@ -14,13 +15,16 @@ from ..runtime.bundle.module_roles import MAMBAPRO, ModuleRoles
 PROPERTY = "mambapro.modules"
 
 
-def roles_of(model: onnx.ModelProto) -> ModuleRoles:
-    """Roles of the modules of an exported model; of a file without them, MambaPro's.
+def roles_of(model: onnx.ModelProto | ir.Model) -> ModuleRoles:
+    """Return the roles of the modules of an exported model; of a file without them, MambaPro's.
 
     Raises:
         ArtifactError: the property is damaged.
     """
-    text = next((entry.value for entry in model.metadata_props if entry.key == PROPERTY), None)
+    if isinstance(model, onnx.ModelProto):
+        text = next((entry.value for entry in model.metadata_props if entry.key == PROPERTY), None)
+    else:
+        text = model.metadata_props.get(PROPERTY)
     if text is None:
         return MAMBAPRO
     try:

@@ -1,21 +1,75 @@
-"""ONNX as a file and in memory; without PyTorch, so that artifacts can be built where it is not installed."""
+"""ONNX files and models in memory; without PyTorch, so that artifacts can be built where it is not installed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
 from pathlib import Path
 
+import google.protobuf.message
 import numpy as np
 import onnx
-from google.protobuf.message import Message
-from onnx import TensorProto, numpy_helper
+import onnx_ir as ir
 
-from ..errors import ExportError
+from ..common.foreign_text import shown_text
+from ..errors import ArtifactError, ExportError
+from ..runtime.bundle.graph_check import require_safe_graph
+from .value_types import SCOPES
 
 #: Protocol buffers end at 2 GiB.
 _LARGEST_FILE = 2**31 - 1
 #: Bytes from which on a weight counts as large.
 _LARGE = 4096
+
+
+def as_ir(model: onnx.ModelProto | ir.Model) -> ir.Model:
+    """Return a model with links between nodes and values; weights are shared with the given one."""
+    return ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
+
+
+def load_model(file: Path) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Raises:
+        ArtifactError: it cannot be read as one, or is not safe to run, see `require_safe_graph`.
+    """
+    try:
+        content = file.read_bytes()
+        require_safe_graph(content, file)
+        model = onnx.load_model_from_string(content)
+        # passes over the graph rely on its order, its names and the attributes of its operators
+        onnx.checker.check_model(model)
+        return model
+    except (google.protobuf.message.DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{shown_text(file)} is not an ONNX file: {shown_text(error)}. Export the bundle again."
+        ) from error
+
+
+def graph_sha256(file: Path) -> str:
+    """Return the hex SHA-256 over nodes and the modules they name, functions, weights, inputs and outputs.
+
+    Other properties and documentation do not count, so two exports of one checkpoint are equal, though each holds the
+    time it was made.
+
+    Raises:
+        ArtifactError: the file is no ONNX file.
+    """
+    model = load_model(file)
+    digest = hashlib.sha256()
+    for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
+        bare = onnx.NodeProto()
+        bare.CopyFrom(node)
+        del bare.metadata_props[:]
+        # scales are found by the names of modules
+        bare.metadata_props.extend(entry for entry in node.metadata_props if entry.key == SCOPES)
+        bare.doc_string = ""
+        digest.update(bare.SerializeToString(deterministic=True))
+    for value in (*model.graph.input, *model.graph.output):
+        digest.update(value.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        digest.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
+        digest.update(tensor.raw_data or tensor.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:
@@ -30,36 +84,15 @@ def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     onnx.save_model(model, path)
 
 
-def without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """A copy that only names its large weights, and the weights: a few MB to change and to hand on.
+def without_weights(model: onnx.ModelProto) -> tuple[ir.Model, dict[str, np.ndarray]]:
+    """Return a copy that only names its large weights, and the weights: a few MB to change and to hand on.
 
     The weights are views of the model's own memory where they can be. `OnnxRuntimeBackend` takes both.
     """
-    light, weights = onnx.ModelProto(), {}
-    copy_fields(model, light, ("graph",))
-    copy_fields(model.graph, light.graph, ("initializer",))
-    for tensor in model.graph.initializer:
-        new = light.graph.initializer.add()
-        if len(tensor.raw_data) < _LARGE:
-            new.CopyFrom(tensor)
-            continue
-        weights[tensor.name] = numpy_helper.to_array(tensor)
-        new.name, new.data_type, new.data_location = tensor.name, tensor.data_type, TensorProto.EXTERNAL
-        new.dims.extend(tensor.dims)
-        for key, value in (("location", tensor.name), ("offset", "0"), ("length", str(len(tensor.raw_data)))):
-            entry = new.external_data.add()
-            entry.key, entry.value = key, value
+    light, weights = ir.from_proto(model), {}
+    for name, value in light.graph.initializers.items():
+        tensor = value.const_value
+        if tensor.nbytes >= _LARGE:
+            weights[name] = tensor.numpy()
+            value.const_value = ir.ExternalTensor(name, 0, tensor.nbytes, tensor.dtype, shape=tensor.shape, name=name)
     return light, weights
-
-
-def copy_fields(source: Message, target: Message, without: Collection[str] = ()) -> None:
-    """Copy a message but for some fields: `CopyFrom` would copy hundreds of MB of weights that are to be replaced."""
-    for field, value in source.ListFields():
-        if field.name in without:
-            continue
-        if hasattr(value, "CopyFrom"):
-            getattr(target, field.name).CopyFrom(value)
-        elif hasattr(value, "append"):
-            getattr(target, field.name).extend(value)
-        else:
-            setattr(target, field.name, value)

@@ -8,13 +8,12 @@ The grid is -127..127, symmetric, in every layout; what a runtime's fusions want
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 
 from ..errors import ArtifactError, InputError
 from .layers import CONV, Point, points
@@ -65,23 +64,21 @@ def quantized(
         ArtifactError: the table is of another model or has no scale for one of `modules`, or the model cannot be
             quantised.
     """
-    _check_opset(model)
-    found = points(model)
+    result = ir.from_proto(model)
+    _check_opset(result)
+    found = points(result)
     chosen = int8_points(found, layout, modules)
     if modules is None:
         chosen = with_scales(chosen, table)
-    changed = folded(model, found, table, {point.module for point in chosen})
-    result = onnx.ModelProto()
-    _copy_fields(model, result, {"graph"})
-    _copy_fields(model.graph, result.graph, {"node", "initializer"})
-    writer = _Writer(model, result.graph, table, changed)
-    writer.write(chosen)
-    onnx.checker.check_model(result)
-    return result
+    changed = folded(result, found, table, {point.module for point in chosen})
+    _Pairs(result.graph, table, changed).insert(chosen)
+    proto = ir.to_proto(result)
+    onnx.checker.check_model(proto)
+    return proto
 
 
-def _check_opset(model: onnx.ModelProto) -> None:
-    opset = next((entry.version for entry in model.opset_import if entry.domain == ""), 0)
+def _check_opset(model: ir.Model) -> None:
+    opset = model.opset_imports.get("", 0)
     if opset < _HALF_SCALES:
         raise ArtifactError(
             f"The model has opset {opset}; int8 needs {_HALF_SCALES} or newer. Export the checkpoint again."
@@ -121,109 +118,60 @@ def with_scales(chosen: tuple[Point, ...], table: ScaleTable, insisted: Collecti
     return tuple(point for point in chosen if point.module not in table.constant)
 
 
-def _copy_fields(source: Any, target: Any, left_out: set[str]) -> None:
-    """Copy a message without some of its fields: a copy of the whole would hold the weights twice."""
-    for descriptor, value in source.ListFields():
-        if descriptor.name in left_out:
-            continue
-        if isinstance(value, str | bytes | int | float):
-            setattr(target, descriptor.name, value)
-        elif hasattr(value, "extend"):
-            getattr(target, descriptor.name).extend(value)
-        else:
-            getattr(target, descriptor.name).CopyFrom(value)
+class _Pairs:
+    """QuantizeLinear and DequantizeLinear of a graph. `changed` are new values of initializers, by smoothing."""
 
+    def __init__(self, graph: ir.Graph, table: ScaleTable, changed: dict[str, np.ndarray]) -> None:
+        self.graph, self.table, self.changed = graph, table, changed
+        #: what a chosen layer read before -> what it reads now
+        self.int8: dict[ir.Value, ir.Value] = {}
 
-class _Writer:
-    """Nodes and initializers of the quantised graph. `changed` are initializers that smoothing gave new values."""
+    def insert(self, chosen: tuple[Point, ...]) -> None:
+        """Quantize the chosen layers, and remove the initializers that nothing reads any more."""
+        nodes = {node.name: node for node in self.graph}
+        for point in chosen:
+            node = nodes[point.node]
+            value, weight = node.inputs[:2]
+            dtype = weight.dtype.numpy()
+            if value not in self.int8:
+                scale = stored_scale(np.array(self.table.of(point.module).scale), dtype)
+                self.int8[value] = self._pair(node, value, scale)
+            if weight not in self.int8:
+                values = self.changed.get(weight.name, weight.const_value.numpy())
+                self.int8[weight] = self._weight(node, weight.name, *int8_weight(values, point.axis, dtype), point.axis)
+            node.replace_input_with(0, self.int8[value])
+            node.replace_input_with(1, self.int8[weight])
+        for name, value in list(self.graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                del self.graph.initializers[name]
+            elif name in self.changed:
+                value.const_value = ir.tensor(self.changed[name].astype(value.dtype.numpy()), name=name)
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        graph: onnx.GraphProto,
-        table: ScaleTable,
-        changed: dict[str, np.ndarray],
-    ) -> None:
-        self.source, self.graph, self.table, self.changed = model.graph, graph, table, changed
-        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    def _pair(self, node: ir.Node, value: ir.Value, scale: np.ndarray) -> ir.Value:
+        """Insert a pair in front of a node; returns the value that comes out."""
+        base = f"{value.name}/int8"
+        grid = [self._constant(f"{base}/scale", scale), self._constant(f"{base}/zero", np.array(np.int8(0)))]
+        whole = self._node(node, "QuantizeLinear", [value, *grid], base)
+        return self._node(node, "DequantizeLinear", [whole, *grid], f"{base}/value")
 
-    def write(self, chosen: tuple[Point, ...]) -> None:
-        """The whole graph, with the chosen layers quantised."""
-        by_node = {point.node: point for point in chosen}
-        inputs: dict[str, str] = {}
-        weights: dict[str, str] = {}
-        for node in self.source.node:
-            point = by_node.get(node.name)
-            if point is None:
-                self.graph.node.add().CopyFrom(node)
-                continue
-            if point.input not in inputs:
-                inputs[point.input] = self._activation(point)
-            if point.weight not in weights:
-                weights[point.weight] = self._weight(point)
-            copy = self.graph.node.add()
-            copy.CopyFrom(node)
-            copy.input[0], copy.input[1] = inputs[point.input], weights[point.weight]
-        self._keep_initializers()
+    def _weight(self, node: ir.Node, name: str, whole: np.ndarray, scale: np.ndarray, axis: int) -> ir.Value:
+        """Insert an int8 weight in front of a node; returns its value in floating point."""
+        base = f"{name}/int8"
+        named = {base: whole, f"{base}/scale": scale, f"{base}/zero": np.zeros(len(scale), np.int8)}
+        inputs = [self._constant(key, values) for key, values in named.items()]
+        return self._node(node, "DequantizeLinear", inputs, f"{base}/value", [ir.AttrInt64("axis", axis)])
 
-    def _activation(self, point: Point) -> str:
-        """A pair on the layer's input; the name of what comes out."""
-        dtype = helper.tensor_dtype_to_np_dtype(self.weights[point.weight].data_type)
-        scale = stored_scale(np.array(self.table.of(point.module).scale), dtype)
-        base = f"{point.input}/int8"
-        self._add(f"{base}/scale", scale)
-        self._add(f"{base}/zero", np.array(np.int8(0)))
-        rest = [f"{base}/scale", f"{base}/zero"]
-        self._node("QuantizeLinear", [point.input, *rest], base)
-        self._node("DequantizeLinear", [base, *rest], f"{base}/value")
-        return f"{base}/value"
+    def _constant(self, name: str, values: np.ndarray) -> ir.Value:
+        value = ir.Value(name=name, const_value=ir.tensor(values, name=name))
+        self.graph.register_initializer(value)
+        return value
 
-    def _weight(self, point: Point) -> str:
-        """The layer's weight as int8; the name of its value."""
-        whole, scale = int8_weight(self._value(point.weight), point.axis, self._dtype(point.weight))
-        base = f"{point.weight}/int8"
-        self._add(base, whole)
-        self._add(f"{base}/scale", scale)
-        self._add(f"{base}/zero", np.zeros(len(scale), np.int8))
-        node = self._node("DequantizeLinear", [base, f"{base}/scale", f"{base}/zero"], f"{base}/value")
-        node.attribute.append(helper.make_attribute("axis", point.axis))
-        return f"{base}/value"
-
-    def _dtype(self, name: str) -> np.dtype:
-        return helper.tensor_dtype_to_np_dtype(self.weights[name].data_type)
-
-    def _value(self, name: str) -> np.ndarray:
-        changed = self.changed.get(name)
-        return numpy_helper.to_array(self.weights[name]) if changed is None else changed
-
-    def _add(self, name: str, value: np.ndarray) -> None:
-        self.graph.initializer.append(numpy_helper.from_array(value, name))
-
-    def _node(self, kind: str, inputs: list[str], output: str) -> onnx.NodeProto:
-        self.graph.node.append(helper.make_node(kind, inputs, [output], name=f"{output}/{kind}"))
-        return self.graph.node[-1]
-
-    def _keep_initializers(self) -> None:
-        """What is still read, with the values that smoothing gave it."""
-        read = {name for node in self.graph.node for name in node.input}
-        read |= {name for node in self.graph.node for name in _captured(node)}
-        for tensor in self.source.initializer:
-            if tensor.name not in read:
-                continue
-            if tensor.name in self.changed:
-                self._add(tensor.name, self.changed[tensor.name].astype(self._dtype(tensor.name)))
-            else:
-                self.graph.initializer.add().CopyFrom(tensor)
-
-
-def _captured(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that the bodies inside a node read from the graph around them."""
-    for attribute in node.attribute:
-        graphs = [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else list(attribute.graphs)
-        for graph in graphs:
-            for inner in graph.node:
-                yield from inner.input
-                yield from _captured(inner)
+    def _node(
+        self, before: ir.Node, kind: str, inputs: list[ir.Value], output: str, attributes: Sequence[ir.Attr] = ()
+    ) -> ir.Value:
+        node = ir.Node("", kind, inputs, attributes, outputs=[ir.Value(name=output)], name=f"{output}/{kind}")
+        self.graph.insert_before(before, node)
+        return node.outputs[0]
 
 
 def stored_scale(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 
 from ..errors import ArtifactError
-from .layers import MATMUL, Point, module_of
+from .layers import MATMUL, Point, layer_of
+from .onnx_file import as_ir
 from .scales import ScaleTable, Smoothing
 
 NORM = "LayerNormalization"
@@ -45,44 +46,36 @@ class Norm:
         return (*own, *(point.weight for point in self.points))
 
 
-def foldable_norms(model: onnx.ModelProto, found: tuple[Point, ...]) -> tuple[Norm, ...]:
-    """The LayerNorms that factors can be folded into, in the order of the graph.
+def foldable_norms(model: onnx.ModelProto | ir.Model, found: tuple[Point, ...]) -> tuple[Norm, ...]:
+    """Return the LayerNorms that factors can be folded into, in the order of the graph.
 
-    All consumers of the output, past casts, must be Linears among `found`, and neither gamma, beta nor a weight may be
-    anybody else's.
+    All consumers of the output, past casts, must be Linears among `found`, and neither gamma, beta nor a weight may
+    have another reader.
     """
-    readers = _readers(model)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    by_node = {point.node: point for point in found if point.kind == MATMUL}
-    outputs = {value.name for value in model.graph.output}
+    linears = {point.node: point for point in found if point.kind == MATMUL}
+    graph = as_ir(model).graph
     norms = []
-    for node in model.graph.node:
-        if node.op_type != NORM or node.output[0] in outputs:
+    for node in graph:
+        if node.op_type != NORM or node.outputs[0].is_graph_output():
             continue
-        tensor = _past_cast(node.output[0], readers)
-        linears = [by_node.get(reader.name) for reader in readers.get(tensor, ())]
-        own = [name for name in node.input[1:3] if name]
-        if tensor in outputs or not linears or not all(name in weights and len(readers[name]) == 1 for name in own):
-            continue
-        points = tuple(point for point in linears if point is not None and len(readers[point.weight]) == 1)
-        if len(points) == len(linears) and all(point.input == tensor for point in points):
-            beta = own[1] if len(own) > 1 else None
-            norms.append(Norm(module_of(node, node.name), own[0], beta, tensor, points))
+        output, affine = _past_cast(node.outputs[0]), [value for value in node.inputs[1:3] if value is not None]
+        readers = [linears.get(use.node.name) if use.idx == 0 else None for use in output.uses()]
+        points = tuple(point for point in readers if point and _alone(graph.initializers[point.weight]))
+        if points and len(points) == len(readers) and not output.is_graph_output() and all(map(_alone, affine)):
+            gamma, beta = affine[0].name, affine[1].name if len(affine) > 1 else None
+            norms.append(Norm(layer_of(node, node.name), gamma, beta, output.name, points))
     return tuple(norms)
 
 
-def _readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
+def _alone(value: ir.Value) -> bool:
+    """Return whether a value is an initializer that one node reads."""
+    return value.is_initializer() and len(value.uses()) == 1
 
 
-def _past_cast(tensor: str, readers: Mapping[str, list[onnx.NodeProto]]) -> str:
-    """In a float16 file a LayerNorm computes in float32, and its output is cast for the next layer."""
-    nodes = readers.get(tensor, [])
-    return nodes[0].output[0] if len(nodes) == 1 and nodes[0].op_type == "Cast" else tensor
+def _past_cast(value: ir.Value) -> ir.Value:
+    """Return the value that the next layers read: in a float16 file a LayerNorm's output is cast before them."""
+    nodes = value.consumers()
+    return nodes[0].outputs[0] if len(nodes) == 1 and nodes[0].op_type == "Cast" else value
 
 
 def factors(channels: np.ndarray, weights: list[np.ndarray], alpha: float) -> np.ndarray:
@@ -108,7 +101,7 @@ def factors(channels: np.ndarray, weights: list[np.ndarray], alpha: float) -> np
 
 
 def folded(
-    model: onnx.ModelProto, found: tuple[Point, ...], table: ScaleTable, modules: Collection[str]
+    model: onnx.ModelProto | ir.Model, found: tuple[Point, ...], table: ScaleTable, modules: Collection[str]
 ) -> dict[str, np.ndarray]:
     """New values, float32, of the initializers that change when the table's factors are folded in.
 
@@ -123,7 +116,7 @@ def folded(
     Raises:
         ArtifactError: the table smooths a layer that cannot be smoothed in this model.
     """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    model = as_ir(model)
     changed: dict[str, np.ndarray] = {}
     done: set[str] = set()
     for norm in foldable_norms(model, found):
@@ -132,7 +125,7 @@ def folded(
         smoothing = table.of(norm.points[0].module).smoothing
         if smoothing is None:
             continue
-        values = {name: numpy_helper.to_array(weights[name]) for name in norm.initializers}
+        values = {name: model.graph.initializers[name].const_value.numpy() for name in norm.initializers}
         changed.update(fold(norm, smoothing, values))
         done |= {point.module for point in norm.points}
     for module in modules:

@@ -14,8 +14,8 @@ from ...common.files.locks import only_process
 from ...common.foreign_text import escaped
 from ...common.progress import Track, silent
 from ...errors import InputError
-from ...graph.model_file import load_model
 from ...graph.module_roles import roles_of
+from ...graph.onnx_file import load_model
 from ...graph.quantize import ONNXRUNTIME, OPENVINO
 from ...graph.scales import ScaleTable
 from ...runtime.backends.onnxruntime import import_onnxruntime

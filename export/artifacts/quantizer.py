@@ -17,7 +17,7 @@ from ...common.foreign_text import escaped
 from ...common.progress import Track, silent
 from ...errors import ArtifactError, InputError
 from ...graph.layers import Point, points
-from ...graph.model_file import graph_sha256
+from ...graph.onnx_file import graph_sha256
 from ...graph.quantize import int8_points, quantized, with_scales
 from ...graph.scales import ScaleTable, read_table
 from ...plugins.compile import cache_folder

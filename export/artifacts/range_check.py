@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx_ir as ir
 
 from ...common.foreign_text import escaped
 from ...common.progress import Track, silent
 from ...errors import ExportError, InputError
 from ...graph.cast import FLOAT16_MAX
-from ...graph.cast_plan import TypePlan, moves_only, plan_types
+from ...graph.cast_plan import TypePlan, is_float, moves_only, plan_types
 from ...graph.onnx_file import without_weights
-from ...graph.value_types import module_of
+from ...graph.value_types import module_of, with_types
 from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
 
 log = logging.getLogger("mambapro")
@@ -110,7 +110,7 @@ def range_check(
     graph = _Graph(model)
     names = list(graph.watched)
     found, samples = _largest(model, names, feeds, threads, track)
-    found |= graph.weights
+    found |= graph.magnitudes()
     for name, value in found.items():
         if not np.isfinite(value):
             raise ExportError(
@@ -139,74 +139,57 @@ def modules_to_keep(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], tra
 
 
 class _Graph:
-    """Who makes and who reads the values that would be rounded to float16."""
+    """Producers and readers of the values that would be rounded to float16."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self.plan: TypePlan = plan_types(model, "fp16")
-        self.nodes = list(model.graph.node)
-        self.low = dict(zip(map(id, self.nodes), self.plan.low_nodes, strict=True))
-        self.makers = {name: node for node in self.nodes for name in node.output}
-        self.readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        #: values of nodes that compute; what only moves numbers has no others
-        self.watched = [
-            name
-            for node in self.nodes
-            if not moves_only(node)
-            for name in node.output
-            if self.plan.types.get(name) == TensorProto.FLOAT and self._rounded(name)
-        ]
-        self.weights = {
-            tensor.name: _magnitude(tensor)
-            for tensor in model.graph.initializer
-            if tensor.data_type == TensorProto.FLOAT and self._computing(tensor.name, set())
-        }
+        typed_model = with_types(model)
+        self.plan: TypePlan = plan_types(typed_model, "fp16")
+        outputs = [value for node in typed_model.graph if not moves_only(node) for value in node.outputs]
+        #: values of nodes that compute; data movement returns no others
+        self.watched = {value.name: value for value in filter(is_float, outputs) if self._rounded(value)}
+        weights = filter(is_float, typed_model.graph.initializers.values())
+        self.weights = {value.name: value for value in weights if self._computing(value, set())}
 
-    def _rounded(self, name: str) -> bool:
-        return name in self.plan.low_values or bool(self._computing(name, set()))
+    def magnitudes(self) -> dict[str, float]:
+        """Return the largest magnitude of each weight."""
+        return {name: float(np.abs(v.const_value.numpy()).max(initial=0)) for name, v in self.weights.items()}
 
-    def _computing(self, name: str, seen: set[str]) -> list[onnx.NodeProto]:
-        """Nodes that compute in float16 with a value, also after it was moved."""
-        found = []
-        for node in self.readers.get(name, []):
+    def _rounded(self, value: ir.Value) -> bool:
+        return value in self.plan.values or bool(self._computing(value, set()))
+
+    def _computing(self, value: ir.Value, seen: set[ir.Value]) -> list[ir.Node]:
+        """Return the nodes that compute in float16 with a value, also after it was moved."""
+        nodes = []
+        for node in value.consumers():
             if not moves_only(node):
-                found += [node] if self.low[id(node)] else []
+                nodes += [node] if node in self.plan.nodes else []
                 continue
-            for output in node.output:
+            for output in node.outputs:
                 if output not in seen:
                     seen.add(output)
-                    found += self._computing(output, seen)
-        return found
+                    nodes += self._computing(output, seen)
+        return nodes
 
     def home(self, name: str) -> str:
-        """Module of a value; of a weight, the first that reads it."""
-        node = self.makers.get(name)
-        if node is None:
-            readers = self._computing(name, set()) or self.readers[name]
-            node = readers[0]
-        return module_of(node) or ""
+        """Return the module of a value; of a weight, the first that reads it."""
+        producer = self.watched[name].producer() if name in self.watched else None
+        return module_of(producer or self._computing(self.weights[name], set())[0]) or ""
 
     def keep(self, name: str) -> tuple[str, ...]:
-        """Modules that must stay float32 for a value to do so."""
-        nodes = self._computing(name, set())
-        if name in self.makers:
-            nodes.append(self.makers[name])
+        """Return the modules that must stay float32 for a value to do so."""
+        if name in self.watched:
+            nodes = [*self._computing(self.watched[name], set()), self.watched[name].producer()]
+        else:
+            nodes = self._computing(self.weights[name], set())
         return tuple(sorted({self._module(node) for node in nodes}))
 
-    def _module(self, node: onnx.NodeProto) -> str:
+    def _module(self, node: ir.Node) -> str:
         module = module_of(node)
         if module is None:
             raise ExportError(
                 f"{node.op_type} ({escaped(node.name)}) reaches beyond float16, and no module is known for it."
             )
         return module
-
-
-def _magnitude(tensor: onnx.TensorProto) -> float:
-    values = numpy_helper.to_array(tensor)
-    return float(np.abs(values).max(initial=0))
 
 
 def _largest(
@@ -237,10 +220,15 @@ def _largest(
 def _with_magnitudes(model: onnx.ModelProto, names: Collection[str]) -> tuple[bytes, dict[str, np.ndarray]]:
     """The model with the largest magnitude and the sum of magnitudes of each value as outputs; and its weights."""
     traced, weights = without_weights(model)
-    graph = traced.graph
+    values = ir.convenience.create_value_mapping(traced.graph)
+    scalar = ir.TensorType(ir.DataType.FLOAT)
     for name in names:
-        graph.node.append(helper.make_node("Abs", [name], [f"{name}/abs"]))
+        absolute = ir.Node("", "Abs", [values[name]], outputs=[ir.Value(name=f"{name}/abs")])
+        traced.graph.append(absolute)
         for operator, suffix in (("ReduceMax", _MAX), ("ReduceSum", _SUM)):
-            graph.node.append(helper.make_node(operator, [f"{name}/abs"], [name + suffix], keepdims=0))
-            graph.output.append(helper.make_tensor_value_info(name + suffix, TensorProto.FLOAT, ()))
-    return traced.SerializeToString(), weights
+            output = ir.Value(name=name + suffix, type=scalar, shape=ir.Shape(()))
+            traced.graph.append(
+                ir.Node("", operator, absolute.outputs, [ir.AttrInt64("keepdims", 0)], outputs=[output])
+            )
+            traced.graph.outputs.append(output)
+    return ir.to_proto(traced).SerializeToString(), weights

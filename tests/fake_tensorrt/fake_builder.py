@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
+from element_types import element_types
 from fake_trt import plan
-from mambapro.graph.value_types import element_types
 from onnx import TensorProto
 
 _KINDS = {

@@ -157,7 +157,7 @@ class TestRefused:
         table = table_of(1.0, "part.one", "part.two")
         once = quantized(two_readers(np.random.default_rng(0)), table, "openvino")
 
-        with pytest.raises(ArtifactError, match="quantised already"):
+        with pytest.raises(ArtifactError, match="quantized already"):
             quantized(once, table, "openvino")
 
     def test_an_old_opset(self) -> None:

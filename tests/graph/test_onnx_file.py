@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from mambapro.graph.model_file import graph_sha256
+from mambapro.graph.onnx_file import graph_sha256
 from small_graphs import SCOPES, two_readers
 
 
