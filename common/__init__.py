@@ -1,1 +1,1 @@
-"""Files, formats, text and machine limits shared by every floor; standard library and NumPy only."""
+"""Files, formats, text and machine limits, shared by all floors; standard library and NumPy only."""

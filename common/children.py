@@ -1,7 +1,7 @@
-"""Child processes that end with their parent, however that ends.
+"""Child processes that end with their parent.
 
-A child of ours is told its parent's number and asks the kernel to be killed with it. A program of others (a compiler)
-runs under a small process of ours that does the same for it and for what it starts.
+A child of ours gets its parent's process id and asks the kernel to be killed with it. A foreign program (a compiler)
+runs under a small process of ours that does the same for it and its children.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-#: Holds the number of the process that a child is to end with.
+#: Environment variable with the process id of the parent.
 PARENT = "MAMBAPRO_PARENT"
 
 _SET_DEATH_SIGNAL = 1
-# Windows has no such signal, and none of the calls that take it; its children watch their parent
+# Windows has no such signal; its children watch their parent
 _KILLED = getattr(signal, "SIGKILL", signal.SIGTERM)
 _POLL_SECONDS = 0.5
 
 
 def environment_of_child(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """An environment for a child that calls `tie_to_parent`; nothing is imported from the folder it is started in."""
-    given = os.environ if environment is None else environment
-    return {**given, "PYTHONSAFEPATH": "1", PARENT: str(os.getpid())}
+    """Return an environment for a child that calls `tie_to_parent`; the working directory is not on its path."""
+    base = os.environ if environment is None else environment
+    return {**base, "PYTHONSAFEPATH": "1", PARENT: str(os.getpid())}
 
 
 def tie_to_parent(parent: int | None = None) -> None:
-    """End this process when its parent does: to be called first of all in a child.
+    """End this process with its parent; call first in a child.
 
     Args:
-        parent: number of the parent; None = what its environment says, and nothing happens where it says nothing.
+        parent: process id of the parent; None = from the environment, without effect if it is not set.
     """
-    told = os.environ.pop(PARENT, "")
-    parent = parent if parent is not None else int(told) if told.isdecimal() else None
+    number_text = os.environ.pop(PARENT, "")
+    parent = parent if parent is not None else int(number_text) if number_text.isdecimal() else None
     if parent is None:
         return
     if not _killed_with_parent():
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    # it may have ended before the kernel was asked
+    # it may have ended before the request
     if os.getppid() != parent:
         os._exit(128 + signal.SIGTERM)
 
 
 def tied(command: Sequence[str]) -> list[str]:
-    """A command line that runs a program of others, which ends with this process, and so do its own children.
+    """Return a command line for a foreign program that ends with this process, including its children.
 
-    On Windows, which has no sessions and no groups of processes, it is the command itself.
+    On Windows, which has no sessions and process groups, it is the command itself.
     """
     if os.name != "posix":
         return list(command)
@@ -59,7 +59,7 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 def _killed_with_parent(number: int = _KILLED) -> bool:
-    """Ask the kernel for a signal at the parent's end; False where there is no such thing (not Linux)."""
+    """Request a signal at the parent's end; False where this is unsupported (not Linux)."""
     try:
         return ctypes.CDLL(None, use_errno=True).prctl(_SET_DEATH_SIGNAL, int(number), 0, 0, 0) == 0
     except (AttributeError, OSError, TypeError):
@@ -73,11 +73,12 @@ def _watch(parent: int) -> None:
 
 
 def _guard(parent: int, command: Sequence[str]) -> int:
-    """Run a command in a session of its own, and end all of it with the parent; returns its exit code."""
+    """Run a command in a session of its own, and end all of it with the parent; return its exit code."""
     process: subprocess.Popen[bytes] | None = None
     stopped: list[int] = []
 
     def stop(number: int, frame: object) -> None:
+        """End the session."""
         stopped.append(number)
         # it may be about to start
         if process is not None:

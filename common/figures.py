@@ -46,7 +46,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def analysis() -> Iterator[None]:
-    """Attribute imports in the block to the extra `analysis`.
+    """Attribute import errors in the block to the extra `analysis`.
 
     Raises:
         SetupError: one of its packages is not installed; says how to install it.
@@ -70,7 +70,7 @@ def require_analysis() -> None:
 
 
 def shortened(name: str, length: int = 34) -> str:
-    """Cut a name to its last `length` characters, to fit over a picture."""
+    """Return cut a name to its last `length` characters, to fit over a picture."""
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 

@@ -1,4 +1,4 @@
-"""Text that others wrote (file names, keys, labels, messages of libraries) as it may be printed: safe and short."""
+"""Safe, bounded display of foreign text: file names, keys, labels, messages of libraries."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ import html
 import json
 import re
 
-#: Characters of foreign text that are shown at most; the rest is counted.
+#: Largest number of shown characters of foreign text; the rest is counted.
 LIMIT = 200
-#: Characters that are printed at most of a word or a quoted value, of a line, and of a whole message.
+#: Largest number of printed characters of a word or a quoted value, of a line, and of a message.
 LONGEST_WORD, LONGEST_LINE, LONGEST_MESSAGE = 300, 3_000, 12_000
 _LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
-#: A value as repr writes it; apostrophes within words are no quotes.
+#: Value as written by repr; apostrophes within words are no quotes.
 _LONG_QUOTE = re.compile(rf"(?<!\w)'[^'\n]{{{LONGEST_WORD + 1},}}'|(?<!\w)\"[^\"\n]{{{LONGEST_WORD + 1},}}\"")
 
 
 def shown_text(value: object, limit: int = LIMIT) -> str:
-    """`str(value)` with every character escaped that moves a cursor, hides or cannot be encoded, cut after `limit`.
+    """Return `str(value)` with characters escaped that move a cursor, hide or cannot be encoded, cut after `limit`.
 
     Escaped are control and format characters (terminal escape sequences, changes of the writing direction), line
-    breaks, and surrogates that stand for undecodable bytes of a file name. What is cut is counted.
+    breaks, and surrogates of undecodable bytes of a file name. The number of cut characters is added.
     """
     text = str(value)
-    kept = escaped(text[:limit])
+    shortened = escaped(text[:limit])
     rest = len(text) - limit
-    return kept if rest <= 0 else f"{kept}... ({rest} more characters)"
+    return shortened if rest <= 0 else f"{shortened}... ({rest} more characters)"
 
 
 def shown_value(value: object, limit: int = LIMIT) -> str:
-    """`repr(value)` as `shown_text` shows it, of values that Python itself does not write too."""
+    """Return `repr(value)` as `shown_text` shows it, also of values that repr rejects."""
     try:
         return shown_text(repr(value), limit)
     except (ValueError, RecursionError):
-        # a whole number of more than some thousand digits, or lists in lists
+        # an integer of more than some thousand digits, or nested lists
         return f"a {type(value).__name__} that is too long to be shown"
 
 
 def escaped(value: object, keep: str = "") -> str:
-    """`str(value)` with what `shown_text` escapes, of any length; characters in `keep`, such as line breaks, stay."""
+    """Return `str(value)` with the escapes of `shown_text`, of any length; characters in `keep` (line breaks) stay."""
     text = str(value)
     if text.isprintable():
         return text
@@ -45,11 +45,11 @@ def escaped(value: object, keep: str = "") -> str:
 
 
 def shown_message(message: object, longest: int = LONGEST_MESSAGE) -> str:
-    """A whole message as it may be printed: its line breaks stay, what acts on a terminal is escaped.
+    """Return a whole message for printing: line breaks stay, terminal control characters are escaped.
 
-    The second line of defence, for messages whose foreign parts did not pass `shown_text`, such as those of
+    This is the second line of defense, for messages with foreign parts that did not pass `shown_text`, such as those of
     libraries: quoted values and words beyond 300 letters, lines beyond 3,000 and messages beyond `longest` characters
-    are cut, and what is cut is counted. A message that was shown stays as it is when it is shown again.
+    are cut, with the number of cut characters. The function is idempotent.
     """
     whole = str(message)
     lines = escaped(whole[: 2 * longest], keep="\n\t").split("\n")
@@ -62,7 +62,7 @@ def _shown_line(line: str) -> str:
     if len(line) <= LONGEST_WORD:
         return line
     for long in (_LONG_QUOTE, _LONG_WORD):
-        line = long.sub(lambda found: _cut(found[0], LONGEST_WORD), line)
+        line = long.sub(lambda match: _cut(match[0], LONGEST_WORD), line)
     return _cut(line, LONGEST_LINE)
 
 
@@ -72,9 +72,9 @@ def _cut(text: str, limit: int) -> str:
 
 
 def json_text_escaped(text: str) -> str:
-    """JSON text whose control and format characters and lone surrogates are escapes of JSON; line breaks stay.
+    """Return JSON text with control and format characters and lone surrogates as JSON escapes; line breaks stay.
 
-    Such characters stand only within strings, and what reads the JSON gets them back.
+    Such characters occur only within strings, and are restored by parsing.
     """
     if text.isprintable():
         return text
@@ -82,5 +82,5 @@ def json_text_escaped(text: str) -> str:
 
 
 def in_html(text: str) -> str:
-    """A text as content or attribute of an HTML page: markup and control characters escaped, long words cut."""
+    """Return a text as content or attribute of an HTML page: markup and control characters escaped, long words cut."""
     return html.escape(shown_message(text))

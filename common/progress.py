@@ -1,4 +1,4 @@
-"""Progress without a dependency: long functions take a `Track` and wrap their loop in it."""
+"""Progress interface without dependencies: long functions take a `Track` and wrap their loop in it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Wraps an iterable; shows how far it is. `total` is the number of items where it is known."""
+    """Wrapper of an iterable that shows progress. `total` is the number of items if known."""
 
-    def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]: ...
+    def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+        """Iterate over `items` and show the progress."""
 
 
 def silent(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """Track that shows nothing; the default everywhere."""
+    """Iterate without showing progress; the default everywhere."""
     return items
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: "20 s", "3 min", "2 h 10 min"."""
+    """Format seconds: "20 s", "3 min", "2 h 10 min"."""
     if seconds < 59.5:
         return f"{max(round(seconds), 1)} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,7 @@
-"""Records: frozen dataclasses to and from JSON values, read strictly by pydantic.
+"""Records: frozen dataclasses to and from JSON values, validated strictly by pydantic.
 
-Every unknown, missing or wrong-typed field is a problem that names its path and value. Scalars are never converted,
-except whole numbers where a number is expected; NaN, infinity and whole numbers of more than 64 bits are refused.
+Every unknown, missing or wrong-typed field is a problem with its path and value. Scalars are never converted, except
+integers where a number is expected; NaN, infinity and integers of more than 64 bits are rejected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Metadata of a field that is no part of the JSON value.
+#: Metadata of a field that is not part of the JSON value.
 NOT_STORED: dict[str, object] = {"stored": "never"}
 #: Metadata of a field that came later: it is written where it is not empty, so that older values stay what they were.
 STORED_IF_SET: dict[str, object] = {"stored": "if set"}
@@ -36,12 +36,12 @@ _SCALARS: dict[str, tuple[str, dict[str, object]]] = {
     "none": ("null", {}),
 }
 _CONTAINERS = {"dataclass_type": "an object", "dict_type": "an object", "tuple_type": "a list"}
-#: Entries of a list beyond which only its first problem is collected: each problem takes memory.
+#: Length of a list from which only the first problem is collected, to bound the memory.
 _LONG_LIST = 1000
 
 
 class RecordError(ValueError):
-    """A JSON value that is not the record it should be.
+    """Validation error of a JSON value.
 
     Attributes:
         problems: one line each.
@@ -53,7 +53,7 @@ class RecordError(ValueError):
 
 
 def decode(cls: type[T], value: object, path: str = "") -> T:
-    """Build the dataclass `cls` from a JSON value; `path` stands before the names of fields in messages.
+    """Build the dataclass `cls` from a JSON value; `path` precedes the names of fields in messages.
 
     A ValueError of the class itself (a check in `__post_init__`) counts as a problem too.
 
@@ -74,7 +74,7 @@ def decode(cls: type[T], value: object, path: str = "") -> T:
 
 
 def record_of(cls: type[T], value: object, failure: str) -> T:
-    """`decode` for files: `failure` says which file it is, and what to do.
+    """Decode a file's value; `failure` names the file and the remedy.
 
     Raises:
         ArtifactError: `failure` and the problems (all counted, ten shown).
@@ -107,7 +107,7 @@ def first_lines(lines: list[str], most: int = 10) -> Iterator[str]:
 
 @functools.cache
 def _validator(cls: type, fail_fast: bool) -> SchemaValidator:
-    # imported where a file is read: the import takes about as long as the rest of the runtime's modules
+    # imported on first use: the import takes about as long as the rest of the runtime's modules
     from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator
 
@@ -115,9 +115,9 @@ def _validator(cls: type, fail_fast: bool) -> SchemaValidator:
 
 
 def _strict(node: Any, fail_fast: bool) -> Any:
-    """Make a schema of pydantic strict: scalars are not converted, unknown fields refused.
+    """Make a schema of pydantic strict: no conversion of scalars, no unknown fields.
 
-    pydantic's own strict mode takes no dataclass from a dict and no tuple from a list, which is what JSON has.
+    pydantic's own strict mode accepts neither dataclasses from dicts nor tuples from lists, the forms of JSON.
     """
     if isinstance(node, list | tuple):
         return type(node)(_strict(item, fail_fast) for item in node)
@@ -141,7 +141,7 @@ def _strict(node: Any, fail_fast: bool) -> Any:
 
 
 def _leaves(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """The scalar types of a schema node, empty where it has others."""
+    """Return the scalar types of a schema node, empty if it has others."""
     kind = node.get("type")
     if kind in _SCALARS:
         return [node]
@@ -184,7 +184,7 @@ def _line(item: ErrorDetails, path: str, missing: int) -> str:
 
 
 def _wanted(names: str, value: object) -> str:
-    """The allowed types; of numbers that nobody can compute with, what is wrong with them."""
+    """Return the allowed types; for NaN, infinity and huge integers the reason."""
     number = None
     if isinstance(value, float) and not math.isfinite(value):
         number = "a finite number"

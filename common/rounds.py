@@ -1,7 +1,7 @@
-"""Candidates measured in turns, and what their rounds allow to be said: a ratio, or that there is none.
+"""Interleaved measurement of candidates in rounds, and its evaluation: a ratio, or none if the rounds disagree.
 
-A machine that is busy for a while should be busy for all candidates, so they take turns, and what is compared are the
-values of one round. Rounds that differ much say that something else ran meanwhile: then no number is right.
+Temporary load of the machine should affect all candidates, so they take turns, and the values of one round are
+compared. Rounds that differ much show that other work was running: then no number is reliable.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .progress import Track, silent
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-#: Rounds of turns.
+#: Default number of rounds.
 ROUNDS = 5
-#: Rounds agree where the largest of them is at most so many times the smallest.
+#: Rounds agree if the largest is at most this many times the smallest.
 WIDEST = 1.5
 
 
@@ -29,14 +29,15 @@ def in_turns(
     track: Track = silent,
     what: str = "Timing",
 ) -> dict[K, tuple[T, ...]]:
-    """Measure every candidate once a round; its values by its name, one a round.
-
-    Every other round goes through them backwards, so that none always comes first.
+    """Measure every candidate once per round. Every other round reverses the order, so that none always comes first.
 
     Args:
-        candidates: a name to what measures it once.
+        candidates: a name to a function that measures it once.
         rounds: at least 1.
-        track: shows progress, called `what`.
+        track: shows progress, labeled `what`.
+
+    Returns:
+        values by name, one per round.
     """
     names = list(candidates)
     turns = [name for number in range(rounds) for name in (names[::-1] if number % 2 else names)]
@@ -48,46 +49,46 @@ def in_turns(
 
 @dataclass(frozen=True)
 class Spread:
-    """One positive value a round, times or ratios, and the verdict on them."""
+    """One positive value per round, times or ratios, and its evaluation."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle of the rounds; NaN where one of them is, or without any."""
+        """Median of the rounds; NaN if one is NaN or there is none."""
         if not self.values or any(math.isnan(value) for value in self.values):
             return math.nan
         return statistics.median(self.values)
 
     @property
     def low(self) -> float:
-        """The smallest round."""
+        """Smallest round."""
         return min(self.values, default=math.nan)
 
     @property
     def high(self) -> float:
-        """The largest round."""
+        """Largest round."""
         return max(self.values, default=math.nan)
 
     @property
     def agree(self) -> bool:
-        """Finite, positive, and the largest at most WIDEST times the smallest."""
+        """True if finite, positive, and the largest is at most WIDEST times the smallest."""
         # written so that NaN fails
         sound = bool(self.values) and all(0 < value < math.inf for value in self.values)
         return sound and self.high <= WIDEST * self.low
 
     @property
     def value(self) -> float | None:
-        """The median; None where the rounds disagree."""
+        """Median, None if the rounds disagree."""
         return self.median if self.agree else None
 
     @property
     def counted(self) -> str:
-        """Number of rounds in words, such as "5 rounds"."""
+        """Number of rounds as text, such as "5 rounds"."""
         return "1 round" if len(self.values) == 1 else f"{len(self.values)} rounds"
 
     def times(self) -> str:
-        """As a ratio: "9.1x (8.6 to 9.8 in 5 rounds)", or why there is none."""
+        """Format as a ratio: "9.1x (8.6 to 9.8 in 5 rounds)", or the reason why there is none."""
         if not self.agree:
             return f"not comparable: {self.counted} between {self.low:.3g}x and {self.high:.3g}x; the machine was busy"
         digits = 1 if self.median >= 3 else 2
@@ -96,5 +97,5 @@ class Spread:
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
-    """The quotients of two candidates, round by round; NaN where the second is 0."""
+    """Return the quotients of two candidates by round; NaN where the second is 0."""
     return Spread(tuple(a / b if b else math.nan for a, b in zip(numerators, denominators, strict=True)))

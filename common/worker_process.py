@@ -1,7 +1,7 @@
-"""Worker processes: modules of this package that answer requests in a process of their own, in lines of JSON.
+"""Worker processes: modules of this package that answer requests as lines of JSON in a process of their own.
 
-The parent sends one request a line. The worker answers with events, (kind, value): the last one of a request is "done"
-with the result, or "error" with the class and the text of an error of ours.
+The parent sends one request per line. The worker answers with events (kind, value): the last one of a request is "done"
+with the result, or "error" with class and text of an error of ours.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from .. import errors
 from .children import environment_of_child, tie_to_parent
 from .machine.variables import positive_number
 
-#: Seconds until a worker that does not answer is given up, in place of the caller's, for slow machines.
+#: Environment variable with the timeout of a worker in seconds, for slow machines.
 VARIABLE = "MAMBAPRO_WORKER_SECONDS"
 #: Bytes of standard error that go into a message.
 _LAST_WORDS = 1200
 
-#: Sends an event to the parent process.
+#: Function that sends an event to the parent process.
 Emit = Callable[[str, Any], None]
 W = TypeVar("W", bound="WorkerProcess")
 
 
 class WorkerEnded(Exception):
-    """The end of a worker before its answer; `code` is negative for a signal, `said` the end of its standard error."""
+    """End of a worker before its answer; `code` is negative for a signal, `said` the end of its stderr."""
 
     def __init__(self, code: int, said: str) -> None:
         super().__init__(said or f"its process ended with code {code}")
@@ -41,11 +41,11 @@ class WorkerEnded(Exception):
 
 
 class WorkerProcess:
-    """A worker, from `with` to its end; it ends with this process, however that ends.
+    """Worker process as a context; it ends with this process.
 
     Args:
         module: whose main program runs `serve`, such as "mambapro.export.engines.worker".
-        name: of what it works on, for messages.
+        name: of its subject, for messages.
     """
 
     def __init__(self, module: str, name: str) -> None:
@@ -76,7 +76,7 @@ class WorkerProcess:
         self._reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._said):
             assert stream is not None
-            # a request that nobody read is lost
+            # an unread request is lost
             with suppress(BrokenPipeError):
                 stream.close()
 
@@ -87,17 +87,17 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return  # it has ended: the answer that does not come reports it
+            return  # it has ended: the missing answer reports it
 
     def events(self, seconds: float | None = None) -> Iterator[tuple[str, Any]]:
-        """The events of one request as they come, "done" last.
+        """Yield the events of one request, "done" last.
 
         Args:
-            seconds: the longest silence; None = no limit.
+            seconds: timeout between events; None = no limit.
 
         Raises:
-            MambaProError: of the class that the worker met.
-            SetupError: it was silent for longer.
+            MambaProError: same class as in the worker.
+            SetupError: the timeout has passed.
             WorkerEnded: it ended without an answer.
         """
         asked = positive_number(VARIABLE, threading.TIMEOUT_MAX, "seconds, such as 3600")
@@ -110,7 +110,7 @@ class WorkerProcess:
                     f"{self.name} did not answer within {limit:.0f} s and was ended. Where the machine is slow, set "
                     f"{VARIABLE} to more seconds."
                 ) from None
-            # without a line break the process ended in the middle of it
+            # without a line break the process ended within the line
             if not line.endswith("\n"):
                 raise WorkerEnded(self._process.wait(), self._last_words())
             ((kind, value),) = json.loads(line).items()
@@ -121,7 +121,7 @@ class WorkerProcess:
                 return
 
     def answer(self, seconds: float | None = None) -> Any:
-        """The result of the oldest request that has none yet; see `events`."""
+        """Return the result of the oldest unanswered request; see `events`."""
         return dict(self.events(seconds))["done"]
 
     def _read(self) -> None:
@@ -136,10 +136,10 @@ class WorkerProcess:
 
 
 def serve(answer: Callable[[dict[str, Any], Emit], Any]) -> None:
-    """Main program of a worker: answer the requests on standard input until it ends, or an error does.
+    """Run the main program of a worker: answer the requests on stdin until it ends, or an error does.
 
     Args:
-        answer: a request and a way to send events before the result, to the result as plain values.
+        answer: function of a request and a function that sends events, which returns the result as plain values.
     """
     tie_to_parent()
     # libraries print: what they print goes to standard error, and the events keep their line to themselves
@@ -148,12 +148,13 @@ def serve(answer: Callable[[dict[str, Any], Emit], Any]) -> None:
     lock = threading.Lock()
 
     def emit(kind: str, value: Any) -> None:
+        """Send an event."""
         with lock:
             try:
                 events.write(json.dumps({kind: value}) + "\n")
                 events.flush()
             except BrokenPipeError:
-                # nobody waits for the answer any more
+                # the parent has ended
                 os._exit(1)
 
     try:

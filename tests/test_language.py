@@ -10,11 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
 FOLDERS = (
+    "common",
     "plugins",
-    "runtime/backends",
-    "runtime/data",
-    "runtime/evaluation",
-    "runtime/verification",
+    "runtime",
     "synthetic",
     "train",
 )

@@ -1,4 +1,4 @@
-"""Writing files and folders: whole or not at all, never over what may not be replaced, on the disk when it is told."""
+"""Atomic writing of files and folders: complete or not at all, no forbidden replacement, synced to disk."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .exchange import exchange, rename_new
 from .locks import RANDOM, held_folder, remove, sweep
 from .targets import Replaceable, followed, may_go, require_free, require_outside
 
-#: Writes a file at the path it is given.
+#: Function that writes a file at the given path.
 Write = Callable[[Path], Any]
 
-#: What is being written stands in a scratch folder `.NAME.xxxxxxxx.partial` beside its place.
+#: Suffix of scratch folders `.NAME.xxxxxxxx.partial` next to the target.
 PARTIAL = ".partial"
-#: Bytes of a name that the scratch folder's name repeats; a file name has 255 at most.
+#: Bytes of the target's name in the scratch folder's name; a file name has 255 at most.
 _NAME_BYTES = 100
 
 
 def is_partial(name: str) -> bool:
-    """Whether a folder of this name is one in which something was being written."""
+    """Return True if a folder of this name is a scratch folder of a write in progress."""
     return re.fullmatch(rf"\..+\.{RANDOM}{re.escape(PARTIAL)}", name) is not None
 
 
 def sha256_of(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+    """Return the hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hash_of(file)
 
 
 def hash_of(file: BinaryIO) -> str:
-    """Hex SHA-256 of what is left of an open file."""
+    """Return the hex SHA-256 of the rest of an open file."""
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
@@ -49,11 +49,11 @@ def hash_of(file: BinaryIO) -> str:
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Create a folder with its parents; returns what was created, deepest first.
+    """Create a folder with its parents; return the created ones, deepest first.
 
     Raises:
-        InputError: a file stands in the way, the name is impossible, or it lies in a bundle.
-        SetupError: no permission, or no room.
+        InputError: a file is in the way, the name is impossible, or it lies in a bundle.
+        SetupError: no permission, or the disk is full.
     """
     with place(folder):
         require_outside(folder)
@@ -69,14 +69,14 @@ def _made(folder: Path) -> list[Path]:
 
 
 def clear_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove what killed processes left of writes to these names in a folder; what is being written stays."""
+    """Remove scratch folders of killed processes for these names; writes in progress stay."""
     for name in names:
         sweep(folder, _prefix(name), PARTIAL)
 
 
-def remove_folders(made: Iterable[Path]) -> None:
-    """Remove what `make_folder` made, as far as it is empty."""
-    for folder in made:
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Remove the folders of `make_folder` that are empty."""
+    for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
@@ -88,20 +88,20 @@ def staged_folder(
     overwrite: bool = False,
     replaceable: Replaceable | None = None,
 ) -> Iterator[Path]:
-    """A temporary folder beside `target` that becomes `target` when the block ends well.
+    """Yield a temporary folder next to `target` that becomes `target` when the block succeeds.
 
-    On any exception, Ctrl-C included, the temporary folder is removed and everything is as before. Without `overwrite`
-    nothing that exists at the last moment is replaced; with it an existing target is replaced only after the new one
-    is complete, and only if `replaceable` knows it as ours. Modes follow the umask.
+    On any exception, Ctrl-C included, the temporary folder is removed and nothing has changed. Without `overwrite`
+    nothing that exists at the last moment is replaced; with it an existing target is replaced only after the new one is
+    complete, and only if `replaceable` accepts it. Modes follow the umask.
 
     Raises:
         InputError: `target` exists and may not be replaced, or cannot be a folder.
-        SetupError: no room or no permission.
+        SetupError: the disk is full or permission is missing.
     """
     target = Path(os.path.abspath(target))
     known = replaceable or _nothing
     require_free(target, overwrite, known)
-    made = _made(target.parent)
+    created = _made(target.parent)
     held = ExitStack()
     try:
         with held, full_disk(target):
@@ -113,7 +113,7 @@ def staged_folder(
                 _swap(stage, target, overwrite, known)
                 sync_folder(target.parent)
     except BaseException:
-        remove_folders(made)
+        remove_folders(created)
         raise
 
 
@@ -122,7 +122,7 @@ def _nothing(folder: Path) -> bool:
 
 
 def _prefix(name: str) -> str:
-    """Of a scratch folder's name; long names are cut between two characters."""
+    """Return the prefix of a scratch folder's name; long names are cut between two characters."""
     return f".{os.fsencode(name)[:_NAME_BYTES].decode(errors='ignore')}."
 
 
@@ -137,7 +137,7 @@ def _swap(stage: Path, target: Path, overwrite: bool, replaceable: Replaceable) 
     if not exchange(stage, target):
         _swap_in_two_steps(stage, target)
         return
-    # what was there is in the temporary folder now, and goes with it if it still may
+    # the old content is in the temporary folder now, and is removed with it if still allowed
     if not may_go(stage, replaceable):
         exchange(stage, target)
         require_free(target, overwrite, replaceable)
@@ -161,25 +161,25 @@ def write_atomically(
     """Call `write(temporary path)`, then rename the result to `target`.
 
     Without `overwrite` nothing that exists at the moment of the rename is replaced. A link is followed: it stays, and
-    the file it leads to is replaced. The mode follows the umask, whatever was there. `in_bundle` is for a bundle's own
-    files.
+    its target file is replaced. The mode follows the umask, independent of the old file. `in_bundle` is for a bundle's
+    own files.
 
     Raises:
         InputError: `target` exists and `overwrite` is false, is no regular file, lies in a bundle, or cannot be a file.
-        SetupError: no room or no permission.
+        SetupError: the disk is full or permission is missing.
     """
     write_together({Path(target): write}, overwrite=overwrite, in_bundle=in_bundle)
 
 
 def write_together(writes: Mapping[Path, Write], *, overwrite: bool = True, in_bundle: bool = False) -> None:
-    """Files that belong together, as `write_atomically`: all are complete before the first gets its name.
+    """Write related files as `write_atomically`: all are complete before the first rename.
 
-    The first is the one that means something alone: a process killed between two renames leaves no other without it.
+    The first is meaningful on its own: a process killed between two renames leaves no other without it.
     """
     targets = {Path(os.path.abspath(target)): write for target, write in writes.items()}
     for target in targets:
         require_free(target, overwrite, in_bundle=in_bundle)
-    made = [folder for target in targets for folder in _made(target.parent)]
+    created = [folder for target in targets for folder in _made(target.parent)]
     try:
         with ExitStack() as held:
             ready = []
@@ -188,16 +188,16 @@ def write_together(writes: Mapping[Path, Write], *, overwrite: bool = True, in_b
                     ready.append((*_written(target, write, held), target))
             _put(ready, overwrite, in_bundle)
     except BaseException:
-        remove_folders(made)
+        remove_folders(created)
         raise
 
 
 def _written(target: Path, write: Write, held: ExitStack) -> tuple[Path, Path]:
-    """A complete file on the disk, and the place that it is for."""
+    """Write a complete file to disk; return it and its target."""
     with place(target):
         real = followed(target)
         temporary = held.enter_context(held_folder(real.parent, _prefix(real.name), PARTIAL)) / real.name
-        # the system says what mode a new file has here: the umask's, or the folder's own rule
+        # the mode of a new file follows the umask, or the folder's own rule
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         os.close(handle)
@@ -231,7 +231,7 @@ def _put(ready: list[tuple[Path, Path, Path]], overwrite: bool, in_bundle: bool)
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON that ends in a newline; NaN is refused, since readers of JSON refuse it.
+    """Return indented JSON that ends in a newline; NaN is rejected, since JSON readers reject it.
 
     Letters of every language stay; control characters and undecodable bytes of file names are escaped.
     """

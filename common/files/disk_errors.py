@@ -1,4 +1,4 @@
-"""What it means that a file or folder cannot be written: a full disk, missing permission, an impossible name."""
+"""Errors of failed writes: full disk, missing permission, impossible name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from ...errors import InputError, SetupError
 from ..foreign_text import shown_text
 
-#: No room: the disk, a user's quota, or the limit on the size of a file.
+#: Full: the disk, a user's quota, or the limit on the size of a file.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-#: The machine, not the name, is what forbids it.
+#: Errors of the machine, not of the name.
 _MACHINE = {
     errno.EACCES, errno.EROFS, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.EBUSY,
     errno.ESTALE,
@@ -26,10 +26,10 @@ _HINTS = {
 
 @contextmanager
 def full_disk(target: Path) -> Iterator[None]:
-    """Say what a full disk means, whichever file it hits first, and what is at `target` now.
+    """Convert the error of a full disk into a SetupError that describes the state of `target`.
 
     Raises:
-        SetupError: no room.
+        SetupError: the disk is full.
     """
     try:
         yield
@@ -46,7 +46,7 @@ def full_disk(target: Path) -> Iterator[None]:
 
 @contextmanager
 def place(target: Path) -> Iterator[None]:
-    """Say why nothing can be put at `target`; a full disk is left to `full_disk`.
+    """Convert errors of a write to `target`, except those of `full_disk`.
 
     Raises:
         InputError: the name is taken or impossible.
@@ -66,7 +66,7 @@ def place(target: Path) -> Iterator[None]:
 
 
 def taken(target: Path) -> InputError:
-    """The error of a name that something has already."""
+    """Return the error for a name that exists."""
     return InputError(f"{shown_text(target)} exists already. Choose another name, or replace it with --overwrite.")
 
 

@@ -1,4 +1,4 @@
-"""Data on the disk itself: what a machine that loses its power a moment later still has."""
+"""Syncing of data to disk, so that it survives a loss of power."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-#: From so many files on, the file system is asked once for everything instead of for each file.
+#: Number of files from which the whole file system is synced at once.
 _MANY = 64
 
 
 def sync_file(path: Path) -> None:
-    """Wait until the content of a file is on the disk.
+    """Sync the content of a file to disk.
 
     Raises:
-        OSError: the system could not write it, a full disk for one.
+        OSError: the system could not write it, for example because the disk is full.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -25,19 +25,19 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can do that."""
+    """Sync the names in a folder to disk, where supported."""
     with suppress(OSError):
         sync_file(path)
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until everything below a folder is on the disk.
+    """Sync everything below a folder to disk.
 
     Raises:
         OSError: as `sync_file`.
     """
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]
-    files = [path for place in folders for path in place.iterdir() if path.is_file() and not path.is_symlink()]
+    files = [path for directory in folders for path in directory.iterdir() if path.is_file() and not path.is_symlink()]
     if len(files) >= _MANY and _sync_file_system(folder):
         return
     for path in files:
@@ -47,7 +47,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def _sync_file_system(folder: Path) -> bool:
-    """Linux's syncfs; False where there is none."""
+    """Call Linux's syncfs; return False where it is unsupported."""
     try:
         syncfs = ctypes.CDLL(None, use_errno=True).syncfs
     except (AttributeError, OSError, TypeError):

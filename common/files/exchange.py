@@ -1,4 +1,4 @@
-"""Renames in one step that plain rename cannot do: two names change places, or a name is taken that must be free."""
+"""Atomic renames beyond os.rename: swap two names, or rename without replacing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _WORKING_DIRECTORY, _NO_REPLACE, _EXCHANGE = -100, 1, 2
 _ON_MACOS = {_NO_REPLACE: 4, _EXCHANGE: 2}
 #: The kernel or the file system has no such call.
 _UNKNOWN = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-#: The file system has no second names for a file, or gives none for this one.
+#: Hard links are unsupported, or not allowed for this file.
 _NO_LINKS = {*_UNKNOWN, errno.EPERM, errno.EMLINK, errno.EXDEV, errno.EACCES}
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Let two existing files or folders of one file system change places, with no moment at which either is missing.
+    """Atomically swap two existing files or folders of one file system.
 
     Returns:
-        False where the system cannot; nothing has happened then.
+        False if unsupported; nothing has happened then.
 
     Raises:
         OSError: as os.rename.
@@ -31,11 +31,11 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def rename_new(source: Path, target: Path) -> None:
-    """Rename a file or folder to a name that nothing has: of two that try at once exactly one succeeds.
+    """Rename a file or folder to a new name; of two concurrent calls exactly one succeeds.
 
-    The system's own call does that; without it a file gets a second name, which fails where there is one, and a folder
-    is renamed, which fails on anything but an empty folder. Only on file systems without any of these (old network
-    and FAT drivers) the name is looked at just before.
+    Uses the system's own call; otherwise a file gets a second hard link, which fails if the name exists, and a folder
+    is renamed, which fails on everything but an empty folder. Only on file systems without any of these (old network
+    and FAT drivers) the name is checked just before.
 
     Raises:
         FileExistsError: `target` exists; it stays as it is.
@@ -58,7 +58,7 @@ def rename_new(source: Path, target: Path) -> None:
 
 
 def _rename_flagged(source: Path, target: Path, flag: int) -> bool:
-    """Rename with a flag of renameat2; False where the system cannot."""
+    """Rename with a flag of renameat2; return False if unsupported."""
     names = os.fsencode(source), os.fsencode(target)
     try:
         library = ctypes.CDLL(None, use_errno=True)

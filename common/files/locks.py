@@ -1,5 +1,4 @@
-"""Locks of files and folders, which end with their process, and scratch folders, which the next run clears after a
-kill."""
+"""Locks of files and folders that end with their process, and scratch folders that are removed after a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from ...errors import InputError
 from ..foreign_text import shown_text
 
 _LETTERS, _COUNT = "abcdefghijklmnopqrstuvwxyz0123456789", 8
-#: What stands between prefix and suffix of a scratch folder, as a regular expression.
+#: Regular expression of the part between prefix and suffix of a scratch folder's name.
 RANDOM = f"[{_LETTERS}_]{{{_COUNT}}}"
 #: The one thing in a scratch folder. What is held is the folder around it: a bundle is locked itself while its list
 #: changes, and a result is renamed out of it.
@@ -33,11 +32,10 @@ _held: set[int] = set()
 
 @contextmanager
 def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
-    """A new empty folder, inside of one in `parent` that is called prefix, some letters, suffix; gone afterwards.
+    """Yield a new empty folder inside one in `parent` named prefix, random letters, suffix; removed afterwards.
 
-    Others of the same prefix and suffix that nobody holds any more are removed: their process was killed. Those of
-    other users, and those that hold what no scratch folder holds, are left alone. The modes of what is written follow
-    the umask; the folder around it is the user's alone.
+    Unlocked ones with the same prefix and suffix are removed: their process was killed. Those of other users, and those
+    with unexpected content, stay. Modes of written files follow the umask; the outer folder is private to the user.
     """
     sweep(parent, prefix, suffix)
     folder, handle = _new(parent, prefix, suffix)
@@ -47,7 +45,7 @@ def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
         inner.mkdir()
         yield inner
     finally:
-        # a forked child that comes here leaves its parent's folder alone
+        # a forked child does not touch its parent's folder
         if os.getpid() == maker:
             remove(folder)
         _release(handle)
@@ -55,13 +53,12 @@ def held_folder(parent: Path, prefix: str, suffix: str) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(use: str) -> Iterator[Path]:
-    """A `held_folder` among temporary files for one of `USES`.
+    """Yield a `held_folder` among temporary files for one of `USES`.
 
-    Those of every use that killed processes left are removed: a run that goes on after a kill may not come to the same
-    use again.
+    Remains of killed processes are removed for every use: a resumed run may not reach the same use again.
 
     Raises:
-        OSError: there is no folder for temporary files, or nothing can be written to it.
+        OSError: there is no folder for temporary files, or it cannot be written.
     """
     parent = Path(tempfile.gettempdir())
     for other in USES:
@@ -72,9 +69,9 @@ def temporary_folder(use: str) -> Iterator[Path]:
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[bool]:
-    """Hold a folder that exists, so that no second run writes into it; a killed run holds nothing.
+    """Lock an existing folder so that no second run writes into it; the lock ends with the process.
 
-    Yields whether it is held: not on systems and disks that have no locks.
+    Yields True if locked, False on systems and disks without locks.
 
     Raises:
         InputError: another run holds it.
@@ -96,7 +93,7 @@ def only_process(folder: Path) -> Iterator[bool]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all it holds, as far as it can be removed."""
+    """Remove a file, a link, or a folder with its content, as far as possible."""
     with suppress(OSError, RecursionError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -112,7 +109,7 @@ def _new(parent: Path, prefix: str, suffix: str) -> tuple[Path, int | None]:
         except FileExistsError:
             continue
         handle = _quietly(folder, wait=True)
-        # another process may have swept it away before it was held
+        # another process may have removed it before it was locked
         if folder.exists():
             return folder, handle
         _release(handle)
@@ -122,11 +119,11 @@ def _new(parent: Path, prefix: str, suffix: str) -> tuple[Path, int | None]:
 def sweep(parent: Path, prefix: str, suffix: str) -> None:
     """Remove the scratch folders of a prefix and suffix that killed processes of this user left."""
     pattern = re.compile(re.escape(prefix) + RANDOM + re.escape(suffix))
-    found: list[Path] = []
-    # a folder that may be written but not listed is no obstacle
+    folders: list[Path] = []
+    # a folder that can be written but not listed is accepted
     with suppress(OSError):
-        found = [Path(entry) for entry in os.scandir(parent) if pattern.fullmatch(entry.name)]
-    for path in found:
+        folders = [Path(entry) for entry in os.scandir(parent) if pattern.fullmatch(entry.name)]
+    for path in folders:
         handle = _quietly(path, wait=False)
         if handle is not None and _is_scratch(handle):
             remove(path)
@@ -134,9 +131,9 @@ def sweep(parent: Path, prefix: str, suffix: str) -> None:
 
 
 def _is_scratch(handle: int) -> bool:
-    """Whether an open folder is of this user and holds nothing but what `held_folder` puts there."""
+    """Return True if an open folder belongs to this user and holds only the content of a `held_folder`."""
     try:
-        # what is built from a staged bundle stands beside it
+        # builds from a staged bundle are next to it
         ours = all(name == CONTENT or name.startswith(f".{CONTENT}.") for name in os.listdir(handle))
         return ours and os.fstat(handle).st_uid == os.geteuid()
     except OSError:
@@ -144,7 +141,7 @@ def _is_scratch(handle: int) -> bool:
 
 
 def _quietly(folder: Path, wait: bool) -> int | None:
-    """A handle that holds a folder; None where another has it, or where that cannot be told."""
+    """Return a handle that locks a folder; None if another process has it, or if that is unknown."""
     try:
         return _lock(folder, wait)
     except OSError:
@@ -152,7 +149,7 @@ def _quietly(folder: Path, wait: bool) -> int | None:
 
 
 def _lock(folder: Path, wait: bool) -> int | None:
-    """A handle that holds a folder until it is closed; None on systems and disks without locks.
+    """Return a handle that locks a folder until it is closed; None on systems and disks without locks.
 
     Raises:
         BlockingIOError: another process has it, and `wait` is false.
@@ -174,7 +171,7 @@ def _lock(folder: Path, wait: bool) -> int | None:
 
 
 def lock(handle: int, wait: bool = True) -> None:
-    """Lock an open file or folder until it is closed or unlocked; without effect on Windows, which has no such locks.
+    """Lock an open file or folder until it is closed or unlocked; no effect on Windows, which has no such locks.
 
     Raises:
         BlockingIOError: another process has it, and `wait` is false.
@@ -187,7 +184,7 @@ def lock(handle: int, wait: bool = True) -> None:
 
 
 def unlock(handle: int) -> None:
-    """End the lock of `lock`, also where a child process has inherited the handle."""
+    """Release the lock of `lock`, also if a child process has inherited the handle."""
     with suppress(ImportError):
         import fcntl
 
@@ -196,7 +193,7 @@ def unlock(handle: int) -> None:
 
 @contextmanager
 def locked_file(file: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is created; a link is not followed, and nothing is emptied.
+    """Lock a file, which is created if missing; a link is not followed, and the content stays.
 
     Raises:
         OSError: the file cannot be created, is a link, or lies on a disk without locks.
@@ -217,7 +214,7 @@ def _release(handle: int | None) -> None:
 
 
 def _forget() -> None:
-    """Close in a forked child what its parent holds."""
+    """Close the parent's locks in a forked child."""
     while _held:
         with suppress(OSError):
             os.close(_held.pop())

@@ -1,4 +1,4 @@
-"""Opening files that others made: regular files only, of a size that was asked for."""
+"""Opening of foreign files: regular files only, with a limit of size."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _KINDS = (
 def open_regular(
     path: str | os.PathLike[str], what: str = "file", kind: type[MambaProError] = InputError
 ) -> Iterator[BinaryIO]:
-    """The file at `path`, open for reading; links are followed.
+    """Yield the file at `path`, open for reading; links are followed.
 
     Args:
-        path: any name, an impossible one too.
-        what: the file's part in the message, such as "image".
+        path: any name, including impossible ones.
+        what: role of the file for the message, such as "image".
         kind: class of the error.
 
     Raises:
-        kind: missing, unreadable, or a folder, FIFO, socket or device, none of which is opened: a FIFO blocks for
-            ever, and some devices act when they are opened.
+        kind: missing, unreadable, or a folder, FIFO, socket or device, none of which is opened: a FIFO blocks, and some
+            devices act when they are opened.
     """
     try:
         _require_regular(os.stat(path).st_mode, path, what, kind)  # noqa: PTH116
-        # another file may have taken the name meanwhile: it must not block either, and is judged again
+        # another file may have taken the name meanwhile: it must not block either, and is checked again
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except kind:
         raise
@@ -62,10 +62,10 @@ def open_regular(
 def read_limited(
     path: str | os.PathLike[str], limit: int, what: str = "file", kind: type[MambaProError] = InputError
 ) -> bytes:
-    """The content of a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes.
 
     Raises:
-        kind: as `open_regular`, or the file is larger; its size is looked at before anything is read.
+        kind: as `open_regular`, or the file is larger; the size is checked before reading.
     """
     with open_regular(path, what, kind) as file:
         size = os.fstat(file.fileno()).st_size
@@ -79,7 +79,7 @@ def read_limited(
 
 
 def require_regular(path: str | os.PathLike[str], what: str = "file", kind: type[MambaProError] = InputError) -> Path:
-    """`path` itself, for libraries that open files by name, after `open_regular` has opened and closed it.
+    """Return `path`, for libraries that open files by name, after `open_regular` has opened and closed it.
 
     Raises:
         kind: as `open_regular`.
@@ -91,5 +91,5 @@ def require_regular(path: str | os.PathLike[str], what: str = "file", kind: type
 def _require_regular(mode: int, path: str | os.PathLike[str], what: str, kind: type[MambaProError]) -> None:
     if stat.S_ISREG(mode):
         return
-    found = next((name for test, name in _KINDS if test(mode)), "no regular file")
-    raise kind(f"The {what} {shown_text(path)} is {found}, not a regular file. Give the path of a file.")
+    name = next((name for test, name in _KINDS if test(mode)), "no regular file")
+    raise kind(f"The {what} {shown_text(path)} is {name}, not a regular file. Give the path of a file.")

@@ -1,4 +1,4 @@
-"""Copies of files that libraries open by name: hashed while they are copied, and unchangeable from then on."""
+"""Immutable copies of files for libraries that open files by name, hashed while copying."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class SealedCopy:
-    """A file that nobody can change: `path` while the copy is open, the hash of its bytes, and how many there are."""
+    """Immutable file: `path` while the copy is open, the hash of its bytes, and their number."""
 
     path: Path
     sha256: str
@@ -27,14 +27,14 @@ class SealedCopy:
 
 @contextmanager
 def sealed_copy(source: BinaryIO, suffix: str = "") -> Iterator[SealedCopy]:
-    """A copy of `source` under a name for libraries that load by name, gone afterwards.
+    """Yield a copy of `source` under a path for libraries that load by name; removed afterwards.
 
-    On Linux it is memory that the kernel seals against every writer. Elsewhere it is a file in a folder that only this
-    user may enter. What is hashed is what the library reads: a file that changes while it is read, or is replaced
-    between its check and its use, cannot slip through.
+    On Linux it is memory sealed by the kernel. Elsewhere it is a file in a private folder of this user. The hash is
+    that of the bytes the library reads: a file that changes while it is read, or is replaced between check and use, is
+    detected.
 
     Raises:
-        SetupError: no memory, or no room for the copy.
+        SetupError: not enough memory, or the disk is full.
     """
     try:
         memory = _memory()
@@ -53,7 +53,7 @@ def sealed_copy(source: BinaryIO, suffix: str = "") -> Iterator[SealedCopy]:
 
 
 def _memory() -> BinaryIO | None:
-    """An anonymous file in memory that has a name; None where the system has no such thing."""
+    """Return an anonymous file in memory that has a path; None where unsupported."""
     if not hasattr(os, "memfd_create") or not Path("/proc/self/fd").is_dir():
         return None
     return os.fdopen(os.memfd_create("mambapro", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), "w+b", buffering=0)

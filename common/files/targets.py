@@ -1,4 +1,4 @@
-"""Places that may be written to: what is never replaced, and where a link leads."""
+"""Targets of writes: protected files and folders, and link targets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...errors import InputError
 from ..foreign_text import shown_text
 from .disk_errors import place, taken
 
-#: Files that make a bundle of a folder.
+#: Files that identify a bundle.
 BUNDLE_MARKS = ("metadata.json", "SHA256SUMS")
 
-#: Names in here are devices and views of the kernel, whatever they look like.
+#: Folders of devices and kernel interfaces.
 _SYSTEM = tuple(map(Path, ("/dev", "/proc", "/sys")))
 _SHARED_MEMORY = Path("/dev/shm")
 _MOST_LINKS = 40
@@ -25,7 +25,7 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 
-#: Whether a folder holds nothing but what this product wrote there.
+#: Function that returns True if a folder holds only files written by this product.
 Replaceable = Callable[[Path], bool]
 
 
@@ -34,9 +34,9 @@ def require_free(
 ) -> None:
     """Raise InputError unless a result may be written to `target`: a folder with `replaceable`, a file without.
 
-    Something that exists needs `overwrite`, and must be a regular file, a link to one, or a folder that is empty or
-    that `replaceable` knows, so that nobody's own files are ever replaced; never the working directory. Devices, FIFOs
-    and sockets are refused, and so is any place in a bundle, but for the bundle's own files (`in_bundle`).
+    An existing target needs `overwrite`, and must be a regular file, a link to one, or a folder that is empty or
+    accepted by `replaceable`, so that users' own files are never replaced; never the working directory. Devices, FIFOs
+    and sockets are rejected, and so is any path in a bundle, except for the bundle's own files (`in_bundle`).
     """
     target = Path(os.path.abspath(target))
     with place(target):
@@ -61,13 +61,13 @@ def require_free(
 
 
 def may_go(folder: Path, replaceable: Replaceable) -> bool:
-    """Whether a new folder may replace what is at `folder`: a folder, empty or ours, and not the working one."""
+    """Return True if a new folder may replace `folder`: a folder, empty or ours, and not the working directory."""
     if folder.is_symlink() or not folder.is_dir():
         return False
     try:
         working = Path.cwd()
     except OSError:
-        # somebody removed it
+        # removed meanwhile
         working = None
     if working is not None and working.is_relative_to(os.path.realpath(folder)):
         return False
@@ -75,9 +75,9 @@ def may_go(folder: Path, replaceable: Replaceable) -> bool:
 
 
 def require_outside(folder: Path) -> None:
-    """Raise InputError where `folder` is a bundle or lies in one: a bundle holds nothing but its own files."""
-    whole = Path(os.path.realpath(folder))
-    for place_above in (whole, *whole.parents):
+    """Raise InputError if `folder` is a bundle or lies in one: a bundle holds only its own files."""
+    resolved = Path(os.path.realpath(folder))
+    for place_above in (resolved, *resolved.parents):
         if all(os.path.lexists(place_above / name) for name in BUNDLE_MARKS):
             raise InputError(
                 f"{shown_text(folder)} lies in the bundle {shown_text(place_above)}, which holds nothing but its own "
@@ -86,31 +86,31 @@ def require_outside(folder: Path) -> None:
 
 
 def followed(target: Path) -> Path:
-    """The regular file that a link leads to; `target` itself where it is no link.
+    """Return the regular file that a link leads to; `target` itself if it is no link.
 
     Raises:
-        InputError: it leads nowhere, in a circle, to what is no regular file, into a bundle, or is a link of another
-            user in a folder that all may write to.
+        InputError: it is dangling, circular, leads to no regular file or into a bundle, or is a link of another user in
+            a world-writable folder.
     """
-    found = target
+    current = target
     for _ in range(_MOST_LINKS):
-        _refuse_system(found, target)
-        if not found.is_symlink():
+        _refuse_system(current, target)
+        if not current.is_symlink():
             break
-        _refuse_foreign_link(found)
-        found = Path(os.path.abspath(found.parent.resolve() / found.readlink()))
-    if found == target and not target.is_symlink():
+        _refuse_foreign_link(current)
+        current = Path(os.path.abspath(current.parent.resolve() / current.readlink()))
+    if current == target and not target.is_symlink():
         return target
-    if not os.path.lexists(found):
-        raise _link(target, f"to {shown_text(found)}, which does not exist")
-    mode = os.lstat(found).st_mode
+    if not os.path.lexists(current):
+        raise _link(target, f"to {shown_text(current)}, which does not exist")
+    mode = os.lstat(current).st_mode
     if stat.S_ISLNK(mode):
         raise _link(target, "in a circle")
     _refuse_special(mode, target)
     if not stat.S_ISREG(mode):
-        raise _link(target, f"to the folder {shown_text(found)}")
-    require_outside(found.parent)
-    return found
+        raise _link(target, f"to the folder {shown_text(current)}")
+    require_outside(current.parent)
+    return current
 
 
 def _require_folder(target: Path, mode: int, replaceable: Replaceable) -> None:
@@ -142,7 +142,7 @@ def _refuse_special(mode: int, target: Path) -> None:
 
 
 def _refuse_system(path: Path, target: Path) -> None:
-    """/dev/stdout is a link that leads to a file or to none, by how the command was started."""
+    """Reject /dev/stdout and the like, links whose target depends on the redirection of the command."""
     real = path.parent.resolve() / path.name
     inside = any(top in real.parents for top in _SYSTEM) and _SHARED_MEMORY not in real.parents
     if inside:
@@ -153,7 +153,7 @@ def _refuse_system(path: Path, target: Path) -> None:
 
 
 def _refuse_foreign_link(link: Path) -> None:
-    """The system's own rule for links in folders such as /tmp, which `open` follows and rename does not."""
+    """Apply the kernel's rule for links in sticky folders such as /tmp, which `open` follows and rename does not."""
     if not hasattr(os, "geteuid"):
         return
     folder, owner = link.parent.stat(), os.lstat(link).st_uid

@@ -1,4 +1,4 @@
-"""Reading JSON of others: a size that was asked for, no endless numbers, no endless nesting."""
+"""Reading of foreign JSON with limits of size, digits and nesting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...errors import ArtifactError, MambaProError
 from ..files.open_files import read_limited
 from ..foreign_text import shown_text
 
-#: Bytes of a JSON file, where a caller says nothing else.
+#: Default limit of a JSON file in bytes.
 LARGEST = 64 * 2**20
-#: Digits of a whole number; 64 bits have 19, and this many are read at once.
+#: Most digits of an integer; 64 bits have 19.
 _DIGITS = 1000
 
 
@@ -24,7 +24,7 @@ def read_json(
     limit: int = LARGEST,
     advice: str = "Copy it again.",
 ) -> Any:
-    """The value in a JSON file of at most `limit` bytes; `what` and `advice` stand in the message.
+    """Read the value in a JSON file of at most `limit` bytes; `what` and `advice` are used in the message.
 
     Raises:
         kind: missing, no regular file, too large, or not JSON.
@@ -39,10 +39,10 @@ def read_json(
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: not JSON, nested too deep, or with a whole number of more digits than anything has.
+        ValueError: not JSON, nested too deep, or with an integer of too many digits.
     """
     try:
         return json.loads(text, parse_int=_whole)
@@ -51,7 +51,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _whole(digits: str) -> int:
-    # reading a number takes time that grows with the square of its digits
+    # the time to parse a number grows with the square of its digits
     if len(digits) > _DIGITS:
         raise ValueError(f"it holds a whole number of {len(digits):,} digits")
     return int(digits)

@@ -1,4 +1,4 @@
-"""Reading npz files of others: limits and headers first, memory afterwards, never an object."""
+"""Reading of foreign npz files: limits and headers are checked before allocation; objects are rejected."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..foreign_text import shown_text
 from .size_limits import ADVICE, size_limit
 from .zip_files import ZIP_ERRORS, open_zip
 
-#: Most arrays, and most bytes of all of them together, where a caller says nothing else.
+#: Default limits of the number of arrays and their total bytes.
 MEMBERS = 4096
 CONTENT = 2**30
-#: Kinds of numpy types that are read: truth values, whole and real numbers, text.
+#: Accepted kinds of numpy types: truth values, integers, real numbers, text.
 _KINDS = "biufU"
 #: numpy's own limit for a header, which is a Python literal of the type and the shape.
 _LONGEST_HEADER = 10_000
@@ -36,13 +36,13 @@ def read_npz(
     content: int = CONTENT,
     members: int = MEMBERS,
 ) -> dict[str, np.ndarray]:
-    """All arrays of an npz file by name, any shape, of numbers, truth values or text.
+    """Read all arrays of an npz file by name, any shape, of numbers, truth values or text.
 
-    The zip directory is judged before anything is unpacked, and each array's header before its memory is taken.
+    The zip directory is checked before anything is unpacked, and each array's header before its allocation.
 
     Args:
         path: the file.
-        what: its part in the message, such as "golden batch".
+        what: role of the file for the message, such as "golden batch".
         kind: class of the error.
         content: most bytes of all arrays together; MAMBAPRO_MAX_GIB raises it.
         members: most arrays.
@@ -50,7 +50,7 @@ def read_npz(
     Raises:
         kind: missing, no regular file, no npz, damaged, beyond a limit, or arrays of objects or records.
     """
-    # the option is looked at first: it is wrong whatever the file is
+    # the option is checked first: it is wrong independent of the file
     size_limit(content)
     with open_regular(path, what, kind) as file:
         return npz_arrays(file, path, what, kind, content=content, members=members)
@@ -65,7 +65,7 @@ def npz_arrays(
     content: int = CONTENT,
     members: int = MEMBERS,
 ) -> dict[str, np.ndarray]:
-    """`read_npz` of an open file, or of bytes in memory; `name` stands in the message."""
+    """Read as `read_npz` from an open file, or from bytes in memory; `name` is used in the message."""
     try:
         return _arrays(file, members, size_limit(content))
     except _ERRORS as error:

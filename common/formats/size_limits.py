@@ -1,17 +1,17 @@
-"""How much one file of others may hold once it is read, and the one option that allows more."""
+"""Size limits of foreign files, and the environment variable that raises them."""
 
 from __future__ import annotations
 
 from ..machine.variables import positive_number
 
-#: The variable of the environment that raises all these limits, in GiB; it works for commands and for the library.
+#: Environment variable that raises all these limits, in GiB, for commands and the library.
 VARIABLE = "MAMBAPRO_MAX_GIB"
-#: How a message ends that refuses a size.
+#: End of a message that rejects a size.
 ADVICE = f"If the file is meant to be that large, set {VARIABLE} to so many GiB."
 
 
 def size_limit(default: int) -> int:
-    """Bytes that may be read from one file, or be asked for by it: `default`, or more where MAMBAPRO_MAX_GIB says so.
+    """Return the bytes that one file may have or request: `default`, or more if MAMBAPRO_MAX_GIB is set.
 
     Raises:
         InputError: the variable is no positive number.

@@ -1,4 +1,4 @@
-"""Reading TOML of others: short files of short lines, so that neither parsing nor showing a value takes long."""
+"""Reading of foreign TOML: limits of size and line length bound the time of parsing and display."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST, LONGEST_LINE = 2**16, 1000
 
 
 def read_toml(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
-    """The table in a TOML file; `what` is the file's part in the message, such as "recipe".
+    """Read the table in a TOML file; `what` is the role of the file for the message, such as "recipe".
 
     Raises:
         InputError: missing, no regular file, beyond a limit, or not TOML.
@@ -49,7 +49,7 @@ def _unreadable(path: str | os.PathLike[str], what: str, error: ValueError) -> I
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The table of a TOML text.
+    """Parse a TOML text.
 
     Raises:
         ValueError: not TOML, a line that is too long, nested too deep, or a number of too many digits.

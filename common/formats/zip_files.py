@@ -1,4 +1,4 @@
-"""Zip archives of others (npz files, PyTorch checkpoints): the directory is judged before anything is unpacked."""
+"""Reading of foreign zip archives (npz files, PyTorch checkpoints): the directory is checked before unpacking."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import zipfile
 import zlib
 from typing import BinaryIO
 
-#: What a damaged archive raises while it is opened or read.
+#: Exceptions of a damaged archive on opening or reading.
 ZIP_ERRORS = (
     OSError,
     ValueError,
     KeyError,
     EOFError,
     RuntimeError,  # encrypted
-    NotImplementedError,  # compressed in a way this Python does not know
+    NotImplementedError,  # compression unknown to this Python
     OverflowError,
     MemoryError,
     struct.error,
@@ -29,7 +29,7 @@ _END, _LOCATOR, _END64 = b"PK\x05\x06", b"PK\x06\x07", b"PK\x06\x06"
 
 
 def open_zip(file: BinaryIO, members: int, content: int) -> zipfile.ZipFile:
-    """An archive whose directory keeps to limits.
+    """Open an archive whose directory is within limits.
 
     Args:
         file: open for reading, seekable; stays open.
@@ -40,7 +40,7 @@ def open_zip(file: BinaryIO, members: int, content: int) -> zipfile.ZipFile:
         ValueError: more than that, an entry twice, encrypted, or compressed in another way than deflate.
         Others of ZIP_ERRORS: no zip archive, or a damaged one.
     """
-    # before zipfile reads the directory: it makes an object of each entry
+    # before zipfile reads the directory, which creates an object for each entry
     if (size := _directory_size(file)) > members * _LARGEST_ENTRY:
         raise ValueError(f"its directory has {size:,} bytes, more than {members:,} entries need")
     archive = zipfile.ZipFile(file)
@@ -60,7 +60,7 @@ def open_zip(file: BinaryIO, members: int, content: int) -> zipfile.ZipFile:
 
 
 def _directory_size(file: BinaryIO) -> int:
-    """Bytes of the central directory as the archive's end tells it; the larger one where it is told twice."""
+    """Return bytes of the central directory as the archive's end tells it; the larger one where it is told twice."""
     file.seek(0, os.SEEK_END)
     length = file.tell()
     # the end record stands in front of a comment of at most 64 KiB, the locator of the long one in front of it
@@ -81,7 +81,7 @@ def _directory_size(file: BinaryIO) -> int:
 
 
 def _size64(file: BinaryIO, told: int, end: int) -> int:
-    """The size in a zip64 end record: where the locator tells it, and right in front of the locator."""
+    """Return the size in a zip64 end record: where the locator tells it, and right in front of the locator."""
     sizes = [0]
     for place in {told, end - 20 - 56}:
         if 0 <= place <= end:

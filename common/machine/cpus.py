@@ -13,14 +13,14 @@ logger = logging.getLogger("mambapro")
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def usable_threads(asked: int | None) -> int | None:
-    """The threads to ask a runtime for: `asked`, but with a warning no more than there are CPUs. None stays None.
+    """Return the number of threads to request: `asked`, limited to the CPUs with a warning. None stays None.
 
     More threads than CPUs wait for one another: two hundred on two CPUs were 250 times slower.
 
@@ -36,7 +36,7 @@ def usable_threads(asked: int | None) -> int | None:
 
 
 def whole_number(name: str, value: object) -> int:
-    """A whole number of at least 1, NumPy's too.
+    """Return an integer of at least 1, also of NumPy's types.
 
     Raises:
         InputError: anything else.

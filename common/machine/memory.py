@@ -1,4 +1,4 @@
-"""Memory that is free for this process, on the machine and in its container, and memory that it holds."""
+"""Free memory of the machine and its container, and memory of this process."""
 
 from __future__ import annotations
 

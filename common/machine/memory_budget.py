@@ -1,4 +1,4 @@
-"""Budgets of memory for what a foreign graph may do at first: a few bytes of it can ask for all there is."""
+"""Memory limit for the first use of a foreign graph, which could otherwise exhaust the memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .memory import STATUS, proc_bytes
 
 #: Bytes for any graph; for each byte of a model, each sample, and the stack and the buffers of each processor's thread.
 _LEAST, _PER_BYTE, _PER_SAMPLE, _PER_CPU = 4 << 30, 8, 256 << 20, 16 << 20
-#: What libraries say who get no memory.
+#: Texts in libraries' errors about missing memory.
 _WORDS = ("bad_alloc", "bad allocation", "failed to allocate", "cannot allocate", "out of memory")
 
 _lock = threading.Lock()
@@ -23,10 +23,10 @@ _before: tuple[int, int] | None = None
 
 @contextmanager
 def bounded(size: int, batch: int, what: str) -> Iterator[None]:
-    """Let this process have so much more memory during the block, and no more; `what` stands in the message.
+    """Limit the additional memory of this process during the block; `what` is used in the message.
 
-    The kernel keeps the limit, for all threads of the process; it is lifted when the last such block ends. Only Linux
-    can do that: elsewhere, and under a limit of the user's own, nothing happens here.
+    The kernel enforces the limit for all threads of the process; it is removed when the last such block ends. Only
+    Linux supports this: elsewhere, and with a limit set by the user, nothing happens.
 
     Args:
         size: bytes of the model's file.
@@ -53,7 +53,7 @@ def bounded(size: int, batch: int, what: str) -> Iterator[None]:
 
 
 def _begin(budget: int) -> bool:
-    """Set the limit unless another block has; False where there is none to be had."""
+    """Set the limit unless another block has; return False where unsupported."""
     global _users, _before
     with _lock:
         if _users == 0:
@@ -73,7 +73,7 @@ def _end() -> None:
 
 
 def _set(budget: int) -> tuple[int, int] | None:
-    """The limits before; None where nothing was set."""
+    """Set the limits; return the previous ones, None if nothing was set."""
     # what counts against the limit now
     used = proc_bytes(STATUS, "VmData")
     try:
@@ -82,8 +82,8 @@ def _set(budget: int) -> tuple[int, int] | None:
         # Windows
         return None
     limits = resource.getrlimit(resource.RLIMIT_DATA)
-    own = {limits[0], resource.getrlimit(resource.RLIMIT_AS)[0]} != {resource.RLIM_INFINITY}
-    if own or not used:
+    limited = {limits[0], resource.getrlimit(resource.RLIMIT_AS)[0]} != {resource.RLIM_INFINITY}
+    if limited or not used:
         return None
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (used + budget, limits[1]))
@@ -102,7 +102,7 @@ def _restore() -> None:
 
 
 def _after_fork() -> None:
-    """A child inherits the limit, but not the block that would lift it."""
+    """Remove the inherited limit in a child, which is outside the block."""
     global _lock, _users
     _lock, _users = threading.Lock(), 0
     _restore()

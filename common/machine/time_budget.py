@@ -1,5 +1,4 @@
-"""Budgets of time for what a foreign graph may do at first: be loaded, and be run once. Nothing can tell beforehand
-whether a graph ends."""
+"""Time limit for the first use of a foreign graph, since it cannot be known whether a graph terminates."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from ...errors import ArtifactError
 from .variables import positive_number
 
-#: Seconds instead of the budgets here, for slow machines.
+#: Environment variable with a limit in seconds, for slow machines.
 VARIABLE = "MAMBAPRO_GRAPH_SECONDS"
 #: Seconds for any graph, and for each MB of a model: a slow board loads and runs a few MB in a second.
 _LEAST, _PER_MB_LOADED, _PER_MB_RUN = 8.0, 0.5, 0.15
@@ -26,17 +25,17 @@ _stuck = threading.Event()
 
 
 def loading_seconds(size: int) -> float:
-    """How long the loading of a model of `size` bytes may take."""
+    """Return the time limit for loading a model of `size` bytes."""
     return _asked() or _LEAST + _PER_MB_LOADED * size / 1e6
 
 
 def first_run_seconds(size: int, batch: int) -> float:
-    """How long the first run of a batch through a model of `size` bytes may take."""
+    """Return the time limit for the first run of a batch through a model of `size` bytes."""
     return _asked() or _LEAST + _PER_MB_RUN * size / 1e6 * batch
 
 
 def too_long(what: str, seconds: float) -> ArtifactError:
-    """The error of a graph that was still busy after its budget."""
+    """Return the error for a graph that exceeded its time limit."""
     return ArtifactError(
         f"{what} did not end within {seconds:.0f} s, its budget: the graph may never end. Where the machine is slow "
         f"and the model is yours, set {VARIABLE} to more seconds."
@@ -44,16 +43,17 @@ def too_long(what: str, seconds: float) -> ArtifactError:
 
 
 def within(call: Callable[[], T], seconds: float, what: str) -> T:
-    """The result of `call`, made in a thread of its own; `what` names it in the message. On a machine that is busy with
-    other things the seconds are those of the processor, up to _BUSY times as many on the clock.
+    """Return the result of `call`, run in a thread of its own; `what` names it in the message.
+
+    On a busy machine the seconds are processor time, up to _BUSY times as long on the clock.
 
     Raises:
-        ArtifactError: it takes longer. Nothing can end it: its thread goes on until the process ends.
-        Whatever `call` raises.
+        ArtifactError: it takes longer. It cannot be stopped: its thread runs until the process ends.
+        Exception: whatever `call` raises.
     """
     job = _Job(call)
     budget = _Budget(seconds)
-    # a thread that is stuck must not hold the end of the process
+    # a stuck thread must not block the end of the process
     threading.Thread(target=job.run, daemon=True).start()
     if not budget.ended(job.done):
         _stuck.set()
@@ -64,19 +64,19 @@ def within(call: Callable[[], T], seconds: float, what: str) -> T:
 
 
 def is_stuck() -> bool:
-    """Whether a thread of this process works without end, so that libraries could not be left in order."""
+    """Return True if a thread of this process is still running after its limit."""
     return _stuck.is_set()
 
 
 class _Budget:
-    """Seconds from now: of the clock, but where the machine is busy of the processor, up to _BUSY times as many."""
+    """Time limit in seconds of the clock, or of processor time on a busy machine, up to _BUSY times as long."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._begun, self._used = time.monotonic(), time.process_time()
 
     def ended(self, done: threading.Event) -> bool:
-        """Wait for `done`; False where the budget is spent before."""
+        """Wait for `done`; return False if the time is spent before."""
         while not done.wait(min(self.seconds, _LOOK_SECONDS)):
             passed, used = time.monotonic() - self._begun, time.process_time() - self._used
             # a call that only waits ends as well
@@ -98,14 +98,13 @@ class _Job(Generic[T]):
         except BaseException as error:
             self.error = error
         finally:
-            # what it held is freed with the caller's frame, not with this thread
+            # its objects are freed with the caller's frame, not with this thread
             del self.call
             self.done.set()
 
 
 class Deadline:
-    """Calls `stop` after some seconds, counted as `within` does, unless the block ends before; `passed` tells whether
-    it did."""
+    """Timer that calls `stop` after some seconds, counted as in `within`, unless the block ends first; see `passed`."""
 
     def __init__(self, stop: Callable[[], Any], seconds: float) -> None:
         self.passed = False

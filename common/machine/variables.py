@@ -1,4 +1,4 @@
-"""Variables of the environment that hold a number."""
+"""Environment variables that hold a number."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..foreign_text import shown_text
 
 
 def positive_number(variable: str, most: float, meaning: str) -> float | None:
-    """The number in a variable of the environment, None where it is not set or empty.
+    """Return the number in an environment variable, None if it is not set or empty.
 
     Args:
         variable: its name.
-        most: the largest that is taken.
-        meaning: what it counts, with an example, for the message.
+        most: the largest accepted value.
+        meaning: its unit, with an example, for the message.
 
     Raises:
         InputError: no number above 0 and of at most `most`.

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Names of the module `bundle`, imported on first use."""
+    """Import the names of the module `bundle` on first use."""
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(importlib.import_module(".bundle", __name__), name)

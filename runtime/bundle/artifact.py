@@ -1,6 +1,6 @@
-"""What stands beside every file of a bundle that a runtime loads: `<target>-<precision>.json`.
+"""Manifest of an artifact, `<target>-<precision>.json`: how it was built, what it requires, its gates.
 
-It says how the file was made, what it needs, and what was measured on it. A plan of TensorRT stays a plain plan.
+Engines of TensorRT stay plain plan files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .field_checks import one_of
 from .metadata_parts import ONNXRUNTIME, PRECISIONS, UNVERIFIED, VERIFIED
 
 SCHEMA = "mambapro.artifact/2"
-#: The first had no `source`; all else is the same.
+#: Schema 1 differs only by the missing `source`.
 READ = ("mambapro.artifact/1", SCHEMA)
 
 OPENVINO, TENSORRT, TENSORRT_RTX = "openvino", "tensorrt", "tensorrt-rtx"
@@ -28,7 +28,7 @@ TARGETS = (ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX)
 
 @dataclass(frozen=True)
 class Profile:
-    """Batch sizes that an engine takes, and the one it was made fastest for."""
+    """Batch sizes of an engine, and its optimum."""
 
     smallest: int = 1
     usual: int = 8
@@ -43,7 +43,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Plugin:
-    """How an engine gets its selective scan.
+    """Implementation of the selective scan in an engine.
 
     Attributes:
         kind: "embedded" in the engine, "beside" it as `file`, or "none": the scan is the ONNX function, inlined.
@@ -61,16 +61,16 @@ class Plugin:
 
 @dataclass(frozen=True)
 class EngineNeeds:
-    """What a TensorRT or TensorRT-RTX engine can be loaded by.
+    """Requirements of a TensorRT or TensorRT-RTX engine.
 
     Attributes:
         library: version that built it, such as "10.12.0.36".
-        compute_capabilities: of the GPUs it was built for, such as ("8.6", "8.9").
+        compute_capabilities: of its target GPUs, such as ("8.6", "8.9").
         hardware: "same" GPU, the same "compute-capability", or "ampere+" (every GPU from 8.0).
-        version_compatible: newer TensorRT of the same major version loads it too.
+        version_compatible: newer TensorRT of the same major version can load it.
         platform: operating system and processor, such as "linux-x86_64".
-        plugin: how it gets the scan.
-        gpu: name of the GPU it was built on, None where none was needed.
+        plugin: implementation of the scan.
+        gpu: name of the GPU it was built on, None if none was needed.
     """
 
     library: str
@@ -86,9 +86,9 @@ class EngineNeeds:
 
     @property
     def code(self) -> str | None:
-        """What it brings that the processor would run, None where there is nothing of the kind."""
+        """Kind of host code in the engine ("a plugin library", ...), or None."""
         beside = self.plugin.kind == "beside" and self.plugin.file is not None
-        # a plugin that was compiled for the GPU alone is embedded without a library
+        # a plugin compiled only for the GPU is embedded without a library
         if beside or (self.plugin.kind == "embedded" and self.plugin.sha256 is not None):
             return "a plugin library"
         return "a runtime of TensorRT" if self.version_compatible else None
@@ -96,7 +96,7 @@ class EngineNeeds:
 
 @dataclass(frozen=True)
 class Build:
-    """How a file was made: seconds, its bytes, layers of the network, how many of them are scan plugins."""
+    """Properties of a build: seconds, bytes, layers of the network, and number of scan plugins among them."""
 
     seconds: float
     bytes: int
@@ -106,7 +106,7 @@ class Build:
 
 @dataclass(frozen=True)
 class CosineGate:
-    """1 - cosine to PyTorch over `samples` goldens: the largest found and the largest allowed."""
+    """Distance (1 - cosine) to PyTorch over `samples` goldens: largest measured and largest allowed value."""
 
     largest: float
     mean: float
@@ -116,10 +116,10 @@ class CosineGate:
 
 @dataclass(frozen=True)
 class AccuracyGate:
-    """mAP through the file against the model in float32, on the same queries; fractions, `drop` = reference - found.
+    """mAP of the artifact against the float32 model on the same queries; fractions, `drop` = reference - found.
 
-    `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest drop allowed.
-    `queries` are those that count: without a match outside their own camera or scene they do not.
+    `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest allowed drop.
+    `queries` counts those with a match outside their own camera or scene.
     """
 
     dataset: str
@@ -140,10 +140,10 @@ class AccuracyGate:
 
 @dataclass(frozen=True)
 class SpeedGate:
-    """Median milliseconds of one batch, measured in turns in processes of their own, against `other` of the target.
+    """Median milliseconds of one batch, measured interleaved in separate processes, against `other` of the target.
 
-    `ratios`: how many times as fast as the other it was in each round of turns; empty where the rounds are not known.
-    `listed`: of an artifact that was kept although it lost, how many times as fast as the others in the bundle it is.
+    `ratios`: speed relative to the other in each round; empty if the rounds are unknown. `listed`: of an artifact kept
+    although slower, its speed relative to the others in the bundle.
     """
 
     batch: int
@@ -156,43 +156,43 @@ class SpeedGate:
 
     @property
     def spread(self) -> Spread:
-        """The ratios by round; where the rounds are not known, that of the two medians."""
+        """Ratios by round, or that of the two medians if the rounds are unknown."""
         return Spread(self.ratios) if self.ratios else ratios((self.other_milliseconds,), (self.milliseconds,))
 
     @property
     def ratio(self) -> float:
-        """How many times as fast as the other: the median over the rounds."""
+        """Speed relative to the other: the median over the rounds."""
         return self.spread.median
 
     @property
     def low(self) -> float:
-        """The smallest ratio of a round."""
+        """Smallest ratio of a round."""
         return self.spread.low
 
     @property
     def high(self) -> float:
-        """The largest ratio of a round."""
+        """Largest ratio of a round."""
         return self.spread.high
 
     @property
     def slower(self) -> bool:
-        """Not faster: the median is not above 1."""
+        """True if the median is not above 1."""
         # written so that NaN counts as well
         return not self.ratio > 1
 
     @property
     def doubtful(self) -> bool:
-        """Faster in the median, but not in all rounds but one of five."""
+        """True if faster in the median, but not in four of five rounds."""
         return not self.slower and self._not_faster > self._few
 
     @property
     def undecided(self) -> bool:
-        """More than one round of five says that it is faster, and as many that it is not."""
+        """True if more than one round of five is faster, and more than one is not."""
         return min(self._not_faster, len(self.spread.values) - self._not_faster) > self._few
 
     @property
     def told(self) -> str:
-        """The comparison in words; where the rounds disagree without a number that stands for all of them."""
+        """Comparison as text; if the rounds disagree, without a single number."""
         span = f"{self.low:.2f} to {self.high:.2f}"
         rounds = self.spread.counted
         if not self.spread.agree:
@@ -210,38 +210,39 @@ class SpeedGate:
 
     @property
     def _not_faster(self) -> int:
-        """Rounds in which it was not faster; NaN is none."""
+        """Rounds in which it was not faster; NaN counts as none."""
         return sum(not ratio > 1 for ratio in self.spread.values)
 
     @property
     def _few(self) -> int:
-        """Rounds that may say otherwise: one of five."""
+        """Number of rounds that may deviate: one of five."""
         return max(1, len(self.spread.values) // 5)
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """One loadable file of a bundle.
+    """Manifest of one loadable file of a bundle.
 
     Attributes:
-        file: the file in the bundle that is loaded.
+        file: the loaded file in the bundle.
         target: one of TARGETS.
         precision: "fp32", "fp16", "bf16" or "int8".
-        state: "verified" on some machine, or "unverified": made where it cannot run, `mambapro check` settles it.
+        state: "verified" on some machine, or "unverified": built where it cannot run, until `mambapro check` verifies
+            it.
         sha256: of `file`.
-        onnx: typed ONNX in the bundle that `file` is, or was built from and can be rebuilt from.
+        onnx: typed ONNX file in the bundle that `file` is, or can be rebuilt from.
         hint: OpenVINO's inference precision, such as "bf16"; None elsewhere.
-        max_departure, max_map_drop: what its gates allow: 1 - cosine, and a fraction of mAP.
-        profile: batch sizes of an engine; None where any batch goes.
-        engine: what an engine needs; None for what is not an engine.
-        build: how it was made.
-        cosine, accuracy, speed: the gates that it passed; None where one was not run.
+        max_departure, max_map_drop: limits of its gates: 1 - cosine, and a fraction of mAP.
+        profile: batch sizes of an engine; None if any batch is allowed.
+        engine: requirements of an engine; None for other files.
+        build: properties of the build.
+        cosine, accuracy, speed: passed gates; None if not run.
         calibration: SHA-256 of the table of scales of an int8 file.
         quantized: names of the modules that compute in int8.
-        widened: names of the modules kept in float32 because their values come near the end of float16.
-        verified_on: what the machine that verified it is, in words.
-        versions: packages that made it.
-        source: SHA-256 of the bundle's model that it was built from; None where it was built before that was told.
+        widened: names of the modules kept in float32 because their values approach the float16 overflow limit.
+        verified_on: description of the machine that verified it.
+        versions: packages of the build.
+        source: SHA-256 of the bundle's model that it was built from; None in older builds.
     """
 
     file: str
@@ -275,19 +276,19 @@ class Sidecar:
 
     @property
     def stem(self) -> str:
-        """The name that its files share, such as "openvino-int8"."""
+        """Common name of its files, such as "openvino-int8"."""
         return stem(self.target, self.precision)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict, `schema` first."""
+        """Return a plain dict, `schema` first."""
         return {"schema": self.schema, **encode(self)}
 
     @classmethod
     def from_json(cls, value: object, where: Path | str = "the sidecar") -> Sidecar:
-        """The opposite of `to_json`.
+        """Build a manifest from the result of `to_json`.
 
         Raises:
-            ArtifactError: fields that are unknown, missing or wrong; `where` is named.
+            ArtifactError: fields that are unknown, missing or wrong; the message names `where`.
         """
         schema = value.get("schema") if isinstance(value, dict) else None
         if isinstance(schema, str) and schema not in READ and schema.startswith(SCHEMA.split("/")[0] + "/"):
@@ -296,11 +297,11 @@ class Sidecar:
                 "mambapro, or build the artifact again with this version."
             )
         sidecar = record_of(cls, value, f"{shown_text(where)} does not follow the schema {SCHEMA}:")
-        # what is written of it is written as of today
+        # it is written in the current schema
         return replace(sidecar, schema=SCHEMA)
 
 
-#: What cannot be built, and why.
+#: Combinations that cannot be built, and the reason.
 NEVER_BUILT = {
     (ONNXRUNTIME, "bf16"): "its CPU has no bfloat16 products",
     (OPENVINO, "fp16"): "on CPUs it computes in bf16 or float32, and a float16 file gains nothing",
@@ -308,12 +309,12 @@ NEVER_BUILT = {
 
 
 def stem(target: str, precision: str) -> str:
-    """Name without suffix of what belongs to a target and precision: `<stem>.onnx`, `.engine`, `.json`."""
+    """Return the name without suffix of an artifact's files: `<stem>.onnx`, `.engine`, `.json`."""
     return f"{target}-{precision}"
 
 
 def read_sidecar(path: Path) -> Sidecar:
-    """A sidecar from its file.
+    """Read a manifest from its file.
 
     Raises:
         ArtifactError: not JSON, or of another schema.
@@ -322,7 +323,7 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def parse_sidecar(content: bytes, where: Path) -> Sidecar:
-    """A sidecar from its file's content; `where` is named in messages.
+    """Parse the content of a manifest; `where` is named in messages.
 
     Raises:
         ArtifactError: not JSON, or of another schema.

@@ -56,13 +56,13 @@ from .metadata_parts import ONNXRUNTIME_OPS
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle, which reads its list, its metadata and its artifacts once.
+    """Opened bundle, which reads its list, its metadata and its artifacts once.
 
     Attributes:
-        folder: its path, for messages and for what is written beside it.
-        metadata: what it says of itself.
+        folder: its path, for messages and for files written next to it.
+        metadata: content of metadata.json.
         sums: every listed file's SHA-256.
-        files: the handle that everything is read through.
+        files: the handle for all reads.
         verify: whether hashes are compared.
     """
 
@@ -77,9 +77,9 @@ class Bundle:
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Bundle:
         """Read the metadata of the bundle in folder `path`.
 
-        Only what is loaded is hashed: the metadata here, the model when it is asked for (a few tenths of a second for
-        280 MB). `check_bundle` hashes everything. Files that SHA256SUMS does not list are never read, but for
-        checks.json. With `verify` false no hash is compared.
+        Only loaded files are hashed: the metadata here, the model on request (a few tenths of a second for 280 MB).
+        `check_bundle` hashes everything. Files that SHA256SUMS does not list are never read, except checks.json. With
+        `verify` false no hash is compared.
 
         Raises:
             InputError: `path` is not a folder, or may not be entered.
@@ -119,7 +119,7 @@ class Bundle:
         return cls(files.path, metadata, sums, files, verify)
 
     def read(self, name: str, limit: int = LARGEST_FILE) -> bytes:
-        """The content of a listed file, its hash compared (unless opened with `verify` false).
+        """Return the content of a listed file after comparing its hash (unless opened with `verify` false).
 
         Raises:
             ArtifactError: not listed, missing, changed, larger than `limit` bytes, or a link out of the bundle.
@@ -134,7 +134,7 @@ class Bundle:
         return content
 
     def size(self, name: str) -> int:
-        """Bytes of a listed file, whatever is in them.
+        """Return the size of a listed file in bytes.
 
         Raises:
             ArtifactError: not listed, missing, or a link out of the bundle.
@@ -147,7 +147,7 @@ class Bundle:
 
     @contextmanager
     def loadable(self, name: str) -> Iterator[SealedCopy]:
-        """A listed file under a path for libraries that open files by name; what they read there is what was hashed.
+        """Yield a verified copy of a listed file under a path, for libraries that open files by name.
 
         Raises:
             ArtifactError: as `read`.
@@ -165,7 +165,7 @@ class Bundle:
 
     @contextmanager
     def named_copy(self, name: str) -> Iterator[Path]:
-        """As `loadable`, under a path that ends in the file's own name; needs a temporary folder that can be written.
+        """Yield a copy as `loadable`, under a path with the file's own name, in a temporary folder.
 
         Raises:
             ArtifactError, SetupError: as `loadable`.
@@ -176,8 +176,10 @@ class Bundle:
             yield path
 
     def file(self, name: str) -> Path:
-        """Path of a listed file whose hash is compared once; for messages. What is loaded comes from `read` or
-        `loadable`, because another file may have taken the name by the time that a path is opened again.
+        """Return the path of a listed file, hashed once, for messages.
+
+        Load the content by `read` or `loadable`, because another file may have taken the name when a path is opened
+        again.
 
         Raises:
             ArtifactError: not listed, missing, changed, or a link out of the bundle.
@@ -186,7 +188,7 @@ class Bundle:
         try:
             with self.files.open(name) as file:
                 state = os.fstat(file.fileno())
-                # the time of change (ctime) moves with every write, and nobody can set it
+                # ctime changes with every write and cannot be set
                 key = (self.sums[name], state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns)
                 if self.verify and self._hashed.get(name) != key:
                     if hash_of(file) != self.sums[name]:
@@ -197,7 +199,7 @@ class Bundle:
         return self.folder / name
 
     def require_current(self) -> None:
-        """Raise BundleReplacedError where another bundle has taken the place, or the files that are listed changed."""
+        """Raise BundleReplacedError if the folder was replaced, or the list of files changed."""
         if not self.files.is_still_there() or read_sums(self.files) != self.sums:
             raise replaced(self.folder)
 
@@ -208,7 +210,7 @@ class Bundle:
             )
 
     def custom_operators(self) -> tuple[str, ...]:
-        """Shared libraries for ONNX Runtime. They are code: load them only when the caller asked for it."""
+        """Return shared libraries for ONNX Runtime. They are code: load them only on the caller's request."""
         return tuple(item.file for item in self.metadata.artifacts if item.target == ONNXRUNTIME_OPS)
 
     def golden(self) -> Golden:
@@ -221,7 +223,7 @@ class Bundle:
 
     @functools.cached_property
     def parity(self) -> Any:
-        """parity.json as a JSON value.
+        """Content of parity.json.
 
         Raises:
             ArtifactError: no JSON, or as `read`.
@@ -229,13 +231,13 @@ class Bundle:
         return _json_of(self.read(PARITY, LARGEST_TEXT), self.folder / PARITY)
 
     def parity_limit(self) -> float:
-        """The largest cosine distance (1 - cosine) allowed between this model and PyTorch, from parity.json.
+        """Return the largest allowed cosine distance (1 - cosine) between this model and PyTorch, from parity.json.
 
         Raises:
             ArtifactError: parity.json is unreadable or has no positive number `limit`.
         """
         limit = self.parity.get("limit") if isinstance(self.parity, dict) else None
-        # a whole number may be larger than any float
+        # an integer may be larger than any float
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= sys.float_info.max:
             raise ArtifactError(
                 f"{shown_text(self.folder / PARITY)} must hold a positive number `limit`, not "
@@ -245,7 +247,7 @@ class Bundle:
 
     @functools.cached_property
     def base(self) -> Sidecar:
-        """The exported model itself as an artifact.
+        """Exported model itself as an artifact.
 
         Raises:
             ArtifactError: the metadata list no model, or parity.json has no limit.
@@ -254,12 +256,12 @@ class Bundle:
 
     @property
     def artifacts(self) -> tuple[Sidecar, ...]:
-        """The exported model, then every artifact built from it that can be used, by name, as checks found them."""
+        """The exported model, then every usable artifact built from it, by name, with the results of checks."""
         return (self.base, *self._built[0])
 
     @property
     def damaged(self) -> dict[str, ArtifactError]:
-        """Why other artifacts cannot be used, by name: one that is damaged hides none."""
+        """Errors of unusable artifacts by name; the others stay usable."""
         return self._built[1]
 
     @functools.cached_property
@@ -267,11 +269,11 @@ class Bundle:
         return built_artifacts(self)
 
     def forget_artifacts(self) -> None:
-        """Read the artifacts again when they are next asked for: checks.json has changed."""
+        """Read the artifacts again on the next access: checks.json has changed."""
         self.__dict__.pop("_built", None)
 
     def refresh(self) -> Bundle:
-        """Open the bundle anew, as it is now; files that are the same need not be hashed again.
+        """Open the bundle again in its current state; unchanged files need not be hashed again.
 
         Raises:
             InputError, ArtifactError: as `open`.
@@ -281,7 +283,7 @@ class Bundle:
         return bundle
 
     def add(self, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> Bundle:
-        """Move an artifact's files into the bundle, see `add_artifact`; returns the bundle with the artifact.
+        """Move an artifact's files into the bundle, see `add_artifact`; return the bundle with the artifact.
 
         Raises:
             InputError, SetupError, BundleReplacedError: as `add_artifact`.

@@ -1,7 +1,7 @@
-"""The loadable files of a bundle: which there are, which one to take, and how one is added without a torn state.
+"""Artifacts of a bundle: list, selection by name, and atomic addition.
 
-`SHA256SUMS` decides what belongs to a bundle. An artifact enters with its list, see `publication.py`: where anything
-fails, the bundle is as before.
+`SHA256SUMS` determines the files of a bundle. An artifact is added together with its list entries, see
+`publication.py`: after a failure the bundle is unchanged.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .publication import locked, publish
 if TYPE_CHECKING:
     from .bundle import Bundle
 
-#: What a file of an artifact may end in.
+#: Suffixes of an artifact's files.
 SUFFIXES = (".json", ".onnx", ".engine", ".so")
 _STEMS = {stem(target, precision) for target in TARGETS for precision in PRECISIONS}
 
 
 def is_artifact_file(name: str) -> bool:
-    """Whether a file of this name belongs to an artifact, or is left of one whose making was interrupted."""
+    """Return True if a file of this name belongs to an artifact, or remains of an interrupted build."""
     if re.fullmatch(rf"\.{SUMS}\.{RANDOM}", name):
         return True
-    # a scratch folder that a killed process left
+    # a scratch folder of a killed process
     partial = re.fullmatch(rf"\.(.+)\.{RANDOM}{re.escape(PARTIAL)}", name)
     if partial is not None:
         return partial[1] == SUMS or is_artifact_file(partial[1])
@@ -46,7 +46,7 @@ def is_artifact_file(name: str) -> bool:
 
 
 def exported_model(bundle: Bundle) -> Sidecar:
-    """The exported model itself as an artifact: it has no file beside it, the bundle's metadata say what it is."""
+    """Return the exported model as an artifact: it has no manifest, the bundle's metadata describe it."""
     metadata = bundle.metadata
     entry = next((item for item in metadata.artifacts if item.target == ONNXRUNTIME), None)
     if entry is None or entry.file not in bundle.sums:
@@ -65,7 +65,7 @@ def exported_model(bundle: Bundle) -> Sidecar:
 
 
 def built_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
-    """The artifacts built from the model, by name, and why others cannot be used: one that is damaged hides none."""
+    """Return the artifacts built from the model, by name, and the errors of unusable ones."""
     built, broken, record = [], {}, read_record(bundle)
     for name in sorted(_STEMS):
         if f"{name}.json" not in bundle.sums:
@@ -80,10 +80,10 @@ def built_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, Arti
 
 
 def built_artifact(bundle: Bundle, name: str) -> Sidecar:
-    """The sidecar of a built artifact by its stem, as it was built.
+    """Return the manifest of a built artifact by its stem, as built.
 
     Raises:
-        ArtifactError: it cannot be read, or is of other files than the bundle lists.
+        ArtifactError: it cannot be read, or belongs to other files than the bundle lists.
     """
     path = bundle.folder / f"{name}.json"
     sidecar = parse_sidecar(bundle.read(path.name, LARGEST_TEXT), path)
@@ -106,32 +106,32 @@ def built_artifact(bundle: Bundle, name: str) -> Sidecar:
 
 
 def matching(bundle: Bundle, target: str | None, precision: str | None) -> tuple[Sidecar, ...]:
-    """The artifacts of a target and a precision, None = any.
+    """Return the artifacts of a target and a precision, None = any.
 
     Raises:
-        InputError: an unknown name, or the bundle has none; says which it has.
-        ArtifactError: those that it has are damaged.
+        InputError: an unknown name, or the bundle has none; the message lists its artifacts.
+        ArtifactError: the matching ones are damaged.
     """
     if target is not None:
         one_of("target", target, TARGETS)
     if precision is not None:
         one_of("precision", precision, PRECISIONS)
-    every, broken = bundle.artifacts, bundle.damaged
-    found = tuple(a for a in every if target in (None, a.target) and precision in (None, a.precision))
+    artifacts, broken = bundle.artifacts, bundle.damaged
+    found = tuple(a for a in artifacts if target in (None, a.target) and precision in (None, a.precision))
     named = [error for name, error in broken.items() if name in stems(target, precision)]
     if not found and named:
         raise named[0]
     if not found:
         asked = " ".join(word for word in (target, precision) if word)
         raise InputError(
-            f"{escaped(bundle.folder)} has nothing for {asked}, only {', '.join(a.stem for a in every)}."
-            + _how_to_build(bundle, target or every[0].target, precision)
+            f"{escaped(bundle.folder)} has nothing for {asked}, only {', '.join(a.stem for a in artifacts)}."
+            + _how_to_build(bundle, target or artifacts[0].target, precision)
         )
     return found
 
 
 def stems(target: str | None, precision: str | None) -> set[str]:
-    """Names of artifacts of a target and a precision, None = any."""
+    """Return the names of artifacts of a target and a precision, None = any."""
     targets = TARGETS if target is None else (target,)
     return {stem(one, other) for one in targets for other in (PRECISIONS if precision is None else (precision,))}
 
@@ -145,7 +145,7 @@ def _how_to_build(bundle: Bundle, target: str, precision: str | None) -> str:
 
 @contextlib.contextmanager
 def scratch_folder(bundle: Bundle) -> Iterator[Path]:
-    """An empty folder beside a bundle, on its file system, that is gone afterwards.
+    """Yield an empty folder next to a bundle, on its file system; it is removed afterwards.
 
     Raises:
         SetupError: no permission in the bundle or beside it.
@@ -159,14 +159,14 @@ def scratch_folder(bundle: Bundle) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_copy(bundle: Bundle) -> Iterator[Path]:
-    """A copy of a bundle beside it that takes no room: its files are links to the same content.
+    """Yield a copy of a bundle next to it that takes no space: its files are hard links.
 
-    Files of a bundle are only ever replaced, never written into, so neither of the two can change the other. What is
-    copied is what the bundle lists now, which another build may have changed since `bundle` was opened.
+    Files of a bundle are only replaced, never written into, so neither can change the other. The current list is
+    copied, which another build may have changed since `bundle` was opened.
 
     Raises:
-        BundleReplacedError: another bundle has its place by now.
-        SetupError: no room or no permission.
+        BundleReplacedError: the bundle was replaced.
+        SetupError: the disk is full or permission is missing.
     """
     with scratch_folder(bundle) as folder:
         with locked(bundle.folder) as files:
@@ -184,20 +184,20 @@ def scratch_copy(bundle: Bundle) -> Iterator[Path]:
 
 
 def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> None:
-    """Move files into a bundle and list them with their sidecar.
+    """Move files into a bundle and list them with their manifest.
 
-    Where it fails, the bundle is as before, the artifact that was to be replaced included.
+    After a failure the bundle is unchanged, including the artifact to replace.
 
     Args:
         folder: the bundle.
-        sidecar: names `sidecar.file` and `sidecar.onnx`, each in `files` or in the bundle already.
+        sidecar: names `sidecar.file` and `sidecar.onnx`, each in `files` or already in the bundle.
         files: name in the bundle -> file to move there, on the same file system.
         overwrite: replace an artifact of the same name; it may have been built meanwhile.
 
     Raises:
         InputError: a name that is no artifact's, or the bundle has the artifact.
-        BundleReplacedError: the bundle's model is not the one that the artifact was built from.
-        SetupError: no room or no permission.
+        BundleReplacedError: the artifact was built from another model.
+        SetupError: the disk is full or permission is missing.
     """
     foreign = [name for name in files if name.startswith(".") or not is_artifact_file(name)]
     if foreign:
@@ -220,11 +220,11 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
 
 
 def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
-    """Replace the sidecar of an artifact that stays as it is.
+    """Replace the manifest of an unchanged artifact.
 
     Raises:
         ArtifactError: the bundle does not list it.
-        SetupError: no room or no permission; nothing has changed.
+        SetupError: the disk is full or permission is missing; nothing has changed.
     """
     name = f"{sidecar.stem}.json"
     with locked(folder) as bundle:
@@ -238,5 +238,5 @@ def _belongs(file: str, name: str) -> bool:
 
 
 def has_already(folder: Path, name: str) -> InputError:
-    """The error of an artifact that is there and may not be replaced."""
+    """Return the error for an existing artifact that may not be replaced."""
     return InputError(f"{folder} has {name} already. Replace it with --overwrite.")

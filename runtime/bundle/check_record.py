@@ -1,7 +1,7 @@
-"""What `mambapro check` found on this machine, in a file beside the artifacts that no hash and no signature covers.
+"""Results of `mambapro check` on this machine, in a file next to the artifacts that is neither hashed nor signed.
 
-The sidecar of an artifact says what was true when it was built. What a check proves or disproves later stands in
-checks.json, by the hash of the sidecar that it speaks of: a rebuilt artifact starts anew.
+The manifest of an artifact describes it as built. Later results of checks are stored in checks.json, keyed by the hash
+of the manifest: a rebuilt artifact starts without results.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger("mambapro")
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of one artifact beyond its sidecar, whose SHA-256 is `sidecar`; None = as the sidecar says."""
+    """Results for one artifact, whose manifest has SHA-256 `sidecar`; None = as in the manifest."""
 
     sidecar: str
     state: str
@@ -47,7 +47,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """checks.json: artifacts by their stems."""
+    """Content of checks.json: artifacts by their stems."""
 
     artifacts: dict[str, Checked]
     schema: str = SCHEMA
@@ -57,8 +57,7 @@ class CheckRecord:
 
 
 def read_record(bundle: Bundle) -> dict[str, Checked]:
-    """What checks found of the artifacts, by their stems. A record that cannot be read counts for nothing, and a
-    warning says so."""
+    """Return the results of checks by artifact stem; an unreadable record is ignored with a warning."""
     try:
         return decode(CheckRecord, parse_json(bundle.files.read(CHECKS, LARGEST_TEXT))).artifacts
     except FileNotFoundError:
@@ -69,29 +68,29 @@ def read_record(bundle: Bundle) -> dict[str, Checked]:
 
 
 def as_checked(bundle: Bundle, sidecar: Sidecar, record: dict[str, Checked]) -> Sidecar:
-    """A sidecar with what a check found later."""
-    found = record.get(sidecar.stem)
-    if found is None or found.sidecar != bundle.sums.get(f"{sidecar.stem}.json"):
+    """Return a manifest updated with the results of a check."""
+    checked = record.get(sidecar.stem)
+    if checked is None or checked.sidecar != bundle.sums.get(f"{sidecar.stem}.json"):
         return sidecar
     return replace(
         sidecar,
-        state=found.state,
-        cosine=found.cosine or sidecar.cosine,
-        accuracy=found.accuracy or sidecar.accuracy,
-        speed=found.speed or sidecar.speed,
-        verified_on=found.verified_on or sidecar.verified_on,
+        state=checked.state,
+        cosine=checked.cosine or sidecar.cosine,
+        accuracy=checked.accuracy or sidecar.accuracy,
+        speed=checked.speed or sidecar.speed,
+        verified_on=checked.verified_on or sidecar.verified_on,
     )
 
 
 def write_record(bundle: Bundle, sidecar: Sidecar) -> None:
-    """Write down what a check found of an artifact, as its sidecar would say it. The artifact's files stay untouched.
+    """Record the results of a check for an artifact; its files stay unchanged.
 
     Raises:
-        BundleReplacedError: the bundle is another one by now.
-        SetupError: no room, or no permission in the bundle; checks.json is as before.
+        BundleReplacedError: the bundle was replaced.
+        SetupError: the disk is full or permission is missing; checks.json is unchanged.
     """
     bundle.require_current()
-    found = Checked(
+    checked = Checked(
         bundle.sums[f"{sidecar.stem}.json"],
         sidecar.state,
         sidecar.cosine,
@@ -99,13 +98,14 @@ def write_record(bundle: Bundle, sidecar: Sidecar) -> None:
         sidecar.speed,
         sidecar.verified_on,
     )
-    # another check may write down another artifact meanwhile
+    # another check may record another artifact meanwhile
     with locked(bundle.folder):
         bundle.require_current()
         known = {stem: item for stem, item in read_record(bundle).items() if f"{stem}.json" in bundle.sums}
-        content = {"schema": SCHEMA, **encode(CheckRecord({**known, sidecar.stem: found}))}
+        content = {"schema": SCHEMA, **encode(CheckRecord({**known, sidecar.stem: checked}))}
 
         def write(path: Path) -> None:
+            """Write the record."""
             path.write_text(json_text(content), encoding="utf-8", newline="\n")
 
         write_atomically(bundle.folder / CHECKS, write, in_bundle=True)

@@ -1,4 +1,4 @@
-"""The names of a bundle's files, and the list of them: SHA256SUMS, as `sha256sum -c` reads it."""
+"""Names of a bundle's files, and their list SHA256SUMS in the format of `sha256sum -c`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .folder import BundleFolder
 MODEL, GOLDEN, PARITY = "model.onnx", "golden.npz", "parity.json"
 METADATA, SUMS = BUNDLE_MARKS
 REQUIRED = (MODEL, METADATA, GOLDEN, PARITY, SUMS)
-#: What changes while a bundle is used, so that its signature and its hashes do not cover it.
+#: File that changes during use, not covered by signature and hashes.
 CHECKS = "checks.json"
 #: The signature of SHA256SUMS.
 SIGNATURE = "SHA256SUMS.sig"
 
-#: Bytes of the JSON files and of SHA256SUMS, and of a model or an engine, that are read at most.
+#: Largest sizes in bytes of the JSON files and SHA256SUMS, and of a model or an engine.
 LARGEST_TEXT, LARGEST_FILE = 1 << 20, 8 << 30
 #: Bytes of golden.npz, as it lies on the disk and unpacked.
 LARGEST_GOLDEN = 256 << 20
@@ -31,14 +31,14 @@ _SUMS_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class BundleReplacedError(ArtifactError):
-    """The bundle was replaced or rebuilt while it was being read; opening it again gives the new one."""
+    """Error of a bundle that was replaced or rebuilt while it was read; opening it again gives the new one."""
 
 
 def write_sums(folder: Path) -> Path:
-    """Write SHA256SUMS over every other file below `folder` that a bundle owns; returns its path.
+    """Write SHA256SUMS over every other file of a bundle; return its path.
 
     Raises:
-        ArtifactError: a link out of the folder, or a name that a bundle may not have.
+        ArtifactError: a link out of the folder, or an invalid name.
     """
     files, sums = BundleFolder(folder), {}
     for name in files_below(files):
@@ -51,21 +51,20 @@ def write_sums(folder: Path) -> Path:
 
 
 def sums_text(sums: dict[str, str]) -> str:
-    """The content of SHA256SUMS, sorted by name."""
+    """Return the content of SHA256SUMS, sorted by name."""
     return "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
 
 
 def files_below(folder: BundleFolder | Path) -> list[str]:
-    """What a bundle's folder holds that SHA256SUMS should list: neither that file itself nor what only this machine
-    put there."""
+    """Return the files that SHA256SUMS should list: all but itself and machine-specific ones."""
     return [name for name in _held(folder).files() if not _is_nobodys(name)]
 
 
 def read_sums(folder: BundleFolder | Path) -> dict[str, str]:
-    """SHA256SUMS as name -> hash.
+    """Return SHA256SUMS as name -> hash.
 
     Raises:
-        ArtifactError: missing, or lines that are none of `sha256sum`'s.
+        ArtifactError: missing, or invalid lines.
     """
     files = _held(folder)
     path = files.path / SUMS
@@ -93,7 +92,7 @@ def read_sums(folder: BundleFolder | Path) -> dict[str, str]:
 
 
 def _is_nobodys(name: str) -> bool:
-    # a folder that a killed process left is swept by the next that writes here
+    # a folder of a killed process is removed by the next writer
     return name in (SUMS, CHECKS, SIGNATURE) or is_litter(name) or is_partial(name.split("/")[0])
 
 
@@ -109,7 +108,7 @@ def _check_name(where: Path, name: str, line: str = "") -> None:
 
 
 def gone(files: BundleFolder, name: str) -> ArtifactError:
-    """The error of a file that is not there: it never was, or the bundle is another one by now."""
+    """Return the error for a missing file: it never existed, or the bundle was replaced."""
     if not files.is_still_there():
         return replaced(files.path)
     return ArtifactError(
@@ -118,7 +117,7 @@ def gone(files: BundleFolder, name: str) -> ArtifactError:
 
 
 def changed(files: BundleFolder, sums: dict[str, str], name: str) -> ArtifactError:
-    """What a differing hash means: another list by now, or a file that is not the one that was listed."""
+    """Return the error for a differing hash: the list was replaced, or the file was changed."""
     if not files.is_still_there() or read_sums(files) != sums:
         return replaced(files.path)
     return ArtifactError(
@@ -128,7 +127,7 @@ def changed(files: BundleFolder, sums: dict[str, str], name: str) -> ArtifactErr
 
 
 def replaced(folder: Path) -> BundleReplacedError:
-    """The error of an opening that came between two bundles."""
+    """Return the error for a bundle that was replaced during opening."""
     return BundleReplacedError(
         f"{shown_text(folder)} was replaced or rebuilt while it was being read. Try again: the new one is whole."
     )

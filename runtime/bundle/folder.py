@@ -1,4 +1,4 @@
-"""One handle on the folder of a bundle: every file of one opening comes from that folder, whatever takes its name."""
+"""Handle on the folder of a bundle: all files of one opening come from that folder, even if its name is reused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import BinaryIO
 from ...common.foreign_text import shown_text
 from ...errors import ArtifactError, InputError
 
-#: Links inside a bundle that are followed for one name.
+#: Most links inside a bundle that are followed for one name.
 _MOST_LINKS = 8
-#: Folders inside one another, and files in all.
+#: Deepest nesting of folders, and most files.
 _DEEPEST, _MOST_FILES = 16, 10_000
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
@@ -27,10 +27,9 @@ COPY_HINT = (
 
 
 class BundleFolder:
-    """A folder, held open. Files are opened below the handle, one part of their name after the other: links are
-    followed by this class alone, and only where they stay inside.
+    """Open folder. Files are opened relative to the handle, part by part; links are followed only inside the folder.
 
-    The handle is closed when the object goes.
+    The handle is closed with the object.
 
     Raises:
         OSError: `path` cannot be opened as a folder.
@@ -56,14 +55,14 @@ class BundleFolder:
         return self._handle
 
     def is_still_there(self) -> bool:
-        """Whether the folder that was opened still has its name."""
+        """Return True if the opened folder still has its name."""
         try:
             return os.path.samestat(self.absolute.stat(), os.fstat(self.handle))
         except OSError:
             return False
 
     def has(self, name: str) -> bool:
-        """Whether there is anything of this name directly in the folder."""
+        """Return True if the folder directly contains this name."""
         try:
             os.stat(name, dir_fd=self.handle, follow_symlinks=False)
         except OSError:
@@ -72,7 +71,7 @@ class BundleFolder:
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
-        """A regular file of the folder, open for reading; `name` has forward slashes.
+        """Yield a regular file of the folder, open for reading; `name` has forward slashes.
 
         Raises:
             FileNotFoundError: there is none.
@@ -82,7 +81,7 @@ class BundleFolder:
             yield file
 
     def read(self, name: str, limit: int) -> bytes:
-        """The content of a regular file of at most `limit` bytes; its size is looked at first.
+        """Return the content of a regular file of at most `limit` bytes; the size is checked first.
 
         Raises:
             FileNotFoundError, ArtifactError: as `open`; or the file is larger.
@@ -97,7 +96,7 @@ class BundleFolder:
         return content
 
     def size(self, name: str) -> int:
-        """Bytes of a file.
+        """Return the size of a file in bytes.
 
         Raises:
             FileNotFoundError, ArtifactError: as `open`.
@@ -106,30 +105,30 @@ class BundleFolder:
             return os.fstat(file.fileno()).st_size
 
     def files(self) -> list[str]:
-        """Names, relative with forward slashes and sorted, of everything below the folder but folders.
+        """Return relative names, sorted, of everything below the folder except folders.
 
         Raises:
             ArtifactError: a folder that cannot be listed, or far more than any bundle holds.
         """
-        found: list[str] = []
-        self._walk(self.handle, "", found, _DEEPEST)
-        return sorted(found)
+        names: list[str] = []
+        self._walk(self.handle, "", names, _DEEPEST)
+        return sorted(names)
 
-    def _walk(self, handle: int, prefix: str, found: list[str], depth: int) -> None:
+    def _walk(self, handle: int, prefix: str, names: list[str], depth: int) -> None:
         for name in _listed(handle, self._shown(prefix)):
-            if len(found) >= _MOST_FILES or depth == 0:
+            if len(names) >= _MOST_FILES or depth == 0:
                 raise ArtifactError(f"{shown_text(self.path)} holds more files or folders than any bundle.")
             if not stat.S_ISDIR(os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode):
-                found.append(prefix + name)
+                names.append(prefix + name)
                 continue
             inner = self._opened(name, _FOLDER | getattr(os, "O_NOFOLLOW", 0), handle, prefix + name)
             try:
-                self._walk(inner, f"{prefix}{name}/", found, depth - 1)
+                self._walk(inner, f"{prefix}{name}/", names, depth - 1)
             finally:
                 os.close(inner)
 
     def _open(self, name: str) -> int:
-        """Descriptor of a regular file, having gone through the links that stay inside."""
+        """Return the descriptor of a regular file, following links inside the folder."""
         rest, links = name.split("/")[::-1], 0
         chain = [os.dup(self.handle)]
         try:
@@ -167,7 +166,7 @@ class BundleFolder:
     def _regular(self, part: str, folder: int, name: str) -> int:
         handle = self._opened(part, _READ, folder, name)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            # another file took the name in between
+            # another file took the name meanwhile
             os.close(handle)
             raise self._irregular(name)
         return handle

@@ -13,7 +13,7 @@ from .field_checks import one_of
 
 SIGMOID, SOFTMAX = "sigmoid", "softmax"
 ACTIVATIONS = (SIGMOID, SOFTMAX, "none")
-#: Labels of one output, and letters of a name, at most.
+#: Most labels of one output, and longest name.
 _MOST, _LONGEST = 2**20, 200
 
 
@@ -59,6 +59,6 @@ class Labels:
             return np.arange(len(self.names)) == logits.argmax(axis=1)[:, None]
         limits = np.array(self.thresholds or (0.0,))
         if self.thresholds and self.activation == SIGMOID:
-            # the threshold of a probability as one of its logit, which is exact where the sigmoid rounds
+            # the threshold converted to a logit, which is exact where the sigmoid rounds
             limits = np.array([math.log(value / (1 - value)) for value in self.thresholds])
         return np.asarray(logits, dtype=np.float64) > limits

@@ -1,7 +1,7 @@
-"""`metadata.json` of a bundle: task, inputs, outputs, and what the numbers of the model may be compared with.
+"""`metadata.json` of a bundle: task, inputs, outputs, and the feature space of the embeddings.
 
-The schema is not bound to one model: inputs and outputs are named tensors with a role; modalities and task are data.
-Reading is strict: an unknown, missing or wrong-typed field is an error, and a file of a newer schema is refused.
+The schema is not specific to one model: inputs and outputs are named tensors with a role; modalities and task are data.
+Reading is strict: an unknown, missing or wrong-typed field is an error, and a newer schema is rejected.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCHEMA_FAMILY = "mambapro.bundle"
 SCHEMA_VERSION = 2
 SCHEMA = f"{SCHEMA_FAMILY}/{SCHEMA_VERSION}"
 
-#: Tensors, artifacts, modalities and the like in one bundle; cameras.
+#: Most tensors, artifacts, modalities and the like in one bundle; most cameras.
 _MOST, _MOST_CAMERAS = 64, 10**6
 #: Bytes of one sample, all inputs and outputs together: room for three images of 2048 x 2048.
 _LARGEST_SAMPLE = 48 * 2**20
@@ -106,7 +106,7 @@ class BundleMetadata:
         self._check_labels()
 
     def _check_sizes(self) -> None:
-        """Before anybody makes an array of what is claimed."""
+        """Check the declared sizes before arrays are allocated."""
         for what in ("inputs", "outputs", "modalities", "artifacts", "datasets", "versions"):
             if len(getattr(self, what)) > _MOST:
                 raise InputError(f"{what} may have {_MOST} entries, not {len(getattr(self, what)):,}.")
@@ -151,23 +151,23 @@ class BundleMetadata:
             )
 
     def ranged(self) -> BundleMetadata:
-        """The same with the ranges of 16-bit images that this process was told (`image_settings`), if any."""
+        """Return the metadata with the process's ranges of 16-bit images (`image_settings`), if any."""
         preprocessing = self.preprocessing.with_ranges(None, self.modalities)
         return self if preprocessing is self.preprocessing else replace(self, preprocessing=preprocessing)
 
     def names(self, role: str) -> tuple[str, ...]:
-        """Names of the inputs and outputs that have this role, in order."""
+        """Return the names of the inputs and outputs with this role, in order."""
         return tuple(tensor.name for tensor in (*self.inputs, *self.outputs) if tensor.role == role)
 
     @property
     def batch(self) -> int | None:
-        """The fixed batch of the artifacts, None where it is dynamic."""
+        """Fixed batch of the artifacts, None if dynamic."""
         first = self.inputs[0].shape[0]
         return first if isinstance(first, int) else None
 
     @property
     def dim(self) -> int:
-        """Numbers per embedding.
+        """Length of an embedding.
 
         Raises:
             ArtifactError: the model returns no embedding.
@@ -177,25 +177,25 @@ class BundleMetadata:
         return self.embedding.dim
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict, `schema` first."""
+        """Return a plain dict, `schema` first."""
         return {"schema": self.schema, **encode(self)}
 
     @classmethod
     def from_json(cls, value: object) -> BundleMetadata:
-        """The opposite of `to_json`.
+        """Build metadata from the result of `to_json`.
 
         Raises:
             ArtifactError: a newer schema, or fields that are unknown, missing or wrong (all counted, ten shown).
             InputError: MAMBAPRO_MAX_GIB is no size.
         """
         content = _checked_schema(value)
-        # the option is looked at first: it is wrong whatever the file is
+        # the option is checked first: it is wrong independent of the file
         size_limit(_LARGEST_SAMPLE)
         return record_of(cls, _upgraded(content), f"metadata.json does not follow the schema {SCHEMA}:")
 
 
 def _upgraded(value: dict[str, Any]) -> dict[str, Any]:
-    """The JSON value of schema 1 as one of today: its feature space names the fingerprint, of every model."""
+    """Convert schema 1 to the current one: its feature space has the fingerprint, of every model."""
     if value["schema"] != f"{SCHEMA_FAMILY}/1":
         return value
     space = value.get("feature_space")
@@ -206,7 +206,7 @@ def _upgraded(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked_schema(value: object) -> dict[str, Any]:
-    """The JSON value, if this version reads its schema."""
+    """Return the JSON value if this version reads its schema."""
     if not isinstance(value, dict):
         raise ArtifactError(f"metadata.json must hold an object, not {type(value).__name__}.")
     schema = value.get("schema")
@@ -224,9 +224,9 @@ def _checked_schema(value: object) -> dict[str, Any]:
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, model_config: dict[str, Any]) -> str:
-    """Hex SHA-256 over what decides whether two embeddings may be compared.
+    """Return the hex SHA-256 over everything that makes embeddings comparable.
 
-    Precision and file format are left out on purpose: every artifact of a checkpoint has to return the same numbers.
+    Precision and file format are excluded on purpose: every artifact of a checkpoint must return the same numbers.
 
     Args:
         weights_sha256: hash of the checkpoint's weights.

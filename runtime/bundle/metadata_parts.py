@@ -9,7 +9,7 @@ from ...errors import InputError
 from .field_checks import check_file_name, one_of, require_sha256
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-#: Targets of artifacts that an export lists. "onnxruntime-ops" is a shared library with custom operators.
+#: Targets of an export's artifacts. "onnxruntime-ops" is a shared library with custom operators.
 ONNXRUNTIME, ONNXRUNTIME_OPS = "onnxruntime", "onnxruntime-ops"
 VERIFIED, UNVERIFIED = "verified", "unverified"
 
@@ -17,13 +17,13 @@ FEATURE_SPACE_RULE = (
     "Embeddings may be compared when their fingerprints are equal: same weights, same preprocessing, same model "
     "settings. Precisions of one checkpoint share a fingerprint, because each had to pass the parity gate."
 )
-#: Numbers of an embedding, and labels.
+#: Largest embedding, and most labels.
 _LARGEST_DIM = 2**20
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """`dim` numbers per sample; `l2_normalized` says whether the graph returns them with length 1."""
+    """Embedding output of `dim` numbers per sample; `l2_normalized` if the graph returns unit length."""
 
     dim: int
     l2_normalized: bool = False
@@ -52,7 +52,7 @@ class CardFields:
 
 @dataclass(frozen=True)
 class Precision:
-    """`label` for people ("fp16"), and the precision of each part of the model ({"backbone": "fp16", ...})."""
+    """Precisions: `label` for display ("fp16"), and by part of the model ({"backbone": "fp16", ...})."""
 
     label: str
     parts: dict[str, str]
@@ -65,7 +65,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file of the bundle that a runtime can load. `target` names the runtime; `constraints` are what it needs."""
+    """Loadable file of the bundle. `target` names the runtime; `constraints` are its requirements."""
 
     file: str
     target: str
@@ -79,7 +79,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """`id` is a fingerprint (see `fingerprint`), `rule` says in words what may be compared."""
+    """Feature space: `id` is a fingerprint (see `fingerprint`), `rule` describes which embeddings are comparable."""
 
     id: str
     rule: str = FEATURE_SPACE_RULE
@@ -90,7 +90,7 @@ class FeatureSpace:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that was exported."""
+    """Exported checkpoint file."""
 
     file: str
     sha256: str

@@ -1,4 +1,4 @@
-"""Roles of a model's modules, by their names: data for graph passes, calibration and reports, which have no PyTorch."""
+"""Roles of a model's modules by name, for graph passes, calibration and reports, which run without PyTorch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST, _LONGEST = 256, 200
 
 @dataclass(frozen=True)
 class ModuleRoles:
-    """Names of modules by what may be done with them. A name stands for the module and everything below it.
+    """Names of modules by role. A name includes the module and everything below it.
 
     Attributes:
         stages: modules whose outputs are values of the graph under the modules' names; the graph may be cut there.
@@ -41,23 +41,23 @@ class ModuleRoles:
             raise InputError(f"the roles of modules may have {_MOST} names of 1 to {_LONGEST} letters.")
 
     def part_of(self, module: str) -> str | None:
-        """Name of the part that a module belongs to; None: of none."""
+        """Return the name of the part that a module belongs to, or None."""
         return next((part for part, names in self.parts.items() if any(below(module, name) for name in names)), None)
 
     def stays_float(self, layer: str) -> bool:
-        """Whether a layer never computes in int8."""
+        """Return True if a layer never computes in int8."""
         return any(fnmatchcase(f".{layer}.", pattern) for pattern in self.never_int8)
 
 
 def below(module: str, name: str) -> bool:
-    """Whether `module` is `name` or below it; "" is the model itself, which has nothing but its own name below it."""
+    """Return True if `module` is `name` or below it; "" is the model itself, which only contains itself here."""
     return module == name or (bool(name) and module.startswith(f"{name}."))
 
 
 #: Roles in bundles whose metadata has none, those of schema 1: all of them hold MambaPro.
 MAMBAPRO = ModuleRoles(
     stages=("backbone", "aggregation"),
-    # the last layers, a thousandth of the work: their errors are the embedding's own
+    # the last layers, a thousandth of the work: their errors directly affect the embedding
     float32=("aggregation.reduction",),
     # dt_proj goes through softplus and an exponential, and the scan adds its errors up over all tokens; it is
     # multiplied by its parent, which holds the scans of all modalities

@@ -1,7 +1,7 @@
-"""The structure of an ONNX file, read from its bytes without any library: what nests, what repeats, what lies outside.
+"""Structure of an ONNX file, parsed from its bytes without a library: nesting, loops, external data.
 
-ONNX is a protocol buffer: fields of a number and a wire type, messages inside fields. Weights are stepped over, so the
-time goes with the number of nodes. Limits are kept while reading, before any library sees the file.
+ONNX is a protocol buffer: fields of a number and a wire type, messages inside fields. Weights are skipped, so the time
+is proportional to the number of nodes. Limits are enforced while reading, before any library reads the file.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-#: Fields in all, graphs inside one another, tensors in all, axes of one tensor: several times what a model of ours has.
+#: Most fields, nested graphs, tensors, and axes of one tensor: several times those of our models.
 MOST_FIELDS, DEEPEST, MOST_TENSORS, MOST_AXES = 1_000_000, 8, 200_000, 64
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-#: Numbers of fields by message, in the published schema onnx.proto.
+#: Field numbers by message, from the published schema onnx.proto.
 _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTION = 7, 20, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_SPARSE = 1, 5, 15
 _NODE_OP, _NODE_ATTRIBUTE, _NODE_DOMAIN, _NODE_NAME = 4, 5, 7, 3
@@ -27,15 +27,15 @@ _EXTERNAL = 1
 
 
 class WireError(ValueError):
-    """The bytes are no ONNX file, or one beyond the limits."""
+    """Invalid ONNX file, or one beyond the limits."""
 
 
 @dataclass
 class Body:
-    """The nodes of a graph or a function: how many, which operators, and the graphs inside nodes."""
+    """Nodes of a graph or a function: their number, operators, and nested graphs."""
 
     nodes: int = 0
-    #: (domain, operator) -> how often.
+    #: (domain, operator) -> count.
     operators: dict[tuple[str, str], int] = field(default_factory=dict)
     #: Operator that holds it, and the graph.
     inner: list[tuple[str, Body]] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Body:
 
 @dataclass
 class Structure:
-    """What a model is made of.
+    """Structure of a model.
 
     Attributes:
         graphs: the model's graph, and those of its training information.
-        functions: (domain, name) -> body, of the functions that it defines.
-        external: names of tensors whose values lie outside of the file.
+        functions: (domain, name) -> body, of the defined functions.
+        external: names of tensors with external data.
     """
 
     graphs: list[Body] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Structure:
 
 
 def read_structure(content: memoryview) -> Structure:
-    """The structure of an ONNX file.
+    """Parse the structure of an ONNX file.
 
     Raises:
         WireError: no protocol buffer, cut short, without a graph, or beyond the limits of this module.
@@ -161,43 +161,43 @@ class _Reader:
         return bytes(self.content[start : min(end, start + 1000)]).decode("utf-8", "replace")
 
     def _messages(self, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-        """Number, and begin and end, of the fields that are bytes."""
+        """Yield number, begin and end of the fields that are bytes."""
         return ((number, value) for number, kind, value in self._fields(start, end) if kind == _BYTES)
 
     def _fields(self, start: int, end: int) -> Iterator[tuple[int, int, tuple[int, int]]]:
-        """Number, wire type, and begin and end of a field's bytes, or (value, 0) of a whole number."""
-        place = start
-        while place < end:
+        """Yield number, wire type, and begin and end of a field's bytes, or (value, 0) of an integer."""
+        position = start
+        while position < end:
             self.fields += 1
             if self.fields > MOST_FIELDS:
                 raise WireError(f"it has more than {MOST_FIELDS:,} fields")
-            key, place = self._varint(place, end)
+            key, position = self._varint(position, end)
             if key >= 2**32:
-                # libraries differ in what they make of it: some drop the upper bits and see another field than here
-                raise WireError(f"a field at byte {place:,} has a number beyond 32 bits")
+                # libraries differ here: some drop the upper bits and read another field
+                raise WireError(f"a field at byte {position:,} has a number beyond 32 bits")
             number, kind = key >> 3, key & 7
             if kind == _VARINT:
-                whole, place = self._varint(place, end)
-                yield number, kind, (whole, 0)
+                value, position = self._varint(position, end)
+                yield number, kind, (value, 0)
                 continue
             if kind == _BYTES:
-                length, place = self._varint(place, end)
+                length, position = self._varint(position, end)
             elif kind in (_FIXED32, _FIXED64):
                 length = 8 if kind == _FIXED64 else 4
             else:
-                raise WireError(f"a field of the unknown wire type {kind} at byte {place:,}")
-            if number == 0 or length > end - place:
-                raise WireError(f"a field at byte {place:,} goes beyond its message")
-            yield number, kind, (place, place + length)
-            place += length
+                raise WireError(f"a field of the unknown wire type {kind} at byte {position:,}")
+            if number == 0 or length > end - position:
+                raise WireError(f"a field at byte {position:,} goes beyond its message")
+            yield number, kind, (position, position + length)
+            position += length
 
-    def _varint(self, place: int, end: int) -> tuple[int, int]:
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
         value = shift = 0
-        while place < end and shift < 70:
-            byte = self.content[place]
-            place += 1
+        while position < end and shift < 70:
+            byte = self.content[position]
+            position += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                return value, place
+                return value, position
             shift += 7
-        raise WireError(f"a number at byte {place:,} does not end")
+        raise WireError(f"a number at byte {position:,} does not end")

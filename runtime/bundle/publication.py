@@ -1,8 +1,8 @@
-"""Changing the files of a bundle and its list together: whole, or not at all.
+"""Atomic change of a bundle's files together with its list.
 
-Everything that can fail for lack of room is done first, under names that nobody reads. What is left are renames: the
-old artifact goes off the list, old and new files change places, and the new ones are listed. Where a rename fails,
-those before it are taken back. A process killed among them leaves a bundle without the artifact, which is whole.
+Everything that needs disk space is written first, under hidden names. The rest are renames: the old artifact is removed
+from the list, old and new files are swapped, and the new ones are listed. If a rename fails, the previous ones are
+undone. A process killed in between leaves a valid bundle without the artifact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = logging.getLogger("mambapro")
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[BundleFolder]:
-    """The bundle at `folder`, of which one process at a time changes the list.
+    """Yield the bundle at `folder`, locked so that one process at a time changes the list.
 
     Raises:
         SetupError: it cannot be opened.
@@ -39,13 +39,13 @@ def locked(folder: Path) -> Iterator[BundleFolder]:
         try:
             lock(files.handle)
         except OSError as error:
-            # network file systems, which lock no folders
+            # network file systems without locks of folders
             log.warning(
                 "%s lies on a disk without locks (%s): let one process at a time change it.",
                 shown_text(folder),
                 error.strerror,
             )
-        # another export may have taken the name while this one waited
+        # another export may have taken the name meanwhile
         if files.is_still_there():
             break
     try:
@@ -56,7 +56,7 @@ def locked(folder: Path) -> Iterator[BundleFolder]:
 
 
 def publish(files: BundleFolder, new: Mapping[str, Path | str], old: list[str]) -> None:
-    """Put files in the place of others and change SHA256SUMS with them; the folder is `locked` by the caller.
+    """Replace files and change SHA256SUMS with them; the caller holds the lock of the folder.
 
     Args:
         files: the bundle.
@@ -68,15 +68,15 @@ def publish(files: BundleFolder, new: Mapping[str, Path | str], old: list[str]) 
         BundleReplacedError: the bundle is another one by now, and was not touched.
     """
     listed = read_sums(files)
-    kept = {name: value for name, value in listed.items() if name not in old and name not in new}
+    remaining = {name: value for name, value in listed.items() if name not in old and name not in new}
     gone = [name for name in (*old, *(name for name in new if name not in old)) if name in listed]
     moves = _Moves(files)
     with contextlib.ExitStack() as written, moves.told():
         sources = {name: _prepared(files, name, value, written) for name, value in new.items()}
-        sums = {**kept, **{name: sha256_of(_path(files, source)) for name, source in sources.items()}}
+        sums = {**remaining, **{name: sha256_of(_path(files, source)) for name, source in sources.items()}}
         steps = {
             which: _written(files, SUMS, sums_text(text), written)
-            for which, text in (("without", kept), ("old", listed), ("new", sums))
+            for which, text in (("without", remaining), ("old", listed), ("new", sums))
         }
         if not files.is_still_there():
             raise replaced(files.path)
@@ -93,13 +93,13 @@ def publish(files: BundleFolder, new: Mapping[str, Path | str], old: list[str]) 
             os.replace(steps["old"], SUMS, src_dir_fd=files.handle, dst_dir_fd=files.handle)
             raise
         with contextlib.suppress(OSError):
-            # all is in place; a file system that cannot write this down at once will do so later
+            # all files are in place; a file system that cannot sync now will do so later
             os.fsync(files.handle)
         moves.forget()
 
 
 class _Moves:
-    """Renames inside one bundle that can be taken back."""
+    """Renames inside one bundle that can be undone."""
 
     def __init__(self, files: BundleFolder) -> None:
         self.files = files
@@ -107,14 +107,14 @@ class _Moves:
         self.hidden: list[str] = []
 
     def away(self, name: str) -> None:
-        """Give a file a name that nobody reads."""
+        """Move a file to a hidden name."""
         hidden = hidden_name(name)
         os.replace(name, hidden, src_dir_fd=self.files.handle, dst_dir_fd=self.files.handle)
         self.done.append((name, hidden))
         self.hidden.append(hidden)
 
     def into(self, source: Path | str, name: str) -> None:
-        """Bring a file in: `source` is a path, or the name of one that is there already."""
+        """Move a file in: `source` is a path, or an existing name."""
         folder = None if isinstance(source, Path) else self.files.handle
         os.replace(source, name, src_dir_fd=folder, dst_dir_fd=self.files.handle)
         self.done.append((source, name))
@@ -129,14 +129,14 @@ class _Moves:
         self.hidden.clear()
 
     def forget(self) -> None:
-        """Remove what was put away."""
+        """Remove the files with hidden names."""
         for name in self.hidden:
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self.files.handle)
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
-        """Say what a full disk or a folder without permission means."""
+        """Convert the errors of a full disk or missing permission."""
         try:
             yield
         except OSError as error:
@@ -147,14 +147,14 @@ class _Moves:
 
 
 def hidden_name(name: str) -> str:
-    """A name for a file that is on its way in or out: `.openvino-int8.1a2b3c4d.onnx`."""
+    """Return a temporary name for a file: `.openvino-int8.1a2b3c4d.onnx`."""
     path = Path(name)
     head = name if name == SUMS else path.name.split(".")[0]
     return f".{head}.{secrets.token_hex(4)}{'' if name == SUMS else path.suffix}"
 
 
 def _prepared(files: BundleFolder, name: str, value: Path | str, written: contextlib.ExitStack) -> Path | str:
-    """The file to move in, on the disk: its path, or the name of a text written beside it."""
+    """Return the file to move in: its path, or the name of a text written next to it."""
     if isinstance(value, str):
         return _written(files, name, value, written)
     with open(value, "rb") as file:
@@ -163,9 +163,9 @@ def _prepared(files: BundleFolder, name: str, value: Path | str, written: contex
 
 
 def _written(files: BundleFolder, name: str, text: str, written: contextlib.ExitStack) -> str:
-    """Write a text under a hidden name, which is returned; it goes when `written` ends, unless it was moved."""
+    """Write a text under a hidden name, which is returned; it is removed after `written` unless moved."""
     hidden = hidden_name(name)
-    # the mode is what the umask leaves of it
+    # the mode follows the umask
     handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=files.handle)
     written.callback(_unlink, files, hidden)
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -1,4 +1,4 @@
-"""Registry of tasks: which outputs a model for a task returns."""
+"""Registry of tasks and the outputs of their models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RE_IDENTIFICATION, ATTRIBUTES = "re-identification", "attributes"
 
 @dataclass(frozen=True)
 class Task:
-    """A task.
+    """Task of a model.
 
     Attributes:
         name: in metadata.json.

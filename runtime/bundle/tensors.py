@@ -16,15 +16,18 @@ EMBEDDING, LOGITS = "embedding", "logits"
 INPUT_ROLES = (IMAGE, CAMERA, MODALITY_MASK)
 OUTPUT_ROLES = (EMBEDDING, LOGITS)
 
-#: Types of tensors, and bytes of one value.
+#: Types of tensors, and the size of one value in bytes.
 DTYPES = {"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4}
 _MOST_AXES = 8
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output. `shape` holds sizes and, for the dynamic first axis, "batch". Image inputs are uint8
-    (batch, height, width, 3) and are named after their modality."""
+    """Input or output of a model.
+
+    `shape` holds sizes and, for the dynamic first axis, "batch". Image inputs are uint8 (batch, height, width, 3) and
+    are named after their modality.
+    """
 
     name: str
     role: str
