@@ -1,4 +1,4 @@
-"""The entry points `mambapro` and `mambapro-export`: signals and streams first, everything else afterwards."""
+"""Entry points `mambapro` and `mambapro-export`: signals and streams are set up before all else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .terminal.signals import watch
 
 
 def main() -> NoReturn:
-    """Entry point of `mambapro`."""
+    """Run `mambapro`."""
     prepare()
     from .main import run
 
@@ -18,7 +18,7 @@ def main() -> NoReturn:
 
 
 def export_main() -> NoReturn:
-    """Entry point of `mambapro-export`, which is `mambapro export`."""
+    """Run `mambapro-export`, which is `mambapro export`."""
     prepare()
     from .main import export, run
 

@@ -64,9 +64,9 @@ from .terminal.outlet import OutputLost, give_up, safe_output
 def cli(verbose: bool) -> None:
     """MambaPro: tri-modal re-identification from training to the edge.
 
-    Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 training stopped, 2 usage,
-    3 environment, 4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible, 70 fault of mambapro,
-    128 + n ended by signal n.
+    Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 training stopped, 2 usage, 3
+    environment, 4 export failed, 5 parity, 6 accuracy, 7 artifact corrupt or incompatible, 70 fault of mambapro, 128 +
+    n ended by signal n.
     """
     set_up_logging(verbose)
 
@@ -158,7 +158,7 @@ def _told(error: BaseException) -> int:
 
 
 class _Kept(io.StringIO):
-    """What click prints, with the escape sequences that it drops from what is no terminal."""
+    """Output of click with the escape sequences that it drops for non-terminals."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""From a checkpoint to a verified bundle: the whole of `mambapro-export`."""
+"""Export pipeline from a checkpoint to a verified bundle, as run by `mambapro-export`."""
 
 from __future__ import annotations
 
@@ -55,8 +55,7 @@ GOLDEN_COMPLETE, GOLDEN_INCOMPLETE = 8, 1
 
 @dataclass(frozen=True)
 class ExportReport:
-    """A finished export: the bundle's folder, the plan it followed, the parity it showed, its size in bytes, and the
-    artifacts that were built from it."""
+    """Report of a finished export: folder, plan, parity, size in bytes, and the artifacts built from the bundle."""
 
     bundle: Path
     plan: ExportPlan
@@ -65,7 +64,7 @@ class ExportReport:
     built: tuple[BuildReport, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
+        """Return a plain dict."""
         values = {"bundle": str(self.bundle), "bytes": self.size, "plan": self.plan.to_json()}
         artifacts = [report.artifact.to_json() for report in self.built]
         return {**values, "parity": self.parity.to_json(), "artifacts": artifacts}
@@ -76,7 +75,7 @@ class ExportReport:
 
 
 def plan_export(options: ExportOptions) -> ExportPlan:
-    """Describe what `export_bundle` would do; reads the checkpoint, writes nothing.
+    """Describe the steps of `export_bundle`; reads the checkpoint, writes nothing.
 
     Raises:
         InputError, ArtifactError: the checkpoint or the options do not fit, or the output exists.
@@ -87,7 +86,7 @@ def plan_export(options: ExportOptions) -> ExportPlan:
 
 
 def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
-    """Check all that can be checked before the checkpoint is loaded; returns what quantizes the artifacts."""
+    """Check everything possible before the checkpoint is loaded; return the quantizer of the artifacts."""
     for build in options.builds:
         require_buildable(build, options.precision)
     quantizer = Quantizer(options.quantize, track)
@@ -115,9 +114,9 @@ def _plan(options: ExportOptions, model: Model) -> ExportPlan:
 
 
 def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport:
-    """Export a checkpoint, prove that the file returns PyTorch's numbers, and write the bundle with its artifacts.
+    """Export a checkpoint, verify the file against PyTorch, and write the bundle with its artifacts.
 
-    On any error, Ctrl-C included, nothing is left behind. An artifact of `options.builds` that fails is an error of the
+    On any error, Ctrl-C included, nothing is left behind. A failed artifact of `options.builds` is an error of the
     export.
 
     Raises:
@@ -134,7 +133,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
     log.info("%s", plan)
     _require_room(options.bundle, plan)
     preprocessing = options.preprocessing(model)
-    # read before the long part, so that a wrong folder is told at once
+    # read first, so that a wrong folder is reported at once
     spec = model.spec
     images = parity_images(preprocessing, model.cameras, options.images, options.dataset, spec.modalities)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
@@ -154,13 +153,13 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
 
 
 def _write_report(stage: Path, report: ParityReport) -> None:
-    """parity.json, and the list of files, which makes a bundle of the folder."""
+    """Write parity.json, and the list of files, which completes the bundle."""
     (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
     write_sums(stage)
 
 
 def _accuracy(options: ExportOptions, model: Model, stage: Path, track: Track) -> AccuracyGate | None:
-    """What float16 costs in mAP; None without labelled images, which is said."""
+    """Return float16's loss of mAP; None without labeled images, with a warning."""
     gate = ACCURACY_GATES.get(model.spec.task)
     if gate is None or options.data is None or options.dataset is None:
         log.warning("the mAP of the float16 model is not gated: no labelled images (--data, --dataset)")
@@ -177,9 +176,9 @@ def _write_graph(
     batches: Sequence[ParityBatch],
     track: Track,
 ) -> BundleMetadata:
-    """Write the ONNX file; returns its metadata. The file's hundreds of MB leave the memory when this returns.
+    """Write the ONNX file; return its metadata. The file's hundreds of MB are freed on return.
 
-    Float16 keeps in float32 what the calibration images require, or the parity images where there are none.
+    Float16 keeps in float32 the modules required by the calibration images, or the parity images if there are none.
     """
     log.info("exporting to ONNX")
     metadata, graph = describe(model, options), onnx_from_model(model)
@@ -198,18 +197,18 @@ def _write_graph(
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether a folder is a bundle and nothing else, so that --overwrite may replace it."""
-    own = {*REQUIRED, CHECKS, SIGNATURE}
+    """Return True if a folder holds only a bundle, so that --overwrite may replace it."""
+    names = {*REQUIRED, CHECKS, SIGNATURE}
     foreign = [
         path
         for path in folder.iterdir()
-        if path.name not in own and not (is_artifact_file(path.name) or is_litter(path.name) or is_partial(path.name))
+        if path.name not in names and not (is_artifact_file(path.name) or is_litter(path.name) or is_partial(path.name))
     ]
     return not foreign and (folder / METADATA).is_file()
 
 
 def _require_room(bundle: Path, plan: ExportPlan) -> None:
-    """The bundle's place and size are known beforehand: better to say so now than after a minute."""
+    """Check location and size of the bundle before the export."""
     needed = plan.exported_parameters * (2 if plan.precision == "fp16" else 4) * 1.1
     folder = next(parent for parent in bundle.absolute().parents if parent.exists())
     if not folder.is_dir():
@@ -232,7 +231,7 @@ def _gate(
     batches: list[ParityBatch],
     track: Track,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
-    """Compare, trace where asked or failed, and raise where the file is not PyTorch's equal."""
+    """Compare, trace if requested or failed, and raise if the outputs differ from PyTorch's."""
     spec = model.spec
     name, role = spec.output.name, spec.output.role
     outputs = model.run_subsets(images.samples, [(batch.subset, batch.rows) for batch in batches], track)
@@ -240,6 +239,7 @@ def _gate(
     backend = OnnxRuntimeBackend(file, device="cpu")
 
     def exported(batch: ParityBatch) -> np.ndarray:
+        """Return the outputs of the exported file."""
         feeds = batch.samples.feeds(spec.inputs)
         return backend.run({name: value for name, value in feeds.items() if name in backend.inputs})[name]
 
@@ -257,7 +257,7 @@ def _gate(
     backend.close()
     if options.trace or not report.passed:
         log.info("comparing stage by stage")
-        # the limit of stages is to that of embeddings as the limit of outputs is to theirs
+        # the ratio of the limits of stages and embeddings equals that of the outputs
         limit = report.limit * LIMITS[options.precision] / report.agreement.limits[options.precision]
         stages = trace_stages(model, onnx.load(file), batches[0], limit)
         if options.trace:
@@ -267,7 +267,7 @@ def _gate(
 
 
 def _write_goldens(path: Path, model: Model, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
-    """Inputs and PyTorch's outputs of a few samples of every set of sensors, for `mambapro check`."""
+    """Write inputs and PyTorch's outputs of a few samples of every set of sensors, for `mambapro check`."""
     spec = model.spec
     values = _few(spec, batches, GOLDEN_COMPLETE, expected)
     arrays: dict[str, Any] = {name: values[name] for name in (*spec.input_names, spec.output.name)}
@@ -277,7 +277,7 @@ def _write_goldens(path: Path, model: Model, batches: list[ParityBatch], expecte
 def _few(
     spec: ModelSpec, batches: Sequence[ParityBatch], complete: int, expected: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """Some samples with all sensors and a few of every other set, one after another: inputs and, if given, outputs."""
+    """Return some samples with all sensors and a few of every other set: inputs and, if given, outputs."""
     parts: list[dict[str, np.ndarray]] = []
     for batch in batches:
         count = complete if batch is batches[0] else GOLDEN_INCOMPLETE

@@ -10,7 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
 FOLDERS = (
+    "cli",
     "common",
+    "export",
     "plugins",
     "runtime",
     "synthetic",

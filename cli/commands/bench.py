@@ -38,7 +38,7 @@ def bench(
 ) -> None:
     """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory.
 
-    Batch sizes and scopes take turns in rounds; where the rounds disagree, the machine was busy, and a line says so.
+    Batch sizes and scopes take turns in rounds; if the rounds disagree, the machine was busy, and a line reports it.
     """
     from ...runtime.evaluation.latency import END_TO_END, MODEL_ONLY, measure_latency
     from ...runtime.extractor import Extractor

@@ -46,8 +46,8 @@ def build(
 ) -> None:
     """Build an artifact of BUNDLE for one runtime and precision, gate it, and add it to the bundle.
 
-    What cannot run on this machine, such as an engine where there is no GPU, is added unverified; mambapro check on a
-    machine that has one verifies it.
+    An artifact that cannot run on this machine, such as an engine without a GPU, is added unverified; mambapro check on
+    a suitable machine verifies it.
     """
     with needs("calib"):
         from ...export.artifacts.build_artifact import build_artifact

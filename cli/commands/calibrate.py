@@ -50,8 +50,8 @@ from ..terminal.console import emit, needs, track
 def calibrate(bundle: Path, out: Path | None, as_json: bool, **values: Any) -> None:
     """Find the int8 scales of the float32 BUNDLE on calibration images and write them as one table.
 
-    The list of images goes beside it, with the SHA-256 of each. The table serves every runtime, and the float16 bundle
-    of the checkpoint as well.
+    The list of images is written next to it, with the SHA-256 of each. The table applies to every runtime, and to the
+    float16 bundle of the checkpoint as well.
     """
     with needs("calib"):
         from ...calib.calibrate_bundle import run_calibration

@@ -21,11 +21,11 @@ from ..terminal.console import emit, track
 @click.option(
     "--images",
     type=PATH,
-    help="Folder with rgb/, nir/ and tir/: say whether 16-bit values fit the bundle's range.",
+    help="Folder with rgb/, nir/ and tir/: report whether 16-bit values fit the bundle's range.",
 )
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
-@max_cosine_distance_option("where it may be more than usual")
-@click.option("--max-map-drop", type=float, help="Largest loss of mAP in points, where it may be more than usual.")
+@max_cosine_distance_option("to allow more than the default")
+@click.option("--max-map-drop", type=float, help="Largest loss of mAP in points, to allow more than the default.")
 @check_options
 @image_options
 @json_option

@@ -34,8 +34,8 @@ def compare(
 ) -> None:
     """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run.
 
-    Each model is timed in a process of its own, in rounds in which they take turns. Where the rounds of a ratio
-    disagree the machine was busy, and the rounds are told instead of the ratio.
+    Each model is timed in a process of its own, in interleaved rounds. If the rounds of a ratio disagree, the machine
+    was busy, and the rounds are printed instead of the ratio.
     """
     with needs("export"):
         from ...export.comparison.compare import compare_bundles

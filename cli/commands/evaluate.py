@@ -25,7 +25,7 @@ from ..terminal.console import emit, needs, track
 
 
 def measure_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What to measure beside mAP, CMC and mINP."""
+    """Add the options of the analyses in addition to mAP, CMC and mINP."""
     for option in reversed(_MEASURES):
         command = option(command)
     return command
@@ -79,9 +79,9 @@ def evaluate(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """mAP, CMC and mINP of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint.
+    """Measure mAP, CMC and mINP of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint.
 
-    Intervals are of the queries: how much the numbers would move with other queries of the same kind.
+    Intervals are over the queries: the variation with other queries of the same kind.
     """
     from ...common.files.targets import require_free
     from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
@@ -101,8 +101,8 @@ def evaluate(
             raise click.UsageError("--target and --precision choose an artifact of a bundle; this is a checkpoint.")
         with needs("train"):
             from ...train.reid.evaluate import evaluate_checkpoint
-        own = {"image_size": size, "switches": switches, "device": running["device"], "batch_size": batch}
-        report = evaluate_checkpoint(path, data, dataset, options=options, track=track, **own)
+        settings = {"image_size": size, "switches": switches, "device": running["device"], "batch_size": batch}
+        report = evaluate_checkpoint(path, data, dataset, options=options, track=track, **settings)
     elif switches or size is not None:
         raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
     else:

@@ -38,11 +38,11 @@ PICTURES = ("gradcam", "tsne", "similarity")
 @image_options
 @json_option
 def explain(only: tuple[str, ...], as_json: bool, **values: Any) -> None:
-    """Draw the paper's pictures of checkpoints: PNG files and one HTML page that needs nothing else.
+    """Draw the paper's pictures of checkpoints: PNG files and one self-contained HTML page.
 
-    gradcam: where in each image lies what makes a sample look like its identity. tsne: how identities lie, several
-    checkpoints side by side. similarity: how alike the modalities are, for the same and for different identities.
-    The last two before and after the aggregation. Samples are drawn from query and gallery.
+    gradcam: image regions that make a sample similar to its identity. tsne: distribution of the identities, several
+    checkpoints side by side. similarity: similarity of the modalities, for the same and for different identities. The
+    last two before and after the aggregation. Samples are drawn from query and gallery.
     """
     with needs("train"):
         from ...train.paper.explain.explain import ExplainOptions

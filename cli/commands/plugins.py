@@ -1,4 +1,4 @@
-"""mambapro plugins: the faces of the selective scan on this machine."""
+"""mambapro plugins: the implementations of the selective scan on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..terminal.console import emit
 
 @click.group()
 def plugins() -> None:
-    """The selective scan in each runtime: what can be used here, built ahead, checked."""
+    """Show, build and check the selective scan for each runtime."""
 
 
 @plugins.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """Show every face of the scan, and why it cannot be used if it cannot."""
+    """Show every implementation of the scan, and the reason if it is unavailable."""
     from ...plugins.selective_scan.status import list_backends
 
     emit(list_backends(), as_json)
@@ -44,12 +44,13 @@ def build(name: str, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class _Library:
-    """A library of the scan that was built."""
+    """Built library of the scan."""
 
     runtime: str
     path: Path
 
     def to_json(self) -> dict[str, str]:
+        """Return plain values."""
         return {"runtime": self.runtime, "path": str(self.path)}
 
     def __str__(self) -> str:
@@ -59,10 +60,12 @@ class _Library:
 @plugins.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Run every face that needs no GPU against the float64 definition."""
+    """Run every implementation that needs no GPU against the float64 definition."""
     from ...plugins.selective_scan.status import check as check_backends
 
     report = check_backends()
     emit(report, as_json)
     if not report.passed:
-        raise SetupError("a face of the selective scan does not return the definition's numbers; do not use it here.")
+        raise SetupError(
+            "an implementation of the selective scan does not return the definition's numbers; do not use it here."
+        )

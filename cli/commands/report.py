@@ -32,10 +32,10 @@ from ..terminal.console import emit, needs, track
 @image_options
 @json_option
 def report(as_json: bool, **values: Any) -> None:
-    """Write one HTML page about BUNDLE: may it be deployed, and why.
+    """Write one HTML page about BUNDLE: its readiness for deployment, with the reasons.
 
-    Every file of the bundle is replayed and timed on this machine; with --data it is evaluated as well. What does not
-    run here is listed with the reason. The page holds everything it needs and is smaller than 5 MB.
+    Every file of the bundle is replayed and timed on this machine; with --data it is evaluated as well. Files that do
+    not run here are listed with the reason. The page is self-contained and smaller than 5 MB.
     """
     with needs("export"):
         from ...export.report.write_report import ReportOptions, report_bundle

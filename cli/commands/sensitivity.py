@@ -82,9 +82,9 @@ def sensitivity(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Measure what each layer of BUNDLE costs in int8, and choose which to leave in floating point.
+    """Measure the cost of each layer of BUNDLE in int8, and choose the layers that stay in floating point.
 
-    Writes ranking.json, pareto.json, their pictures and policy.toml. A run that was interrupted goes on where it was.
+    Writes ranking.json, pareto.json, their pictures and policy.toml. An interrupted run is resumed.
     """
     with needs("calib"):
         from ...calib.sensitivity.analysis import SensitivityOptions

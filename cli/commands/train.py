@@ -91,7 +91,7 @@ def train(
 
 
 def _short_forms(warmup: int, epochs: int | None, seed: int | None, select_on_test: bool) -> list[str]:
-    """The options that are fields of the recipe under shorter names."""
+    """Return the recipe fields that have options of their own."""
     changes = []
     if epochs is not None:
         changes += [f"solver.warmup_epochs={min(warmup, epochs)}", f"solver.epochs={epochs}"]

@@ -102,7 +102,7 @@ def build_options(command: F) -> F:
 
 
 def quantize_options(values: Mapping[str, Any], dataset: str | None, data: Path | None) -> QuantizeOptions:
-    """The options of calibration from a command's keyword arguments.
+    """Return the options of calibration from a command's keyword arguments.
 
     Raises:
         InputError: see QuantizeOptions.
@@ -121,7 +121,7 @@ def artifact_options(
     gated_export: bool = False,
     **more: Any,
 ) -> tuple[BuildOptions, ...]:
-    """Options of the artifacts that a command builds; a target that is named twice is built once.
+    """Return the options of the artifacts that a command builds; a repeated target is built once.
 
     Args:
         values: a command's keyword arguments, with those of `build_options`.
@@ -165,13 +165,12 @@ def artifact_options(
 
 
 def fraction(points: float | None) -> float | None:
-    """A fraction from hundredths; None stays None."""
+    """Convert hundredths to a fraction; None stays None."""
     return None if points is None else points / 100
 
 
 def given_options(names: Iterable[str]) -> list[str]:
-    """The parameters of a command that the user gave, as they are written; an option left at its default is not idle
-    by anybody's mistake."""
+    """Return the options that the user gave, as written; an option left at its default is not reported as unused."""
     context = click.get_current_context()
     written = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     defaults = (None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP)
@@ -179,7 +178,7 @@ def given_options(names: Iterable[str]) -> list[str]:
 
 
 def asked_precision(fp16: bool, bf16: bool, int8: bool) -> str:
-    """The precision of the flags --fp16, --bf16 and --int8; "fp32" without any.
+    """Return the precision of the flags --fp16, --bf16 and --int8; "fp32" without any.
 
     Raises:
         click.UsageError: several of them.
@@ -191,7 +190,7 @@ def asked_precision(fp16: bool, bf16: bool, int8: bool) -> str:
 
 
 def wanted_targets(targets: tuple[str, ...], precision: str) -> tuple[str, ...]:
-    """Targets that an export builds besides the exported model, which is ONNX Runtime's fp32 or fp16.
+    """Return the targets that an export builds besides the exported model, which is ONNX Runtime's fp32 or fp16.
 
     Raises:
         click.UsageError: bf16 without a target that has it.
@@ -238,7 +237,7 @@ def _refuse_engine_options(targets: tuple[str, ...]) -> None:
 
 
 def _engine_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of EngineOptions from those of the command line.
+    """Return arguments of EngineOptions from those of the command line.
 
     Raises:
         click.UsageError: a profile that is not three numbers.

@@ -15,14 +15,14 @@ SENSORS = ("rgb", "nir", "tir")
 
 
 class SixteenBitRange(click.ParamType):
-    """LOW:HIGH of all sensors, or SENSOR=LOW:HIGH."""
+    """Parameter type LOW:HIGH of all sensors, or SENSOR=LOW:HIGH."""
 
     name = "[SENSOR=]LOW:HIGH"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> dict[str, tuple[int, int]]:
-        """ "tir=7000:9000" -> {"tir": (7000, 9000)}."""
+        """Convert "tir=7000:9000" to {"tir": (7000, 9000)}."""
         if isinstance(value, dict):
             return value
         match = re.fullmatch(r"(?:([a-z]+)=)?([0-9]{1,5}):([0-9]{1,5})", str(value))
@@ -47,7 +47,7 @@ skip_bad_option = click.option(
 
 
 def image_options(command: F) -> F:
-    """How images are decoded in this process, see `runtime.image_settings`; set back when the command is over."""
+    """Add the decoding options of this process, see `runtime.image_settings`; reset after the command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -61,10 +61,10 @@ def _set(ctx: click.Context, **values: Any) -> None:
     set_image_settings(replace(before, **values))
 
 
-def _set_range(ctx: click.Context, _: click.Parameter, given: tuple[dict[str, tuple[int, int]], ...]) -> None:
-    if given:
-        # what is said of one sensor counts before what is said of all
-        ordered = sorted(given, key=len, reverse=True)
+def _set_range(ctx: click.Context, _: click.Parameter, ranges: tuple[dict[str, tuple[int, int]], ...]) -> None:
+    if ranges:
+        # a range of one sensor overrides that of all
+        ordered = sorted(ranges, key=len, reverse=True)
         _set(ctx, sixteen_bit_range={name: value for part in ordered for name, value in part.items()})
 
 

@@ -17,12 +17,12 @@ PATH = click.Path(path_type=Path)
 
 
 class ImageSize(click.ParamType):
-    """HEIGHTxWIDTH in pixels."""
+    """Parameter type HEIGHTxWIDTH in pixels."""
 
     name = "HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """ "256x128" -> (256, 128)."""
+        """Convert "256x128" to (256, 128)."""
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", str(value))
@@ -32,12 +32,12 @@ class ImageSize(click.ParamType):
 
 
 class Numbers(click.ParamType):
-    """Whole numbers from 1, separated by commas."""
+    """Parameter type of positive integers, separated by commas."""
 
     name = "N,N,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """ "1,8" -> (1, 8)."""
+        """Convert "1,8" to (1, 8)."""
         if isinstance(value, tuple):
             return value
         if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", str(value)):
@@ -54,7 +54,7 @@ data_option = click.option("--data", type=PATH, required=True, help="Root folder
 
 
 def max_cosine_distance_option(default: str) -> Callable[[F], F]:
-    """`--max-cosine-distance`, with a remark on its default."""
+    """Return `--max-cosine-distance`, with a remark on its default."""
     text = f"Largest cosine distance (1 - cosine) to PyTorch; {default}."
     return click.option("--max-cosine-distance", type=float, help=text)
 
@@ -70,14 +70,14 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 def device_options(command: F) -> F:
-    """Where a bundle runs, and which of its artifacts."""
+    """Add the options of device and artifact."""
     for option in reversed((*_DEVICE, *_ARTIFACT)):
         command = option(command)
     return command
 
 
 def check_options(command: F) -> F:
-    """Where a bundle is checked, and whether all of it."""
+    """Add the options of device and artifacts of a check."""
     for option in reversed((*_DEVICE, *_ALL)):
         command = option(command)
     return command
@@ -107,7 +107,7 @@ _ALL: tuple[Callable[[Any], Any], ...] = (
 
 
 def run_options(command: F) -> F:
-    """`device_options` and how the artifact runs."""
+    """Add `device_options` and the options of the run."""
     for option in reversed(_RUN):
         command = option(command)
     return device_options(command)
@@ -147,7 +147,7 @@ _SWITCHES = {
 
 
 def switch_options(command: F) -> F:
-    """What the authors' checkpoints do not hold: the flags of their YAML files."""
+    """Add the model switches that the authors' checkpoints do not hold: the flags of their YAML files."""
     for name, part in _SWITCHES.items():
         text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
         command = click.option(f"--{name}/--no-{name}", default=None, help=text)(command)

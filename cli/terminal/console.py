@@ -1,4 +1,4 @@
-"""How the command line talks: results to standard output, everything else to standard error."""
+"""Output of the command line: results to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ T = TypeVar("T")
 
 
 class _StandardError(Console):
-    """A console that ends nothing by itself."""
+    """Console that does not end the process."""
 
     def on_broken_pipe(self) -> None:
         """Pass the error on, in place of rich's exit with code 1."""
         raise
 
 
-#: Standard error; a terminal gets colours and moving bars, a file gets plain lines. `say` is the way to print on it.
+#: Standard error; colors and moving bars on a terminal, plain lines in a file. Print by `say`.
 stderr = _StandardError(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class Report(Protocol):
-    """What a command ends in: text for people, JSON for programs."""
+    """Result of a command: text for people, JSON for programs."""
 
-    def to_json(self) -> dict[str, Any]: ...
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
 
 
 def say(message: object) -> None:
-    """Print on standard error, the only way there: foreign text in the message is escaped, and cut where it is long.
+    """Print on standard error, the only way to do so: foreign text in the message is escaped, and shortened.
+
+    A full disk behind standard error does not end the work.
 
     Raises:
-        OutputLost: whoever read standard error has gone. That it is full is no reason to end the work.
+        OutputLost: the reader of standard error has gone.
     """
     try:
         stderr.print(shown_message(message))
@@ -53,7 +56,7 @@ def say(message: object) -> None:
 
 
 def set_up_logging(verbose: bool) -> None:
-    """Send the project's log and Python's warnings to standard error, and nobody else's."""
+    """Send only the project's log and Python's warnings to standard error."""
     logger = logging.getLogger("mambapro")
     logger.handlers.clear()
     logger.addHandler(_Said())
@@ -63,24 +66,25 @@ def set_up_logging(verbose: bool) -> None:
 
 
 class _Said(logging.Handler):
-    """A handler of log records that says them."""
+    """Handler that prints log records by `say`."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
         say(self.format(record))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Take the place of `warnings.showwarning`, which prints what it is given as it is."""
+    """Print a warning safely in place of `warnings.showwarning`."""
     say(f"{category.__name__}: {message}")
 
 
 def emit(report: Report, as_json: bool) -> None:
-    """Print a command's result, the only thing that goes to standard output."""
+    """Print a command's result, the only content of standard output."""
     sys.stdout.write(f"{printed_json(report.to_json()) if as_json else printed_text(report)}\n")
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-    """A Track: moving bars on a terminal, plain lines elsewhere, both with the time that is left."""
+    """Show progress as a Track: moving bars on a terminal, plain lines elsewhere, both with the remaining time."""
     return (_bars if stderr.is_terminal else _lines)(items, shown_message(description), total)
 
 
@@ -89,7 +93,7 @@ _bars, _lines = Bars(stderr), PlainLines(say)
 
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Imports in the block belong to an extra; a missing package becomes an error that says how to get it.
+    """Attribute import errors in the block to an extra; the error describes its installation.
 
     Raises:
         SetupError: a package is not installed.

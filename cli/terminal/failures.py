@@ -1,4 +1,4 @@
-"""Errors of any class as a message and an exit code."""
+"""Message and exit code of errors of any class."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ...errors import FAULT, InputError, MambaProError, SetupError
 _PACKAGE = Path(__file__).parents[2]
 #: Folders that `setup.py` leaves out of the wheel for devices.
 _NOT_ON_DEVICES = ("calib", "export", "graph", "synthetic", "train")
-#: Errors of the system that lie in the path that was given; all others lie in the machine.
+#: System errors caused by the given path; all others are caused by the machine.
 _PATH_ERRORS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
-#: Words of libraries that could not get memory, but raise another class than MemoryError.
+#: Texts of errors about missing memory that are not a MemoryError.
 _MEMORY_WORDS = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc", "bad allocation", "out of memory")
 
 
 def explained(error: BaseException) -> tuple[str, int]:
-    """(message, exit code) of an error that ends a command.
+    """Return message and exit code of an error that ends a command.
 
-    What is raised on purpose has its own. Of what libraries and the system raise, memory, packages and files are told
-    apart; anything else is a fault of mambapro (exit code 70) and is told as one, with the place where it happened.
+    Our own errors have both. Errors of libraries and the system are classified into memory, packages and files;
+    anything else is reported as a fault of mambapro (exit code 70), with its location.
     """
     if isinstance(error, MambaProError):
         return str(error), error.exit_code
@@ -68,7 +68,7 @@ def _system_error(error: OSError) -> str:
 
 
 def _place(error: BaseException, most: int = 3) -> str:
-    """The innermost lines of this package that the error passed, innermost first."""
+    """Return the innermost lines of this package that the error passed, innermost first."""
     places = [
         f"{Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

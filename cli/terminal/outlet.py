@@ -1,4 +1,4 @@
-"""Standard output while a command runs: control characters are spelt out, and failures to write are told apart."""
+"""Standard output of a command: control characters are escaped, and failed writes are classified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...common.foreign_text import escaped
 
 
 class OutputLost(Exception):
-    """Standard output or standard error takes nothing more."""
+    """Error of standard output or standard error that can no longer be written."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -23,9 +23,9 @@ class OutputLost(Exception):
 
 
 class Outlet(io.TextIOBase):
-    """A text stream that passes on what is safe to print, in any encoding.
+    """Text stream that passes on only printable text, in any encoding.
 
-    Control characters but line breaks and tabs are escaped, and so is what the stream's encoding lacks.
+    Control characters except line breaks and tabs are escaped, and so are characters missing in the stream's encoding.
 
     Raises:
         OutputLost: from `write` and `flush`, where the stream cannot be written.
@@ -36,9 +36,11 @@ class Outlet(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """Encoding of the stream."""
         return self.stream.encoding or "utf-8"
 
     def write(self, text: str) -> int:
+        """Write escaped text; return its length."""
         if not isinstance(text, str):
             raise TypeError(f"text is written here, not {type(text).__name__}")
         safe = escaped(text, keep="\n\t").encode(self.encoding, "backslashreplace").decode(self.encoding)
@@ -49,15 +51,18 @@ class Outlet(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
+        """Flush the stream."""
         try:
             self.stream.flush()
         except OSError as error:
             raise OutputLost(error) from error
 
     def isatty(self) -> bool:
+        """Return True for a terminal."""
         return self.stream.isatty()
 
     def fileno(self) -> int:
+        """Return the stream's descriptor."""
         return self.stream.fileno()
 
 
@@ -73,10 +78,10 @@ def safe_output() -> Iterator[None]:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let what a stream still holds go nowhere, so that the end of the process does not fail over it."""
+    """Discard the stream's buffer, so that the end of the process does not fail."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
     except OSError:
-        pass  # no stream of this process
+        pass  # not a stream of this process

@@ -1,4 +1,4 @@
-"""Reports as they are printed: text for people, JSON for programs."""
+"""Printed form of reports: text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import math
 
 from ...common.foreign_text import escaped
 
-#: Letters of one string that is printed at most: more than the longest path of a system.
+#: Longest printed string: more than the longest path of a system.
 LONGEST_VALUE = 5000
 
 
 def printed_text(report: object) -> str:
-    """A report as text: its line breaks stay, control characters are escaped, words without end are cut."""
+    """Return a report as text: line breaks stay, control characters are escaped, very long words are cut."""
     lines = escaped(str(report), keep="\n").split("\n")
     return "\n".join(line if len(line) <= LONGEST_VALUE else _cut(line) for line in lines)
 
 
 def printed_json(value: object) -> str:
-    """A report as JSON that is valid in every locale: ASCII, with every control character escaped.
+    """Return a report as ASCII JSON, valid in every locale, with every control character escaped.
 
-    A surrogate that stands for an undecodable byte of a file name becomes its escape (Python reads it back as it
-    was), a number that is not finite becomes null, and a string beyond 5,000 letters is cut.
+    A surrogate of an undecodable byte of a file name becomes its escape (Python restores it), a number that is not
+    finite becomes null, and a string beyond 5,000 letters is cut.
     """
     return json.dumps(_printable(value), indent=2, allow_nan=False).replace("\x7f", "\\u007f")
 

@@ -1,4 +1,4 @@
-"""Progress of loops with the time that is left: moving bars on a terminal, elsewhere a line about once a minute."""
+"""Progress of loops with the remaining time: moving bars on a terminal, else a line about once a minute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVERY = 60.0
 
 @dataclass
 class _Loop:
-    """A loop that runs, and how far it is."""
+    """Running loop and its progress."""
 
     description: str
     total: int | None
@@ -28,11 +28,11 @@ class _Loop:
     done: int = 0
 
     def share(self, inner: float) -> float:
-        """Done of the total, 0..1, where `inner` of the item at hand is done."""
+        """Return the completed fraction, 0..1; `inner` is that of the current item."""
         return min((self.done + inner) / self.total, 1.0) if self.total else 0.0
 
     def text(self, now: float, share: float) -> str:
-        """Such as "Extracting features 40 of 800, 3 min left"."""
+        """Format such as "Extracting features 40 of 800, 3 min left"."""
         count = f"{self.description} {self.done}" + (f" of {self.total}" if self.total is not None else "")
         if not 0 < share < 1:
             return count
@@ -40,13 +40,13 @@ class _Loop:
 
 
 class PlainLines:
-    """A Track that writes a line when a loop starts, and one about every minute while it runs.
+    """Track that writes a line when a loop starts, and about one every minute while it runs.
 
-    Of loops inside of others only the outermost is announced; the lines tell all of them.
+    Of nested loops only the outermost is announced; the lines show all of them.
 
     Args:
-        write: takes a line.
-        clock: seconds that only grow.
+        write: function that prints a line.
+        clock: monotonic seconds.
         every: seconds between two lines.
     """
 
@@ -58,7 +58,7 @@ class PlainLines:
         self._told = 0.0
 
     def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-        """The items."""
+        """Yield the items."""
         loop = _Loop(description, total, self._clock())
         if not self._loops:
             self._write(f"{description} ({total})" if total is not None else description)
@@ -85,7 +85,7 @@ class PlainLines:
 
 
 class Bars:
-    """A Track of moving bars, one below the other for loops inside of others."""
+    """Track of moving bars, one below the other for nested loops."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -93,7 +93,7 @@ class Bars:
         self._running = 0
 
     def __call__(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
-        """The items."""
+        """Yield the items."""
         progress, task = self._started(description, total)
         try:
             for item in items:

@@ -1,6 +1,6 @@
-"""Signals that end a command: exceptions while it runs, an exit at once before and after.
+"""Signals that end a command: exceptions while it runs, immediate exit before and after.
 
-Imports next to nothing, so that an interrupt during the imports of everything else is one too.
+Imports almost nothing, so that an interrupt during other imports is handled too.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ T = TypeVar("T")
 INTERRUPTED = "error: interrupted; nothing half-written was left behind."
 #: Signals that arrived while a command ran.
 arrived: list[int] = []
-#: Seconds until a swallowed signal comes again.
+#: Seconds until a suppressed signal is raised again.
 _SOON = 0.2
-#: Signals that are left alone while the first one is on its way; the next one ends what cleans up.
+#: Signals ignored while the first one is handled; the next one ends the cleanup.
 _PATIENCE = 2
 
 
@@ -32,7 +32,7 @@ def call(function: Callable[[], T]) -> T:
 
 @contextmanager
 def caught() -> Iterator[None]:
-    """Handle signals within the block; handlers that `watch` did not set before are taken back at its end."""
+    """Handle signals within the block; handlers that were not set by `watch` before are restored at its end."""
     arrived.clear()
     before = watch()
     try:
@@ -44,9 +44,9 @@ def caught() -> Iterator[None]:
 
 
 def watch() -> dict[int, Any]:
-    """Handle the signals whose default would end the process; returns the handlers that were replaced.
+    """Handle the signals whose default would end the process; return the replaced handlers.
 
-    Whoever ignores a signal (nohup) goes on ignoring it.
+    Ignored signals (nohup) stay ignored.
     """
     before: dict[int, Any] = {}
     if threading.current_thread() is not threading.main_thread():
@@ -71,7 +71,7 @@ def _signalled(number: int, frame: FrameType | None) -> None:
 
 
 def _again(number: int, frame: FrameType | None) -> None:
-    """Libraries lose exceptions, in finalisers, callbacks and bare excepts: raise it again unless it is on its way."""
+    """Raise a signal's exception again that was suppressed in finalizers, callbacks or bare excepts."""
     if arrived and _inside(frame) and not _on_its_way():
         _raise(arrived[0])
 
@@ -98,7 +98,7 @@ def _raise(number: int) -> NoReturn:
 
 
 def _leave(number: int) -> NoReturn:
-    """End the process where nothing is in work: the command has not begun, or has cleaned up."""
+    """End the process when no command runs: before it has begun or after its cleanup."""
     if number == signal.SIGINT:
         with suppress(OSError):  # standard error is closed or full
             os.write(2, f"{INTERRUPTED}\n".encode())
@@ -106,6 +106,6 @@ def _leave(number: int) -> NoReturn:
 
 
 def _arm(seconds: float) -> None:
-    """Look every so many seconds whether the signal was swallowed; 0 stops that."""
+    """Check periodically whether the signal was suppressed; 0 seconds stops that."""
     if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) is _again:
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)

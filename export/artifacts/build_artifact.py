@@ -1,4 +1,4 @@
-"""Builder of artifacts: an exported bundle in the types and the file format of one target, gated and published."""
+"""Builder of artifacts: types and file format of one target, gates, publication in the bundle."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .stage import files_of, list_artifact, make_room
 
 log = logging.getLogger("mambapro")
 
-#: Packages that decide the content of an artifact.
+#: Packages that affect the content of an artifact.
 _PACKAGES = (
     "python", "mambapro", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx",
 )  # fmt: skip
@@ -55,18 +55,18 @@ def build_artifacts(
 def build_artifact(
     folder: Path, options: BuildOptions, track: Track = silent, quantizer: Quantizer | None = None
 ) -> BuildReport:
-    """Build one artifact of a bundle, run its gates, and add it. On any error the bundle stays as it was.
+    """Build one artifact of a bundle, run its gates, and add it. On any error the bundle is unchanged.
 
     Args:
         folder: the bundle.
         options: of the artifact.
         track: shows progress.
-        quantizer: for several artifacts of one bundle; None = as `options.quantize` describes.
+        quantizer: for several artifacts of one bundle; None = from `options.quantize`.
 
     Raises:
         InputError: options that do not fit the bundle or the target.
-        SetupError: the target's library is missing, no room, or no permission.
-        ExportError: the builder refused the model.
+        SetupError: the target's library is missing, the disk is full, or permission is missing.
+        ExportError: the builder rejected the model.
         ParityError, AccuracyError: a gate failed.
     """
     return ArtifactBuilder(folder, options, track, quantizer).build()
@@ -74,7 +74,7 @@ def build_artifact(
 
 @dataclass(frozen=True)
 class TypedModel:
-    """The exported model in the types of a precision, and the modules that stay float32."""
+    """Exported model in the types of a precision, and the modules that stay float32."""
 
     model: onnx.ModelProto
     kept_fp32: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class TypedModel:
 
 @dataclass(frozen=True)
 class GraphFile:
-    """The ONNX file that an artifact is, or is compiled from.
+    """ONNX file of an artifact, or the source of its compilation.
 
     Attributes:
         name: in the stage.
@@ -107,7 +107,7 @@ class GraphFile:
 
 @dataclass(frozen=True)
 class CompiledFile:
-    """The file that a runtime loads; `needs` and `profile` are those of an engine."""
+    """File loaded by a runtime; `needs` and `profile` are those of an engine."""
 
     name: str
     sha256: str
@@ -117,9 +117,9 @@ class CompiledFile:
 
 
 class ArtifactBuilder:
-    """The steps from a bundle to one of its artifacts: type, quantize, compile, gate, publish.
+    """Steps from a bundle to one of its artifacts: type, quantize, compile, gate, publish.
 
-    Everything is built in a stage, a linked copy of the bundle; the bundle itself is changed by `publish` alone.
+    Everything is built in a stage, a linked copy of the bundle; only `publish` changes the bundle itself.
 
     Args:
         folder, options, track, quantizer: as for `build_artifact`.
@@ -150,14 +150,14 @@ class ArtifactBuilder:
         require_buildable(self.options, self.base.precision, stored=self.old is not None)
 
     def build(self) -> BuildReport:
-        """Take all steps."""
+        """Run all steps."""
         log.info("building %s", stem(self.options.target, self.precision))
         with scratch_copy(self.bundle) as stage:
             artifact = self.make(stage, self.precision)
             return self.publish(stage, artifact, self.gate(stage, artifact))
 
     def make(self, stage: Path, precision: str) -> Sidecar:
-        """Type, quantize and compile; returns the artifact, unverified, and lists it in the stage."""
+        """Type, quantize and compile; list the unverified artifact in the stage and return it."""
         started = time.perf_counter()
         others = make_room(stage, stem(self.options.target, precision))
         graph = self._stored(stage, precision) or self.quantize(stage, precision, self.type(precision))
@@ -190,7 +190,7 @@ class ArtifactBuilder:
         return artifact
 
     def type(self, precision: str) -> TypedModel | None:
-        """Step 1: the exported model in the types of a precision; None where it is taken as it is."""
+        """Convert the exported model to the types of a precision (step 1); None if it is used unchanged."""
         target, base = self.options.target, self.base.precision
         if base == precision or (target == OPENVINO and precision != "int8"):
             return None
@@ -203,7 +203,7 @@ class ArtifactBuilder:
         return TypedModel(typed(model, floating, kept_fp32), kept_fp32)
 
     def quantize(self, stage: Path, precision: str, source: TypedModel | None) -> GraphFile:
-        """Step 2: the model in int8 if that is the precision; writes the ONNX file and the table of scales."""
+        """Quantize the model if the precision is int8 (step 2); write the ONNX file and the table of scales."""
         if source is None:
             return GraphFile(MODEL, self.bundle.sums[MODEL], self.bundle.size(MODEL))
         name = stem(self.options.target, precision)
@@ -219,7 +219,7 @@ class ArtifactBuilder:
         return GraphFile(file.name, *sizes, quantized.modules, source.kept_fp32, sha256_of(scales))
 
     def compile(self, stage: Path, precision: str, graph: GraphFile) -> CompiledFile:
-        """Step 3: an engine where the target wants one, else the ONNX file itself."""
+        """Compile an engine if the target needs one, else return the ONNX file itself (step 3)."""
         target = self.options.target
         if target not in ENGINES:
             return CompiledFile(graph.name, graph.sha256, Build(0.0, graph.bytes))
@@ -234,7 +234,7 @@ class ArtifactBuilder:
         return CompiledFile(file.name, sha256_of(file), report.build, needs, report.profile)
 
     def gate(self, stage: Path, artifact: Sidecar) -> Gates:
-        """Step 4: outputs and accuracy, and for int8 the speed against the higher precisions of the target.
+        """Check outputs and accuracy, and for int8 the speed against higher precisions of the target (step 4).
 
         Raises:
             ParityError, AccuracyError: a gate failed.
@@ -249,15 +249,14 @@ class ArtifactBuilder:
         return replace(gates, speed=timed_gate(bundle, artifact, baselines, self.options.force, self.track))
 
     def publish(self, stage: Path, artifact: Sidecar, gates: Gates) -> BuildReport:
-        """Step 5: move the artifact into the bundle, with its gates."""
+        """Move the artifact into the bundle, with its gates (step 5)."""
         artifact = replace(artifact, **vars(gates))
         files = {path.name: path for path in files_of(stage, artifact.stem)}
         add_artifact(self.bundle.folder, artifact, files, overwrite=self.options.overwrite)
         return BuildReport(self.bundle.folder, artifact)
 
     def _stored(self, stage: Path, precision: str) -> GraphFile | None:
-        """The ONNX file that the bundle holds already, where nothing new was given to write another: an engine is
-        built again for this machine from the same numbers."""
+        """Return the bundle's ONNX file if no new inputs were given: an engine is rebuilt from the same numbers."""
         old = self.old
         if old is None or old.precision != precision or old.onnx == MODEL or self.options.quantize.has_scales:
             return None
@@ -278,7 +277,7 @@ class ArtifactBuilder:
         )
 
     def _copy(self, name: str, stage: Path) -> Path:
-        """A file of the bundle in the stage: a copy of the very bytes whose hash was compared, in place of the link."""
+        """Return a verified copy of a bundle's file in the stage, in place of the link."""
         (stage / name).unlink(missing_ok=True)
         with self.bundle.loadable(name) as copy:
             return Path(shutil.copyfile(copy.path, stage / name))
@@ -288,7 +287,7 @@ class ArtifactBuilder:
         require_safe_graph(content, self.bundle.folder / MODEL)
         try:
             model = onnx.load_model_from_string(content)
-            # passes over the graph rely on its order, its names and the attributes of its operators
+            # graph passes rely on node order, names and operator attributes
             onnx.checker.check_model(model)
         except (DecodeError, onnx.checker.ValidationError) as error:
             raise ArtifactError(
@@ -298,7 +297,7 @@ class ArtifactBuilder:
         return model
 
     def _modules_kept_fp32(self, model: onnx.ModelProto) -> tuple[str, ...]:
-        """Modules that stay float32 in float16, by the calibration images, else by the bundle's own samples."""
+        """Return modules that stay float32 in float16, by the calibration images, else the bundle's samples."""
         if self._kept_fp32 is None and self.options.quantize.calib is not None:
             self._kept_fp32 = self.quantizer.range_check(model, self.bundle.metadata)
         elif self._kept_fp32 is None:

@@ -61,12 +61,12 @@ class QuantizeOptions:
 
     @property
     def has_scales(self) -> bool:
-        """Scales are given, or can be calibrated."""
+        """True if scales are given, or can be calibrated."""
         return self.calib is not None or self.scales is not None
 
     @property
     def benchmark_root(self) -> Path | None:
-        """`calib` where it is the root of `dataset`, whose test part can gate accuracy; None for a plain folder."""
+        """`calib` if it is the root of `dataset`, whose test part can gate accuracy; None for a plain folder."""
         plain = self.calib is None or any((self.calib / name).is_dir() for name in ("rgb", "nir", "tir"))
         return None if plain or self.dataset is None else self.calib
 
@@ -112,12 +112,12 @@ class BuildOptions:
             object.__setattr__(self, "engine", engine)
 
     def precision_for(self, base: str) -> str:
-        """Precision of the artifact, for an exported model of the precision `base`."""
+        """Return the precision of the artifact, for an exported model of the precision `base`."""
         return self.precision or ("int8" if self.quantize.has_scales else base)
 
 
 def require_buildable(options: BuildOptions, base: str, stored: bool = False) -> None:
-    """Refuse an artifact that cannot be built on this machine, before anything long is begun.
+    """Reject an artifact that cannot be built on this machine, before any long step.
 
     Args:
         options: of the artifact.
@@ -143,10 +143,10 @@ def require_buildable(options: BuildOptions, base: str, stored: bool = False) ->
 
 
 def require_pair(target: str, precision: str, base: str) -> None:
-    """Refuse a precision that the target does not have, or that is not derived from a model of the precision `base`.
+    """Reject a precision that the target lacks, or that is not derived from a model of the precision `base`.
 
     Raises:
-        InputError: names what to build in its place.
+        InputError: names the alternative.
     """
     require_runs_on(target, precision)
     if target == OPENVINO and precision == "fp16":
@@ -168,19 +168,19 @@ def require_scales(options: BuildOptions, precision: str) -> None:
 
 
 def builds_in_words(builds: tuple[BuildOptions, ...], base: str) -> tuple[str, ...]:
-    """Names of the artifacts, such as "openvino-int8"."""
+    """Return the names of the artifacts, such as "openvino-int8"."""
     return tuple(stem(options.target, options.precision_for(base)) for options in builds)
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """A finished artifact and the bundle it is in."""
+    """Report of a finished artifact and its bundle."""
 
     bundle: Path
     artifact: Sidecar
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
+        """Return a plain dict."""
         return {"bundle": str(self.bundle), "artifact": self.artifact.to_json()}
 
     def __str__(self) -> str:

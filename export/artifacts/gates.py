@@ -1,4 +1,4 @@
-"""Gates of a built artifact, run where it was built if it can run there: cosine distance, mAP, speed."""
+"""Gates of a built artifact, run at build time if it can run there: cosine distance, mAP, speed."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Gates:
 
 
 def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track: Track) -> Gates:
-    """Replay the goldens through an artifact, and measure its mAP on labeled images; verified where it passes.
+    """Replay the goldens through an artifact, and measure its mAP on labeled images; verified if it passes.
 
-    Code that came with the bundle is not run: an engine is trusted because it was built a moment ago, nothing else is.
+    Code from the bundle is not run: only an engine is trusted, because it was just built.
 
     Args:
         bundle: the stage, which lists the artifact.
@@ -82,20 +82,19 @@ def _unverified(artifact: Sidecar, reason: str) -> Gates:
 
 
 def half_precision(target: str) -> str | None:
-    """The 16-bit precision that int8 has to be faster than; None on ONNX Runtime, whose CPU computes float16 in float32
-    and whose float32 model is always in the bundle."""
+    """Return the 16-bit precision to compare int8 with; None on ONNX Runtime, whose CPU computes float16 in float32."""
     return None if target == ONNXRUNTIME else "bf16" if target == OPENVINO else "fp16"
 
 
 def baselines_in(bundle: Bundle, artifact: Sidecar) -> list[Sidecar]:
-    """The listed artifacts of the same target in higher precisions that run here."""
+    """Return the listed artifacts of the same target in higher precisions that run here."""
     opening = RunOptions(target=artifact.target, unverified=True)
     listed = [item for item in bundle.artifacts if item.target == artifact.target and item.precision != "int8"]
     return [item for item in listed if why_not(bundle, item, opening) is None]
 
 
 def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], force: bool, track: Track) -> SpeedGate:
-    """Speed of int8 against the fastest baseline; `bundle` is the stage as it was before a baseline was built for this.
+    """Compare int8 with the fastest baseline; `bundle` is the stage without baselines built for this.
 
     Raises:
         AccuracyError: int8 is not faster, and that is not forced.
@@ -111,8 +110,7 @@ def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], 
 
 
 def _against_listed(bundle: Bundle, artifact: Sidecar, track: Track) -> dict[str, float]:
-    """Ratio of speed to every other artifact of the bundle: the winner may not be in the bundle, and the choice by
-    default needs an order all the same."""
+    """Return speed ratios to every other artifact of the bundle, for the default order."""
     opening = RunOptions(unverified=True, load_plugins=artifact.engine is not None)
     others = [x for x in bundle.artifacts if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
     times = time_interleaved(bundle.folder, [artifact, *others], opening, track=track)

@@ -1,4 +1,4 @@
-"""Int8 copies of a model and its range check in float16, from calibration images or a table of scales."""
+"""Int8 copies of a model and its float16 range check, from calibration images or a table of scales."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .range_check import range_check
 
 log = logging.getLogger("mambapro")
 
-#: Batches that the range check of float16 looks at.
+#: Batches of the float16 range check.
 _RANGE_BATCHES = 8
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
-    """An int8 copy of a model, the names of the modules that compute in int8, and the scales as JSON text."""
+    """Int8 copy of a model, the names of the modules in int8, and the scales as JSON text."""
 
     model: onnx.ModelProto
     modules: tuple[str, ...]
@@ -44,7 +44,7 @@ class QuantizedModel:
 
 
 class Quantizer:
-    """Scales and images for all artifacts of one bundle: images are read and calibrated once.
+    """Scales and images for all artifacts of one bundle; images are read and calibrated once.
 
     Args:
         options: images or a table, and the policy.
@@ -67,14 +67,14 @@ class Quantizer:
             require_samples(options.calib, self._dataset, options.unpaired)
 
     def quantize(self, model: onnx.ModelProto, target: str, bundle: Bundle) -> QuantizedModel:
-        """The model in int8 for a target, by the scales and the policy.
+        """Quantize the model for a target, by the scales and the policy.
 
         Raises:
             InputError: a policy of another model, or no layer would compute in int8.
             ArtifactError: the table is of another model than the bundle.
         """
         layers, layout = points(model), "tensorrt" if target == "tensorrt-rtx" else target
-        # a policy of another model is refused before the calibration, which is long
+        # a policy of another model is rejected before the long calibration
         chosen = int8_points(layers, layout, None if self.policy is None else self.policy.modules(layers))
         _require_some(chosen, target)
         table = self.table(bundle)
@@ -86,7 +86,7 @@ class Quantizer:
         )
 
     def table(self, bundle: Bundle) -> ScaleTable:
-        """The scales: those of the table that was given, or calibrated on the images (kept in the user's cache).
+        """Return the scales: of the given table, or calibrated on the images (cached in the user's cache).
 
         Raises:
             ArtifactError: the table is of another model.
@@ -103,7 +103,7 @@ class Quantizer:
         return self._table
 
     def images(self, metadata: BundleMetadata) -> CalibrationImages:
-        """The calibration images, read once; an export asks before there is a bundle."""
+        """Return the calibration images, read once; an export needs them before there is a bundle."""
         if self._images is None:
             options = self.options
             assert options.calib is not None
@@ -121,16 +121,16 @@ class Quantizer:
         return self._images
 
     def range_check(self, model: onnx.ModelProto, metadata: BundleMetadata) -> tuple[str, ...]:
-        """Names of the modules that must stay float32 in float16, by the values of the calibration images."""
+        """Return the names of modules that must stay float32 in float16, by the calibration images."""
         batches = Feeds(self.images(metadata).images, metadata, 2)
-        some = [batches[i] for i in range(min(_RANGE_BATCHES, len(batches)))]
-        report = range_check(model, some, track=self._track)
+        selected = [batches[i] for i in range(min(_RANGE_BATCHES, len(batches)))]
+        report = range_check(model, selected, track=self._track)
         log.info("%s", report)
         return report.keep
 
 
 def _require_some(chosen: tuple[Point, ...], target: str) -> None:
-    """Raise InputError where no layer is left for int8."""
+    """Raise InputError if no layer is left for int8."""
     if not chosen:
         raise InputError(
             f"No layer of an artifact for {target} would compute in int8: the policy leaves all of them in float, or "

@@ -1,7 +1,7 @@
-"""Which modules must stay float32 in a float16 model: their values come near the end of float16 on real images.
+"""Range check for float16: modules whose values approach the overflow limit on real images stay float32.
 
-The float32 model runs in ONNX Runtime with two numbers more for every value that would be rounded to float16: its
-largest magnitude, and a sum that is not finite where the value is not. bfloat16 needs no such check.
+The float32 model runs in ONNX Runtime with two additional numbers for every value that would be rounded to float16: its
+largest magnitude, and a sum that is not finite if the value is not. bfloat16 needs no such check.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _MAX, _SUM = "/max", "/sum"
 
 @dataclass(frozen=True)
 class WideValue:
-    """A value or weight that comes near the end of float16.
+    """Value or weight that approaches the float16 overflow limit.
 
     Attributes:
         name: in the graph.
-        module: that makes it; of a weight, the first that reads it.
+        module: its producer; of a weight, the first reader.
         largest: its largest magnitude.
-        keep: modules that must stay float32 for it: those that make it and those that compute with it.
+        keep: modules that must stay float32 for it: producers and consumers.
     """
 
     name: str
@@ -50,7 +50,7 @@ class WideValue:
 
 @dataclass(frozen=True)
 class RangeReport:
-    """What a range check found. `checked` counts values, `largest` is the largest magnitude of all of them."""
+    """Result of a range check. `checked` counts values, `largest` is the largest magnitude of all of them."""
 
     samples: int
     checked: int
@@ -60,12 +60,12 @@ class RangeReport:
 
     @property
     def keep(self) -> tuple[str, ...]:
-        """For `typed`: names of the modules that stay float32, none below another."""
+        """Names of the modules that stay float32, none below another; for `typed`."""
         names = sorted({name for value in self.wide for name in value.keep})
         return tuple(name for name in names if not any(name.startswith(f"{above}.") for above in names if above))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
+        """Return a plain dict."""
         return {**asdict(self), "keep": list(self.keep)}
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ def range_check(
     threads: int | None = None,
     track: Track = silent,
 ) -> RangeReport:
-    """Run the float32 model on images and find what must stay float32 in float16.
+    """Run the float32 model on images and find the modules that must stay float32 in float16.
 
     Args:
         model: as `onnx_from_model` returns it; it is not changed.
@@ -109,9 +109,9 @@ def range_check(
         raise InputError(f"The share of float16's range must be above 0 and at most 1, not {share}.")
     graph = _Graph(model)
     names = list(graph.watched)
-    found, samples = _largest(model, names, feeds, threads, track)
-    found |= graph.magnitudes()
-    for name, value in found.items():
+    magnitudes, samples = _largest(model, names, feeds, threads, track)
+    magnitudes |= graph.magnitudes()
+    for name, value in magnitudes.items():
         if not np.isfinite(value):
             raise ExportError(
                 f"{name} in {graph.home(name) or _OWN} is {'NaN' if np.isnan(value) else 'infinite'} in float32 "
@@ -119,27 +119,27 @@ def range_check(
             )
     wide = tuple(
         WideValue(name, graph.home(name), value, graph.keep(name))
-        for name, value in found.items()
+        for name, value in magnitudes.items()
         if value > share * FLOAT16_MAX
     )
-    return RangeReport(samples, len(found), share, max(found.values(), default=0.0), wide)
+    return RangeReport(samples, len(magnitudes), share, max(magnitudes.values(), default=0.0), wide)
 
 
 def modules_to_keep(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], track: Track = silent) -> tuple[str, ...]:
-    """`range_check` for `typed`, told in the log. `feeds` holds the samples one after another.
+    """Run `range_check` for `typed` and log the result. `feeds` holds the samples one after another.
 
     Raises:
-        as `range_check`.
+        Exception: as `range_check`.
     """
     samples = min(map(len, feeds.values()))
-    # one at a time: most of the time of a few samples goes into memory that is used for the first time
-    found = range_check(model, [{n: x[i : i + 1] for n, x in feeds.items()} for i in range(samples)], track=track)
-    log.info("%s", found)
-    return found.keep
+    # one at a time: for a few samples, most of the time is spent on newly allocated memory
+    report = range_check(model, [{n: x[i : i + 1] for n, x in feeds.items()} for i in range(samples)], track=track)
+    log.info("%s", report)
+    return report.keep
 
 
 class _Graph:
-    """Producers and readers of the values that would be rounded to float16."""
+    """Producers and consumers of the values that would be rounded to float16."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         typed_model = with_types(model)
@@ -158,7 +158,7 @@ class _Graph:
         return value in self.plan.values or bool(self._computing(value, set()))
 
     def _computing(self, value: ir.Value, seen: set[ir.Value]) -> list[ir.Node]:
-        """Return the nodes that compute in float16 with a value, also after it was moved."""
+        """Return the nodes that compute in float16 with a value, also after data movement."""
         nodes = []
         for node in value.consumers():
             if not moves_only(node):
@@ -171,7 +171,7 @@ class _Graph:
         return nodes
 
     def home(self, name: str) -> str:
-        """Return the module of a value; of a weight, the first that reads it."""
+        """Return the module of a value; of a weight, that of the first reader."""
         producer = self.watched[name].producer() if name in self.watched else None
         return module_of(producer or self._computing(self.weights[name], set())[0]) or ""
 
@@ -199,17 +199,17 @@ def _largest(
     threads: int | None,
     track: Track,
 ) -> tuple[dict[str, float], int]:
-    """Largest magnitude of each value over all feeds, NaN or infinite where it is; and the number of samples."""
+    """Return the largest magnitude of each value over all feeds (may be NaN), and the number of samples."""
     traced, weights = _with_magnitudes(model, names)
     backend = OnnxRuntimeBackend(traced, device="cpu", threads=threads, weights=weights)
     largest, samples = dict.fromkeys(names, 0.0), 0
     total = len(feeds) if isinstance(feeds, Sized) else None
     for batch in track(feeds, "range check", total):
-        found = backend.run({name: value for name, value in batch.items() if name in backend.inputs})
+        outputs = backend.run({name: value for name, value in batch.items() if name in backend.inputs})
         samples += max(len(value) for value in batch.values())
         for name in names:
-            # a maximum may pass over NaN, a sum does not
-            magnitude, total_of = float(found[name + _MAX]), float(found[name + _SUM])
+            # a maximum may ignore NaN, a sum does not
+            magnitude, total_of = float(outputs[name + _MAX]), float(outputs[name + _SUM])
             largest[name] = float(np.maximum(largest[name], magnitude if np.isfinite(total_of) else total_of))
     backend.close()
     if not samples:
@@ -218,7 +218,7 @@ def _largest(
 
 
 def _with_magnitudes(model: onnx.ModelProto, names: Collection[str]) -> tuple[bytes, dict[str, np.ndarray]]:
-    """The model with the largest magnitude and the sum of magnitudes of each value as outputs; and its weights."""
+    """Return the model with largest magnitude and sum of magnitudes of each value as outputs; and its weights."""
     traced, weights = without_weights(model)
     values = ir.convenience.create_value_mapping(traced.graph)
     scalar = ir.TensorType(ir.DataType.FLOAT)

@@ -11,7 +11,7 @@ from ...runtime.bundle.checksums import SUMS, read_sums, sums_text
 
 
 def files_of(stage: Path, name: str) -> list[Path]:
-    """Files of an artifact but for its manifest, `<name>.json`."""
+    """Return the files of an artifact except its manifest, `<name>.json`."""
     paths = (path for path in stage.iterdir() if _belongs(path.name, name))
     return sorted(path for path in paths if path.name != f"{name}.json")
 

@@ -1,1 +1,1 @@
-"""A checkpoint in PyTorch side by side with its exported bundles."""
+"""Comparison of a checkpoint in PyTorch with its exported bundles."""

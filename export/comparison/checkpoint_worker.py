@@ -15,7 +15,7 @@ from ...train.reid.evaluate import torch_feature_function
 
 
 def open_checkpoint(job: dict[str, Any]) -> Opened:
-    """The checkpoint's model on one sample of its image size: job has `checkpoint`, `image_size` and `switches`."""
+    """Return the checkpoint's model on one sample; the job has `checkpoint`, `image_size` and `switches`."""
     height, width = job["image_size"]
     model = load_checkpoint(job["checkpoint"], (height, width), **job["switches"])
     pre, function, rng = model_preprocessing(model), torch_feature_function(model), np.random.default_rng(0)

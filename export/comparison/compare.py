@@ -1,4 +1,4 @@
-"""A checkpoint in PyTorch beside its exported bundles: accuracy, agreement, latency, in one run."""
+"""Comparison of a checkpoint in PyTorch with its exported bundles: accuracy, agreement, latency, in one run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from ..pytorch.retrieval_gate import pytorch_model
 
 log = logging.getLogger("mambapro")
 
-#: Calls of each turn that do not count, and how many seconds those that do take together at least.
+#: Uncounted calls of each turn, and minimum total seconds of the counted ones.
 _WARMUP, _SECONDS = 2, 0.5
 PYTORCH = "PyTorch fp32"
 CHECKPOINT_WORKER = "mambapro.export.comparison.checkpoint_worker"
@@ -49,7 +49,7 @@ CHECKPOINT_WORKER = "mambapro.export.comparison.checkpoint_worker"
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One model.
+    """Results of one model.
 
     Attributes:
         model: its name.
@@ -71,7 +71,7 @@ class ComparisonRow:
     speedups: tuple[float, ...]
 
     def cells(self) -> tuple[str, ...]:
-        """What the table shows of it."""
+        """Return the cells of the table."""
         spread = Spread(self.rounds)
         return (
             escaped(self.model),
@@ -85,7 +85,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """PyTorch in the first row, then the bundles."""
+    """Comparison with PyTorch in the first row, then the bundles."""
 
     dataset: str
     queries: int
@@ -94,7 +94,7 @@ class Comparison:
     rows: tuple[ComparisonRow, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return dict(encode(self))
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class Comparison:
 
 
 class _Candidate(NamedTuple):
-    """An artifact that runs here, and what it is called."""
+    """Artifact that runs here, and its display name."""
 
     name: str
     bundle: Bundle
@@ -133,11 +133,11 @@ def compare_bundles(
 ) -> Comparison:
     """Evaluate a checkpoint and its bundles on a benchmark, and time them in turns, on the CPU.
 
-    Of a bundle everything that runs here is taken: the exported model, and the artifacts built from it. Each model is
-    timed in a process of its own, at least `runs` times in `rounds` rounds.
+    All usable artifacts of a bundle are included. Each model is timed in a process of its own, at least `runs` times in
+    `rounds` rounds.
 
     Raises:
-        InputError: a checkpoint, folder or benchmark that cannot be used, or a bundle of another checkpoint.
+        InputError: an unusable checkpoint, folder or benchmark, or a bundle of another checkpoint.
         ArtifactError: a corrupt checkpoint or bundle.
         SetupError: a model could not be timed.
     """
@@ -148,16 +148,16 @@ def compare_bundles(
     retrieval = retrieval_of(benchmark)
     measured = _accuracies(model, candidates, retrieval, track)
     config = model.config
-    # what a file of ours says itself may not be said again
-    given = {"checkpoint": str(checkpoint), "image_size": list(config.image_size), "switches": dict(switches or {})}
-    # its memory is not needed while the others are timed
+    # our files contain these settings, which must not be given again
+    job = {"checkpoint": str(checkpoint), "image_size": list(config.image_size), "switches": dict(switches or {})}
+    # its memory is released before the others are timed
     del model
-    jobs = {PYTORCH: given} | {candidate.name: candidate.job for candidate in candidates}
+    jobs = {PYTORCH: job} | {candidate.name: candidate.job for candidate in candidates}
     return _comparison(retrieval, measured, _times(jobs, runs, rounds, track))
 
 
 def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
-    """The exported models under their bundles' names, each artifact that runs here under its own too."""
+    """Yield the exported models under their bundles' names, and each artifact that runs here under its own."""
     opening = RunOptions(device="cpu")
     names: set[str] = {PYTORCH}
     for path in bundles:
@@ -182,7 +182,7 @@ def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iter
 def _accuracies(
     model: Model, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
 ) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
-    """Accuracy, and the features of every sample, by model; one of them is open at a time."""
+    """Return accuracy and features of every sample, by model; one of them is open at a time."""
     pre = _preprocessing(model, [candidate.bundle for candidate in candidates])
     pytorch = pytorch_model(model, pre, fingerprint_of(model))
     (found,) = features_of([pytorch], retrieval, track)
@@ -195,7 +195,7 @@ def _accuracies(
 
 
 def _preprocessing(model: Model, bundles: Sequence[Bundle]) -> Preprocessing:
-    """How images are prepared for all of them.
+    """Return the common image preprocessing.
 
     Raises:
         InputError: bundles of different ranges of 16-bit images, and none given for all.
@@ -212,7 +212,7 @@ def _preprocessing(model: Model, bundles: Sequence[Bundle]) -> Preprocessing:
 
 
 def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Track) -> dict[str, tuple[float, ...]]:
-    """Milliseconds of one sample by model, one value a round."""
+    """Return milliseconds of one sample by model, one value per round."""
     rounds = min(rounds, runs)
     turn = (-(-runs // rounds), _SECONDS, _WARMUP)
     with ExitStack() as stack:
@@ -220,7 +220,7 @@ def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Tr
             stack.enter_context(TimedProcess(name, job, CHECKPOINT_WORKER if name == PYTORCH else WORKER))
             for name, job in jobs.items()
         ]
-        # nobody is timed while another still loads
+        # timing starts after all are loaded
         for process in processes:
             process.wait()
         return in_turns({one.name: partial(one.milliseconds, *turn) for one in processes}, rounds, track)

@@ -1,8 +1,8 @@
-"""Layers of an artifact against those of the exported model in ONNX Runtime, through Polygraphy.
+"""Comparison of an artifact's layers with those of the exported model in ONNX Runtime, through Polygraphy.
 
-An ONNX artifact is compared layer by layer: the last value of every module that both graphs have. In int8 a LayerNorm
-that was smoothed differs by its factors, which the next layer takes back. A TensorRT engine has no such values any
-more, so its outputs are compared.
+An ONNX artifact is compared layer by layer: the last value of every module that both graphs have. In int8 a smoothed
+LayerNorm differs by its factors, which the next layer reverses. A TensorRT engine has no such values, so its outputs
+are compared.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class LayerDifference:
 
     @property
     def relative(self) -> float:
-        """The largest difference in units of the largest magnitude."""
+        """Largest difference in units of the largest magnitude."""
         return self.largest / self.scale if self.scale else math.nan if self.largest else 0.0
 
 
 @dataclass(frozen=True)
 class LayerComparison:
-    """An artifact against the exported model, in the order of the graph, over some goldens."""
+    """Comparison of an artifact with the exported model, in the order of the graph, over some goldens."""
 
     artifact: str
     reference: str
@@ -54,7 +54,7 @@ class LayerComparison:
     layers: tuple[LayerDifference, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return dict(encode(self))
 
     def __str__(self) -> str:
@@ -104,11 +104,11 @@ def compare_layers(
         else:
             runner = _engine_runner(bundle, artifact, load_plugins, stack)
         runners = [runner, _onnx_runner(_with_outputs(expected, layers), reference.stem)]
-        # its log goes to standard output, which is the report's
+        # its log would go to standard output, which is for the report
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
             results = Comparator.run(runners, data_loader=[inputs])
             (actual_values,), (expected_values,) = (iterations for _, iterations in results)
-            # figures for a report: tolerances that pass everything judge nothing
+            # tolerances that always pass: only the numbers are used
             differences = SimpleCompareFunc(rtol=0.0, atol=math.inf)(actual_values, expected_values)
     scales = {name: float(np.abs(value).max(initial=0)) for name, value in expected_values.items()}
     order = [name for name in (*layers, *differences) if name in differences]
@@ -142,7 +142,7 @@ def _model(bundle: Bundle, artifact: Sidecar) -> onnx.ModelProto:
 
 
 def _common_layers(first: onnx.ModelProto, second: onnx.ModelProto) -> dict[str, str]:
-    """The last value of each module that both graphs have, with the module's name, in the order of the graph."""
+    """Return the last value of each module that both graphs have, with the module's name, in graph order."""
     others = {name for node in second.graph.node for name in node.output} - {value.name for value in first.graph.output}
     modules = {name: module_of(node) for node in first.graph.node for name in node.output if name in others}
     last = {module: name for name, module in modules.items()}
@@ -150,7 +150,7 @@ def _common_layers(first: onnx.ModelProto, second: onnx.ModelProto) -> dict[str,
 
 
 def _with_outputs(model: onnx.ModelProto, layers: dict[str, str]) -> bytes:
-    """The model with more outputs; ONNX Runtime infers their types."""
+    """Return the model with more outputs; ONNX Runtime infers their types."""
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in layers)
     return model.SerializeToString()
 

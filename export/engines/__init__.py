@@ -1,1 +1,1 @@
-"""Typed ONNX to engines, one module for each builder."""
+"""Engines from typed ONNX, one module for each builder."""

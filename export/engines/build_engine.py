@@ -1,4 +1,4 @@
-"""Typed ONNX to an engine of TensorRT or TensorRT-RTX: a plain plan that every program of theirs loads."""
+"""Build of a TensorRT or TensorRT-RTX engine from typed ONNX: a plain plan file for any of their programs."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def build_engine(
     """Build an engine in a process of its own; `engine_file` appears when it is complete, or not at all.
 
     Args:
-        onnx_file: typed ONNX: float32, or as `typed` and the calibration write it.
+        onnx_file: typed ONNX: float32, or from `typed` and the calibration.
         engine_file: replaced if it exists.
-        options: how.
+        options: of the engine.
         track: shows percents.
 
     Raises:
-        InputError: options that do not go together, or that the library does not have.
-        SetupError: the library is missing or of an unsupported version, no GPU (TensorRT), no plugin of the kind
-            asked for, too little memory or room.
-        ExportError: the library refuses the model, or ended the process.
+        InputError: inconsistent or unsupported options.
+        SetupError: the library is missing or unsupported, no GPU (TensorRT), no plugin of the requested kind, too
+            little memory or disk space.
+        ExportError: the library rejects the model, or ended the process.
     """
     options = options or EngineOptions()
     options.require_consistent()
@@ -61,6 +61,7 @@ def build_engine(
     built: list[BuildResult] = []
 
     def write(path: Path) -> None:
+        """Build the engine at a temporary path."""
         job = _job(onnx_file, path, options, scans, None if gpu is None else (gpu.name, gpu.capability))
         built.append(_run(job, track))
 
@@ -94,7 +95,7 @@ def _job(onnx_file: Path, plan: Path, options: EngineOptions, scans: int, gpu: t
 
 
 def _run(job: BuildRequest, track: Track) -> BuildResult:
-    """The worker from its start to its end, whatever end that is."""
+    """Run the worker to its end, and convert all kinds of ends."""
     results: list[BuildResult] = []
     with WorkerProcess(_WORKER, job.library) as worker:
         worker.send(asdict(job))
@@ -107,7 +108,7 @@ def _run(job: BuildRequest, track: Track) -> BuildResult:
 
 
 def _percents(worker: WorkerProcess, results: list[BuildResult]) -> Iterator[None]:
-    """Yields once for every percent; other events go to the log or into `results`."""
+    """Yield once for every percent; other events go to the log or into `results`."""
     shown = 0
     for kind, value in worker.events():
         if kind == "percent":
@@ -136,7 +137,7 @@ def _worker_failed(job: BuildRequest, error: WorkerEnded) -> Exception:
 def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: BuildResult, seconds: float) -> EngineReport:
     library = None if built.plugin_library is None else Path(built.plugin_library)
     beside = library if built.plugin == "beside" else None
-    # of an embedded one the hash stays: it says that the engine brings code for the processor
+    # the hash of an embedded one stays: it marks host code in the engine
     plugin = Plugin(
         built.plugin,
         None if beside is None else beside.name,

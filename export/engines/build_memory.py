@@ -1,4 +1,4 @@
-"""Host memory that an engine build needs."""
+"""Host memory of an engine build."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from ...common.foreign_text import escaped
 from ...common.machine.memory import free_memory
 from ...errors import SetupError
 
-#: Peak of TensorRT-RTX's builder over the size of the ONNX file, and beside it; `benchmarks/rtx_engines.py` tells.
+#: Peak of TensorRT-RTX's builder relative to the ONNX file, plus a constant; see `benchmarks/rtx_engines.py`.
 _TIMES, _BESIDE = 3.6, 400 << 20
-#: Below this share of what is usual a build cannot end well.
+#: Fraction of the usual memory below which a build is rejected.
 _HOPELESS = 0.5
 
 
 def usual_need(onnx_bytes: int) -> int:
-    """Bytes that building an engine of an ONNX file usually takes."""
+    """Return the usual memory in bytes for an engine build of an ONNX file."""
     return int(_TIMES * onnx_bytes) + _BESIDE
 
 
 def require_memory(onnx_file: Path) -> None:
-    """Refuse a build that cannot end well.
+    """Reject a build without enough memory.
 
     Raises:
         SetupError: far too little memory is free.

@@ -1,4 +1,4 @@
-"""How TensorRT is to build a network."""
+"""Builder configuration of TensorRT."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LEVELS = {"compute-capability": "SAME_COMPUTE_CAPABILITY", "ampere+": "AMPERE_P
 
 
 def capabilities_of(trt: Any, job: BuildRequest, generation: Generation) -> tuple[str, ...]:
-    """Compute capabilities that the engine is for.
+    """Return the compute capabilities of the engine.
 
     Raises:
-        InputError: TensorRT-RTX does not know one.
-        SetupError: the GPU at hand is too old for what was asked.
+        InputError: TensorRT-RTX does not support one.
+        SetupError: this GPU is too old for the request.
     """
     if not generation.rtx:
         assert job.gpu is not None
@@ -39,10 +39,10 @@ def capabilities_of(trt: Any, job: BuildRequest, generation: Generation) -> tupl
 def builder_config(
     trt: Any, builder: Any, network: Any, job: BuildRequest, generation: Generation, plugin: ChosenPlugin
 ) -> Any:
-    """The configuration of a job, all but progress and timing cache.
+    """Return the configuration of a job, except progress and timing cache.
 
     Raises:
-        InputError: this version of TensorRT does not have what was asked for.
+        InputError: this version of TensorRT lacks a requested feature.
     """
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, network, job.batches))
@@ -74,7 +74,7 @@ def _set_capabilities(trt: Any, config: Any, capabilities: tuple[str, ...]) -> N
 
 
 def _profile(builder: Any, network: Any, batches: tuple[int, int, int]) -> Any:
-    """The batch sizes for every input; all else has fixed sizes."""
+    """Return the batch sizes for every input; all other sizes are fixed."""
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
@@ -84,5 +84,5 @@ def _profile(builder: Any, network: Any, batches: tuple[int, int, int]) -> Any:
 
 
 def cache_folder_of(job: BuildRequest) -> Path | None:
-    """Folder of the timing caches that was given."""
+    """Return the given folder of timing caches."""
     return None if job.timing_cache is None else Path(job.timing_cache)

@@ -1,4 +1,4 @@
-"""What can be said about an engine before it is built."""
+"""Options of an engine build."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ HARDWARE = ("same", "compute-capability", "ampere+")
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How an engine is built.
+    """Options of an engine build.
 
     Attributes:
         library: "tensorrt" or "tensorrt_rtx".
         profile: batch sizes.
-        compute_capabilities: of the GPUs to build for, such as ("8.6", "12.0"); TensorRT-RTX only, () = all that it
-            can build whole models for. TensorRT builds for the GPU at hand.
-        hardware: which other GPUs take an engine of TensorRT: "same" = none but this kind, "compute-capability" =
-            those of the same one, "ampere+" = all from 8.0. What takes more is slower.
-        version_compatible: later minor versions of TensorRT take it too; it carries a runtime of its own.
-        plugin: how the engine gets its scan. "embed" puts the kernel in: plain TensorRT loads the engine. "beside":
-            the engine needs the plugin at hand, as a library or, where none can be compiled, from Python. "auto" is
-            "embed" where that can be done, else "beside"; what came of it is told. "none" takes the ONNX function,
-            which runs everywhere and is slow; nothing but "none" ever does that.
-        plugin_library: the plugin library to take, instead of the one that is compiled and cached.
-        workspace: most bytes of GPU memory that a layer may use while it runs; None = TensorRT's own limit.
-        timing_cache: folder of the timing caches; None = the user's cache folder. TensorRT-RTX times nothing.
+        compute_capabilities: of the target GPUs, such as ("8.6", "12.0"); TensorRT-RTX only, () = all for which it can
+            build whole models. TensorRT builds for this machine's GPU.
+        hardware: other GPUs supported by an engine of TensorRT: "same" = none but this model, "compute-capability" =
+            those of the same one, "ampere+" = all from 8.0. Wider support is slower.
+        version_compatible: later minor versions of TensorRT can load it; it contains a runtime of its own.
+        plugin: form of the scan in the engine. "embed" contains the kernel: plain TensorRT loads the engine. "beside"
+            (external): the engine needs the plugin at run time, as a library or, if none can be compiled, from Python.
+            "auto" is "embed" if possible, else "beside"; the choice is reported. "none" uses the ONNX function, which
+            runs everywhere and is slow; it is never chosen automatically.
+        plugin_library: the plugin library to use, instead of the compiled and cached one.
+        workspace: most bytes of GPU memory for one layer; None = TensorRT's own limit.
+        timing_cache: folder of the timing caches; None = the user's cache folder. TensorRT-RTX has none.
         tf32: let float32 products round their inputs to TF32, faster and less exact.
     """
 
@@ -63,11 +63,11 @@ class EngineOptions:
 
     @property
     def rtx(self) -> bool:
-        """Whether TensorRT-RTX builds it."""
+        """True if TensorRT-RTX builds it."""
         return self.library == RTX
 
     def require_consistent(self) -> None:
-        """Refuse what the library does not have.
+        """Reject options that the library lacks.
 
         Raises:
             InputError: an option of TensorRT for TensorRT-RTX, or the other way round.

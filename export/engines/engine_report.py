@@ -1,4 +1,4 @@
-"""What building an engine came to."""
+"""Result of an engine build."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ...runtime.bundle.artifact import Build, EngineNeeds, Profile
 
 @dataclass(frozen=True)
 class EngineReport:
-    """A built engine.
+    """Report of a built engine.
 
     Attributes:
         file: the plain plan.
         build: seconds of the whole process, bytes, layers.
-        needs: what it can be loaded by.
+        needs: requirements for loading it.
         profile: batch sizes.
-        plugin_front: "library", "aot", "python", or None where there is no plugin.
-        plugin_library: the library that has to go beside the engine, under the name that `needs.plugin.file` has.
-        builder_seconds: what TensorRT itself took.
+        plugin_front: variant "library", "aot", "python", or None without a plugin.
+        plugin_library: the external library, which is stored next to the engine as `needs.plugin.file`.
+        builder_seconds: duration of TensorRT's build.
         peak_memory: bytes of host memory of the building process.
     """
 
@@ -34,7 +34,7 @@ class EngineReport:
     peak_memory: int
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
+        """Return a plain dict."""
         library = None if self.plugin_library is None else str(self.plugin_library)
         return {**asdict(self), "file": str(self.file), "plugin_library": library}
 

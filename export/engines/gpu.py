@@ -1,4 +1,4 @@
-"""The GPU that TensorRT would build for."""
+"""GPU that TensorRT builds for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ...plugins.cuda.memory import Gpu, gpu
 
 
 def gpu_at_hand() -> Gpu:
-    """The first GPU of the machine.
+    """Return the first GPU of the machine.
 
     Raises:
         SetupError: there is none, or no driver.

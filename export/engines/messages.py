@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One engine to build. Paths are text; `gpu` is (name, compute capability), None for TensorRT-RTX.
+    """Request for one engine. Paths are text; `gpu` is (name, compute capability), None for TensorRT-RTX.
 
     Attributes:
         onnx: the typed ONNX file.
@@ -36,7 +36,7 @@ class BuildRequest:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> BuildRequest:
-        """From the fields as JSON, which has lists for tuples."""
+        """Build a request from its fields as JSON, which has lists for tuples."""
         tuples: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **tuples})
 
@@ -68,5 +68,5 @@ class BuildResult:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> BuildResult:
-        """From the fields as JSON."""
+        """Build a result from its fields as JSON."""
         return cls(**{**values, "capabilities": tuple(values["capabilities"])})

@@ -1,4 +1,4 @@
-"""ONNX file to TensorRT network."""
+"""Parsing of an ONNX file to a TensorRT network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...plugins.tensorrt.versions import Generation
 from .messages import BuildRequest
 from .plugin import ChosenPlugin
 
-#: Layers that round what they compute; all others move numbers or deal with shapes.
+#: Layers that round their results; all others move data or handle shapes.
 _COMPUTING = (
     "ACTIVATION",
     "CONVOLUTION",
@@ -26,10 +26,10 @@ _COMPUTING = (
 def parsed_network(
     trt: Any, builder: Any, logger: Any, job: BuildRequest, generation: Generation, plugin: ChosenPlugin
 ) -> tuple[Any, Any]:
-    """The network of a job's file, each of its scans as the plugin if there is one, and the parser that it lives by.
+    """Return the network of a job's file, its scans as plugins if there is one, and the parser, which must outlive it.
 
     Raises:
-        ExportError: the parser refuses the file, or did not take the plugin.
+        ExportError: the parser rejects the file, or did not use the plugin.
     """
     flags = generation.network_flags(trt)
     if plugin.front == "aot" and hasattr(trt.NetworkDefinitionCreationFlag, "PREFER_AOT_PYTHON_PLUGINS"):
@@ -41,14 +41,14 @@ def parsed_network(
     else:
         parsed = parser.parse_from_file(job.onnx)
     if not parsed:
-        said = "; ".join(_words(parser.get_error(i)) for i in range(parser.num_errors))
+        errors = "; ".join(_words(parser.get_error(i)) for i in range(parser.num_errors))
         raise ExportError(
-            f"{trt.__name__} {trt.__version__} cannot read {escaped(job.onnx)}: {said or 'it does not say why'}."
+            f"{trt.__name__} {trt.__version__} cannot read {escaped(job.onnx)}: {errors or 'it does not say why'}."
         )
-    found, wanted = plugin_layers(trt, network), 0 if plugin.kind == "none" else job.scans
-    if found != wanted:
+    count, wanted = plugin_layers(trt, network), 0 if plugin.kind == "none" else job.scans
+    if count != wanted:
         raise ExportError(
-            f"{trt.__name__} {trt.__version__} made {found} plugin layers of {job.scans} scans, not {wanted}. "
+            f"{trt.__name__} {trt.__version__} made {count} plugin layers of {job.scans} scans, not {wanted}. "
             "Say --plugin none to build the slow ONNX function on purpose."
         )
     return network, parser
@@ -60,7 +60,7 @@ def _words(error: Any) -> str:
 
 
 def plugin_layers(trt: Any, network: Any) -> int:
-    """Layers of the network that are plugins."""
+    """Return the number of plugin layers of the network."""
     kind = trt.LayerType.PLUGIN_V3
     return sum(network.get_layer(i).type == kind for i in range(network.num_layers))
 
@@ -74,9 +74,9 @@ def _without_functions(path: str) -> bytes:
 
 
 def set_weak_types(trt: Any, network: Any, config: Any) -> None:
-    """Turn the types that the file has into flags and constraints, for a TensorRT whose types are weak.
+    """Convert the types of the file to flags and constraints, for a TensorRT with weak typing.
 
-    It may then compute any layer in any of the types, so the float32 islands are held by constraints.
+    It may then compute any layer in any of the types, so the float32 islands are enforced by constraints.
     """
     layers = [network.get_layer(i) for i in range(network.num_layers)]
     kinds = {layer.get_output(i).dtype for layer in layers for i in range(layer.num_outputs)}

@@ -1,4 +1,4 @@
-"""Which form of the scan's plugin an engine gets."""
+"""Choice of the plugin form for an engine's scan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .messages import BuildRequest
 
 @dataclass(frozen=True)
 class ChosenPlugin:
-    """The form: `kind` as the sidecar has it, the front that was registered, and its library where it has one."""
+    """Chosen form: `kind` as in the manifest, the registered variant, and its library if it has one."""
 
     kind: str
     front: str | None = None
@@ -23,12 +23,12 @@ class ChosenPlugin:
 
     @property
     def serialized(self) -> list[str]:
-        """Libraries to put into the engine."""
+        """Libraries to embed in the engine."""
         return [str(self.library)] if self.kind == "embedded" and self.library is not None else []
 
 
 def register_plugin(trt: Any, job: BuildRequest, capabilities: tuple[str, ...], emit: Emit) -> ChosenPlugin:
-    """Choose the form that a job asks for and register it; nothing is registered for "none".
+    """Choose the form requested by a job and register it; nothing is registered for "none".
 
     Raises:
         SetupError: it cannot be had here, or the library is for another TensorRT or GPU.
@@ -70,9 +70,9 @@ def _chosen(trt: Any, job: BuildRequest) -> ChosenPlugin:
     if kind == "embedded" and reasons[aot_plugin.FRONT] is None:
         return ChosenPlugin(kind, aot_plugin.FRONT)
     if job.plugin == "embed":
-        told = "; ".join(f"{name}: {reasons[name]}" for name in (plugin_library.FRONT, aot_plugin.FRONT))
+        causes = "; ".join(f"{name}: {reasons[name]}" for name in (plugin_library.FRONT, aot_plugin.FRONT))
         raise SetupError(
-            f"The scan's kernel cannot be put into the engine here ({told}). Give a --plugin-library built elsewhere "
+            f"The scan's kernel cannot be put into the engine here ({causes}). Give a --plugin-library built elsewhere "
             "(mambapro plugins build tensorrt), or choose --plugin beside (runs from Python) or none (slow)."
         )
     return ChosenPlugin("beside", python_plugin.FRONT)

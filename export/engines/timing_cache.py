@@ -1,7 +1,7 @@
-"""TensorRT's timings of its own kernels, kept from build to build: one file for each GPU and version.
+"""Cache of TensorRT's kernel timings between builds: one file for each GPU and version.
 
-Several builds may use one file at once: each reads it when it starts, and when it ends adds what it found to what the
-file holds by then.
+Several builds may use one file at once: each reads it at its start, and at its end merges its timings into the current
+content.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ log = logging.getLogger("mambapro")
 
 
 def cache_file(folder: Path | None, version: str, gpu: str, capability: str) -> Path:
-    """Where the timings of a GPU under a version of TensorRT are."""
+    """Return the file of timings of a GPU under a version of TensorRT."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", f"tensorrt-{version}-{gpu}-{capability}").strip("-").lower()
     return (folder or cache_folder() / "timing") / f"{name}.cache"
 
 
 def load(config: Any, file: Path) -> None:
-    """Give a builder configuration the timings of `file`; an empty cache where there are none, or none of use."""
+    """Load the timings of `file` into a builder configuration; an empty cache if there are no usable ones."""
     stored = b""
     if os.path.lexists(file):
         if reason := why_untrusted(file):
@@ -41,7 +41,7 @@ def load(config: Any, file: Path) -> None:
 
 
 def store(config: Any, file: Path) -> None:
-    """Add the timings of a build to `file`. Where they cannot be locked they are not kept, with a warning."""
+    """Merge the timings of a build into `file`; without a lock they are discarded, with a warning."""
     make_folder(file.parent)
     try:
         with locked_file(file.with_suffix(".lock")):
@@ -50,11 +50,11 @@ def store(config: Any, file: Path) -> None:
         log.warning("the timings of this build are not kept in %s: %s", file, error.strerror or error)
 
 
-def _add(own: Any, config: Any, file: Path) -> None:
+def _add(timings: Any, config: Any, file: Path) -> None:
     if file.is_file() and not why_untrusted(file):
         # timings of another GPU or version are left out
         other = config.create_timing_cache(file.read_bytes())
         if other is not None:
-            own.combine(other, False)
-    content = bytes(own.serialize())
+            timings.combine(other, False)
+    content = bytes(timings.serialize())
     write_atomically(file, lambda path: path.write_bytes(content))

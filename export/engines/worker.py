@@ -1,7 +1,7 @@
 """Worker that builds one engine.
 
-It is a process of its own because TensorRT ends the process it runs in when something goes badly wrong, because its
-registry of plugins lives as long as that, and because its memory is then given back.
+It is a separate process because TensorRT may abort its process, its plugin registry lives as long as the process, and
+its memory is released only at the end.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .messages import BuildRequest, BuildResult
 from .network import parsed_network, plugin_layers
 from .plugin import register_plugin
 
-#: What TensorRT says when memory ends, in lower case.
+#: TensorRT's messages about missing memory, in lower case.
 _NO_MEMORY = ("out of memory", "outofmemory", "bad_alloc", "insufficient memory", "cudaerrormemoryallocation")
 
 
 def build(trt: Any, job: BuildRequest, emit: Emit) -> BuildResult:
-    """Build an engine with the module `trt` into the file that the job names.
+    """Build an engine with the module `trt` into the job's file.
 
     Raises:
-        InputError: the job asks for what this version does not have.
+        InputError: the job needs features that this version lacks.
         SetupError: an unsupported version, no plugin, or too little memory.
-        ExportError: the parser or the builder refuses the model.
+        ExportError: the parser or the builder rejects the model.
     """
     generation = generation_of(trt)
     logger = _logger(trt, emit)
@@ -80,31 +80,32 @@ def _write_plan(
 
 
 def _failure(trt: Any, errors: list[str]) -> MambaProError:
-    said = "; ".join(errors[-3:]) or "it does not say why"
+    reason = "; ".join(errors[-3:]) or "it does not say why"
     if any(words in line.lower() for line in errors for words in _NO_MEMORY):
         return SetupError(
-            f"{trt.__name__} ran out of memory: {said}. Free memory, or build with a smaller --workspace, a smaller "
+            f"{trt.__name__} ran out of memory: {reason}. Free memory, or build with a smaller --workspace, a smaller "
             "largest batch or in fp16."
         )
     turing = any("is not supported" in line and "GEMM" in line for line in errors)
     hint = " Compute capability 7.5 has no float32 product in TensorRT-RTX: leave it out." if turing else ""
-    return ExportError(f"{trt.__name__} {trt.__version__} could not build the engine: {said}.{hint}")
+    return ExportError(f"{trt.__name__} {trt.__version__} could not build the engine: {reason}.{hint}")
 
 
 def _logger(trt: Any, emit: Emit) -> Any:
     class Logger(trt.ILogger):
-        """Hands warnings on, and keeps errors for the message."""
+        """Logger that forwards warnings, and collects errors for the message."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
+            """Handle a message of TensorRT."""
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
                 self.errors.append(message)
             elif severity != trt.ILogger.WARNING:
                 return
-            # all but errors is for those who want to know more: a scan that is no plugin makes hundreds of warnings
+            # only for verbose logs: a scan without plugin causes hundreds of warnings
             emit("log", ["DEBUG", message])
 
     return Logger()

@@ -1,1 +1,1 @@
-"""From a PyTorch model to a verified ONNX file."""
+"""Export of a PyTorch model to a verified ONNX file."""

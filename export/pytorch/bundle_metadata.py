@@ -1,4 +1,4 @@
-"""The metadata of a bundle, from the model and the machine it was exported on."""
+"""Metadata of a bundle, from the model and the exporting machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PACKAGES = ("python", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntim
 
 
 def describe(model: Model, options: ExportOptions) -> BundleMetadata:
-    """Everything `metadata.json` says about an export whose parity has been proven."""
+    """Return the content of `metadata.json` for an export with verified parity."""
     spec, preprocessing = model.spec, options.preprocessing(model)
     identity = fingerprint_of(model, preprocessing)
     dataset = options.dataset or model.trained_on.get("dataset")
@@ -72,7 +72,7 @@ def fingerprint_of(model: Model, preprocessing: Preprocessing | None = None) -> 
 
 
 def weights_sha256(model: Model) -> str:
-    """Hash of the weights that make features, whatever file they came from; training heads do not count."""
+    """Return the hash of the weights that affect the features; training heads are excluded."""
     digest, training_only = hashlib.sha256(), model.spec.training_only
     for name, value in sorted(model.state_dict().items()):
         if not training_only(name):
@@ -86,7 +86,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """Commit of the source this runs from, with -dirty where it was changed; None when installed from a wheel."""
+    """Return the commit of the source, with -dirty if it was changed; None when installed from a wheel."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -106,7 +106,7 @@ def _git_commit() -> str | None:
 def stamp(model: onnx.ModelProto, metadata: BundleMetadata) -> None:
     """Write the metadata into the ONNX file too, one property for each field, as JSON text."""
     values: dict[str, Any] = metadata.to_json()
-    # the list of files is the bundle's own
+    # the list of files belongs to the bundle
     values.pop("artifacts")
     onnx.helper.set_model_props(model, {f"mambapro.{key}": json.dumps(value) for key, value in values.items()})
     model.producer_name, model.producer_version = "mambapro", __version__

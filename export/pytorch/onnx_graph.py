@@ -1,4 +1,4 @@
-"""PyTorch to ONNX: one file that every runtime reads."""
+"""PyTorch to ONNX: one file for every runtime."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ...train.models.model_spec import Model, ModelSpec
 
 log = logging.getLogger("mambapro")
 
-#: The newest opset TensorRT 10.3 reads; Q/DQ with float16 scales needs 19.
+#: The newest opset that TensorRT 10.3 supports; Q/DQ with float16 scales needs 19.
 OPSET = 20
 
 
 def onnx_from_model(model: Model) -> onnx.ModelProto:
-    """Export a trained model, in float32; `typed` makes other types of it, `check_graph` checks either.
+    """Export a trained model in float32; `typed` converts it to other types, `check_graph` validates both.
 
     Inputs and outputs are those of the model's spec, of any batch. Its stages are the names of values inside the graph.
 
@@ -72,7 +72,7 @@ def _export(folded: torch.nn.Module, spec: ModelSpec) -> torch.onnx.ONNXProgram:
                 IdentityEliminationPass()(program.model)
     except MemoryError:
         raise
-    except Exception as error:  # torch raises many kinds; all mean the same to the caller
+    except Exception as error:  # torch raises many types; all mean the same to the caller
         raise ExportError(f"torch.onnx.export failed: {type(error).__name__}: {error}") from error
     if program is None:
         raise ExportError("torch.onnx.export returned nothing.")
@@ -81,26 +81,26 @@ def _export(folded: torch.nn.Module, spec: ModelSpec) -> torch.onnx.ONNXProgram:
 
 @contextlib.contextmanager
 def _quiet():  # type: ignore[no-untyped-def]
-    """torch's exporter talks on standard output and warns about its own internals."""
-    said = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(said):
+    """Silence stdout and warnings of torch.onnx.export."""
+    output = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(output):
         warnings.simplefilter("ignore")
         yield
-    log.debug("torch.onnx.export said: %s", said.getvalue())
+    log.debug("torch.onnx.export said: %s", output.getvalue())
 
 
 def _keep_only_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Stages were outputs to get their names; from here on they are values inside the graph."""
-    kept = [output for output in model.graph.output if output.name in spec.output_names]
+    """Remove the stages from the outputs, which gave them their names; they stay as values inside the graph."""
+    outputs = [output for output in model.graph.output if output.name in spec.output_names]
     stages = [output for output in model.graph.output if output.name not in spec.output_names]
     del model.graph.output[:]
-    model.graph.output.extend(kept)
+    model.graph.output.extend(outputs)
     known = {value.name for value in model.graph.value_info}
     model.graph.value_info.extend(stage for stage in stages if stage.name not in known)
 
 
 def _name_dimensions(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Fixed sizes as numbers on every input and output; the batch is called `batch` there and on the values inside."""
+    """Set fixed sizes as numbers on every input and output; the batch is named `batch` everywhere."""
     _rename_batch(model)
     shapes = {tensor.name: tensor.shape for tensor in (*spec.inputs, *spec.outputs)}
     for value in (*model.graph.input, *model.graph.output):
@@ -115,10 +115,10 @@ def _name_dimensions(model: onnx.ModelProto, spec: ModelSpec) -> None:
 
 
 def _rename_batch(model: onnx.ModelProto) -> None:
-    """torch keeps a name of its own for the batch where an input is missing: `s30` and `3*s30` inside the graph."""
+    """Rename torch's own name of the batch if an input is missing: `s30` and `3*s30` inside the graph."""
     ends = (*model.graph.input, *model.graph.output)
-    own = {dim.dim_param for value in ends for dim in value.type.tensor_type.shape.dim[:1] if dim.dim_param}
-    names = "|".join(re.escape(name) for name in sorted(own) if name.isidentifier())
+    batch_names = {dim.dim_param for value in ends for dim in value.type.tensor_type.shape.dim[:1] if dim.dim_param}
+    names = "|".join(re.escape(name) for name in sorted(batch_names) if name.isidentifier())
     for value in model.graph.value_info:
         for dim in value.type.tensor_type.shape.dim:
             if names and dim.dim_param:
@@ -129,26 +129,26 @@ def check_graph(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Check the file against the model's spec.
 
     Raises:
-        ExportError: the ONNX checker refuses it, or its opset, inputs, outputs or operators are not the spec's.
+        ExportError: the ONNX checker rejects it, or its opset, inputs, outputs or operators differ from the spec.
     """
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"The exported graph is not valid ONNX: {error}") from error
     counts = Counter(f"{node.domain}.{node.op_type}".lstrip(".") for node in model.graph.node)
-    found = {
+    actual = {
         "opset": next(entry.version for entry in model.opset_import if entry.domain == ""),
         "inputs": [value.name for value in model.graph.input],
         "outputs": [value.name for value in model.graph.output],
         **{operator: counts[operator] for operator in spec.operators},
     }
     wanted = {"opset": OPSET, "inputs": spec.input_names, "outputs": spec.output_names, **spec.operators}
-    if found != wanted:
-        raise ExportError(f"The exported graph has {found}, but should have {wanted}.")
+    if actual != wanted:
+        raise ExportError(f"The exported graph has {actual}, but should have {wanted}.")
 
 
 def with_stages(model: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
-    """A copy of an exported model whose stages are outputs again, for comparing them one by one."""
+    """Return a copy of an exported model whose stages are outputs again, for comparing them one by one."""
     traced = onnx.ModelProto()
     traced.CopyFrom(model)
     traced.graph.output.extend(value for value in model.graph.value_info if value.name in set(spec.stages))

@@ -1,4 +1,4 @@
-"""The parity gate: PyTorch against the exported file, for every set of present sensors."""
+"""Parity gate: PyTorch against the exported file, for every set of present sensors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ Embed = Callable[[ParityBatch], np.ndarray]
 
 @dataclass(frozen=True)
 class SubsetParity:
-    """One set of sensors. Departures are distances of the output's `Agreement`, 1 - cosine of embeddings;
-    `rank_agreement` is the share of answers that both models have in common, of embeddings the ten nearest among the
-    samples with all sensors; `constant` counts values equal in all samples, `not_finite` samples with NaN or
-    infinity."""
+    """Comparison for one set of sensors.
+
+    Departures are distances of the output's `Agreement`, 1 - cosine of embeddings; `rank_agreement` is the fraction of
+    answers that both models have in common, of embeddings the ten nearest among the samples with all sensors;
+    `constant` counts values equal in all samples, `not_finite` samples with NaN or infinity.
+    """
 
     sensors: str
     samples: int
@@ -40,8 +42,11 @@ class SubsetParity:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the gate saw. `limit` is the largest distance allowed, in any sample of any set of sensors; `accuracy` is
-    what a float16 file loses in mAP, None where there were no labelled images; `role` is the output's."""
+    """Result of the gate.
+
+    `limit` is the largest distance allowed, in any sample of any set of sensors; `accuracy` is a float16 file's loss of
+    mAP, None without labeled images; `role` is the output's.
+    """
 
     precision: str
     limit: float
@@ -55,33 +60,33 @@ class ParityReport:
 
     @property
     def agreement(self) -> Agreement:
-        """How outputs are compared."""
+        """Comparison of the outputs."""
         return AGREEMENTS[self.role]
 
     @property
     def max_departure(self) -> float:
-        """Largest distance over all sets of sensors; NaN if there is one."""
+        """Largest distance over all sets of sensors; NaN if one is."""
         return float(np.max([subset.max_departure for subset in self.subsets]))
 
     @property
     def passed(self) -> bool:
-        """Within the limit, finite, and not one and the same feature for every image."""
+        """True if within the limit, finite, and not the same feature for every image."""
         # written so that NaN fails
         return self.max_departure <= self.limit and not any(s.not_finite for s in self.subsets) and not self.degenerate
 
     @property
     def degenerate(self) -> bool:
-        """Every image gets the same feature: parity says nothing about such a model."""
+        """True if every image gets the same feature: parity is then meaningless."""
         return self.subsets[0].constant == self.dim
 
     def with_stages(self, stages: tuple[StageParity, ...]) -> ParityReport:
-        """The same report with the comparison stage by stage."""
+        """Return the report with the comparison stage by stage."""
         return replace(self, stages=stages)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict; `limit` is what `mambapro check` reads."""
+        """Return a plain dict; `limit` is read by `mambapro check`."""
         values = asdict(self)
-        # reports of embeddings are what they were before there were other outputs
+        # reports of embeddings have the same form as before other outputs existed
         role = values.pop("role")
         values |= {} if role == EMBEDDING else {"role": role, "measure": self.agreement.name}
         return {**values, "max_departure": self.max_departure, "passed": self.passed}
@@ -120,16 +125,14 @@ def compare(
     role: str = EMBEDDING,
     track: Track = silent,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
-    """Run both models over all batches.
-
-    Returns:
-        The report, and PyTorch's outputs by the name of the set of sensors.
-    """
+    """Run both models over all batches."""
     expected = {b.name: reference(b) for b in batches}
-    found = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
+    outputs = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
     complete = batches[0].name
     subsets = tuple(
-        _subset_parity(b.name, AGREEMENTS[role], *((values[b.name], values[complete]) for values in (expected, found)))
+        _subset_parity(
+            b.name, AGREEMENTS[role], *((values[b.name], values[complete]) for values in (expected, outputs))
+        )
         for b in batches
     )
     dim = expected[complete].shape[1]
@@ -137,15 +140,15 @@ def compare(
 
 
 def _in_parts(embed: Embed, batch: ParityBatch) -> np.ndarray:
-    """Outputs of a batch, a few samples at a time: memory stays that of a deployment."""
+    """Return outputs of a batch, a few samples at a time, so that memory stays that of a deployment."""
     return np.concatenate([embed(part) for part in batch.parts(PART)])
 
 
 def _subset_parity(
-    name: str, agreement: Agreement, expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray]
+    name: str, agreement: Agreement, expected: tuple[np.ndarray, np.ndarray], actual: tuple[np.ndarray, np.ndarray]
 ) -> SubsetParity:
     """Compare outputs of one set of sensors; each pair is (outputs, those of the samples with all sensors)."""
-    wanted, values = expected[0], found[0]
+    wanted, values = expected[0], actual[0]
     departures = agreement.distances(wanted, values)
     return SubsetParity(
         sensors=name,
@@ -153,14 +156,14 @@ def _subset_parity(
         max_departure=float(departures.max()),
         mean_departure=float(departures.mean()),
         max_difference=float(np.abs(wanted.astype(np.float64) - values).max()),
-        rank_agreement=agreement.common(expected, found),
+        rank_agreement=agreement.common(expected, actual),
         constant=int((np.ptp(values, axis=0) == 0).sum()),
         not_finite=int((~np.isfinite(values)).any(1).sum()),
     )
 
 
 def require_parity(report: ParityReport, where: str | None) -> None:
-    """Let a passed report through.
+    """Raise unless the report passed.
 
     Args:
         where: the first stage that departs, where a trace found one.

@@ -1,4 +1,4 @@
-"""The images on which an exported model is compared with PyTorch: real ones where there are any, else drawn."""
+"""Images for the comparison of an exported model with PyTorch: real ones if available, else synthetic."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ _SEED = 2025
 
 @dataclass(frozen=True)
 class ParityImages:
-    """Samples as a deployment would see them, the cameras of the last ones unknown; `source` says where they are
-    from."""
+    """Samples as in a deployment, the cameras of the last ones unknown; `source` describes their origin."""
 
     samples: Batch
     source: str
@@ -32,7 +31,7 @@ class ParityImages:
 
 @dataclass(frozen=True)
 class ParityBatch:
-    """Samples of one set of modalities, as the exported graph takes them; `rows` are their numbers among all.
+    """Samples of one set of modalities, as inputs of the exported graph; `rows` are their numbers among all.
 
     Images of missing modalities are black.
     """
@@ -43,11 +42,11 @@ class ParityBatch:
 
     @property
     def name(self) -> str:
-        """The modalities, such as "rgb+tir"."""
+        """Modalities, such as "rgb+tir"."""
         return subset_name(self.subset)
 
     def parts(self, size: int) -> Iterator[ParityBatch]:
-        """At most `size` samples at a time, in order."""
+        """Yield at most `size` samples at a time, in order."""
         for start in range(0, len(self.rows), size):
             yield self[start : start + size]
 
@@ -62,7 +61,7 @@ def parity_images(
     dataset: str | None,
     modalities: Sequence[str] = MODALITIES,
 ) -> ParityImages:
-    """COMPLETE samples: from the benchmark in folder `data`, or drawn in the manner of `dataset`.
+    """Return COMPLETE samples: from the benchmark in folder `data`, or synthetic ones like `dataset`.
 
     Args:
         preprocessing: size and filter of the model's input.
@@ -108,16 +107,19 @@ def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[n
 
 
 def _spread(samples: tuple[Sample, ...], count: int) -> list[Sample]:
-    """`count` samples at even distances: many identities and cameras."""
+    """Return `count` samples at even distances: many identities and cameras."""
     if len(samples) < count:
         raise InputError(f"The gallery holds {len(samples)} samples; the parity run needs {count}.")
     return [samples[i * len(samples) // count] for i in range(count)]
 
 
 def rows_of(subset: Sequence[str], modalities: Sequence[str]) -> np.ndarray:
-    """Rows of the parity samples that a set of modalities is tried on: all, or one in four for an incomplete set.
+    """Return the rows of the parity samples for a set of modalities: all, or one in four for an incomplete set.
 
-    Drawn samples take the cameras in turns, so each step goes one row further: all cameras are among them.
+    Synthetic samples rotate the cameras, so each step goes one row further: all cameras are among them.
+
+    Returns:
+        int64 (rows,).
     """
     if len(subset) == len(modalities):
         return np.arange(COMPLETE)
@@ -126,7 +128,7 @@ def rows_of(subset: Sequence[str], modalities: Sequence[str]) -> np.ndarray:
 
 
 def batches_of_subsets(images: ParityImages, masked: bool = True) -> list[ParityBatch]:
-    """All samples with all modalities, then INCOMPLETE ones with every other set where the model takes a mask."""
+    """Return all samples with all modalities, then INCOMPLETE ones with every other set if the model takes a mask."""
     modalities = tuple(images.samples.images)
     batches = []
     for subset in subsets_of(modalities) if masked else (modalities,):

@@ -1,4 +1,4 @@
-"""What an export is going to do: read off the checkpoint, printed by --dry-run, stored in the bundle."""
+"""Plan of an export: derived from the checkpoint, printed by --dry-run, stored in the bundle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SUFFIX = ".mambapro"
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What a user can say about an export.
+    """Options of an export.
 
     Attributes:
         checkpoint: the authors' `.pth`, or one of ours.
@@ -80,13 +80,13 @@ class ExportOptions:
 
     @property
     def bundle(self) -> Path:
-        """The folder that will be written."""
+        """Folder to be written."""
         return self.output or self.checkpoint.with_name(
             f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
         )
 
     def preprocessing(self, model: Model) -> Preprocessing:
-        """Of a model's images, with the ranges that were asked for, else those of its training."""
+        """Return the model's preprocessing, with the requested ranges, else those of its training."""
         return model_preprocessing(model, self.sixteen_bit_range)
 
     @property
@@ -95,11 +95,11 @@ class ExportOptions:
         return self.parity_data or self.data
 
     def max_departure(self, role: str) -> float:
-        """The limit in force for an output of a role."""
+        """Return the limit in force for an output of a role."""
         return AGREEMENTS[role].limits[self.precision] if self.limit is None else self.limit
 
     def load_model(self) -> Model:
-        """The checkpoint's model.
+        """Load the checkpoint's model.
 
         Raises:
             InputError, ArtifactError: as load_checkpoint.
@@ -112,7 +112,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """The plan of an export, as printed and as JSON. `builds` are the artifacts that are built after it."""
+    """Plan of an export, as printed and as JSON. `builds` are the artifacts built after it."""
 
     checkpoint: str
     bundle: str
@@ -126,7 +126,7 @@ class ExportPlan:
     builds: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict."""
+        """Return a plain dict."""
         return {
             "checkpoint": self.checkpoint,
             "bundle": self.bundle,
@@ -144,7 +144,7 @@ class ExportPlan:
 
     def __str__(self) -> str:
         spec, output = self.spec, self.spec.output
-        kept = f"; fp32 stays in {', '.join(spec.float32_parts)}" if self.precision != "fp32" else ""
+        islands = f"; fp32 stays in {', '.join(spec.float32_parts)}" if self.precision != "fp32" else ""
         shape = ", ".join(map(str, output.shape))
         rows = {
             "checkpoint": escaped(self.checkpoint),
@@ -152,7 +152,7 @@ class ExportPlan:
             "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
             f"{spec.folded} fold away",
             "graph": f"ONNX opset {OPSET}, {', '.join(spec.input_names)} -> {output.name} ({shape})",
-            "precision": f"{self.precision}{kept}",
+            "precision": f"{self.precision}{islands}",
             "parity": f"largest {AGREEMENTS[output.role].name} {self.limit:.0e}, on {escaped(self.images)}",
             "bundle": escaped(self.bundle),
         }

@@ -1,4 +1,4 @@
-"""Which part of the exported graph computes in which type, as it is told to people."""
+"""Summary of the precision of each graph part, for metadata and the printed plan."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PRECISIONS = ("fp32", "fp16")
 
 
 def precision_map(precision: str, float32_parts: Iterable[str]) -> dict[str, str]:
-    """Part of the graph -> type, for the metadata and the printed plan.
+    """Return part of the graph -> type, for the metadata and the printed plan.
 
     Args:
         precision: "fp32" or "fp16".
-        float32_parts: parts of the model's spec, and modules whose values come near the end of float16.
+        float32_parts: parts of the model's spec, and modules whose values approach the float16 overflow limit.
 
     Raises:
         InputError: unknown precision.

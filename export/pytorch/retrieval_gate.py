@@ -1,4 +1,4 @@
-"""The gate on an exported file's retrieval: what it loses in mAP against PyTorch itself, on labelled images."""
+"""Gate on an exported file's retrieval: loss of mAP against PyTorch, on labeled images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def export_accuracy(
 
 
 def pytorch_model(model: TorchModel, preprocessing: Preprocessing, space: str) -> Model:
-    """A trained model to evaluate; its features are a reference, and are kept in the cache.
+    """Return a trained model to evaluate; its features are a reference, and cached.
 
     Args:
         model: in PyTorch, on the CPU.

@@ -1,4 +1,4 @@
-"""Stage by stage: where an exported model first departs from PyTorch."""
+"""Stage-by-stage comparison: the first difference of an exported model from PyTorch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...train.models.model_spec import Model, ModelSpec
 from .onnx_graph import with_stages
 from .parity_images import ParityBatch
 
-#: Samples traced: departures are systematic, and stages are large.
+#: Number of traced samples: differences are systematic, and stages are large.
 SAMPLES = 2
 
 
 @dataclass(frozen=True)
 class StageParity:
-    """A stage by the name of the PyTorch module that ends there. `departs`: above the limit."""
+    """Stage by the name of the PyTorch module that outputs it. `departs`: above the limit."""
 
     stage: str
     max_departure: float
@@ -33,21 +33,22 @@ class StageParity:
 
 
 def trace_stages(model: Model, exported: onnx.ModelProto, batch: ParityBatch, limit: float) -> tuple[StageParity, ...]:
-    """Compare every stage of the exported graph with the module of PyTorch that ends there, on SAMPLES samples.
+    """Compare every stage of the exported graph with its PyTorch module, on SAMPLES samples.
 
-    `limit` is the largest 1 - cosine of a stage that does not depart.
+    `limit` is the largest allowed 1 - cosine of a stage.
     """
     batch, spec = batch[:SAMPLES], model.spec
     expected = _torch_stages(model, spec, batch)
     backend = OnnxRuntimeBackend(with_stages(exported, spec).SerializeToString(), device="cpu")
-    found = backend.run({k: v for k, v in batch.samples.feeds(spec.inputs).items() if k in backend.inputs})
-    return tuple(_compare(name, expected[name], found[name], limit) for name in expected)
+    outputs = backend.run({k: v for k, v in batch.samples.feeds(spec.inputs).items() if k in backend.inputs})
+    return tuple(_compare(name, expected[name], outputs[name], limit) for name in expected)
 
 
 def _torch_stages(model: Model, spec: ModelSpec, batch: ParityBatch) -> dict[str, np.ndarray]:
     stages: dict[str, np.ndarray] = {}
 
     def record(name: str, output: torch.Tensor | tuple) -> None:
+        """Record a module's output."""
         value = output[0] if isinstance(output, tuple) else output
         stages[name] = value.float().numpy()
 
@@ -63,16 +64,16 @@ def _torch_stages(model: Model, spec: ModelSpec, batch: ParityBatch) -> dict[str
     return {**{name: stages[name] for name in spec.stages}, **outputs}
 
 
-def _compare(name: str, expected: np.ndarray, found: np.ndarray, limit: float) -> StageParity:
+def _compare(name: str, expected: np.ndarray, actual: np.ndarray, limit: float) -> StageParity:
     # every stream or sample is a row: the first axis of tokens is streams, of features samples
     rows = [
         np.asarray(x, np.float64).reshape(-1, x.shape[-1] * x.shape[-2] if x.ndim > 2 else x.shape[-1])
-        for x in (expected, found)
+        for x in (expected, actual)
     ]
     departure = float(cosine_departures(*rows).max())
     return StageParity(name, departure, float(np.abs(rows[0] - rows[1]).max()), not departure <= limit)
 
 
 def first_departure(stages: tuple[StageParity, ...]) -> str | None:
-    """Name of the first stage above the limit, None if none is."""
+    """Return the name of the first stage above the limit, None if none is."""
     return next((stage.stage for stage in stages if stage.departs), None)

@@ -1,1 +1,1 @@
-"""One HTML page that tells everything about a bundle."""
+"""HTML report of a bundle."""

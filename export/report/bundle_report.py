@@ -1,4 +1,4 @@
-"""Everything that a page about a bundle says, as values."""
+"""Report of a bundle as values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .stored import StoredParity
 
 @dataclass(frozen=True)
 class FileReport:
-    """One loadable file of a bundle. `cosine` is the gate it passed when it was made."""
+    """Report of one loadable file of a bundle. `cosine` is its gate at build time."""
 
     sidecar: Sidecar
     cosine: CosineGate | None
@@ -34,7 +34,7 @@ class FileReport:
         return self.sidecar.stem
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "name": self.name,
             "sidecar": self.sidecar.to_json(),
@@ -47,7 +47,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class BundleReport:
-    """A bundle: its files, the exported model first.
+    """Report of a bundle with its files, the exported model first.
 
     Attributes:
         bundle: name of its folder.
@@ -84,14 +84,14 @@ class BundleReport:
 
     @property
     def choice(self) -> FileReport:
-        """The file to deploy: of those in the best state the fastest measured here; the first where none was."""
+        """File to deploy: of those in the best state the fastest measured here; the first if none was."""
         best = [file for file in self.files if file.verdict.state == self.state]
         times = [(file.measured.milliseconds(END_TO_END, self.batches[0]), i) for i, file in enumerate(best)]
         measured = [(time, i) for time, i in times if time is not None]
         return best[min(measured)[1] if measured else 0]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain nested values."""
+        """Return plain nested values."""
         return {
             "bundle": self.bundle,
             "state": self.state,

@@ -1,4 +1,4 @@
-"""What the report measures on the machine at hand: agreement with PyTorch, retrieval, time; each artifact by itself."""
+"""Measurements of the report on this machine: agreement with PyTorch, retrieval, time, for each artifact."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from ...runtime.session import Session
 from ...runtime.verification.replay import replay, why_other_type
 
 _WARMUP = 3
-#: Turns of each file.
+#: Number of rounds.
 ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One value of an artifact minus that of the exported model, on the same queries.
+    """Value of an artifact minus that of the exported model, on the same queries.
 
-    `low` and `high` end its interval, `not_better` is the share of resamples without a gain; None without resamples.
+    `low` and `high` end its interval, `not_better` is the fraction of resamples without a gain; None without resamples.
     """
 
     name: str
@@ -53,15 +53,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Measured:
-    """One artifact on this machine.
+    """Measurements of one artifact on this machine.
 
     Attributes:
-        not_run: why it does not run here, which says nothing about the artifact; None if it ran.
-        failure: what went wrong when it ran; None if nothing did.
-        provider: where it ran.
-        other_type: why it did not compute in its own type; what was measured then says nothing of that. None if it did.
+        not_run: reason why it does not run here, which is no fault of the artifact; None if it ran.
+        failure: error when it ran; None without.
+        provider: execution device or provider.
+        other_type: reason why it computed in another type, which makes the measurements invalid for its own. None
+            otherwise.
         cosine: agreement with PyTorch over the bundle's goldens.
-        accuracy: retrieval on the benchmark that was given; None without one.
+        accuracy: retrieval on the given benchmark; None without one.
         against_base: mAP and the like against those of the exported model; empty for itself.
         latency: percentiles.
     """
@@ -76,26 +77,26 @@ class Measured:
     latency: LatencyReport | None = None
 
     def difference(self, name: str) -> Difference | None:
-        """The paired difference of that name, such as "mAP"."""
-        return next((found for found in self.against_base if found.name == name), None)
+        """Return the paired difference of that name, such as "mAP"."""
+        return next((one for one in self.against_base if one.name == name), None)
 
     def timing(self, scope: str, batch: int) -> Timing | None:
-        """One case; None where it was not timed."""
+        """Return one case; None if it was not timed."""
         timings = () if self.latency is None else self.latency.timings
         return next((timing for timing in timings if (timing.scope, timing.batch) == (scope, batch)), None)
 
     def milliseconds(self, scope: str, batch: int) -> float | None:
-        """Median of one case."""
-        found = self.timing(scope, batch)
-        return None if found is None else found.p50
+        """Return the median of one case."""
+        timing = self.timing(scope, batch)
+        return None if timing is None else timing.p50
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """The batch sizes that were timed, in order."""
+        """Timed batch sizes, in order."""
         return () if self.latency is None else tuple(dict.fromkeys(timing.batch for timing in self.latency.timings))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "not_run": self.not_run,
             "failure": self.failure,
@@ -110,7 +111,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """Plan of the measurements.
 
     Attributes:
         benchmark: its query and gallery; None measures no accuracy.
@@ -126,9 +127,9 @@ class Plan:
 
 
 def measure_all(bundle: Bundle, artifacts: Sequence[Sidecar], plan: Plan, track: Track = silent) -> list[Measured]:
-    """Measure the artifacts one after the other; the first is the one that the others are compared with.
+    """Measure the artifacts one after the other, compared with the first one.
 
-    One that does not run here, or fails, is told with its reason, and the others go on.
+    One that does not run here, or fails, is reported with its reason, and the others follow.
 
     Raises:
         InputError: a benchmark whose images cannot be read or scored.
@@ -147,7 +148,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
         return Measured(not_run=reason)
     try:
         with open_session(bundle, opening, sidecar) as extractor:
-            # whatever it is, the page shows it beside its limit
+            # any value is shown next to its limit
             gate, _ = replay(extractor, bundle.golden(), math.inf)
             accuracy = _accuracy(extractor, sidecar, plan, track, sidecar == bundle.base)
             return Measured(
@@ -168,10 +169,11 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
 def _timed_in_turns(
     bundle: Bundle, artifacts: Sequence[Sidecar], found: Sequence[Measured], plan: Plan, track: Track
 ) -> list[Measured]:
-    """Each file that ran with the percentiles of its middle round, by the median of its first case."""
+    """Return each file that ran with the percentiles of its middle round, by the median of its first case."""
     failures: dict[int, str] = {}
 
     def turn(i: int) -> LatencyReport | None:
+        """Time a file once."""
         if i in failures:
             return None
         try:
@@ -191,7 +193,7 @@ def _timed_in_turns(
 
 
 def _joined(rounds: Sequence[LatencyReport | None]) -> LatencyReport | None:
-    """The middle one of the rounds, by the median of its first case, with the medians of all of them in each case."""
+    """Return the middle one of the rounds, by the median of its first case, with the medians of all in each case."""
     done = [report for report in rounds if report is not None]
     if not done:
         return None
@@ -205,7 +207,7 @@ def _joined(rounds: Sequence[LatencyReport | None]) -> LatencyReport | None:
 
 
 def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
-    """The batches to time, those that an engine cannot take replaced by its largest."""
+    """Return the batches to time, those that an engine does not support replaced by its largest."""
     if sidecar.profile is None:
         return plan.batches
     return tuple(dict.fromkeys(min(batch, sidecar.profile.largest) for batch in plan.batches))
@@ -219,7 +221,7 @@ def _accuracy(extractor: Session, sidecar: Sidecar, plan: Plan, track: Track, ba
     options = plan.options if strips is None or not strips.exists() else replace(plan.options, strips=None)
     extractor = require_extractor(extractor)
     function, preprocessing = feature_function(extractor), extractor.preprocessing
-    # what is compared with is the same from report to report
+    # the reference is the same in every report
     identity = extractor_identity(extractor) if base else None
     return evaluate_model(
         plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track, identity=identity
@@ -247,7 +249,7 @@ def _against(
 
 
 def _timed(folder: Path, sidecar: Sidecar, batches: tuple[int, ...], runs: int) -> LatencyReport:
-    """Percentiles from a process of its own: the threads of one runtime slow down another's.
+    """Return percentiles from a process of its own: the threads of one runtime slow down another's.
 
     Raises:
         SetupError: it could not be timed.

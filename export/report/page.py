@@ -1,4 +1,4 @@
-"""The page of a bundle, from the templates in pages/."""
+"""HTML page of a bundle, from the templates in pages/."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DECADES = (-14.0, 0.0)
 
 @dataclass(frozen=True)
 class StripPicture:
-    """A ranked retrieval as a PNG, and its numbers for readers who do not see it."""
+    """Ranked retrieval as a PNG, and its numbers as alternative text."""
 
     png: bytes
     query: str
@@ -88,10 +88,10 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
 
 
 def _reasons(report: BundleReport) -> list[tuple[str, str]]:
-    """(file or "" where it is repeated, reason) why files are not ready, and why they did not run; none is dropped."""
+    """Return (file or "" if repeated, reason) why files are not ready, and why they did not run; none is dropped."""
     pairs: list[tuple[str, str]] = []
     for file in report.files:
-        # those of the choice stand in the answer already
+        # those of the choice are part of the answer
         reasons = [] if file is report.choice else list(file.verdict.reasons)
         reasons += [f"does not run here: {file.measured.not_run}"] if file.measured.not_run else []
         pairs += [("" if i else file.name, reason) for i, reason in enumerate(reasons)]
@@ -99,7 +99,7 @@ def _reasons(report: BundleReport) -> list[tuple[str, str]]:
 
 
 def _shared_maps(report: BundleReport) -> list[SharedMap]:
-    """Maps of all files, equal ones once; those of the choice and those in int8 are open."""
+    """Return maps of all files, equal ones once; those of the choice and those in int8 are open."""
     maps: dict[tuple[Cell, ...], SharedMap] = {}
     for file in report.files:
         shared = maps.setdefault(file.map.cells, SharedMap([], file.map, _grids(file.map.cells)))
@@ -109,7 +109,7 @@ def _shared_maps(report: BundleReport) -> list[SharedMap]:
 
 
 def _grids(cells: Sequence[Cell]) -> list[Grid]:
-    """Cells by the first word of their block; those of no block come last."""
+    """Return cells by the first word of their block; those of no block come last."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.block.split(".")[0], []).append(cell)
@@ -126,7 +126,7 @@ def _grid(name: str, cells: Sequence[Cell]) -> Grid:
 
 
 def _decade(value: float) -> float:
-    """Place of a value on the logarithmic axis, 0 to 1."""
+    """Return the position of a value on the logarithmic axis, 0 to 1."""
     low, high = _DECADES
     exponent = math.log10(value) if value > 0 else low
     return min(max((exponent - low) / (high - low), 0.004), 1.0) if math.isfinite(exponent) else 1.0

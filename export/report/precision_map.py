@@ -1,4 +1,4 @@
-"""Which part of a network computes in which type, read off its ONNX file: what it holds, not what was asked for."""
+"""Types of the network's parts, read from its ONNX file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...errors import ArtifactError
 from ...graph.module_roles import roles_of
 from ...plugins.selective_scan.schema import OP_TYPE
 
-#: What a node does, of the kinds that decide how fast and how exact a model is.
+#: Kinds of nodes that affect speed and accuracy of a model.
 LINEAR, PRODUCT, NORM, SOFTMAX, SCAN, SUM = "linear", "product", "norm", "softmax", "scan", "sum"
 #: A file that one runtime computes in another type than the file's, by a hint, does so in these.
 HINTED = (LINEAR, PRODUCT)
@@ -32,7 +32,7 @@ _MULTIPLIED = ("MatMul", "Gemm", "Conv")
 _KINDS = {"LayerNormalization": NORM, "Softmax": SOFTMAX, OP_TYPE: SCAN, "Add": SUM}
 _PARTS = {PRODUCT: "products", SOFTMAX: "softmax", SCAN: "scan", SUM: "residual sum"}
 _TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
-#: Nodes that hand a value on without computing with it.
+#: Nodes that pass a value on without computing.
 _CARRIERS = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze")
 #: Constants of more values are weights; smaller ones may be shapes.
 _SMALL = 64
@@ -40,7 +40,7 @@ _SMALL = 64
 
 @dataclass(frozen=True)
 class Cell:
-    """One part of one block, the same part of the three sensors taken together.
+    """One part of one block, merged over the three sensors.
 
     Attributes:
         block: such as "backbone.layers.3", the row of the map; "" for what belongs to no module.
@@ -61,49 +61,49 @@ class Cell:
 
 @dataclass(frozen=True)
 class PrecisionMap:
-    """The cells of one ONNX file, in the order of the graph. `hint` is the type that its runtime is told to use."""
+    """Cells of one ONNX file, in graph order. `hint` is the inference type of its runtime."""
 
     file: str
     hint: str | None
     cells: tuple[Cell, ...]
 
     def shares(self) -> dict[str, float]:
-        """Share of the weights of Linears and convolutions by type, the largest first; sums to 1."""
+        """Return the fraction of the weights of Linears and convolutions by type, the largest first; sums to 1."""
         counted: Counter[str] = Counter()
         for cell in self.cells:
             if cell.kind == LINEAR:
                 for name in cell.types:
                     counted[name] += cell.weights / len(cell.types)  # type: ignore[assignment]
-        whole = sum(counted.values())
-        return {name: value / whole for name, value in counted.most_common()} if whole else {}
+        total = sum(counted.values())
+        return {name: value / total for name, value in counted.most_common()} if total else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {"file": self.file, "hint": self.hint, "shares": self.shares(), "cells": encode(self.cells)}
 
 
 def precision_map(path: Path, hint: str | None = None) -> PrecisionMap:
     """Read the map of the ONNX file `path`.
 
-    `hint`, such as "bf16", is the type in which a runtime is told to compute what the file holds as float32.
+    `hint`, such as "bf16", is the type in which a runtime computes the file's float32.
 
     Raises:
-        ArtifactError: not an ONNX file, or one that does not say to which module its nodes belong.
+        ArtifactError: not an ONNX file, or one without module names of its nodes.
     """
     try:
         model = onnx.load(path, load_external_data=False)
     except (OSError, DecodeError) as error:
         raise ArtifactError(f"{escaped(path)} cannot be read as ONNX: {error}. Build the artifact again.") from error
-    found: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+    cells: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
     for block, part, kind, name, weights in _Graph(model).computations():
         asked = hint if hint and kind in HINTED and name == "fp32" else name
-        found.setdefault((block, part), []).append((kind, asked, weights))
-    if not found:
+        cells.setdefault((block, part), []).append((kind, asked, weights))
+    if not cells:
         raise ArtifactError(
             f"{escaped(path)} does not say to which module its nodes belong, so there is no map of it. "
             "Was it changed by another tool? Export the bundle again."
         )
-    return PrecisionMap(path.name, hint, tuple(_cell(*key, parts) for key, parts in found.items()))
+    return PrecisionMap(path.name, hint, tuple(_cell(*key, parts) for key, parts in cells.items()))
 
 
 def _cell(block: str, part: str, parts: list[tuple[str, str, int]]) -> Cell:
@@ -112,7 +112,7 @@ def _cell(block: str, part: str, parts: list[tuple[str, str, int]]) -> Cell:
 
 
 class _Graph:
-    """An ONNX graph with the lookups that the map needs."""
+    """ONNX graph with the lookups of the map."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
@@ -121,14 +121,14 @@ class _Graph:
         halves = "|".join(map(re.escape, self.roles.halves)) or "(?!)"
         self.block = re.compile(rf"(?P<block>.*?\.\d+(?:\.(?:{halves}))?)(?:\.(?P<part>.+))?")
         for tensor in model.graph.initializer:
-            # names, shapes and types are enough, and what is inferred from must not pass 2 GB
+            # names, shapes and types are enough, and the input of shape inference is limited to 2 GB
             if _size(tensor.dims) > _SMALL:
                 tensor.ClearField("raw_data")
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         self.producers = {output: node for node in self.nodes for output in node.output}
 
     def computations(self) -> Iterator[tuple[str, str, str, str, int]]:
-        """(block, part, kind, type, values of the weight) of every node that the map shows."""
+        """Yield (block, part, kind, type, values of the weight) of every node in the map."""
         for node in self.nodes:
             if node.op_type not in _MULTIPLIED and node.op_type not in _KINDS:
                 continue
@@ -142,7 +142,7 @@ class _Graph:
             yield block, part, kind, self._type(node, kind), values
 
     def _place(self, module: str, kind: str, weight: str) -> tuple[str, str]:
-        """(block, part) of a computation."""
+        """Return (block, part) of a computation."""
         # what is multiplied outside any module keeps its parameter's name; quantising adds to it after a slash
         full = module or weight.split("/")[0]
         name = ".".join(word for word in full.split(".") if word not in self.roles.alike)
@@ -157,18 +157,18 @@ class _Graph:
         return block, part or "linear"
 
     def _weight(self, node: NodeProto) -> TensorProto | None:
-        """The constant that a node multiplies by, behind whatever quantises or casts it."""
+        """Return the constant that a node multiplies by, before quantization and casts."""
         through = (*_CARRIERS, "DequantizeLinear", "QuantizeLinear")
         return self.constants.get(self._origin(node.input[1], through)) if len(node.input) > 1 else None
 
     def _origin(self, name: str, through: Iterable[str]) -> str:
-        """The value that `name` is, before nodes of the types `through`."""
+        """Return the value that `name` is, before nodes of the types `through`."""
         while name in self.producers and self.producers[name].op_type in through:
             name = self.producers[name].input[0]
         return name
 
     def _is_residual(self, node: NodeProto, module: str) -> bool:
-        """Whether a block adds two values of its own: a bias, or a sum deeper inside, is none."""
+        """Return True if a block adds two values of its own, not a bias or an inner sum."""
         match = self.block.fullmatch(module)
         computed = not any(self._origin(name, _CARRIERS) in self.constants for name in node.input)
         return computed and match is not None and match["part"] is None
@@ -182,7 +182,7 @@ class _Graph:
 
     @cached_property
     def _element_types(self) -> dict[str, int]:
-        """Types of the values, those that the file does not state inferred."""
+        """Types of the values; types missing in the file are inferred."""
         types = _stated(self.model)
         if all(output in types for node in self.nodes for output in node.output if node.op_type in _MULTIPLIED):
             return types
@@ -196,7 +196,7 @@ def _stated(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _module(node: NodeProto) -> str | None:
-    """Name of the module that a node was exported from, None where the node does not say."""
+    """Return the name of the module that a node was exported from, None if unknown."""
     text = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), None)
     try:
         return str(ast.literal_eval(text or "")[-2])

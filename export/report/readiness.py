@@ -1,4 +1,4 @@
-"""May an artifact be deployed? What its gates say, and what was measured here."""
+"""Readiness of an artifact for deployment: its gates, and the measurements of this machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from .precision_map import INT8
 from .stored import StoredParity
 
 READY, OPEN, REFUSED = "ready", "open", "refused"
-#: The float32 export is what accuracy is measured against.
+#: Accuracy is measured against the float32 export.
 REFERENCE = "fp32"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """READY: verified, and every gate passed. OPEN: nothing failed, but something was not looked at. REFUSED: a gate
-    failed. `reasons` say why it is not READY; `numbers`, `accuracy` and `speed` are the single gates, None = not run.
+    """Verdict on an artifact.
+
+    READY: verified, and every gate passed. OPEN: nothing failed, but something was not checked. REFUSED: a gate failed.
+    `reasons` explain why it is not READY; `numbers`, `accuracy` and `speed` are the single gates, None = not run.
     """
 
     state: str
@@ -32,12 +34,12 @@ class Verdict:
     speed: bool | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**vars(self), "reasons": list(self.reasons)}
 
 
 class Rival(NamedTuple):
-    """A file that int8 is compared with: milliseconds of the model alone, name, batch, milliseconds of each round."""
+    """Baseline of int8: milliseconds of the model alone, name, batch, milliseconds of each round."""
 
     milliseconds: float
     name: str
@@ -46,13 +48,13 @@ class Rival(NamedTuple):
 
 
 def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: Rival | None = None) -> Verdict:
-    """The verdict on one artifact.
+    """Return the verdict on one artifact.
 
     Args:
-        sidecar: what is known of it.
-        cosine: the gate that it passed when it was made.
-        measured: what was found here.
-        rival: the fastest here of higher precision for its target.
+        sidecar: manifest of the artifact.
+        cosine: its gate at build time.
+        measured: measurements of this machine.
+        rival: the fastest baseline here, of higher precision for its target.
     """
     failed: list[str] = []
     missing: list[str] = []
@@ -70,12 +72,12 @@ def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival
 
 
 def map_limit(sidecar: Sidecar) -> float:
-    """The largest loss of mAP that counts, a fraction: a bundle may be stricter with itself than this, not looser."""
+    """Return the limit of the loss of mAP, a fraction: a bundle may be stricter than this product, not looser."""
     return min(sidecar.max_map_drop, MAP_DROPS[sidecar.precision])
 
 
 def parity_gate(parity: StoredParity) -> CosineGate:
-    """The gate that the exported model itself passed, over all sets of sensors."""
+    """Return the exported model's own gate, over all sets of sensors."""
     samples = sum(subset.samples for subset in parity.subsets)
     mean = sum(subset.mean_departure * subset.samples for subset in parity.subsets) / samples
     return CosineGate(parity.max_departure, mean, parity.limit, samples)
@@ -89,7 +91,7 @@ def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], m
     over = [f"1 - cosine to PyTorch {where}: {found:.1e}, limit {limit:.0e}" for where, found, limit in gates
             if not found <= limit]  # fmt: skip
     failed.extend(over)
-    # in another type it proves nothing, unless it is over the limit even so
+    # in another type it verifies nothing, unless it exceeds the limit even so
     proved = cosine is not None or (measured.cosine is not None and measured.other_type is None)
     if not proved and not over:
         missing.append("its numbers were not compared with PyTorch's")
@@ -120,16 +122,16 @@ def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: 
 
 
 def _speed(sidecar: Sidecar, measured: Measured, rival: Rival | None, missing: list[str]) -> bool | None:
-    """int8 has to be worth it; where it is not, that is for its user to know, not a fault."""
+    """Return whether int8 is faster; if not, this is reported, but not a failure."""
     if sidecar.precision != INT8:
         return None
     here = None if rival is None else measured.timing(MODEL_ONLY, rival.batch)
     gate = sidecar.speed
     if here is not None and rival is not None:
-        # a file that failed in a round has none of it
+        # a file that failed in a round has no values of it
         even = rival.rounds if len(rival.rounds) == len(here.rounds) else ()
-        found = ratios(even, here.rounds).values if even else ()
-        gate = SpeedGate(rival.batch, here.p50, rival.name, rival.milliseconds, ratios=found)
+        quotients = ratios(even, here.rounds).values if even else ()
+        gate = SpeedGate(rival.batch, here.p50, rival.name, rival.milliseconds, ratios=quotients)
     if gate is None:
         missing.append("its speed was not compared with a higher precision")
         return None

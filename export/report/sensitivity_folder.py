@@ -21,14 +21,14 @@ PICTURES = ("ranking.png", "pareto.png")
 POLICY = "policy.toml"
 
 _ADVICE = "Run the sensitivity analysis again, or leave --sensitivity out."
-#: Pixels of a picture, and bytes of a file, beyond which it is none of ours.
+#: Largest pictures in pixels, and files in bytes.
 _MOST_PIXELS = 40_000_000
 _MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A sensitivity analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
+    """Sensitivity analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
 
     folder: str
     ranking: Ranking
@@ -38,12 +38,12 @@ class Analysis:
 
     @property
     def model(self) -> str | None:
-        """SHA-256 of the ONNX file that was analysed, if it says."""
-        found = self.ranking.key.get("model")
-        return found if isinstance(found, str) else None
+        """SHA-256 of the analyzed ONNX file, if known."""
+        digest = self.ranking.key.get("model")
+        return digest if isinstance(digest, str) else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without the pictures."""
+        """Return plain values, without the pictures."""
         return {name: encode(getattr(self, name)) for name in ("folder", "ranking", "pareto", "policy")}
 
 
@@ -52,7 +52,7 @@ def read_sensitivity(folder: Path) -> Analysis:
 
     Raises:
         InputError: not a folder.
-        ArtifactError: a file is missing, damaged, or not what the analysis writes.
+        ArtifactError: a file is missing, damaged, or not of the analysis.
     """
     if not folder.is_dir():
         raise InputError(f"{escaped(folder)} is not a folder. --sensitivity takes the folder that the analysis wrote.")
@@ -75,14 +75,14 @@ def _record(cls: type[T], path: Path) -> T:
     except InputError as error:
         # limits that no command would accept
         raise ArtifactError(f"{failure}\n  {error}") from error
-    # a field that has a default is written all the same
+    # fields with a default are written too
     if encode(record) != value:
         raise ArtifactError(f"{failure}\n  fields are missing")
     return record
 
 
 def _picture(path: Path) -> bytes:
-    """A PNG that decodes."""
+    """Return a PNG that can be decoded."""
     content = _content(path)
     try:
         width, height = image_size(content)

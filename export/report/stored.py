@@ -1,7 +1,4 @@
-"""What the report reads that others wrote: parity.json of a bundle, and the folder of a sensitivity analysis.
-
-Both may come from anywhere, so they are read strictly, and without PyTorch.
-"""
+"""Stored results for the report, read strictly and without PyTorch."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StoredSubset:
-    """One set of sensors, as `export.parity.SubsetParity` wrote it."""
+    """One set of sensors, as written from `export.parity.SubsetParity`."""
 
     sensors: str
     samples: int
@@ -36,7 +33,7 @@ class StoredSubset:
 
 @dataclass(frozen=True)
 class StoredStage:
-    """One stage, as `export.trace.StageParity` wrote it."""
+    """One stage, as written from `export.trace.StageParity`."""
 
     stage: str
     max_departure: float
@@ -61,7 +58,7 @@ class StoredParity:
 
 
 def read_parity(bundle: Bundle) -> StoredParity:
-    """parity.json of a bundle, its hash compared.
+    """Read a bundle's parity.json after comparing its hash.
 
     Raises:
         ArtifactError: not JSON, or not what the export writes.
@@ -81,7 +78,7 @@ def _parsed(content: bytes, path: Path) -> Any:
 
 
 def strictly(cls: type[T], value: object, path: Path, advice: str) -> T:
-    """The dataclass `cls` from a JSON value.
+    """Build the dataclass `cls` from a JSON value.
 
     Raises:
         ArtifactError: fields that are unknown, missing or wrong; ends with `advice`.

@@ -1,4 +1,4 @@
-"""`mambapro report`: measure a bundle on this machine and write one page about it."""
+"""Implementation of `mambapro report`: measure a bundle on this machine and write one page about it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .stored import StoredParity, read_parity
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What to report.
+    """Options of a report.
 
     Attributes:
         bundle: folder of the bundle.
@@ -81,12 +81,12 @@ class ReportOptions:
 def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport:
     """Check, measure and describe a bundle, and write the page.
 
-    Every file is looked at: what does not run here is told with its reason.
+    Every file is included; files that do not run here are listed with the reason.
 
     Raises:
-        InputError: a bundle, benchmark or folder that cannot be used, or `out` exists.
+        InputError: an unusable bundle, benchmark or folder, or `out` exists.
         ArtifactError: the bundle or the sensitivity analysis is damaged.
-        SetupError: no room or no permission.
+        SetupError: the disk is full or permission is missing.
     """
     require_free(options.out, options.overwrite)
     bundle = Bundle.open(options.bundle)
@@ -97,7 +97,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     benchmark = (
         read_benchmark(options.dataset, options.data, test_only=True) if options.dataset and options.data else None
     )
-    # a killed run leaves its pictures: the next one removes them
+    # pictures of a killed run are removed by the next one
     with temporary_folder("report") as folder:
         strips = folder / "strips"
         plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
@@ -121,7 +121,7 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
 
 
 def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) -> EvaluationOptions:
-    """Everything that the model allows."""
+    """Return all evaluations that the model supports."""
     return EvaluationOptions(
         options.bootstrap,
         options.seed,
@@ -139,7 +139,7 @@ def _files(
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
         cosine = sidecar.cosine if i else parity_gate(parity)
         verdict = judge(sidecar, cosine, found, _rival(sidecar, found, artifacts, measured))
-        # a hint that is not followed here changes nothing
+        # an ignored hint has no effect
         with bundle.named_copy(sidecar.onnx) as file:
             found_map = precision_map(file, None if found.other_type else sidecar.hint)
         files.append(FileReport(sidecar, cosine, verdict, found_map, found))
@@ -149,9 +149,9 @@ def _files(
 def _rival(
     sidecar: Sidecar, found: Measured, artifacts: Sequence[Sidecar], measured: Sequence[Measured]
 ) -> Rival | None:
-    """The fastest here of a file's target in a higher precision than int8, at the first batch that both were timed at.
+    """Return the fastest file here of the target in a higher precision than int8, at the first common batch.
 
-    An engine that cannot take a batch is timed at another, and the two say nothing of each other.
+    An engine that does not support a batch is timed at another, and the two are not comparable.
     """
     for batch in found.batches:
         rivals = [
@@ -166,7 +166,7 @@ def _rival(
 
 
 def _strips(folder: Path) -> list[StripPicture]:
-    """The pictures that the evaluation drew; none where it did not come to that."""
+    """Return the pictures of the evaluation; none if it did not reach them."""
     if not folder.is_dir():
         return []
     listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
