@@ -8,15 +8,18 @@ LOWEST := $(VENV)-lowest
 LOCK := locks/device.txt
 DEMO := .demo
 DATASET := rgbnt201
+# processes that run tests; each may take 4 GB
+WORKERS ?= 2
 # the CPU kernel of the scan is compiled when the package is installed
 KERNEL := $(wildcard plugins/selective_scan/cpu/csrc/*)
 SAY = @printf '\n== %s\n'
 
-.PHONY: help demo test test-lowest lock test-lock device-wheel sbom lint docs docs-check gpu-check clean
+.PHONY: help demo test quick test-lowest lock test-lock device-wheel sbom lint docs docs-check gpu-check clean
 
 help:
 	@echo 'make demo   draw a benchmark, train on it, export, run without PyTorch, compare'
 	@echo 'make test   the test suite'
+	@echo 'make quick  tests of every folder in under three minutes, before a commit'
 	@echo 'make test-lowest  the tests of the runtime with the oldest packages that pyproject.toml allows'
 	@echo 'make lock   write locks/device.txt anew: what a device installs, with hashes; make test-lock installs it'
 	@echo 'make device-wheel  a wheel with the runtime alone in dist/'
@@ -65,9 +68,17 @@ demo: $(VENV)/demo
 	$(BIN)/mambapro compare --ckpt $(DEMO)/run/best.pth $(DEMO)/run/best-fp32.mambapro $(DEMO)/run/best-fp16.mambapro \
 		--data $(DEMO)/data --dataset $(DATASET)
 
+# Tests that measure time or memory run after the others, alone on the machine. 5: none was selected.
 test: $(VENV)/dev
 	$(SAY) 'running the tests'
-	@$(BIN)/python -m pytest $(PYTEST)
+	@status=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not alone' $(PYTEST) || status=$$?; \
+	$(BIN)/python -m pytest -m alone $(PYTEST); last=$$?; \
+	case $$status-$$last in 0-5) ;; 0-* | 5-*) status=$$last ;; esac; exit $$status
+
+# beside others no test measures time
+quick: $(VENV)/dev
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not alone' $(PYTEST) @tests/quick.txt
 
 # The oldest packages in an environment of their own, by uv's resolution of lower bounds.
 test-lowest: $(VENV)/made pyproject.toml

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.core import ParameterSource
 from mambapro.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
@@ -118,7 +119,16 @@ def test_command_lines_parse(line: str) -> None:
     while isinstance(command, click.Group):
         command = command.commands[arguments.pop(0)]
 
-    command.make_context("command", arguments)
+    options = [word.split("=")[0] for word in arguments if word.startswith("--")]
+    context = command.make_context("command", list(arguments))
+
+    typed = [
+        parameter
+        for parameter in command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    names = {name for parameter in typed for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(options) <= names and context.args == []
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if line.startswith(("pytest", "python benchmarks"))])
@@ -126,11 +136,11 @@ def test_tests_and_benchmarks_exist(line: str) -> None:
     """Files of the repository in a command line are there, as are the words that `-k` selects by."""
     words = shlex.split(line)
     files = [ROOT / word for word in words if word.startswith(("tests", "benchmarks"))]
-    wanted = words[words.index("-k") + 1] if "-k" in words else ""
+    wanted = words[words.index("-k") + 1].split(" or ") if "-k" in words else [""]
 
     assert files and all(file.exists() for file in files)
     sources = [path for file in files for path in ([file] if file.is_file() else file.rglob("*.py"))]
-    assert any(wanted.lower() in path.read_text().lower() for path in sources)
+    assert all(any(word.lower() in path.read_text().lower() for path in sources) for word in wanted)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.number}")

@@ -64,7 +64,7 @@ def departure(a: np.ndarray, b: np.ndarray) -> float:
     return float((1 - (unit(a.astype(np.float64)) * unit(b.astype(np.float64))).sum(axis=1)).max())
 
 
-def require_equal(actual: np.ndarray, stored: np.ndarray, limit: float, same: bool = SAME) -> None:
+def assert_equal(actual: np.ndarray, stored: np.ndarray, limit: float, same: bool = SAME) -> None:
     """Hold the rule of shelf/README.md: bit for bit on the same machine, within `limit` on unit vectors elsewhere."""
     assert actual.dtype == stored.dtype and actual.shape == stored.shape
     if same:
@@ -131,7 +131,7 @@ def test_a_bundle_gives_its_embeddings(bundle: str, target: str, precision: str,
     if precision == "int8":
         assert departure(actual, STORED[f"fp32-onnxruntime-fp32-{sensors}"]) <= INT8
     else:
-        require_equal(actual, STORED[f"{bundle}-{target}-{precision}-{sensors}"], ABSOLUTE[precision])
+        assert_equal(actual, STORED[f"{bundle}-{target}-{precision}-{sensors}"], ABSOLUTE[precision])
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -139,7 +139,7 @@ def test_a_checkpoint_gives_its_embeddings(name: str) -> None:
     """A checkpoint in each layout loads, and PyTorch embeds the golden samples as it did."""
     actual = torch_embeddings(SHELF / name)
 
-    require_equal(actual, STORED[name], ABSOLUTE["fp32"], same_torch())
+    assert_equal(actual, STORED[name], ABSOLUTE["fp32"], same_torch())
 
 
 def test_an_export_of_a_checkpoint_gives_the_embeddings_of_its_bundle(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_an_export_of_a_checkpoint_gives_the_embeddings_of_its_bundle(tmp_path: 
     run("export", "--ckpt", SHELF / "best.pth", *DATA, "--output", bundle)
 
     actual = extract(bundle, "onnxruntime", "fp32", ALL, tmp_path / "out.npz")
-    require_equal(actual, STORED[f"fp32-onnxruntime-fp32-{ALL}"], ABSOLUTE["fp32"])
+    assert_equal(actual, STORED[f"fp32-onnxruntime-fp32-{ALL}"], ABSOLUTE["fp32"])
 
 
 def test_a_stored_table_of_scales_is_read() -> None:
@@ -207,7 +207,7 @@ class TestLimits:
 
         for other in ("fp16-onnxruntime-fp16", "int8-openvino-int8"):
             with pytest.raises(AssertionError):
-                require_equal(STORED[f"{other}-{ALL}"], stored, ABSOLUTE["fp32"], same=False)
+                assert_equal(STORED[f"{other}-{ALL}"], stored, ABSOLUTE["fp32"], same=False)
 
     def test_int8(self) -> None:
         """Each sample is five limits of int8 away from all others."""
@@ -230,4 +230,4 @@ class TestLimits:
 
         for same in (True, False):
             with pytest.raises(AssertionError):
-                require_equal(np.full_like(stored, np.nan), stored, ABSOLUTE["fp32"], same)
+                assert_equal(np.full_like(stored, np.nan), stored, ABSOLUTE["fp32"], same)

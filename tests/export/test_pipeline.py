@@ -158,7 +158,7 @@ def test_plan_writes_nothing(tiny_checkpoint: Path) -> None:
 class TestNothingIsLeft:
     """Whatever goes wrong, the folder of the output is as before."""
 
-    def fails(self, checkpoint: Path, folder: Path, error: type[Exception], match: str, **options: Any) -> None:
+    def assert_fails(self, checkpoint: Path, folder: Path, error: type[Exception], match: str, **options: Any) -> None:
         """An export that raises `error` and leaves `folder` as it was."""
         before = sorted(folder.rglob("*"))
         with pytest.raises(error, match=match):
@@ -170,7 +170,7 @@ class TestNothingIsLeft:
         (tmp_path / "out.mambapro").mkdir()
         (tmp_path / "out.mambapro" / "precious").write_text("kept")
 
-        self.fails(tiny_checkpoint, tmp_path, InputError, "--overwrite")
+        self.assert_fails(tiny_checkpoint, tmp_path, InputError, "--overwrite")
 
         assert (tmp_path / "out.mambapro" / "precious").read_text() == "kept"
 
@@ -192,7 +192,7 @@ class TestNothingIsLeft:
         (tmp_path / "out.mambapro" / "metadata.json").write_text("{}")
         (tmp_path / "out.mambapro" / "precious").write_text("kept")
 
-        self.fails(tiny_checkpoint, tmp_path, InputError, "holds other things", overwrite=True)
+        self.assert_fails(tiny_checkpoint, tmp_path, InputError, "holds other things", overwrite=True)
 
         assert (tmp_path / "out.mambapro" / "precious").read_text() == "kept"
 
@@ -219,7 +219,7 @@ class TestNothingIsLeft:
         usage = type("Usage", (), {"free": 1000})()
         monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda path: usage)
 
-        self.fails(tiny_checkpoint, tmp_path, SetupError, "needs about 5 MB")
+        self.assert_fails(tiny_checkpoint, tmp_path, SetupError, "needs about 5 MB")
 
     @pytest.mark.parametrize("step", ("save_onnx", "write_sums", "_write_goldens"))
     def test_a_disk_that_fills_up(
@@ -232,23 +232,23 @@ class TestNothingIsLeft:
 
         monkeypatch.setattr(pipeline, step, full)
 
-        self.fails(tiny_checkpoint, tmp_path, SetupError, "No room on the disk")
+        self.assert_fails(tiny_checkpoint, tmp_path, SetupError, "No room on the disk")
 
     def test_a_graph_that_departs(self, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """ParityError names the first stage that departs when one weight of the file is wrong."""
         monkeypatch.setattr(pipeline, "save_onnx", spoil("backbone.layers.2.adapter.outer.bias", 0.05))
 
-        self.fails(tiny_checkpoint, tmp_path, ParityError, r"first stage that departs is backbone\.layers\.2\.")
+        self.assert_fails(tiny_checkpoint, tmp_path, ParityError, r"first stage that departs is backbone\.layers\.2\.")
 
     def test_a_wrong_scan(self, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """ParityError for an error as small as a scan's decay that is off by five percent."""
         monkeypatch.setattr(pipeline, "save_onnx", spoil("aggregation.blocks.0.inter.scans.A", 0.0, 1.05))
 
-        self.fails(tiny_checkpoint, tmp_path, ParityError, r"departs is aggregation\.blocks\.0\.inter")
+        self.assert_fails(tiny_checkpoint, tmp_path, ParityError, r"departs is aggregation\.blocks\.0\.inter")
 
     def test_a_limit_that_is_too_tight(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
         """ParityError with the numbers when the limit is below what float16 can do."""
-        self.fails(tiny_checkpoint, tmp_path, ParityError, "limit 1e-12", precision="fp16", limit=1e-12)
+        self.assert_fails(tiny_checkpoint, tmp_path, ParityError, "limit 1e-12", precision="fp16", limit=1e-12)
 
     @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
     def test_an_interrupt(self, number: int, tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -296,8 +296,12 @@ class TestGate:
         return ParityReport("fp32", 1e-8, "drawn", "CPU", 192, (SubsetParity(**{**values, **changes}),))
 
     def test_passes_within_the_limit(self) -> None:
-        """Nothing is raised for a report within the limit."""
-        require_parity(self.report(), None)
+        """Nothing is raised for a report within the limit, up to the limit itself."""
+        for departure in (0.0, 1e-8):
+            report = self.report(max_departure=departure)
+
+            assert report.passed
+            require_parity(report, None)
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -40,7 +40,8 @@ CHANGES = {
     "precision": "precision=" + "f" * 900,
 }
 
-_TEXTS = {
+#: Whole files, by name.
+TEXTS = {
     "digits": "name = 'x'\n[solver]\nepochs = " + "9" * 5000,
     "brackets": "name = " + "[" * 5000,
     "brackets_in_lines": "name = " + "[\n" * 5000,
@@ -61,7 +62,7 @@ _TEXTS = {
 def write_all(folder: Path) -> list[Path]:
     """Recipes as TOML files: damaged, endless, and one for each of CHANGES."""
     paths = []
-    for name, text in _TEXTS.items():
+    for name, text in TEXTS.items():
         path = folder / f"{name}.toml"
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         paths.append(path)

@@ -269,6 +269,7 @@ def test_sixteen_bit_range_can_be_set_and_changes_the_fingerprint(bundle, images
         assert ranged.fingerprint != plain.fingerprint == plain.metadata.fingerprint
 
 
+@pytest.mark.alone
 def test_import_is_fast_and_free_of_heavy_packages():
     """Importing the extractor takes 0.2 s of processor time at most beyond NumPy and loads no heavy package."""
     heavy = {"torch", "onnx", "onnxruntime", "PIL", "click", "rich"}

@@ -19,6 +19,8 @@ from mambapro.runtime.bundle.checksums import MODEL, write_sums
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.verification.check import check_bundle
 
+pytestmark = pytest.mark.alone
+
 
 def test_endless_loop_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """ArtifactError after the budget, which it names; ONNX Runtime is free for other work then."""

@@ -41,18 +41,15 @@ class TestModel:
 class TestScans:
     @pytest.mark.parametrize("kind", TYPES)
     def test_full_size(self, tmp_path: Path, kind: str) -> None:
-        """The two scans of the full-size model are two plugin layers and nothing else, in every type."""
+        """The two scans of the full-size model are two plugin layers and nothing else, in every type.
+
+        In float32 and float16 they build for Turing too, alone and together with all others.
+        """
         report = build("python", [scans(tmp_path / "scans.onnx", kind, FULL_SIZE)])
 
         assert {(engine["layers"], engine["plugins"]) for engine in report["engines"]} == {(2, 2)}
         assert_built(report)
-
-    @pytest.mark.parametrize("kind", ["float32", "float16"])
-    def test_turing(self, tmp_path: Path, kind: str) -> None:
-        """In float32 and float16 the plugin builds for Turing too, alone and together with all others."""
-        report = build("python", [scans(tmp_path / "scans.onnx", kind, FULL_SIZE)])
-
-        assert [engine for engine in report["engines"] if not engine["bytes"]] == []
+        assert kind == "bfloat16" or all(engine["bytes"] for engine in report["engines"])
 
     @pytest.mark.parametrize("kind", TYPES)
     def test_without_the_plugin(self, tmp_path: Path, kind: str) -> None:

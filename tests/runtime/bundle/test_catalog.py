@@ -228,6 +228,12 @@ class TestScratch:
         with scratch_copy(Bundle.open(bundle)) as copy:
             check_bundle(copy, "cpu")
 
+            names = sorted(path.name for path in bundle.iterdir() if not path.name.startswith("."))
+            assert sorted(path.name for path in copy.iterdir()) == names
+            for name in names:
+                assert (copy / name).stat().st_nlink == 1
+                assert (copy / name).read_bytes() == (bundle / name).read_bytes()
+
     def test_what_a_killed_build_left_is_removed(self, bundle: Path) -> None:
         """The next one clears folders that nobody uses; one in use, and those of other bundles, stay."""
         parent = bundle.parent

@@ -162,6 +162,9 @@ class TestWrongFields:
         """Names in subfolders and with accents are fine."""
         check_file_name(name)
 
+        with pytest.raises(InputError, match="stay inside"):
+            check_file_name(f"../{name}")
+
 
 class TestFingerprint:
     pre = Preprocessing(16, 8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

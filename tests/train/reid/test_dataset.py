@@ -84,7 +84,7 @@ class TestItems:
         assert not torch.equal(dataset[2][0], first)
 
 
-def check_batches(samples: list[Sample], workers: int) -> None:
+def assert_batches(samples: list[Sample], workers: int) -> None:
     """Two epochs of batches are what the data set gives for the sampler's draws."""
     dataset = TriModalDataset(samples, SIZE, VARIED, cache_bytes=0)
     sampler = IdentitySampler(dataset.labels, 2, 2)
@@ -104,7 +104,7 @@ def check_batches(samples: list[Sample], workers: int) -> None:
 class TestLoader:
     def test_batches(self, samples: list[Sample]) -> None:
         """Batches are the sampler's, also in the second epoch."""
-        check_batches(samples, 0)
+        assert_batches(samples, 0)
 
     @pytest.mark.parametrize("method", ("fork", "forkserver"))
     def test_batches_of_workers(self, method: str, tmp_path: Path) -> None:
@@ -149,5 +149,5 @@ if __name__ == "__main__":
     cut = drawn[0].sources["rgb"].path
     cut.write_bytes(cut.read_bytes()[:-200])
     set_image_settings(ImageSettings(accept_truncated=True))
-    check_batches(drawn, workers=2)
+    assert_batches(drawn, workers=2)
     sys.stdout.write("two epochs agree\n")

@@ -248,6 +248,7 @@ def _forward_in_child(case: Case) -> None:
 
 
 class TestDenormals:
+    @pytest.mark.alone
     def test_decayed_states_cost_no_time(self) -> None:
         """States that have decayed to nothing do not slow the scan down: denormal numbers would, fifty times."""
         import time

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,29 +161,29 @@ class TestRecord:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """check.cu with kernels and runtime emulated."""
     try:
         compiler = cxx_compiler()
     except SetupError as error:
         pytest.skip(str(error))
+    program = tmp_path_factory.mktemp("check") / "check"
+    includes = [f"-I{folder}" for folder in (cuda_host.CSRC, HERE, HERE / "cuda_for_check")]
+    source = str(HERE / "check_on_host.cpp")
+    subprocess.run([compiler, *cuda_host.FLAGS, "-w", *includes, source, "-o", str(program)], check=True)
+    return program
 
-    @cache
-    def build(*flags: str) -> Path:
-        program = tmp_path_factory.mktemp("check") / "check"
-        includes = [f"-I{folder}" for folder in (cuda_host.CSRC, HERE, HERE / "cuda_for_check")]
-        source = str(HERE / "check_on_host.cpp")
-        command = [compiler, *cuda_host.FLAGS, "-w", *flags, *includes, source, "-o", str(program)]
-        subprocess.run(command, check=True)
-        return program
 
-    return build
+def run_check(program: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The compiled program on a machine that the variables describe."""
+    environment = {**os.environ, **variables}
+    return subprocess.run([program, "--no-times"], capture_output=True, text=True, check=False, env=environment)
 
 
 class TestKernels:
-    def test_all_match(self, compiled: Callable[..., Path], load: Callable[[str], Any]) -> None:
+    def test_all_match(self, compiled: Path, load: Callable[[str], Any]) -> None:
         """Every line of check.cu is read, and every result within its limit."""
-        done = subprocess.run([compiled(), "--no-times"], capture_output=True, text=True, check=False)
+        done = run_check(compiled)
 
         record = load("part").Record()
         load("kernels").read(done.stdout, record)
@@ -194,9 +193,9 @@ class TestKernels:
         assert record.failures == []
         assert 0 < record.worst < 1
 
-    def test_a_broken_kernel_is_noticed(self, compiled: Callable[..., Path], load: Callable[[str], Any]) -> None:
+    def test_a_broken_kernel_is_noticed(self, compiled: Path, load: Callable[[str], Any]) -> None:
         """With the wrong bias y fails in every type, and the exit code is 1."""
-        done = subprocess.run([compiled("-DBROKEN"), "--no-times"], capture_output=True, text=True, check=False)
+        done = run_check(compiled, CHECK_BROKEN="1")
 
         record = load("part").Record()
         load("kernels").read(done.stdout, record)
@@ -217,12 +216,10 @@ class TestKernels:
         ids=["none", "no device", "no driver", "old driver", "broken"],
     )
     def test_what_it_says_where_it_cannot_run(
-        self, compiled: Callable[..., Path], machine: dict[str, str], code: int, words: str
+        self, compiled: Path, machine: dict[str, str], code: int, words: str
     ) -> None:
         """Only where there is no GPU that is what it says: a driver that is too old or broken is an error."""
-        done = subprocess.run(
-            [compiled(), "--no-times"], capture_output=True, text=True, check=False, env={**os.environ, **machine}
-        )
+        done = run_check(compiled, **machine)
 
         assert (done.returncode, words in done.stdout) == (code, True), done.stdout
         assert "check " not in done.stdout

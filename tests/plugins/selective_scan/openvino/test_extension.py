@@ -228,7 +228,16 @@ class TestInlined:
 
 class TestBuild:
     def test_two_processes_at_once(self, extension: Path, tmp_path: Path) -> None:
-        """Two processes that start with an empty cache get one and the same library, whole."""
+        """Two processes that start with an empty cache compile once and get one and the same library, whole.
+
+        The compiler takes two seconds and gives the library that is compiled already.
+        """
+        compiler, calls, cache = tmp_path / "c++", tmp_path / "calls", tmp_path / "cache"
+        compiler.write_text(
+            f'#!/bin/sh\ncase " $* " in *" -o "*) ;; *) exec {compiling.cxx_compiler()} "$@" ;; esac\n'
+            f'while [ "$1" != -o ]; do shift; done\necho "$2" >> {calls}\nsleep 2\ncp {extension} "$2"\n'
+        )
+        compiler.chmod(0o755)
         script = """
 import openvino
 from mambapro.plugins.selective_scan.openvino import extension as openvino_extension
@@ -236,14 +245,17 @@ path = openvino_extension.build()
 openvino.Core().add_extension(str(path))
 print(path, path.stat().st_ino)
 """
-        environment = {**os.environ, "MAMBAPRO_CACHE": str(tmp_path)}
+        environment = {**os.environ, "MAMBAPRO_CACHE": str(cache), "CXX": str(compiler)}
         command = [sys.executable, "-c", script]
         both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         said = [process.communicate()[0] for process in both]
 
         assert [process.returncode for process in both] == [0, 0]
         assert said[0] == said[1]
-        assert sorted(path.name for path in Path(said[0].split()[0]).parent.iterdir()) == [extension.name, "lock"]
+        library = Path(said[0].split()[0])
+        assert len(calls.read_text().splitlines()) == 1
+        assert library.is_relative_to(cache) and library.read_bytes() == extension.read_bytes()
+        assert sorted(path.name for path in library.parent.iterdir()) == [library.name, "lock"]
 
     def test_says_that_headers_are_missing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """An openvino without C++ headers is named."""

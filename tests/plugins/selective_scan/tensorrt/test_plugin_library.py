@@ -207,7 +207,11 @@ class TestStatedGpus:
     @pytest.mark.parametrize("capability", ["8.0", "8.6", "8.9", "9.0", "12.0"])
     def test_gpus_that_it_serves(self, stated, capability: str) -> None:  # type: ignore[no-untyped-def]
         """Machine code serves its own and later GPUs of the major version, PTX all from its own on."""
-        plugin_library.require_gpus(stated("sm_80:sm_86:compute_90"), (capability,))
+        path = stated("sm_80:sm_86:compute_90")
+
+        plugin_library.require_gpus(path, (capability,))
+
+        assert plugin_library.library_gpus(path) == ({80, 86}, {90})
 
     @pytest.mark.parametrize("capability", ["7.5", "6.1"])
     def test_gpus_that_it_does_not(self, stated, capability: str) -> None:  # type: ignore[no-untyped-def]

@@ -150,7 +150,7 @@ class TestFolder:
         assert width > 3 * height
 
 
-def refused(options: ExplainOptions, kind: type[Exception], message: str, **changes: Any) -> None:
+def assert_refused(options: ExplainOptions, kind: type[Exception], message: str, **changes: Any) -> None:
     """The call raises and leaves nothing behind."""
     with pytest.raises(kind, match=message):
         explain(replace(options, **changes))
@@ -160,23 +160,23 @@ def refused(options: ExplainOptions, kind: type[Exception], message: str, **chan
 class TestBadInput:
     def test_no_such_checkpoint(self, options: ExplainOptions, tmp_path: Path) -> None:
         """A path that is not there is named."""
-        refused(options, InputError, "no checkpoint .*missing.pth", checkpoints=[tmp_path / "missing.pth"])
+        assert_refused(options, InputError, "no checkpoint .*missing.pth", checkpoints=[tmp_path / "missing.pth"])
 
     def test_no_checkpoint_at_all(self, options: ExplainOptions) -> None:
         """An empty list is refused."""
-        refused(options, InputError, "at least one", checkpoints=[])
+        assert_refused(options, InputError, "at least one", checkpoints=[])
 
     def test_corrupt_checkpoint(self, options: ExplainOptions, tmp_path: Path) -> None:
         """A file that is no checkpoint raises ArtifactError, also as the second of two."""
         (tmp_path / "bad.pth").write_bytes(b"no checkpoint")
 
-        refused(options, ArtifactError, "bad.pth", checkpoints=[*options.checkpoints, tmp_path / "bad.pth"])
+        assert_refused(options, ArtifactError, "bad.pth", checkpoints=[*options.checkpoints, tmp_path / "bad.pth"])
 
     def test_another_data_set(self, options: ExplainOptions, tmp_path: Path) -> None:
         """A folder of another benchmark is refused by its reader; a checkpoint for upright images on lying ones too."""
-        refused(options, InputError, "RGBNT100 is expected", dataset="rgbnt100")
+        assert_refused(options, InputError, "RGBNT100 is expected", dataset="rgbnt100")
         draw_benchmark(tmp_path / "cars", "rgbnt100", identities=(2, 2), views=2)
-        refused(options, ArtifactError, "takes images of 64x32", dataset="rgbnt100", data=tmp_path / "cars")
+        assert_refused(options, ArtifactError, "takes images of 64x32", dataset="rgbnt100", data=tmp_path / "cars")
 
     def test_another_training_set(
         self, options: ExplainOptions, without_ma: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -202,7 +202,7 @@ class TestBadInput:
     )
     def test_numbers(self, options: ExplainOptions, changes: dict[str, Any], message: str) -> None:
         """Numbers out of range and unknown pictures are refused with what is allowed."""
-        refused(options, InputError, message, **changes)
+        assert_refused(options, InputError, message, **changes)
 
     def test_packages_missing(self, options: ExplainOptions, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the extra SetupError says how to install it, before anything is computed."""
@@ -217,7 +217,7 @@ class TestBadInput:
 
         monkeypatch.setattr(builtins, "__import__", without)
 
-        refused(options, SetupError, r'scikit-learn.*pip install "mambapro\[analysis\]"')
+        assert_refused(options, SetupError, r'scikit-learn.*pip install "mambapro\[analysis\]"')
 
     def test_other_missing_modules_are_not_hidden(self) -> None:
         """Only the packages of the extra are translated: anything else is a fault of ours."""
@@ -232,7 +232,7 @@ class TestBadInput:
 
         monkeypatch.setattr(Path, "write_text", full)
 
-        refused(options, SetupError, "No room", only=("tsne",))
+        assert_refused(options, SetupError, "No room", only=("tsne",))
 
 
 class TestDrawing:
