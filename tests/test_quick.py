@@ -24,7 +24,7 @@ def test_every_folder_has_quick_tests(folder: str) -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_lines_select_tests(line: str) -> None:
-    """Every line is a file with tests or a folder that holds some; a test that exists under two lines would run twice."""
+    """Every line is a file with tests or a folder that holds some, and none lies within another line."""
     path = TESTS.parent / line
 
     files = [path] if path.is_file() else [*path.rglob("test_*.py")]
