@@ -14,8 +14,7 @@ import onnx_ir as ir
 
 from ..common.foreign_text import escaped
 from ..errors import ExportError, InputError
-from ..plugins.selective_scan.schema import DOMAIN, INPUTS
-from ..plugins.selective_scan.tensorrt.rules import PARAMETERS
+from ..plugins.selective_scan.schema import DOMAIN, INPUTS, PARAMETERS
 from ..runtime.bundle.artifact import ONNXRUNTIME, OPENVINO, TENSORRT, TENSORRT_RTX
 from .cast_plan import TypePlan, is_float, plan_types
 from .value_types import schema_of, takes, with_types

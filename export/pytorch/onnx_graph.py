@@ -15,6 +15,7 @@ from onnx_ir.passes.common import IdentityEliminationPass
 from onnxscript.optimizer import optimize_ir
 
 from ...errors import ExportError
+from ...graph.layers import SCOPES
 from ...graph.module_roles import set_roles
 from ...plugins.selective_scan.onnx.node import add_function, translation_table
 from ...train.models.model_spec import Model, ModelSpec
@@ -37,6 +38,7 @@ def onnx_from_model(model: Model) -> onnx.ModelProto:
     exported = _export(model.inference(), spec)
     proto = exported.model_proto
     del exported
+    _drop_properties(proto)
     _keep_only_outputs(proto, spec)
     _name_dimensions(proto, spec)
     add_function(proto)
@@ -87,6 +89,17 @@ def _quiet():  # type: ignore[no-untyped-def]
         warnings.simplefilter("ignore")
         yield
     log.debug("torch.onnx.export said: %s", output.getvalue())
+
+
+def _drop_properties(model: onnx.ModelProto) -> None:
+    """Keep of the exporter's properties the names of modules: others hold paths of this machine, in half of a file."""
+    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    values = (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer)
+    for item in (*nodes, *values, *model.functions, model.graph, model):
+        scopes = [entry for entry in item.metadata_props if entry.key == SCOPES]
+        del item.metadata_props[:]
+        item.metadata_props.extend(scopes)
+        item.ClearField("doc_string")
 
 
 def _keep_only_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:

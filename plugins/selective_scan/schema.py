@@ -21,10 +21,12 @@ DOMAIN = "mambapro"
 OP_TYPE = "SelectiveScan"
 VERSION = 1
 INPUTS = ("u", "delta", "A", "B", "C", "D", "delta_bias")
+#: Inputs that are float32 beside u, delta, B and C of any type (float64 beside float64).
+PARAMETERS = ("A", "D", "delta_bias")
 OUTPUT = "y"
 #: Attributes of every node: without the namespace TensorRT silently ignores a registered plugin.
 NODE_ATTRIBUTES = {"plugin_namespace": DOMAIN, "plugin_version": str(VERSION)}
-#: Types of u, delta, B, C and y; A, D and delta_bias are then float32 (float64 with float64).
+#: Types of u, delta, B, C and y.
 IO_TYPES = ("float32", "float16", "bfloat16", "float64")
 MAX_STATE = 64
 
@@ -83,7 +85,7 @@ def check_types(types: Mapping[str, str]) -> str:
         if types[name] != io:
             raise InputError(f"selective scan: {name} is {types[name]} but u is {io}; they must be of one type.")
     parameter = "float64" if io == "float64" else "float32"
-    for name in ("A", "D", "delta_bias"):
+    for name in PARAMETERS:
         if types[name] != parameter:
             raise InputError(f"selective scan: {name} is {types[name]}; beside {io} input it must be {parameter}.")
     return io

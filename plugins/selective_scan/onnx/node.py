@@ -14,12 +14,10 @@ from onnx.defs import OpSchema
 from onnxscript import values
 
 from .. import torch_op
-from ..schema import DOMAIN, INPUTS, NODE_ATTRIBUTES, OP_TYPE, OUTPUT, VERSION
+from ..schema import DOMAIN, INPUTS, NODE_ATTRIBUTES, OP_TYPE, OUTPUT, PARAMETERS, VERSION
 from .function import function_proto
 
 _FLOAT = TensorProto.FLOAT
-#: Always float32.
-_PARAMETERS = ("A", "D", "delta_bias")
 
 
 def translation_table() -> dict[Any, Callable[..., Any]]:
@@ -33,7 +31,7 @@ def _schema() -> OpSchema:
         OP_TYPE,
         DOMAIN,
         VERSION,
-        inputs=[OpSchema.FormalParameter(name, "tensor(float)" if name in _PARAMETERS else "T") for name in INPUTS],
+        inputs=[OpSchema.FormalParameter(name, "tensor(float)" if name in PARAMETERS else "T") for name in INPUTS],
         outputs=[OpSchema.FormalParameter(OUTPUT, "T")],
         type_constraints=[("T", types, "type of u, delta, B, C and y")],
         attributes=[
@@ -72,7 +70,7 @@ def scan_model(io_type: str = "float32", opset: int = 20) -> onnx.ModelProto:
     shapes |= dict.fromkeys(("B", "C"), ("batch", "length", "groups", "state"))
     shapes |= {"A": ("channels", "state"), "D": ("channels",), "delta_bias": ("channels",)}
     kind = {"float32": _FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}[io_type]
-    types = {name: _FLOAT if name in _PARAMETERS else kind for name in shapes}
+    types = {name: _FLOAT if name in PARAMETERS else kind for name in shapes}
     inputs, (y,) = (
         [helper.make_tensor_value_info(name, types[name], shapes[name]) for name in names]
         for names in (INPUTS, (OUTPUT,))

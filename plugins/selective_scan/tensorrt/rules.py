@@ -10,15 +10,13 @@ from typing import Any
 
 from ....errors import InputError
 from ..cuda.kernel_table import TYPES as KERNEL_TYPES
-from ..schema import DOMAIN, INPUTS, OP_TYPE, OUTPUT, VERSION, ScanShape, check_shapes, check_types
+from ..schema import DOMAIN, INPUTS, OP_TYPE, OUTPUT, PARAMETERS, VERSION, ScanShape, check_shapes, check_types
 
 #: Registered name of the plugin, as in NODE_ATTRIBUTES of an ONNX node.
 NAME, NAMESPACE, PLUGIN_VERSION = OP_TYPE, DOMAIN, str(VERSION)
 #: Names of tensorrt.DataType's members for the types the plugin takes.
 TENSORRT_TYPES = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
 TENSORS = (*INPUTS, OUTPUT)
-#: Always float32.
-PARAMETERS = ("A", "D", "delta_bias")
 _AXES = {
     "u": ("batch", "length", "channels"),
     "delta": ("batch", "length", "channels"),

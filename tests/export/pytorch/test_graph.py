@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import mambapro
 import numpy as np
 import onnx
 import onnxruntime
@@ -91,6 +94,16 @@ class TestFile:
         assert properties["mambapro.schema"] == "mambapro.bundle/2"
         assert properties["mambapro.preprocessing"]["resize"] == "bilinear"
         assert len(properties["mambapro.feature_space"]["id"]) == 64
+
+    def test_no_path_of_this_machine(self, precision: str, graphs: dict) -> None:
+        """The file names no source file, no folder of packages, no folder of Python; nodes keep their modules."""
+        content = graphs[precision].SerializeToString()
+        folders = (Path(mambapro.__file__).parent, Path(torch.__file__).parents[1], Path(sys.base_prefix), Path.home())
+
+        assert not [path for path in folders if len(path.parts) > 1 and f"{path}/".encode() in content]
+        assert b".py" not in content
+        keys = {entry.key for node in graphs[precision].graph.node for entry in node.metadata_props}
+        assert keys == {"pkg.torch.onnx.name_scopes"}
 
 
 class TestPrecision:
