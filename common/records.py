@@ -10,7 +10,7 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ArtifactError
@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 #: Metadata of a field that is not part of the JSON value.
 NOT_STORED: dict[str, object] = {"stored": "never"}
-#: Metadata of a field that came later: it is written where it is not empty, so that older values stay what they were.
+#: Metadata of a field that came later: it is written where it is not its default, so that older values stay what they
+#: were.
 STORED_IF_SET: dict[str, object] = {"stored": "if set"}
 
 #: Largest whole number of 64 bits.
@@ -89,13 +90,17 @@ def record_of(cls: type[T], value: object, failure: str) -> T:
 def encode(value: Any) -> Any:
     """Convert a dataclass, tuple, list or dict to plain JSON values (dicts, lists, scalars)."""
     if is_dataclass(value):
-        pairs = ((field.metadata.get("stored"), field.name, getattr(value, field.name)) for field in fields(value))
-        return {name: encode(item) for when, name, item in pairs if when is None or (when == "if set" and item)}
+        return {field.name: encode(getattr(value, field.name)) for field in fields(value) if _is_stored(field, value)}
     if isinstance(value, dict):
         return {name: encode(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     return value
+
+
+def _is_stored(field: Field[Any], record: Any) -> bool:
+    stored, value = field.metadata.get("stored"), getattr(record, field.name)
+    return stored is None or (stored == "if set" and bool(value) and value != field.default)
 
 
 def first_lines(lines: list[str], most: int = 10) -> Iterator[str]:

@@ -28,26 +28,23 @@ from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, 
 from ..runtime.bundle.limits import LIMITS, MAP_DROPS
 from ..runtime.bundle.metadata import BundleMetadata
 from ..runtime.bundle.metadata_parts import Precision
-from ..runtime.bundle.tasks import RE_IDENTIFICATION
+from ..runtime.bundle.tasks import TASKS
 from ..runtime.data.batch import MODALITY_MASK
 from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts
 from .artifacts.build_options import BuildReport, builds_in_words, require_buildable
 from .artifacts.quantizer import Quantizer
 from .artifacts.range_check import modules_to_keep
+from .pytorch.accuracy import export_accuracy
 from .pytorch.bundle_metadata import describe, stamp
 from .pytorch.onnx_graph import check_graph, onnx_from_model
 from .pytorch.parity import ParityReport, compare, require_parity
 from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .pytorch.plan import ExportOptions, ExportPlan
 from .pytorch.precision_summary import precision_map
-from .pytorch.retrieval_gate import export_accuracy
 from .pytorch.trace import first_departure, trace_stages
 
 log = logging.getLogger("mambapro")
-
-#: Gates on what an export loses in accuracy, by task.
-ACCURACY_GATES = {RE_IDENTIFICATION: export_accuracy}
 
 #: Samples kept as goldens: with all sensors, and for each other set of sensors.
 GOLDEN_COMPLETE, GOLDEN_INCOMPLETE = 8, 1
@@ -159,13 +156,13 @@ def _write_report(stage: Path, report: ParityReport) -> None:
 
 
 def _accuracy(options: ExportOptions, model: Model, stage: Path, track: Track) -> AccuracyGate | None:
-    """Return float16's loss of mAP; None without labeled images, with a warning."""
-    gate = ACCURACY_GATES.get(model.spec.task)
-    if gate is None or options.data is None or options.dataset is None:
-        log.warning("the mAP of the float16 model is not gated: no labelled images (--data, --dataset)")
+    """Return float16's loss of accuracy; None without labeled images, with a warning."""
+    if options.data is None or options.dataset is None:
+        metric = TASKS[model.spec.task].accuracy
+        log.warning("the %s of the float16 model is not gated: no labelled images (--data, --dataset)", metric)
         return None
     limit = MAP_DROPS["fp16"] if options.max_map_drop is None else options.max_map_drop
-    return gate(model, stage, options.dataset, options.data, limit, track)
+    return export_accuracy(model, stage, options.dataset, options.data, limit, track)
 
 
 def _write_graph(
@@ -252,6 +249,7 @@ def _gate(
         images=images.source,
         provider=backend.provider,
         role=role,
+        labels=spec.labels,
         track=track,
     )
     backend.close()

@@ -203,5 +203,6 @@ def _gate_rows(artifact: Sidecar) -> list[tuple[str, str]]:
         return [("state", "unverified: not proven on this machine; run mambapro check on the one it is for")]
     departure = f"at most {cosine.largest:.2e} in {cosine.samples} goldens, limit {cosine.limit:.0e}"
     not_gated = "not gated: no labelled images were given (--data, --dataset)"
-    rows = [("1 - cosine", departure), ("mAP", not_gated if accuracy is None else str(accuracy))]
+    rows = [(cosine.measure, departure)]
+    rows += [("accuracy", not_gated) if accuracy is None else (accuracy.metric, str(accuracy))]
     return rows if speed is None else [*rows, ("speed", str(speed))]

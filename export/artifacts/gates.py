@@ -1,4 +1,4 @@
-"""Gates of a built artifact, run at build time if it can run there: cosine distance, mAP, speed."""
+"""Gates of a built artifact, run at build time if it can run there: distance, accuracy, speed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ...runtime.bundle.metadata_parts import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
+from ...runtime.evaluation.gates.metrics import metric_of
 from ...runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
 from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
@@ -38,7 +39,7 @@ class Gates:
 
 
 def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track: Track) -> Gates:
-    """Replay the goldens through an artifact, and measure its mAP on labeled images; verified if it passes.
+    """Replay the goldens through an artifact, and measure its accuracy on labeled images; verified if it passes.
 
     Code from the bundle is not run: only an engine is trusted, because it was just built.
 
@@ -69,7 +70,8 @@ def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track
                 accuracy = accuracy_gate(reference, extractor, benchmark, artifact.max_map_drop, track)
             require_accuracy(accuracy, artifact.stem)
         else:
-            log.warning("the mAP of %s is not gated: no labelled images (--data, --dataset)", artifact.stem)
+            metric = metric_of(bundle.metadata).name
+            log.warning("the %s of %s is not gated: no labelled images (--data, --dataset)", metric, artifact.stem)
         machine, other_type = f"{extractor.provider}, {machine_name()}", why_other_type(extractor)
     if other_type is not None:
         return _unverified(artifact, other_type)

@@ -24,7 +24,7 @@ from ...runtime.bundle.bundle import Bundle
 from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
-from ...runtime.evaluation.gates.accuracy import extractor_model
+from ...runtime.evaluation.gates.accuracy import session_model
 from ...runtime.evaluation.gates.agreement import cosine_departures
 from ...runtime.evaluation.reference_features import features_of
 from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
@@ -36,8 +36,8 @@ from ...runtime.selection import why_not
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.model_spec import Model
+from ..pytorch.accuracy import pytorch_model
 from ..pytorch.bundle_metadata import fingerprint_of
-from ..pytorch.retrieval_gate import pytorch_model
 
 log = logging.getLogger("mambapro")
 
@@ -189,7 +189,7 @@ def _accuracies(
     features = {PYTORCH: found[SUBSETS[0]]}
     for name, bundle, target, precision in candidates:
         with Extractor(bundle, "cpu", target=target, precision=precision) as extractor:
-            (found,) = features_of([replace(extractor_model(extractor), preprocessing=pre)], retrieval, track)
+            (found,) = features_of([replace(session_model(extractor), preprocessing=pre)], retrieval, track)
             features[name] = found[SUBSETS[0]]
     return {name: (retrieval.report(rows), rows) for name, rows in features.items()}
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ...common.progress import Track, silent
+from ...common.records import encode
 from ...errors import ParityError
 from ...runtime.bundle.artifact import AccuracyGate
+from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.tensors import EMBEDDING
-from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement
+from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement, Pair
 from ...train.models.model_spec import PART
 from .parity_images import ParityBatch
 from .trace import StageParity
@@ -45,7 +47,7 @@ class ParityReport:
     """Result of the gate.
 
     `limit` is the largest distance allowed, in any sample of any set of sensors; `accuracy` is a float16 file's loss of
-    mAP, None without labeled images; `role` is the output's.
+    accuracy, None without labeled images; `role` is the output's.
     """
 
     precision: str
@@ -85,7 +87,7 @@ class ParityReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dict; `limit` is read by `mambapro check`."""
-        values = asdict(self)
+        values = encode(self)
         # reports of embeddings have the same form as before other outputs existed
         role = values.pop("role")
         values |= {} if role == EMBEDDING else {"role": role, "measure": self.agreement.name}
@@ -109,7 +111,7 @@ class ParityReport:
         ]
         verdict = "passed" if self.passed else "FAILED"
         title = f"parity {self.precision} on {self.images} ({self.provider}): limit {self.limit:.0e}, {verdict}"
-        lost = [f"mAP {self.accuracy}"] if self.accuracy is not None else []
+        lost = [f"{self.accuracy.metric} {self.accuracy}"] if self.accuracy is not None else []
         return "\n".join([title, head, *rows, *(str(stage) for stage in self.stages), *lost])
 
 
@@ -123,16 +125,16 @@ def compare(
     images: str,
     provider: str,
     role: str = EMBEDDING,
+    labels: Labels | None = None,
     track: Track = silent,
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
     """Run both models over all batches."""
     expected = {b.name: reference(b) for b in batches}
     outputs = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
     complete = batches[0].name
+    whole = outputs[complete]
     subsets = tuple(
-        _subset_parity(
-            b.name, AGREEMENTS[role], *((values[b.name], values[complete]) for values in (expected, outputs))
-        )
+        _subset_parity(b.name, AGREEMENTS[role], labels, (expected[b.name], expected[complete]), (outputs[b.name], whole))
         for b in batches
     )
     dim = expected[complete].shape[1]
@@ -144,9 +146,7 @@ def _in_parts(embed: Embed, batch: ParityBatch) -> np.ndarray:
     return np.concatenate([embed(part) for part in batch.parts(PART)])
 
 
-def _subset_parity(
-    name: str, agreement: Agreement, expected: tuple[np.ndarray, np.ndarray], actual: tuple[np.ndarray, np.ndarray]
-) -> SubsetParity:
+def _subset_parity(name: str, agreement: Agreement, labels: Labels | None, expected: Pair, actual: Pair) -> SubsetParity:
     """Compare outputs of one set of sensors; each pair is (outputs, those of the samples with all sensors)."""
     wanted, values = expected[0], actual[0]
     departures = agreement.distances(wanted, values)
@@ -156,7 +156,7 @@ def _subset_parity(
         max_departure=float(departures.max()),
         mean_departure=float(departures.mean()),
         max_difference=float(np.abs(wanted.astype(np.float64) - values).max()),
-        rank_agreement=agreement.common(expected, actual),
+        rank_agreement=agreement.common(expected, actual, labels),
         constant=int((np.ptp(values, axis=0) == 0).sum()),
         not_finite=int((~np.isfinite(values)).any(1).sum()),
     )

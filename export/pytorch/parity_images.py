@@ -101,7 +101,8 @@ def _drawn(preprocessing: Preprocessing, name: str) -> tuple[np.ndarray, np.ndar
 
 
 def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[np.ndarray, np.ndarray]:
-    samples = _spread(read_benchmark(dataset, root, test_only=True).gallery, COMPLETE)
+    benchmark = read_benchmark(dataset, root, test_only=True)
+    samples = _spread(benchmark.gallery or benchmark.query, COMPLETE)
     images = [sensor_arrays(sample.sources, preprocessing) for sample in samples]
     return np.array(images), np.array([sample.camera for sample in samples], np.int64)
 
@@ -109,7 +110,7 @@ def _from_disk(preprocessing: Preprocessing, dataset: str, root: str) -> tuple[n
 def _spread(samples: tuple[Sample, ...], count: int) -> list[Sample]:
     """Return `count` samples at even distances: many identities and cameras."""
     if len(samples) < count:
-        raise InputError(f"The gallery holds {len(samples)} samples; the parity run needs {count}.")
+        raise InputError(f"The test part holds {len(samples)} samples; the parity run needs {count}.")
     return [samples[i * len(samples) // count] for i in range(count)]
 
 

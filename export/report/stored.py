@@ -13,6 +13,7 @@ from ...errors import ArtifactError
 from ...runtime.bundle.artifact import AccuracyGate
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.checksums import PARITY
+from ...runtime.bundle.tensors import EMBEDDING
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class StoredStage:
 
 @dataclass(frozen=True)
 class StoredParity:
-    """The export's gate: departures are 1 - cosine to PyTorch, `limit` the largest allowed."""
+    """The export's gate: departures are distances to PyTorch (`measure`), `limit` the largest allowed."""
 
     precision: str
     limit: float
@@ -55,6 +56,8 @@ class StoredParity:
     passed: bool
     stages: tuple[StoredStage, ...] = ()
     accuracy: AccuracyGate | None = None
+    role: str = EMBEDDING
+    measure: str = "1 - cosine"
 
 
 def read_parity(bundle: Bundle) -> StoredParity:

@@ -12,7 +12,7 @@ from typing import Any
 from ...common.files.open_files import read_limited
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import LARGEST, parse_json
-from ...common.records import encode, record_of
+from ...common.records import STORED_IF_SET, encode, record_of
 from ...common.rounds import Spread, ratios
 from ...errors import ArtifactError, InputError
 from .field_checks import one_of
@@ -106,20 +106,29 @@ class Build:
 
 @dataclass(frozen=True)
 class CosineGate:
-    """Distance (1 - cosine) to PyTorch over `samples` goldens: largest measured and largest allowed value."""
+    """Distance to PyTorch over `samples` goldens: largest measured and largest allowed value; `measure` names it."""
 
     largest: float
     mean: float
     limit: float
     samples: int
+    measure: str = field(default="1 - cosine", metadata=STORED_IF_SET)
 
 
 @dataclass(frozen=True)
 class AccuracyGate:
-    """mAP of the artifact against the float32 model on the same queries; fractions, `drop` = reference - found.
+    """Accuracy of the artifact against the float32 model on the same queries; fractions.
 
-    `low` and `high` are the ends of the paired 95 % bootstrap interval of the drop, `limit` the largest allowed drop.
-    `queries` counts those with a match outside their own camera or scene.
+    Attributes:
+        dataset: name of the benchmark.
+        queries: number with a match outside their own camera or scene; of attributes the number of images.
+        gallery: number of samples; 0 without retrieval.
+        reference, found: values of the metric.
+        drop: reference - found.
+        low, high: ends of the paired 95 % bootstrap interval of the drop.
+        limit: largest allowed drop.
+        metric: name of the metric.
+        others: further values of the same run, gated by the same limit.
     """
 
     dataset: str
@@ -131,11 +140,14 @@ class AccuracyGate:
     low: float
     high: float
     limit: float
+    metric: str = field(default="mAP", metadata=STORED_IF_SET)
+    others: tuple[AccuracyGate, ...] = field(default=(), metadata=STORED_IF_SET)
 
     def __str__(self) -> str:
         drop, low, high = (round(100 * value, 2) + 0.0 for value in (self.drop, self.low, self.high))
         numbers = f"{100 * self.reference:.2f} % -> {100 * self.found:.2f} %, drop {drop:.2f} [{low:.2f}, {high:.2f}]"
-        return f"{numbers} points, limit {100 * self.limit:.2f}"
+        others = "".join(f"; {other.metric} {other}" for other in self.others)
+        return f"{numbers} points, limit {100 * self.limit:.2f}{others}"
 
 
 @dataclass(frozen=True)
@@ -232,7 +244,7 @@ class Sidecar:
         sha256: of `file`.
         onnx: typed ONNX file in the bundle that `file` is, or can be rebuilt from.
         hint: OpenVINO's inference precision, such as "bf16"; None elsewhere.
-        max_departure, max_map_drop: limits of its gates: 1 - cosine, and a fraction of mAP.
+        max_departure, max_map_drop: limits of its gates: distance to PyTorch, and loss of accuracy, a fraction.
         profile: batch sizes of an engine; None if any batch is allowed.
         engine: requirements of an engine; None for other files.
         build: properties of the build.

@@ -160,6 +160,11 @@ class BundleMetadata:
         return tuple(tensor.name for tensor in (*self.inputs, *self.outputs) if tensor.role == role)
 
     @property
+    def output(self) -> TensorInfo:
+        """The output that artifacts are compared by, which the task decides."""
+        return next(tensor for tensor in self.outputs if tensor.role == TASKS[self.task].output)
+
+    @property
     def batch(self) -> int | None:
         """Fixed batch of the artifacts, None if dynamic."""
         first = self.inputs[0].shape[0]

@@ -107,7 +107,7 @@ def bootstrap_intervals(
     """
     names, values = _per_query(report)
     means = resampled_means(values, resamples, seed)
-    ends = dict(zip(names, _interval_ends(means, level), strict=True))
+    ends = dict(zip(names, interval_ends(means, level), strict=True))
     ranks = tuple((k, ends[f"Rank-{k}"]) for k in RANKS if f"Rank-{k}" in ends)
     return Intervals(ends["mAP"], ends["mINP"], ranks, level, resamples, seed)
 
@@ -135,7 +135,7 @@ def paired_differences(
     if names != others:
         raise InputError(f"One report holds {', '.join(names)}, the other {', '.join(others)}. Use one max_rank.")
     means = resampled_means(second_values - first_values, resamples, seed)
-    ends = _interval_ends(means, level)
+    ends = interval_ends(means, level)
     return tuple(
         PairedDifference(
             name=name,
@@ -185,7 +185,12 @@ def _per_query(report: RetrievalReport) -> tuple[list[str], Floats]:
     return ["mAP", "mINP", *(f"Rank-{k}" for k in reached)], np.stack(columns, axis=1).astype(np.float64)
 
 
-def _interval_ends(means: Floats, level: float) -> list[Interval]:
+def interval_ends(means: Floats, level: float = DEFAULT_LEVEL) -> list[Interval]:
+    """Return the percentile interval of each column of resampled values (resamples, columns).
+
+    Raises:
+        InputError: a level outside 0..1.
+    """
     if not 0 < level < 1:
         raise InputError(f"The level of an interval must be between 0 and 1, such as 0.95, not {level}.")
     tail = 100 * (1 - level) / 2

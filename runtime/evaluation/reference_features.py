@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from ...common.progress import Track, duration, silent
 from ...errors import InputError, MambaProError
 from ..data.modalities import SUBSETS, subset_name
 from ..data.preprocess import Preprocessing
-from ..data.sample import Sample
+from ..data.sample import Benchmark, Sample
 from .feature_cache import FeatureCache, features_folder, features_key, images_digest
-from .retrieval.evaluate import FeatureFunction, Retrieval, extract_subsets
+from .retrieval.evaluate import FeatureFunction, extract_subsets
 
 log = logging.getLogger("mambapro")
 
@@ -27,6 +27,21 @@ _TRIED, _FEW = 4, 32
 
 #: Set of present sensors.
 Sensors = tuple[str, ...]
+
+
+class TestSet(Protocol):
+    """Labeled samples of a benchmark, on which outputs of a model are evaluated."""
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark they are of."""
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples, each of them once."""
+
+    def report(self, outputs: np.ndarray, /) -> Any:
+        """Evaluate outputs for `samples` (N, dim)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Model:
 
 def features_of(
     models: Sequence[Model],
-    retrieval: Retrieval,
+    test: TestSet,
     track: Track = silent,
     cache: FeatureCache | None = None,
     subsets: Sequence[Sensors] = SUBSETS[:1],
@@ -69,7 +84,7 @@ def features_of(
         ArtifactError: features that are not finite.
     """
     cache = cache or FeatureCache(features_folder())
-    samples = retrieval.samples
+    samples = test.samples
     keys = _keys(models, samples, subsets, track)
     found = [_kept(cache, key, len(samples)) for key in keys]
     missing = [[subset for subset in subsets if subset not in kept] for kept in found]
@@ -77,7 +92,7 @@ def features_of(
     if len(samples) > _FEW:
         seconds = {name: _per_sample(model, samples) * len(left) for name, (model, left) in work.items()}
         if all(map(math.isfinite, seconds.values())):
-            log.info("%s", cost(retrieval.benchmark.name, len(samples), len(subsets), seconds))
+            log.info("%s", cost(test.benchmark.name, len(samples), len(subsets), seconds))
     for model, left, kept, key in zip(models, missing, found, keys, strict=True):
         if not left:
             log.info("the features of %s are in the cache", model.name)
@@ -94,9 +109,10 @@ def cost(dataset: str, samples: int, subsets: int, seconds: Mapping[str, float])
     """Describe the cost of an evaluation: samples, seconds per sample in all sets of sensors, and the product."""
     sets = f" with {subsets} sets of sensors" if subsets > 1 else ""
     if not seconds:
-        return f"mAP on {dataset}: {samples} samples{sets}, all of them in the cache"
+        return f"accuracy on {dataset}: {samples} samples{sets}, all of them in the cache"
     each = " + ".join(f"{1000 * value:.0f} ms ({name})" for name, value in seconds.items())
-    return f"mAP on {dataset}: {samples} samples{sets} x {each} = about {duration(samples * sum(seconds.values()))}"
+    took = duration(samples * sum(seconds.values()))
+    return f"accuracy on {dataset}: {samples} samples{sets} x {each} = about {took}"
 
 
 def _keys(

@@ -17,6 +17,7 @@ from ..data.sample import Benchmark
 from ..environment import machine_name
 from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ..evaluation.gates.agreement import agreement_of
+from ..evaluation.gates.metrics import metric_of
 from ..evaluation.gates.speed import require_speed, speed_gate
 from ..extractor import open_session
 from ..run_options import RunOptions
@@ -94,7 +95,8 @@ class ArtifactGates:
             passed, notes = replace(passed, speed=speed), [*notes, *on_speed]
         drop = passed.accuracy.drop if passed.accuracy is not None and artifact.accuracy is None else None
         departures = gate.limit, provider, gate.largest, gate.mean, difference
-        return passed, ArtifactCheck(artifact.stem, *departures, drop, new, notes=tuple(notes))
+        names = {"measure": gate.measure, "metric": metric_of(self.bundle.metadata).name}
+        return passed, ArtifactCheck(artifact.stem, *departures, drop, new, notes=tuple(notes), **names)
 
     def _departure_limit(self, artifact: Sidecar) -> tuple[float, tuple[str, ...]]:
         """Return the largest allowed distance to PyTorch, and notes on it."""
@@ -104,7 +106,7 @@ class ArtifactGates:
     def _accuracy(
         self, artifact: Sidecar, session: Session, benchmark: Benchmark
     ) -> tuple[AccuracyGate, tuple[str, ...]]:
-        """Return mAP against the exported model on the same device, and notes on the limit.
+        """Return the accuracy against the exported model on the same device, and notes on the limit.
 
         Raises:
             AccuracyError: the loss is above the limit.

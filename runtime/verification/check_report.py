@@ -27,14 +27,16 @@ class ArtifactCheck:
     newly_verified: bool = False
     not_run: str | None = None
     notes: tuple[str, ...] = ()
+    measure: str = "1 - cosine"
+    metric: str = "mAP"
 
     def __str__(self) -> str:
         if self.largest_departure is None:
             return f"not run: {escaped(self.not_run or '')}"
-        drop = "" if self.map_drop is None else f", mAP drop {100 * self.map_drop:.2f} points"
+        drop = "" if self.map_drop is None else f", {self.metric} drop {100 * self.map_drop:.2f} points"
         note = "".join(f"; {text}" for text in (*["verified now"] * self.newly_verified, *self.notes))
         return (
-            f"1 - cosine at most {self.largest_departure:.2e}, mean {self.mean_departure:.2e} "
+            f"{self.measure} at most {self.largest_departure:.2e}, mean {self.mean_departure:.2e} "
             f"(limit {self.limit:.0e}){drop}, on {self.provider}{note}"
         )
 

@@ -31,12 +31,12 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
         ParityError: the largest distance is above `limit`.
     """
     metadata, agreement = session.metadata, agreement_of(session.metadata)
-    name, inputs = metadata.outputs[0].name, golden.inputs
+    name, inputs = metadata.output.name, golden.inputs
     mask, cameras = (next((inputs[each] for each in metadata.names(role)), None) for role in (MODALITY_MASK, CAMERA))
     batch = Batch.of({modality: inputs[modality] for modality in metadata.modalities}, mask, cameras)
     actual, expected = session.run(batch)[name], golden.outputs[name].astype(np.float64)
     departures = agreement.distances(expected, actual)
-    gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples)
+    gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples, agreement.name)
     # Written so that NaN fails as well.
     if not gate.largest <= limit:
         raise ParityError(

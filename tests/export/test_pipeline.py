@@ -20,7 +20,7 @@ import pytest
 from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
 from mambapro.export import pipeline
 from mambapro.export.pipeline import export_bundle, plan_export
-from mambapro.export.pytorch import retrieval_gate as accuracy
+from mambapro.export.pytorch import accuracy
 from mambapro.export.pytorch.parity import ParityReport, SubsetParity, require_parity
 from mambapro.export.pytorch.parity_images import batches_of_subsets, parity_images
 from mambapro.export.pytorch.plan import ExportOptions

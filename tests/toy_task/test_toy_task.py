@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy
+from mambapro.errors import AccuracyError, InputError
 from mambapro.export.artifacts.build_artifact import build_artifact
 from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOptions
 from mambapro.export.pipeline import ExportReport, export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.data.batch import Batch
+from mambapro.runtime.evaluation.attributes.labeled_images import labeled_images
+from mambapro.runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.session import Session
 from mambapro.runtime.verification.check import check_bundle
@@ -63,7 +68,8 @@ def test_exports(exported: ExportReport) -> None:
     assert report.subsets[0].sensors == "rgb" and report.subsets[0].rank_agreement == 1.0
     metadata = json.loads((exported.bundle / "metadata.json").read_text())
     assert (metadata["task"], metadata["embedding"], metadata["modalities"]) == ("attributes", None, ["rgb"])
-    assert metadata["modules"]["float32"] == ["head"]
+    assert metadata["modules"]["float32"] == ["head"] and metadata["feature_space"] is None
+    assert metadata["labels"] == {"names": ["red", "green", "blue"], "activation": "sigmoid", "thresholds": []}
 
 
 def test_is_checked_and_run(exported: ExportReport, logits: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
@@ -78,25 +84,62 @@ def test_is_checked_and_run(exported: ExportReport, logits: tuple[dict[str, np.n
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
 
 
-def test_half_precision(trained: FitReport, tmp_path: Path) -> None:
-    """Float16 keeps the head in float32 and passes the gate on logits."""
-    options = ExportOptions(Path(trained.checkpoint), "fp16", output=tmp_path / "half.mambapro")
+def test_half_precision(trained: FitReport, data: Path, tmp_path: Path) -> None:
+    """Float16 keeps the head in float32 and passes the gates on logits, mA and F1 of labeled images."""
+    images = {"dataset": "toy", "data": str(data)}
+    options = ExportOptions(Path(trained.checkpoint), "fp16", output=tmp_path / "half.mambapro", **images)
 
     report = export_bundle(options)
 
+    accuracy = report.parity.accuracy
     assert report.parity.passed and 0 < report.parity.max_departure <= 2e-2
+    assert accuracy is not None and (accuracy.metric, accuracy.queries, accuracy.gallery) == ("mA", 64, 0)
+    assert accuracy.reference > 0.6 and abs(accuracy.drop) < 0.005
+    assert [other.metric for other in accuracy.others] == ["F1"]
+    assert "mA " in str(report) and "; F1 " in str(report) and "max |diff|" in str(report)
 
 
 def test_is_quantised(data: Path, exported: ExportReport, logits: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
     """Int8 of the body alone passes its gates, is checked, and decides the labels as PyTorch does."""
     images, wanted = logits
     quantize = QuantizeOptions(calib=data, calib_images=32)
+    options = BuildOptions("onnxruntime", "int8", force=True, quantize=quantize, dataset="toy", data=str(data))
 
-    report = build_artifact(exported.bundle, BuildOptions("onnxruntime", "int8", force=True, quantize=quantize))
+    report = build_artifact(exported.bundle, options)
     checked = check_bundle(exported.bundle)
     with Session(exported.bundle, RunOptions(device="cpu", target="onnxruntime", precision="int8")) as session:
         found = session.run(Batch.of(images))["logits"]
 
+    cosine, accuracy = report.artifact.cosine, report.artifact.accuracy
     assert report.artifact.quantized == ("body",)
+    assert cosine is not None and cosine.measure == "|difference| of logits" and cosine.largest <= 0.5
+    assert accuracy is not None and accuracy.metric == "mA" and max(accuracy.drop, accuracy.others[0].drop) <= 0.01
+    assert "|difference| of logits at most" in str(checked)
     assert {item.artifact for item in checked.artifacts} == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert 0 < np.abs(found - wanted).max() < 0.5
+
+
+def test_an_artifact_that_loses_labels_fails(
+    data: Path, exported: ExportReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AccuracyError names the metric, the data set and the limit, where an artifact loses more mA than it may."""
+    benchmark = toy.read_toy(data)
+    with (
+        Session(exported.bundle, RunOptions(device="cpu")) as reference,
+        Session(exported.bundle, RunOptions(device="cpu")) as found,
+    ):
+        run = found.run
+        monkeypatch.setattr(found, "run", lambda batch: {"logits": -run(batch)["logits"]})
+        gate = accuracy_gate(reference, found, benchmark, 0.005)
+
+    assert gate.found == pytest.approx(1 - gate.reference) and gate.low <= gate.drop <= gate.high
+    with pytest.raises(AccuracyError, match=r"loses \d+\.\d+ points of mA on toy: .* 64 images\); 0.50 are allowed"):
+        require_accuracy(gate, "It")
+
+
+def test_other_images_are_refused(exported: ExportReport, data: Path) -> None:
+    """InputError names the labels of the model that a benchmark lacks."""
+    samples = tuple(replace(sample, labels={"red": 1}) for sample in toy.read_toy(data).query)
+
+    with pytest.raises(InputError, match="toy labels none of its 64 test samples with green, blue"):
+        labeled_images(replace(toy.read_toy(data), query=samples), Bundle.open(exported.bundle).metadata)

@@ -18,6 +18,8 @@ from mambapro.runtime.bundle.tasks import ATTRIBUTES
 from mambapro.runtime.bundle.tensors import LOGITS, TensorInfo
 from mambapro.runtime.data.batch import IMAGE, Batch
 from mambapro.runtime.data.preprocess import Preprocessing
+from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
+from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.train.engine.distributed import World
 from mambapro.train.engine.task import TASKS, StepLosses, Task
 from mambapro.train.engine.training_config import TrainConfig
@@ -167,8 +169,18 @@ class ToyTask(Task):
         return {"samples": len(self.images)}
 
 
+def read_toy(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
+    """Read images of a folder `rgb` as test samples, with labels by name."""
+    samples = tuple(
+        Sample(path.stem, {"rgb": ImageSource(path)}, labels=dict(zip(COLOURS, map(int, path.stem[-3:]), strict=True)))
+        for path in sorted(Path(root, "rgb").glob("*.png"))
+    )
+    return Benchmark("toy", (), samples, (), "camera", (32, 16))
+
+
 KINDS["toy"] = Toy
 TASKS["toy"] = ToyTask
+BENCHMARKS["toy"] = BenchmarkInfo("toy", "Toy", (32, 16), 0, 0, "camera", read_toy)
 
 
 def draw(folder: Path, count: int = 64) -> Path:

@@ -51,7 +51,7 @@ class ReidTask(Task):
     @classmethod
     def knows(cls, dataset: str) -> bool:
         """Return True for the benchmarks of re-identification."""
-        return dataset in BENCHMARKS
+        return dataset in BENCHMARKS and BENCHMARKS[dataset].identities > 0
 
     @classmethod
     def read(cls, config: TrainConfig, root: str | os.PathLike[str], dataset: str) -> ReidTask:

@@ -18,7 +18,8 @@ class BenchmarkInfo:
     """Fixed properties of a benchmark.
 
     `image_size` is (height, width). `cameras` and `identities` are the published numbers of the training part, which
-    set the sizes of a model's camera table and classifier. `junk` is "camera" or "scene".
+    set the sizes of a model's camera table and classifier; without identities it is not for re-identification. `junk`
+    is "camera" or "scene".
     """
 
     name: str

@@ -1,6 +1,9 @@
-"""Gate on retrieval accuracy: loss of mAP against another artifact of the same model, on the same queries."""
+"""Accuracy gate: loss of a file against another of the same model in the metric of its task, on the same samples."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 from ....common.progress import Track, silent
 from ....errors import AccuracyError, InputError
@@ -9,11 +12,10 @@ from ...data.modalities import SUBSETS
 from ...data.sample import Benchmark
 from ...extractor import Extractor
 from ...session import Session
-from ..bootstrap import paired_differences
 from ..feature_cache import FeatureCache, extractor_identity
 from ..reference_features import Model, features_of
-from ..retrieval.evaluate import feature_function, retrieval_of
-from ..retrieval.metrics import RetrievalReport
+from ..retrieval.evaluate import feature_function
+from .metrics import Metric, metric_of
 
 
 def accuracy_gate(
@@ -24,18 +26,19 @@ def accuracy_gate(
     track: Track = silent,
     cache: FeatureCache | None = None,
 ) -> AccuracyGate:
-    """Measure mAP of both on query and gallery of a benchmark, and the paired bootstrap interval of the drop.
+    """Evaluate both on the test part of a benchmark, with the paired bootstrap interval of the drop.
 
     The reference's features are cached in `cache`, None = the user's; those of the judged artifact never are.
 
     Raises:
-        InputError: no embeddings, an empty query or gallery, an unreadable image.
+        InputError: an empty query or gallery, missing labels, an unreadable image.
         ArtifactError: features that are not finite.
     """
-    retrieval = retrieval_of(benchmark)
-    models = (extractor_model(reference, kept=True), extractor_model(found))
-    first, second = (retrieval.report(one[SUBSETS[0]]) for one in features_of(models, retrieval, track, cache))
-    return accuracy_of(first, second, benchmark, limit)
+    metric = metric_of(reference.metadata)
+    test = metric.test_set(benchmark, reference.metadata)
+    models = (session_model(reference, kept=True), session_model(found))
+    first, second = (test.report(one[SUBSETS[0]]) for one in features_of(models, test, track, cache))
+    return accuracy_of(first, second, benchmark, limit, metric)
 
 
 def require_extractor(session: Session) -> Extractor:
@@ -53,41 +56,45 @@ def require_extractor(session: Session) -> Extractor:
     )
 
 
-def extractor_model(session: Session, kept: bool = False) -> Model:
-    """Return an opened bundle to evaluate; with `kept` its features are a reference, and cached.
-
-    Raises:
-        InputError: its model returns no embeddings.
-    """
-    extractor = require_extractor(session)
-    identity = extractor_identity(extractor) if kept else None
-    name, function = extractor.artifact.stem, feature_function(extractor)
-    return Model(name, function, extractor.preprocessing, extractor.batch_size, identity)
+def session_model(session: Session, kept: bool = False) -> Model:
+    """Return an opened bundle to evaluate; with `kept` its embeddings are a reference, and cached."""
+    name, settings = session.artifact.stem, (session.preprocessing, session.batch_size)
+    if isinstance(session, Extractor):
+        return Model(name, feature_function(session), *settings, extractor_identity(session) if kept else None)
+    output = session.metadata.output.name
+    return Model(name, lambda batch: session.run(batch)[output], *settings)
 
 
-def accuracy_of(first: RetrievalReport, second: RetrievalReport, benchmark: Benchmark, limit: float) -> AccuracyGate:
-    """Return the gate from the evaluations of the reference and of the judged artifact, on the same benchmark."""
-    difference = next(item for item in paired_differences(first, second) if item.name == "mAP")
-    return AccuracyGate(
-        dataset=benchmark.name,
-        queries=first.queries,
-        gallery=len(benchmark.gallery),
-        reference=first.map,
-        found=second.map,
-        drop=-difference.difference,
-        low=-difference.high,
-        high=-difference.low,
-        limit=limit,
-    )
+def accuracy_of(first: Any, second: Any, benchmark: Benchmark, limit: float, metric: Metric) -> AccuracyGate:
+    """Return the gate from the reports of the reference and of the judged artifact, on the same benchmark."""
+    differences = {item.name: item for item in metric.differences(first, second)}
+    gates = [
+        AccuracyGate(
+            dataset=benchmark.name,
+            queries=first.queries,
+            gallery=len(benchmark.gallery),
+            reference=metric.values(first)[name],
+            found=metric.values(second)[name],
+            drop=-differences[name].difference,
+            low=-differences[name].high,
+            high=-differences[name].low,
+            limit=limit,
+            metric=name,
+        )
+        for name in metric.gated
+    ]
+    return replace(gates[0], others=tuple(gates[1:]))
 
 
 def require_accuracy(gate: AccuracyGate, what: str) -> None:
-    """Raise AccuracyError if the drop exceeds the limit."""
-    # written so that NaN fails as well
-    if not gate.drop <= gate.limit:
-        raise AccuracyError(
-            f"{what} loses {100 * gate.drop:.2f} points of mAP on {gate.dataset}: {100 * gate.found:.2f} % instead of "
-            f"{100 * gate.reference:.2f} % (95 % interval of the drop {100 * gate.low:.2f} to {100 * gate.high:.2f}, "
-            f"{gate.queries} queries); {100 * gate.limit:.2f} are allowed. Keep its most sensitive layers in float "
-            "(mambapro sensitivity writes the policy), use a higher precision, or allow more with --max-map-drop."
-        )
+    """Raise AccuracyError if a drop exceeds the limit."""
+    for one in (gate, *gate.others):
+        # written so that NaN fails as well
+        if not one.drop <= one.limit:
+            raise AccuracyError(
+                f"{what} loses {100 * one.drop:.2f} points of {one.metric} on {one.dataset}: {100 * one.found:.2f} % "
+                f"instead of {100 * one.reference:.2f} % (95 % interval of the drop {100 * one.low:.2f} to "
+                f"{100 * one.high:.2f}, {one.queries} {'queries' if one.gallery else 'images'}); "
+                f"{100 * one.limit:.2f} are allowed. Keep its most sensitive layers in float (mambapro sensitivity "
+                "writes the policy), use a higher precision, or allow more with --max-map-drop."
+            )

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...bundle.labels import Labels
 from ...bundle.limits import LIMITS
 from ...bundle.metadata import BundleMetadata
 from ...bundle.tensors import EMBEDDING, LOGITS
 from ..retrieval.metrics import rank_gallery
 
+#: Outputs of samples, and those of the samples with all modalities.
+Pair = tuple[np.ndarray, np.ndarray]
 #: Compared length of a ranking.
 TOP = 10
 
@@ -28,8 +31,7 @@ class Agreement:
         distances: function from expected and actual outputs (N, dim) to the distance of each sample, float64 (N,); NaN
             if undefined.
         limits: largest distance by precision.
-        common: function from (outputs, outputs of the samples with all modalities) of both models to the fraction of
-            equal answers.
+        common: function from the outputs of both models, and the labels of logits, to the fraction of equal answers.
     """
 
     noun: str
@@ -38,7 +40,7 @@ class Agreement:
     short: str
     distances: Callable[[np.ndarray, np.ndarray], np.ndarray]
     limits: Mapping[str, float]
-    common: Callable[[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], float]
+    common: Callable[[Pair, Pair, Labels | None], float]
 
 
 def cosine_departures(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -56,8 +58,9 @@ def largest_differences(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(difference), difference, np.nan)
 
 
-def rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
+def rank_agreement(expected: Pair, found: Pair, labels: Labels | None = None) -> float:
     """Return the mean overlap of the TOP nearest gallery samples of two (query, gallery) pairs of features."""
+    pairs = (expected, found)
     if not all(np.isfinite(features).all() for pair in pairs for features in pair):
         return 0.0
     top = min(TOP, len(pairs[0][1]))
@@ -65,9 +68,10 @@ def rank_agreement(*pairs: tuple[np.ndarray, np.ndarray]) -> float:
     return float(np.mean([len(np.intersect1d(a, b)) / top for a, b in zip(first, second, strict=True)]))
 
 
-def label_agreement(expected: tuple[np.ndarray, np.ndarray], found: tuple[np.ndarray, np.ndarray]) -> float:
-    """Return the fraction of labels on which two models' logits agree; a label is predicted above 0."""
-    return float(((expected[0] > 0) == (found[0] > 0)).mean())
+def label_agreement(expected: Pair, found: Pair, labels: Labels | None) -> float:
+    """Return the fraction of labels on which two models' logits agree; without `labels` one is predicted above 0."""
+    first, second = (pair[0] > 0 if labels is None else labels.assign(pair[0]) for pair in (expected, found))
+    return float((first == second).mean())
 
 
 def _float64(rows: np.ndarray) -> np.ndarray:
@@ -87,4 +91,4 @@ AGREEMENTS = {
 
 def agreement_of(metadata: BundleMetadata) -> Agreement:
     """Return the comparison of outputs with PyTorch's for the artifacts of a bundle."""
-    return AGREEMENTS[metadata.outputs[0].role]
+    return AGREEMENTS[metadata.output.role]

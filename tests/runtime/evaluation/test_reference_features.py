@@ -94,19 +94,19 @@ def test_the_cost_is_told_first(
     count = len(retrieval.samples)
     assert told[:2] == ["Hashing images after 0 message(s)", "Extracting features after 1 message(s)"]
     assert caplog.messages[0] == (
-        f"mAP on rgbnt201: {count} samples x 120 ms (reference) + 30 ms (judged) = about {round(count * 0.15)} s"
+        f"accuracy on rgbnt201: {count} samples x 120 ms (reference) + 30 ms (judged) = about {round(count * 0.15)} s"
     )
-    assert caplog.messages[1] == f"mAP on rgbnt201: {count} samples x 30 ms (judged) = about 1 s"
+    assert caplog.messages[1] == f"accuracy on rgbnt201: {count} samples x 30 ms (judged) = about 1 s"
     assert caplog.messages[2] == "the features of reference are in the cache"
 
 
 def test_cost_in_words() -> None:
     """Seconds, minutes, hours; sets of sensors; nothing left to compute."""
     assert cost("msvr310", 1000, 1, {"a": 1.0, "b": 0.08}) == (
-        "mAP on msvr310: 1000 samples x 1000 ms (a) + 80 ms (b) = about 18 min"
+        "accuracy on msvr310: 1000 samples x 1000 ms (a) + 80 ms (b) = about 18 min"
     )
     assert "with 7 sets of sensors x 7000 ms (a) = about 1 h 57 min" in cost("msvr310", 1000, 7, {"a": 7.0})
-    assert cost("msvr310", 1000, 1, {}) == "mAP on msvr310: 1000 samples, all of them in the cache"
+    assert cost("msvr310", 1000, 1, {}) == "accuracy on msvr310: 1000 samples, all of them in the cache"
 
 
 def test_the_gate_gives_the_same_from_the_cache(

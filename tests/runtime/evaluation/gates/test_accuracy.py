@@ -12,6 +12,7 @@ from mambapro.runtime.bundle.artifact import AccuracyGate
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.gates.accuracy import accuracy_gate, accuracy_of, require_accuracy
+from mambapro.runtime.evaluation.gates.metrics import METRICS
 from mambapro.runtime.evaluation.retrieval.metrics import RetrievalReport, evaluate_retrieval
 from mambapro.runtime.extractor import Extractor
 from mambapro.synthetic.benchmark import draw_benchmark
@@ -26,7 +27,7 @@ def test_queries_are_those_that_count() -> None:
     sample = Sample("a", {"rgb": ImageSource(Path("a"))}, 0, 0)
     benchmark = Benchmark("rgbnt201", (), (sample,) * 3, (sample,) * 4, "camera", (1, 1))
 
-    gate = accuracy_of(report, report, benchmark, 0.01)
+    gate = accuracy_of(report, report, benchmark, 0.01, METRICS["mAP"])
 
     assert (gate.queries, gate.gallery, report.skipped_queries) == (2, 4, 1)
     assert gate.drop == pytest.approx(0)
@@ -62,8 +63,8 @@ def test_the_drop_and_its_ends(benchmark: Benchmark) -> None:
     first = rng.uniform(0.5, 0.9, 200)
     lost = rng.uniform(0.0, 0.1, 200)
 
-    gate = accuracy_of(report(*first), report(*(first - lost)), benchmark, 0.1)
-    gain = accuracy_of(report(*first), report(*(first + lost)), benchmark, 0.1)
+    gate = accuracy_of(report(*first), report(*(first - lost)), benchmark, 0.1, METRICS["mAP"])
+    gain = accuracy_of(report(*first), report(*(first + lost)), benchmark, 0.1, METRICS["mAP"])
 
     spread = 1.96 * lost.std() / np.sqrt(200)
     assert gate.drop == pytest.approx(lost.mean()) and gate.drop == pytest.approx(gate.reference - gate.found)
@@ -78,7 +79,7 @@ def test_only_the_same_queries_are_paired(rows: tuple[int, ...], benchmark: Benc
     first, second = report(0.5, 0.6, 0.7), report(*(0.5, 0.6, 0.7)[: len(rows)], rows=rows)
 
     with pytest.raises(InputError, match="counted different queries"):
-        accuracy_of(first, second, benchmark, 0.1)
+        accuracy_of(first, second, benchmark, 0.1, METRICS["mAP"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Gate on an exported file's retrieval: loss of mAP against PyTorch, on labeled images."""
+"""Accuracy gate of an exported file: its loss against PyTorch itself, on labeled images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ...runtime.bundle.artifact import AccuracyGate
 from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import read_benchmark
-from ...runtime.evaluation.gates.accuracy import accuracy_of, extractor_model, require_accuracy
+from ...runtime.evaluation.gates.accuracy import accuracy_of, require_accuracy, session_model
+from ...runtime.evaluation.gates.metrics import metric_of
 from ...runtime.evaluation.reference_features import Model, features_of
-from ...runtime.evaluation.retrieval.evaluate import retrieval_of
-from ...runtime.extractor import Extractor
+from ...runtime.extractor import open_session
+from ...runtime.run_options import RunOptions
 from ...train.models.model_spec import Model as TorchModel
 from ...train.reid.evaluate import torch_feature_function
 
@@ -27,7 +28,7 @@ def export_accuracy(
         model: in PyTorch.
         bundle: a complete one, exported from it.
         dataset, data: the benchmark and its root folder.
-        limit: largest drop of mAP, a fraction.
+        limit: largest drop of the task's metric, a fraction.
         track: shows progress.
 
     Raises:
@@ -35,12 +36,13 @@ def export_accuracy(
         AccuracyError: the file loses more.
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
-    retrieval = retrieval_of(benchmark)
-    with Extractor(bundle, "cpu") as extractor:
-        pytorch = pytorch_model(model, extractor.preprocessing, extractor.fingerprint)
-        features = features_of((pytorch, extractor_model(extractor)), retrieval, track)
-    reference, found = (retrieval.report(one[SUBSETS[0]]) for one in features)
-    gate = accuracy_of(reference, found, benchmark, limit)
+    with open_session(bundle, RunOptions(device="cpu")) as session:
+        metric = metric_of(session.metadata)
+        test = metric.test_set(benchmark, session.metadata)
+        pytorch = pytorch_model(model, session.preprocessing, session.metadata.fingerprint)
+        features = features_of((pytorch, session_model(session)), test, track)
+    reference, found = (test.report(one[SUBSETS[0]]) for one in features)
+    gate = accuracy_of(reference, found, benchmark, limit, metric)
     require_accuracy(gate, "The exported model")
     return gate
 
@@ -51,7 +53,7 @@ def pytorch_model(model: TorchModel, preprocessing: Preprocessing, space: str) -
     Args:
         model: in PyTorch, on the CPU.
         preprocessing: of its images.
-        space: its feature space, which names the weights and the switches.
+        space: its fingerprint, which names the weights and the switches.
     """
     identity = {"model": "PyTorch", "space": space, **asdict(preprocessing)}
     return Model("PyTorch", torch_feature_function(model), preprocessing, identity=identity)

@@ -1,0 +1,98 @@
+"""Metrics of multi-label attribute recognition: label-based mA, and instance-based accuracy, precision, recall and F1.
+
+mA is the mean over the labels of the mean of the recalls of positive and negative samples; the others are means over
+the samples (Li et al. 2016, https://arxiv.org/abs/1603.07054).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ....common.tables import text_table
+from ..bootstrap import DEFAULT_RESAMPLES, PairedDifference, interval_ends, resampled_means
+
+Floats = npt.NDArray[np.float64]
+
+#: Names of the values of a report, in order. "F1" is the mean of the samples' F1, "F1 of means" that of the mean
+#: precision and the mean recall.
+VALUES = ("mA", "accuracy", "precision", "recall", "F1", "F1 of means")
+
+
+@dataclass(frozen=True)
+class AttributeReport:
+    """Accuracy of assigned labels, fractions.
+
+    Attributes:
+        rows: float64 (N, 4 labels + 4), one row for each sample: true positives, positives, true negatives and
+            negatives by label, then accuracy, precision, recall and F1. Values of a report are functions of the means.
+    """
+
+    rows: Floats
+
+    @property
+    def queries(self) -> int:
+        """Number of samples."""
+        return len(self.rows)
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Values by name, see VALUES."""
+        return dict(zip(VALUES, map(float, _values(self.rows.mean(axis=0))), strict=True))
+
+    def __str__(self) -> str:
+        cells = [*(f"{100 * value:.2f} %" for value in self.values.values()), str(self.queries)]
+        return text_table([[*VALUES, "samples"], cells], ">")
+
+
+def evaluate_attributes(truth: np.ndarray, assigned: np.ndarray) -> AttributeReport:
+    """Compare assigned labels with the true ones.
+
+    Args:
+        truth: whole numbers (N, labels), 1 = the sample has the label, 0 = it has not; others are not judged.
+        assigned: bool (N, labels).
+
+    Returns:
+        The report; where a denominator is empty the value is 0.
+    """
+    positive, negative = truth == 1, truth == 0
+    hits, passes = positive & assigned, negative & ~assigned
+    both, true, found = hits.sum(axis=1), positive.sum(axis=1), ((positive | negative) & assigned).sum(axis=1)
+    precision, recall = _ratio(both, found), _ratio(both, true)
+    samples = (_ratio(both, true + found - both), precision, recall, _ratio(2 * precision * recall, precision + recall))
+    by_label = (part.astype(np.float64) for part in (hits, positive, passes, negative))
+    return AttributeReport(np.concatenate([*by_label, np.stack(samples, axis=1)], axis=1))
+
+
+def attribute_differences(
+    first: AttributeReport, second: AttributeReport, resamples: int = DEFAULT_RESAMPLES, seed: int = 0
+) -> tuple[PairedDifference, ...]:
+    """Return `second` minus `first` in every value, with 95 % percentile intervals over the same samples of both.
+
+    Raises:
+        InputError: fewer than 1 resample, or no samples.
+    """
+    # equal seeds and numbers of rows draw the same samples of both
+    means = [resampled_means(report.rows, resamples, seed) for report in (first, second)]
+    drawn = np.stack(_values(means[1]), axis=1) - np.stack(_values(means[0]), axis=1)
+    return tuple(
+        PairedDifference(name, a, b, b - a, ends.low, ends.high, float((column <= 0).mean()))
+        for (name, a), b, ends, column in zip(
+            first.values.items(), second.values.values(), interval_ends(drawn), drawn.T, strict=True
+        )
+    )
+
+
+def _values(means: Floats) -> tuple[Floats, ...]:
+    """Values in the order of VALUES from means of a report's rows (..., columns)."""
+    hits, positives, passes, negatives = np.split(means[..., :-4], 4, axis=-1)
+    ma = (0.5 * (_ratio(hits, positives) + _ratio(passes, negatives))).mean(axis=-1)
+    accuracy, precision, recall, f1 = np.moveaxis(means[..., -4:], -1, 0)
+    return ma, accuracy, precision, recall, f1, _ratio(2 * precision * recall, precision + recall)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> Floats:
+    """Quotients, 0 where the denominator is."""
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) != 0)
