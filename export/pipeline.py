@@ -24,10 +24,12 @@ from ..graph.onnx_file import save_onnx
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle.artifact import AccuracyGate
 from ..runtime.bundle.catalog import is_artifact_file
-from ..runtime.bundle.checksums import CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
+from ..runtime.bundle.checksums import CARD, CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
+from ..runtime.bundle.folder import BundleFolder
 from ..runtime.bundle.limits import LIMITS, MAP_DROPS
 from ..runtime.bundle.metadata import BundleMetadata
 from ..runtime.bundle.metadata_parts import Precision
+from ..runtime.bundle.model_card import card_of
 from ..runtime.bundle.tasks import TASKS
 from ..runtime.data.batch import MODALITY_MASK
 from ..train.models.model_spec import Model, ModelSpec
@@ -150,8 +152,9 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
 
 
 def _write_report(stage: Path, report: ParityReport) -> None:
-    """Write parity.json, and the list of files, which completes the bundle."""
+    """Write parity.json, the model card, and the list of files, which completes the bundle."""
     (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
+    (stage / CARD).write_text(card_of(BundleFolder(stage), ()), encoding="utf-8", newline="\n")
     write_sums(stage)
 
 
@@ -195,7 +198,7 @@ def _write_graph(
 
 def is_bundle(folder: Path) -> bool:
     """Return True if a folder holds only a bundle, so that --overwrite may replace it."""
-    names = {*REQUIRED, CHECKS, SIGNATURE}
+    names = {*REQUIRED, CARD, CHECKS, SIGNATURE}
     foreign = [
         path
         for path in folder.iterdir()

@@ -45,6 +45,9 @@ from ..terminal.console import emit, needs, track
 @click.option("--data", type=PATH, help="Root of --dataset: parity on real images; mAP of fp16 and int8 is gated.")
 @max_cosine_distance_option("default 1e-8 (fp16: 1e-4)")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")
+@click.option("--license", metavar="TEXT", help="License of the weights for MODEL_CARD.md, such as an SPDX identifier.")
+@click.option("--data-license", metavar="TEXT", help="License of the training data, for MODEL_CARD.md.")
+@click.option("--card-note", metavar="TEXT", help="Intended use and limits, for MODEL_CARD.md.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @build_options
 @switch_options
@@ -74,6 +77,7 @@ def export(
     with needs("export"):
         from ...export.pipeline import export_bundle, plan_export
         from ...export.pytorch.plan import ExportOptions
+    from ...runtime.bundle.metadata_parts import CardFields
     from ...runtime.data.image_settings import image_settings
 
     precision = asked_precision(fp16, bf16, int8)
@@ -81,6 +85,7 @@ def export(
     # a distance that is allowed for int8 or bf16 is not one of the exported model itself
     limits = {} if precision == base else {"max_departure": max_cosine_distance}
     targets = wanted_targets(targets, precision)
+    fields = [values.pop(name) for name in ("license", "data_license", "card_note")]
     builds = artifact_options(values, targets, precision, data, dataset, gated_export=fp16, **limits)
     quantize, switches = quantize_options(values, dataset, data), pop_model_switches(values)
     root = data or quantize.benchmark_root
@@ -97,6 +102,7 @@ def export(
         sixteen_bit_range=image_settings().sixteen_bit_range or None,
         builds=builds,
         quantize=quantize,
+        card=CardFields(*fields) if any(field is not None for field in fields) else None,
         **{name: value for name, value in values.items() if name not in BUILDING},
     )
     emit(plan_export(options) if dry_run else export_bundle(options, track), as_json)

@@ -61,6 +61,7 @@ def describe(model: Model, options: ExportOptions) -> BundleMetadata:
         datasets=(dataset,) if dataset else (),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         labels=spec.labels,
+        card=options.card,
         modules=spec.modules,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...common.foreign_text import escaped
 from ...errors import InputError
+from ...runtime.bundle.metadata_parts import CardFields
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info
 from ...runtime.data.sixteen_bit import Ranges
@@ -47,6 +48,7 @@ class ExportOptions:
         label: what the default output is named after; None is the precision.
         builds: artifacts to build of the bundle.
         quantize: scales of their int8, and images for the range check of float16; those of `builds` do not count.
+        card: license and use for the model card; None = not stated.
     """
 
     checkpoint: Path
@@ -65,6 +67,7 @@ class ExportOptions:
     label: str | None = None
     builds: tuple[BuildOptions, ...] = ()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
+    card: CardFields | None = None
 
     def __post_init__(self) -> None:
         require_precision(self.precision)

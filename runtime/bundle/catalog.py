@@ -20,9 +20,10 @@ from ...common.foreign_text import escaped, shown_text
 from ...errors import ArtifactError, InputError, SetupError
 from .artifact import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, parse_sidecar, stem
 from .check_record import as_checked, read_record
-from .checksums import LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
+from .checksums import CARD, LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
 from .field_checks import one_of
 from .metadata_parts import ONNXRUNTIME, PRECISIONS
+from .model_card import card_of
 from .publication import locked, publish
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def is_artifact_file(name: str) -> bool:
     if partial is not None:
         return partial[1] == SUMS or is_artifact_file(partial[1])
     path = Path(name.removeprefix("."))
-    return "/" not in name and path.suffix in SUFFIXES and path.name.split(".")[0] in _STEMS
+    owner, suffix = path.name.split(".")[0], path.suffix
+    return "/" not in name and ((suffix in SUFFIXES and owner in _STEMS) or f"{owner}{suffix}" == CARD)
 
 
 def exported_model(bundle: Bundle) -> Sidecar:
@@ -184,7 +186,7 @@ def scratch_copy(bundle: Bundle) -> Iterator[Path]:
 
 
 def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> None:
-    """Move files into a bundle and list them with their manifest.
+    """Move files into a bundle and list them with their manifest; write the model card anew.
 
     After a failure the bundle is unchanged, including the artifact to replace.
 
@@ -199,7 +201,7 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
         BundleReplacedError: the artifact was built from another model.
         SetupError: the disk is full or permission is missing.
     """
-    foreign = [name for name in files if name.startswith(".") or not is_artifact_file(name)]
+    foreign = [name for name in files if name.startswith(".") or name == CARD or not is_artifact_file(name)]
     if foreign:
         raise InputError(f"{', '.join(foreign)} is no name for a file of an artifact, such as {sidecar.stem}.onnx.")
     with locked(folder) as bundle:
@@ -215,7 +217,9 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
             if is_artifact_file(name) and name not in sums:
                 os.unlink(name, dir_fd=bundle.handle)
         clear_leftovers(folder, (SUMS, f"{sidecar.stem}.json"))
-        new: dict[str, Path | str] = {**files, f"{sidecar.stem}.json": json_text(sidecar.to_json())}
+        listed = [stem for stem in _STEMS if f"{stem}.json" in sums]
+        texts = {CARD: card_of(bundle, listed, sidecar), f"{sidecar.stem}.json": json_text(sidecar.to_json())}
+        new: dict[str, Path | str] = {**files, **texts}
         publish(bundle, new, [name for name in sums if _belongs(name, sidecar.stem)])
 
 

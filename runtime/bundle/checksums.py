@@ -16,6 +16,8 @@ from .folder import BundleFolder
 MODEL, GOLDEN, PARITY = "model.onnx", "golden.npz", "parity.json"
 METADATA, SUMS = BUNDLE_MARKS
 REQUIRED = (MODEL, METADATA, GOLDEN, PARITY, SUMS)
+#: The model card; older bundles have none.
+CARD = "MODEL_CARD.md"
 #: File that changes during use, not covered by signature and hashes.
 CHECKS = "checks.json"
 #: The signature of SHA256SUMS.

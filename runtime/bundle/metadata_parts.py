@@ -17,8 +17,8 @@ FEATURE_SPACE_RULE = (
     "Embeddings may be compared when their fingerprints are equal: same weights, same preprocessing, same model "
     "settings. Precisions of one checkpoint share a fingerprint, because each had to pass the parity gate."
 )
-#: Largest embedding, and most labels.
-_LARGEST_DIM = 2**20
+#: Largest embedding, and most letters of a field of the model card.
+_LARGEST_DIM, _LONGEST_TEXT = 2**20, 4000
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class CardFields:
     license: str | None = None
     data_license: str | None = None
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not 0 < len(value.strip()) <= len(value) <= _LONGEST_TEXT:
+                raise InputError(f"{name} must have 1 to {_LONGEST_TEXT:,} letters, not {len(value):,}.")
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ class ArtifactGates:
             passed, notes = replace(passed, speed=speed), [*notes, *on_speed]
         drop = passed.accuracy.drop if passed.accuracy is not None and artifact.accuracy is None else None
         departures = gate.limit, provider, gate.largest, gate.mean, difference
-        names = {"measure": gate.measure, "metric": metric_of(self.bundle.metadata).name}
-        return passed, ArtifactCheck(artifact.stem, *departures, drop, new, notes=tuple(notes), **names)
+        names = gate.measure, metric_of(self.bundle.metadata).name
+        return passed, ArtifactCheck(artifact.stem, *departures, drop, new, None, tuple(notes), *names)
 
     def _departure_limit(self, artifact: Sidecar) -> tuple[float, tuple[str, ...]]:
         """Return the largest allowed distance to PyTorch, and notes on it."""

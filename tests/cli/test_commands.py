@@ -122,7 +122,10 @@ class TestResults:
             == 0
         )
         assert code(capfd, "train", "--config", "tiny", *where, "--out", out, "--epochs", 1)[0] == 0
-        assert code(capfd, "export", "--ckpt", out / "best.pth", "--fp16", *where)[0] == 0
+        terms = ("--license", "MIT", "--card-note", "For tests")
+        assert code(capfd, "export", "--ckpt", out / "best.pth", "--fp16", *where, *terms)[0] == 0
+        card = (bundle / "MODEL_CARD.md").read_text()
+        assert "| weights | MIT |" in card and "For tests" in card and "| model.onnx, fp16 | mAP | rgbnt201 |" in card
         status, evaluated, _ = code(capfd, "eval", bundle, *where, "--json")
         status_2, compared, _ = code(
             capfd, "compare", "--ckpt", out / "best.pth", bundle, *where, "--json", "--runs", 1
@@ -199,6 +202,7 @@ class TestUsage:
         [
             (["expotr"], "No such command"),
             (["export"], "--ckpt"),
+            (["export", "--ckpt", "none.pth", "--license", ""], "license must have 1 to 4,000 letters, not 0"),
             (["export", "--ckpt", "none.pth"], "No checkpoint at none.pth"),
             (["export", "--ckpt", "none.pth", "--image-size", "256"], "256x128"),
             (["export", "--ckpt", __file__, "--max-cosine-distance", "-1"], "between 0 and 2"),

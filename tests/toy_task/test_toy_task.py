@@ -15,6 +15,7 @@ from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOption
 from mambapro.export.pipeline import ExportReport, export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.runtime.bundle.bundle import Bundle
+from mambapro.runtime.bundle.metadata_parts import CardFields
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.evaluation.attributes.labeled_images import labeled_images
 from mambapro.runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
@@ -41,7 +42,7 @@ def trained(data: Path) -> FitReport:
 
 @pytest.fixture(scope="module")
 def exported(trained: FitReport) -> ExportReport:
-    return export_bundle(ExportOptions(Path(trained.checkpoint), trace=True))
+    return export_bundle(ExportOptions(Path(trained.checkpoint), trace=True, card=CardFields("MIT")))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,8 @@ def test_exports(exported: ExportReport) -> None:
     metadata = json.loads((exported.bundle / "metadata.json").read_text())
     assert (metadata["task"], metadata["embedding"], metadata["modalities"]) == ("attributes", None, ["rgb"])
     assert metadata["modules"]["float32"] == ["head"] and metadata["feature_space"] is None
+    card = (exported.bundle / "MODEL_CARD.md").read_text()
+    assert "| labels | red, green, blue (sigmoid) |" in card and "| weights | MIT |" in card
     assert metadata["labels"] == {"names": ["red", "green", "blue"], "activation": "sigmoid", "thresholds": []}
 
 
@@ -115,6 +118,8 @@ def test_is_quantised(data: Path, exported: ExportReport, logits: tuple[dict[str
     assert cosine is not None and cosine.measure == "|difference| of logits" and cosine.largest <= 0.5
     assert accuracy is not None and accuracy.metric == "mA" and max(accuracy.drop, accuracy.others[0].drop) <= 0.01
     assert "|difference| of logits at most" in str(checked)
+    card = (exported.bundle / "MODEL_CARD.md").read_text()
+    assert "| onnxruntime-int8 | mA | toy | 64 |" in card and "| onnxruntime-int8 | F1 | toy | 64 |" in card
     assert {item.artifact for item in checked.artifacts} == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert 0 < np.abs(found - wanted).max() < 0.5
 
