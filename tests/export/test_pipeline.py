@@ -183,7 +183,7 @@ class TestNothingIsLeft:
 
         assert [path.name for path in tmp_path.iterdir()] == ["out.mambapro"]
         assert {path.name for path in (tmp_path / "out.mambapro").iterdir()} == {
-            *("model.onnx", "metadata.json", "golden.npz", "parity.json", "SHA256SUMS")
+            *("model.onnx", "metadata.json", "golden.npz", "parity.json", "MODEL_CARD.md", "SHA256SUMS")
         }
 
     def test_a_folder_of_other_things(self, tiny_checkpoint: Path, tmp_path: Path) -> None:
