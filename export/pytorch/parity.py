@@ -132,9 +132,10 @@ def compare(
     expected = {b.name: reference(b) for b in batches}
     outputs = {b.name: _in_parts(exported, b) for b in track(batches, "exported model", len(batches))}
     complete = batches[0].name
-    whole = outputs[complete]
     subsets = tuple(
-        _subset_parity(b.name, AGREEMENTS[role], labels, (expected[b.name], expected[complete]), (outputs[b.name], whole))
+        _subset_parity(
+            b.name, AGREEMENTS[role], labels, *((values[b.name], values[complete]) for values in (expected, outputs))
+        )
         for b in batches
     )
     dim = expected[complete].shape[1]
@@ -146,7 +147,9 @@ def _in_parts(embed: Embed, batch: ParityBatch) -> np.ndarray:
     return np.concatenate([embed(part) for part in batch.parts(PART)])
 
 
-def _subset_parity(name: str, agreement: Agreement, labels: Labels | None, expected: Pair, actual: Pair) -> SubsetParity:
+def _subset_parity(
+    name: str, agreement: Agreement, labels: Labels | None, expected: Pair, actual: Pair
+) -> SubsetParity:
     """Compare outputs of one set of sensors; each pair is (outputs, those of the samples with all sensors)."""
     wanted, values = expected[0], actual[0]
     departures = agreement.distances(wanted, values)

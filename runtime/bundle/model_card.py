@@ -135,7 +135,7 @@ def _accuracy(metadata: BundleMetadata, report: dict[str, Any], artifacts: Seque
 
 
 def _stored_gate(report: dict[str, Any]) -> AccuracyGate | None:
-    """The gate in parity.json, None where there is none that can be read."""
+    """Return the gate in parity.json, None if there is none that can be read."""
     with contextlib.suppress(RecordError):
         return decode(AccuracyGate, report.get("accuracy"))
     return None
@@ -190,5 +190,5 @@ def _table(head: Sequence[str], *rows: Sequence[str]) -> str:
 
 
 def _safe(text: object) -> str:
-    """A foreign value in one line of Markdown."""
+    """Return a foreign value as one line of Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*[]<>|#" else letter for letter in escaped(text))
