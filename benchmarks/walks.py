@@ -5,23 +5,31 @@
 Runs `mambapro build --target onnxruntime --precision fp16`, `mambapro export` and `mambapro check` on copies in this
 process, and follows the calls of the main thread. Another commit is counted by the interpreter of its environment.
 
+The walk is that of a reader who opens every file of the command's own path, and takes everything below it by its name:
+
 * A function counts once, at its first call, if it calls another function of the package: a leaf is a detail of its
-  caller. Special methods but `__init__`, lambdas and comprehensions are details too, and so is what runs at import.
-* `common/`, `plugins/` and the terminal of `cli/` are passed through: they count for nothing, their callbacks do.
-* A function of a service (data, bundle format, backends, graph passes, models, calibration) counts where it is called;
-  its own calls do not: nobody has to follow them to understand the command.
-* A return is a change to a file that was left before, by a call or by the end of one, between functions that count.
+  caller. So are properties, which are read like fields, special methods but `__init__`, lambdas and comprehensions, and
+  what runs at import.
+* `common/`, `plugins/` and the terminal of `cli/` are vocabulary: they count for nothing, and a function that calls
+  nothing else is a leaf. Callbacks that they call do count.
+* A function of a service (data, bundle format, backends, graph passes, models, calibration) counts where it is called.
+  Its own calls do not, and its file is not opened: nobody has to follow them to understand the command.
+* A return is a change to a file that was left before, by a call or by the end of one, between functions of the path.
+
+The columns in brackets count as well: properties, functions that call common/ alone, and each call of a service as a
+change of the file and a return.
 """
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import click
@@ -55,21 +63,40 @@ class Call:
     file: str
     name: str
     calls: list[Call] = field(default_factory=list)
+    is_property: bool = False
 
     @property
     def short(self) -> str:
         """The function's own name."""
         return self.name.rpartition(".")[2]
 
-    def counted(self) -> Iterator[Call]:
-        """The calls that count as made by this one."""
+    def counted(self, strict: bool = False) -> Iterator[Call]:
+        """The calls that count as made by this one; with `strict` those of the columns in brackets."""
         for call in self.calls:
             if call.name == "<module>":
                 continue
             if call.file.startswith(PASSED) or call.short.startswith("<"):
-                yield from call.counted()
-            elif call.calls and (call.short == "__init__" or not call.short.startswith("__")):
+                yield from call.counted(strict)
+            elif call.short != "__init__" and (call.short.startswith("__") or (call.is_property and not strict)):
+                continue
+            elif call.calls if strict else call.calls_others():
                 yield call
+
+    def calls_others(self) -> bool:
+        """Tell whether it calls anything of the package but common/ and the like, directly or through them."""
+        return any(
+            call.calls_others() if call.file.startswith(PASSED) or call.short.startswith("<") else not call.is_property
+            for call in self.calls
+        )
+
+
+@functools.cache
+def is_property(module: str, name: str) -> bool:
+    """Tell whether a function of a module is behind a property."""
+    value: Any = sys.modules.get(module)
+    for part in name.split("."):
+        value = vars(value).get(part) if isinstance(value, type | ModuleType) else None
+    return isinstance(value, property | functools.cached_property)
 
 
 def recorded(arguments: list[str], command: Any = None) -> Call:
@@ -82,7 +109,8 @@ def recorded(arguments: list[str], command: Any = None) -> Call:
         if event not in ("call", "return") or not path.startswith(f"{ROOT}/") or "/site-packages/" in path:
             return
         if event == "call":
-            call = Call(path[depth:], frame.f_code.co_qualname)
+            name = frame.f_code.co_qualname
+            call = Call(path[depth:], name, is_property=is_property(frame.f_globals["__name__"], name))
             stack[-1].calls.append(call)
             stack.append(call)
         elif len(stack) > 1:
@@ -98,20 +126,23 @@ def recorded(arguments: list[str], command: Any = None) -> Call:
     return root
 
 
-def walk(root: Call) -> tuple[list[str], list[str]]:
-    """(lines of the functions in the order of their first calls, files in the order in which control is in them)."""
+def walk(root: Call, strict: bool = False) -> tuple[list[str], list[str]]:
+    """(lines of the functions in the order of their first calls, files in the order in which they are open)."""
     lines: list[str] = []
     files: list[str] = []
     seen: set[tuple[str, str]] = set()
 
     def follow(call: Call, depth: int) -> None:
-        for inner in call.counted():
+        for inner in call.counted(strict):
             if (inner.file, inner.name) in seen:
                 continue
             seen.add((inner.file, inner.name))
             lines.append(f"{'  ' * depth}{inner.file} {inner.name}")
+            is_service = inner.file.startswith(SERVICES)
+            if is_service and not strict:
+                continue
             files.append(inner.file)
-            if not inner.file.startswith(SERVICES):
+            if not is_service:
                 follow(inner, depth + 1)
             files.append(call.file or inner.file)
 
@@ -135,10 +166,12 @@ def main(ckpt: str, bundle: str, tree: bool) -> None:
         }
     for name, root in walks.items():
         lines, files = walk(root)
-        rows.append(f"{name:8}  {len(lines):9}  {len(set(files)):5}  {len(files) - len(set(files)):7}")
+        every, opened = walk(root, strict=True)
+        returns, all_returns = (len(order) - len(set(order)) for order in (files, opened))
+        rows.append(f"{name:8}  {len(lines):9}  {len(set(files)):5}  {returns:7}  ({len(every)} / {all_returns})")
         if tree:
             click.echo("\n".join([f"\n{name}", *lines]))
-    click.echo("\n".join(["\ncommand   functions  files  returns", *rows]))
+    click.echo("\n".join(["\ncommand   functions  files  returns  (with services and details)", *rows]))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts
 from .artifacts.build_options import BuildReport, builds_in_words, require_buildable
 from .artifacts.quantizer import Quantizer
-from .artifacts.range_check import modules_to_keep
 from .pytorch.accuracy import export_accuracy
 from .pytorch.bundle_metadata import describe, stamp
 from .pytorch.onnx_graph import check_graph, onnx_from_model
@@ -183,10 +182,8 @@ def _write_graph(
     log.info("exporting to ONNX")
     metadata, graph = describe(model, options), onnx_from_model(model)
     if options.precision == "fp16":
-        if options.quantize.calib is not None:
-            kept_fp32 = quantizer.range_check(graph, metadata)
-        else:
-            kept_fp32 = modules_to_keep(graph, _few(model.spec, (batches[0], batches[-1]), 2), track=track)
+        few = (batches[0], batches[-1])
+        kept_fp32 = quantizer.kept_fp32(graph, metadata, lambda: _few(model.spec, few, 2))
         graph = typed(graph, "fp16", kept_fp32)
         parts = precision_map("fp16", (*model.spec.float32_parts, *kept_fp32))
         metadata = replace(metadata, precision=Precision("fp16", parts))

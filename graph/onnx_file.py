@@ -34,14 +34,28 @@ def load_model(file: Path) -> onnx.ModelProto:
     """
     try:
         content = file.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"{shown_text(file)} cannot be read: {shown_text(error)}. Export the bundle again."
+        ) from error
+    return parse_model(content, file)
+
+
+def parse_model(content: bytes, file: Path) -> onnx.ModelProto:
+    """Parse the content of an ONNX file, which `file` names in messages.
+
+    Raises:
+        ArtifactError: as `load_model`.
+    """
+    try:
         require_safe_graph(content, file)
         model = onnx.load_model_from_string(content)
         # passes over the graph rely on its order, its names and the attributes of its operators
         onnx.checker.check_model(model)
         return model
-    except (google.protobuf.message.DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
+    except (google.protobuf.message.DecodeError, onnx.checker.ValidationError, ValueError) as error:
         raise ArtifactError(
-            f"{shown_text(file)} is not an ONNX file: {shown_text(error)}. Export the bundle again."
+            f"{shown_text(file)} is no valid ONNX model: {shown_text(error)}. Export the bundle again."
         ) from error
 
 

@@ -10,29 +10,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 
 from ...common.files.atomic import sha256_of
-from ...common.foreign_text import escaped, shown_text
+from ...common.foreign_text import escaped
 from ...common.machine.packages import installed_versions
 from ...common.progress import Track, silent
-from ...errors import ArtifactError, InputError
+from ...errors import InputError
 from ...graph.cast import typed
-from ...graph.onnx_file import save_onnx
+from ...graph.onnx_file import parse_model, save_onnx
 from ...runtime.bundle.artifact import OPENVINO, Build, EngineNeeds, Profile, Sidecar, stem
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import add_artifact, has_already, scratch_copy
+from ...runtime.bundle.catalog import add_artifact, has_already
 from ...runtime.bundle.checksums import MODEL
-from ...runtime.bundle.graph_check import require_safe_graph
 from ...runtime.bundle.limits import MAP_DROPS, believed
-from ...runtime.bundle.metadata_parts import UNVERIFIED, VERIFIED
+from ...runtime.bundle.metadata_parts import UNVERIFIED
+from ...runtime.bundle.stage import files_of, list_artifact, make_room, own_copy, scratch_copy
 from ...runtime.evaluation.gates.agreement import agreement_of
 from ..engines.build_engine import build_engine
 from .build_options import ENGINES, BuildOptions, BuildReport, require_buildable, require_scales
-from .gates import Gates, baselines_in, half_precision, output_gates, timed_gate
+from .gates import Gates, run_gates
 from .quantizer import Quantizer
-from .range_check import modules_to_keep
-from .stage import files_of, list_artifact, make_room
 
 log = logging.getLogger("mambapro")
 
@@ -140,7 +137,6 @@ class ArtifactBuilder:
         name = stem(options.target, self.precision)
         #: the artifact that is replaced
         self.old = next((item for item in self.bundle.artifacts if item.stem == name), None)
-        self._kept_fp32: tuple[str, ...] | None = None
         if self.base.stem == name:
             raise InputError(
                 f"{escaped(folder)} is {name} already: its {MODEL} is that. Choose another --target or --precision."
@@ -196,10 +192,12 @@ class ArtifactBuilder:
             return None
         # the engines compute in float16 what is not in int8
         floating = "fp16" if precision == "int8" and target in ENGINES else precision
-        model = self._model()
+        model = parse_model(self.bundle.read(MODEL), self.bundle.folder / MODEL)
         if base != "fp32" or floating not in ("fp16", "bf16"):
             return TypedModel(model)
-        kept_fp32 = self._modules_kept_fp32(model) if floating == "fp16" else ()
+        kept_fp32: tuple[str, ...] = ()
+        if floating == "fp16":
+            kept_fp32 = self.quantizer.kept_fp32(model, self.bundle.metadata, lambda: self.bundle.golden().inputs)
         return TypedModel(typed(model, floating, kept_fp32), kept_fp32)
 
     def quantize(self, stage: Path, precision: str, source: TypedModel | None) -> GraphFile:
@@ -224,7 +222,7 @@ class ArtifactBuilder:
         if target not in ENGINES:
             return CompiledFile(graph.name, graph.sha256, Build(0.0, graph.bytes))
         if graph.name == MODEL:
-            self._copy(MODEL, stage)
+            own_copy(self.bundle, MODEL, stage)
         file = stage / f"{stem(target, precision)}.engine"
         report = build_engine(stage / graph.name, file, self.options.engine, self.track)
         needs = report.needs
@@ -240,13 +238,7 @@ class ArtifactBuilder:
             ParityError, AccuracyError: a gate failed.
         """
         bundle = Bundle.open(stage, verify=False)
-        gates = output_gates(bundle, artifact, self.options, self.track)
-        if gates.state != VERIFIED or artifact.precision != "int8":
-            return gates
-        baselines, half = baselines_in(bundle, artifact), half_precision(artifact.target)
-        if half is not None and all(item.precision != half for item in baselines):
-            baselines.append(self.make(stage, half))
-        return replace(gates, speed=timed_gate(bundle, artifact, baselines, self.options.force, self.track))
+        return run_gates(bundle, artifact, self.options, lambda half: self.make(stage, half), self.track)
 
     def publish(self, stage: Path, artifact: Sidecar, gates: Gates) -> BuildReport:
         """Move the artifact into the bundle, with its gates (step 5)."""
@@ -261,9 +253,9 @@ class ArtifactBuilder:
         if old is None or old.precision != precision or old.onnx == MODEL or self.options.quantize.has_scales:
             return None
         log.info("taking %s as it is in the bundle", old.onnx)
-        file = self._copy(old.onnx, stage)
+        file = own_copy(self.bundle, old.onnx, stage)
         if old.calibration is not None:
-            self._copy(f"{old.stem}.scales.json", stage)
+            own_copy(self.bundle, f"{old.stem}.scales.json", stage)
         return GraphFile(
             name=old.onnx,
             sha256=self.bundle.sums[old.onnx],
@@ -275,34 +267,6 @@ class ArtifactBuilder:
             max_map_drop=old.max_map_drop,
             versions=old.versions or installed_versions(_PACKAGES),
         )
-
-    def _copy(self, name: str, stage: Path) -> Path:
-        """Return a verified copy of a bundle's file in the stage, in place of the link."""
-        (stage / name).unlink(missing_ok=True)
-        with self.bundle.loadable(name) as copy:
-            return Path(shutil.copyfile(copy.path, stage / name))
-
-    def _model(self) -> onnx.ModelProto:
-        content = self.bundle.read(MODEL)
-        require_safe_graph(content, self.bundle.folder / MODEL)
-        try:
-            model = onnx.load_model_from_string(content)
-            # graph passes rely on node order, names and operator attributes
-            onnx.checker.check_model(model)
-        except (DecodeError, onnx.checker.ValidationError) as error:
-            raise ArtifactError(
-                f"{shown_text(self.bundle.folder / MODEL)} is no valid ONNX model: {shown_text(error)}. Export the "
-                "bundle again."
-            ) from error
-        return model
-
-    def _modules_kept_fp32(self, model: onnx.ModelProto) -> tuple[str, ...]:
-        """Return modules that stay float32 in float16, by the calibration images, else the bundle's samples."""
-        if self._kept_fp32 is None and self.options.quantize.calib is not None:
-            self._kept_fp32 = self.quantizer.range_check(model, self.bundle.metadata)
-        elif self._kept_fp32 is None:
-            self._kept_fp32 = modules_to_keep(model, self.bundle.golden().inputs, track=self.track)
-        return self._kept_fp32
 
     def _limit(
         self, precision: str, stored: float | None, usual: Mapping[str, float], asked: float | None, option: str

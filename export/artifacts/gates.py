@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ...common.progress import Track
@@ -20,6 +20,7 @@ from ...runtime.evaluation.gates.speed import require_speed, speed_gate, time_in
 from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
+from ...runtime.session import Session
 from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.verification.replay import replay, why_other_type
 from .build_options import BuildOptions
@@ -38,8 +39,10 @@ class Gates:
     verified_on: str | None = None
 
 
-def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track: Track) -> Gates:
-    """Replay the goldens through an artifact, and measure its accuracy on labeled images; verified if it passes.
+def run_gates(
+    bundle: Bundle, artifact: Sidecar, options: BuildOptions, build: Callable[[str], Sidecar], track: Track
+) -> Gates:
+    """Replay the goldens through an artifact, measure its accuracy on labeled images, and the speed of int8.
 
     Code from the bundle is not run: only an engine is trusted, because it was just built.
 
@@ -47,7 +50,11 @@ def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track
         bundle: the stage, which lists the artifact.
         artifact: what was built.
         options: images and limits.
+        build: builds the same target in another precision that int8 is compared with, where the bundle has none.
         track: shows progress.
+
+    Returns:
+        The gates that passed; the state is unverified where the artifact cannot run on this machine.
 
     Raises:
         ParityError, AccuracyError: a gate failed.
@@ -60,22 +67,30 @@ def output_gates(bundle: Bundle, artifact: Sidecar, options: BuildOptions, track
         if artifact.engine is None:
             raise SetupError(f"{artifact.stem} cannot run here: {reason}.")
         return _unverified(artifact, reason.rstrip("."))
-    accuracy = None
-    with open_session(bundle, opening, artifact) as extractor:
-        cosine, _ = replay(extractor, bundle.golden(), artifact.max_departure)
-        if options.data is not None and options.dataset is not None:
-            warn_of_other_benchmark(bundle.metadata, options.dataset)
-            benchmark = read_benchmark(options.dataset, options.data, test_only=True)
-            with open_session(bundle, RunOptions(allow_fallback=True), bundle.base) as reference:
-                accuracy = accuracy_gate(reference, extractor, benchmark, artifact.max_map_drop, track)
-            require_accuracy(accuracy, artifact.stem)
-        else:
-            metric = metric_of(bundle.metadata).name
-            log.warning("the %s of %s is not gated: no labelled images (--data, --dataset)", metric, artifact.stem)
-        machine, other_type = f"{extractor.provider}, {machine_name()}", why_other_type(extractor)
+    with open_session(bundle, opening, artifact) as session:
+        cosine, _ = replay(session, bundle.golden(), artifact.max_departure)
+        accuracy = _accuracy(bundle, artifact, session, options, track)
+        machine, other_type = f"{session.provider}, {machine_name()}", why_other_type(session)
     if other_type is not None:
         return _unverified(artifact, other_type)
-    return Gates(VERIFIED, cosine, accuracy, verified_on=machine)
+    speed = _speed(bundle, artifact, options.force, build, track) if artifact.precision == "int8" else None
+    return Gates(VERIFIED, cosine, accuracy, speed, machine)
+
+
+def _accuracy(
+    bundle: Bundle, artifact: Sidecar, session: Session, options: BuildOptions, track: Track
+) -> AccuracyGate | None:
+    """Measure the accuracy against the exported model on labeled images; None without any, which is logged."""
+    if options.data is None or options.dataset is None:
+        metric = metric_of(bundle.metadata).name
+        log.warning("the %s of %s is not gated: no labelled images (--data, --dataset)", metric, artifact.stem)
+        return None
+    warn_of_other_benchmark(bundle.metadata, options.dataset)
+    benchmark = read_benchmark(options.dataset, options.data, test_only=True)
+    with open_session(bundle, RunOptions(allow_fallback=True), bundle.base) as reference:
+        gate = accuracy_gate(reference, session, benchmark, artifact.max_map_drop, track)
+    require_accuracy(gate, artifact.stem)
+    return gate
 
 
 def _unverified(artifact: Sidecar, reason: str) -> Gates:
@@ -83,37 +98,32 @@ def _unverified(artifact: Sidecar, reason: str) -> Gates:
     return Gates()
 
 
-def half_precision(target: str) -> str | None:
-    """Return the 16-bit precision to compare int8 with; None on ONNX Runtime, whose CPU computes float16 in float32."""
-    return None if target == ONNXRUNTIME else "bf16" if target == OPENVINO else "fp16"
+def _speed(bundle: Bundle, artifact: Sidecar, force: bool, build: Callable[[str], Sidecar], track: Track) -> SpeedGate:
+    """Compare the speed of int8 with the fastest of the higher precisions of the target that run here.
 
-
-def baselines_in(bundle: Bundle, artifact: Sidecar) -> list[Sidecar]:
-    """Return the listed artifacts of the same target in higher precisions that run here."""
-    opening = RunOptions(target=artifact.target, unverified=True)
-    listed = [item for item in bundle.artifacts if item.target == artifact.target and item.precision != "int8"]
-    return [item for item in listed if why_not(bundle, item, opening) is None]
-
-
-def timed_gate(bundle: Bundle, artifact: Sidecar, baselines: Sequence[Sidecar], force: bool, track: Track) -> SpeedGate:
-    """Compare int8 with the fastest baseline; `bundle` is the stage without baselines built for this.
+    The 16-bit one is built for the comparison where the bundle has none, but not on ONNX Runtime: its CPU computes
+    float16 in float32, and the float32 model is always in the bundle.
 
     Raises:
         AccuracyError: int8 is not faster, and that is not forced.
     """
-    options = RunOptions(load_plugins=artifact.engine is not None)
+    trusted = artifact.engine is not None
+    opening = RunOptions(target=artifact.target, unverified=True)
+    listed = [x for x in bundle.artifacts if x.target == artifact.target and x.precision != "int8"]
+    baselines = [x for x in listed if why_not(bundle, x, opening) is None]
+    half = {ONNXRUNTIME: None, OPENVINO: "bf16"}.get(artifact.target, "fp16")
+    if half is not None and all(item.precision != half for item in baselines):
+        baselines.append(build(half))
+    options = RunOptions(load_plugins=trusted)
     gate = speed_gate(bundle.folder, artifact, baselines, options, forced=force, track=track)
     if gate.slower and force:
-        gate = replace(gate, listed=_against_listed(bundle, artifact, track))
+        # the fastest may not be in the bundle, and the choice by default needs an order of what is
+        options = RunOptions(unverified=True, load_plugins=trusted)
+        others = [x for x in bundle.artifacts if x.stem != artifact.stem and why_not(bundle, x, options) is None]
+        times = time_interleaved(bundle.folder, [artifact, *others], options, track=track)
+        faster = {other.stem: ratios(times[other.stem], times[artifact.stem]).median for other in others}
+        gate = replace(gate, listed=faster)
     doubt = require_speed(gate, artifact.stem)
     if doubt is not None:
         log.warning("%s is %s", artifact.stem, doubt)
     return gate
-
-
-def _against_listed(bundle: Bundle, artifact: Sidecar, track: Track) -> dict[str, float]:
-    """Return speed ratios to every other artifact of the bundle, for the default order."""
-    opening = RunOptions(unverified=True, load_plugins=artifact.engine is not None)
-    others = [x for x in bundle.artifacts if x.stem != artifact.stem and why_not(bundle, x, opening) is None]
-    times = time_interleaved(bundle.folder, [artifact, *others], opening, track=track)
-    return {other.stem: ratios(times[other.stem], times[artifact.stem]).median for other in others}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from ...calib.batches import Feeds
 from ...calib.calibrate import CalibrationOptions, calibrate
+from ...calib.float16_range import range_check
 from ...calib.images import CalibrationImages, calibration_images, require_samples
 from ...calib.policy import read_policy
 from ...common.files.atomic import json_text
@@ -26,7 +29,6 @@ from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.metadata import BundleMetadata
 from ...runtime.suited import warn_of_other_benchmark
 from .build_options import QuantizeOptions
-from .range_check import range_check
 
 log = logging.getLogger("mambapro")
 
@@ -60,6 +62,7 @@ class Quantizer:
         self.policy = None if options.policy is None else read_policy(options.policy)
         self._table = None if options.scales is None else _stored_table(options.scales)
         self._images: CalibrationImages | None = None
+        self._kept_fp32: tuple[str, ...] | None = None
         #: a test set is searched for the calibration images unless they are its own training part
         self._data = None if options.benchmark_root is not None else options.data
         self._dataset = options.dataset if options.benchmark_root is not None or self._data else None
@@ -120,13 +123,29 @@ class Quantizer:
             )
         return self._images
 
-    def range_check(self, model: onnx.ModelProto, metadata: BundleMetadata) -> tuple[str, ...]:
-        """Return the names of modules that must stay float32 in float16, by the calibration images."""
-        batches = Feeds(self.images(metadata).images, metadata, 2)
-        selected = [batches[i] for i in range(min(_RANGE_BATCHES, len(batches)))]
-        report = range_check(model, selected, track=self._track)
-        log.info("%s", report)
-        return report.keep
+    def kept_fp32(
+        self, model: onnx.ModelProto, metadata: BundleMetadata, samples: Callable[[], Mapping[str, np.ndarray]]
+    ) -> tuple[str, ...]:
+        """Return the names of modules that must stay float32 in float16, by their values on images; computed once.
+
+        Args:
+            model: in float32.
+            metadata: of the bundle.
+            samples: inputs of a few samples, (N, ...) each, where there are no calibration images.
+        """
+        if self._kept_fp32 is None:
+            if self.options.calib is not None:
+                batches = Feeds(self.images(metadata).images, metadata, 2)
+                feeds = [batches[i] for i in range(min(_RANGE_BATCHES, len(batches)))]
+            else:
+                # one at a time: for a few samples, most of the time is spent on newly allocated memory
+                values = samples()
+                count = min(map(len, values.values()))
+                feeds = [{name: value[i : i + 1] for name, value in values.items()} for i in range(count)]
+            report = range_check(model, feeds, track=self._track)
+            log.info("%s", report)
+            self._kept_fp32 = report.keep
+        return self._kept_fp32
 
 
 def _require_some(chosen: tuple[Point, ...], target: str) -> None:

@@ -6,21 +6,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...common.files.atomic import PARTIAL, clear_leftovers, json_text
-from ...common.files.locks import RANDOM, held_folder
+from ...common.files.locks import RANDOM
 from ...common.foreign_text import escaped, shown_text
-from ...errors import ArtifactError, InputError, SetupError
+from ...errors import ArtifactError, InputError
 from .artifact import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidecar, parse_sidecar, stem
 from .check_record import as_checked, read_record
-from .checksums import CARD, LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums, replaced
+from .checksums import CARD, LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums
 from .field_checks import one_of
 from .metadata_parts import ONNXRUNTIME, PRECISIONS
 from .model_card import card_of
@@ -45,6 +43,11 @@ def is_artifact_file(name: str) -> bool:
     path = Path(name.removeprefix("."))
     owner, suffix = path.name.split(".")[0], path.suffix
     return "/" not in name and ((suffix in SUFFIXES and owner in _STEMS) or f"{owner}{suffix}" == CARD)
+
+
+def belongs(file: str, name: str) -> bool:
+    """Tell whether a file of a bundle is one of the artifact `name`."""
+    return is_artifact_file(file) and file.split(".")[0] == name
 
 
 def exported_model(bundle: Bundle) -> Sidecar:
@@ -145,46 +148,6 @@ def _how_to_build(bundle: Bundle, target: str, precision: str | None) -> str:
     return f" Build it: mambapro build {bundle.folder} --target {target}{asked}."
 
 
-@contextlib.contextmanager
-def scratch_folder(bundle: Bundle) -> Iterator[Path]:
-    """Yield an empty folder next to a bundle, on its file system; it is removed afterwards.
-
-    Raises:
-        SetupError: no permission in the bundle or beside it.
-    """
-    parent = bundle.folder.absolute().parent
-    if not os.access(parent, os.W_OK) or not os.access(bundle.folder, os.W_OK):
-        raise SetupError(f"Cannot build in {escaped(bundle.folder)}: no permission to write there and in {parent}.")
-    with held_folder(parent, f".{bundle.folder.name[:100]}.", ".build") as folder:
-        yield folder
-
-
-@contextlib.contextmanager
-def scratch_copy(bundle: Bundle) -> Iterator[Path]:
-    """Yield a copy of a bundle next to it that takes no space: its files are hard links.
-
-    Files of a bundle are only replaced, never written into, so neither can change the other. The current list is
-    copied, which another build may have changed since `bundle` was opened.
-
-    Raises:
-        BundleReplacedError: the bundle was replaced.
-        SetupError: the disk is full or permission is missing.
-    """
-    with scratch_folder(bundle) as folder:
-        with locked(bundle.folder) as files:
-            if not bundle.files.is_still_there():
-                raise replaced(bundle.folder)
-            for name in (*read_sums(files), SUMS):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(name, folder / name, src_dir_fd=files.handle)
-                except OSError:
-                    # some file systems have no links
-                    with files.open(name) as source, open(folder / name, "wb") as target:
-                        shutil.copyfileobj(source, target)
-        yield folder
-
-
 def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, overwrite: bool = True) -> None:
     """Move files into a bundle and list them with their manifest; write the model card anew.
 
@@ -220,7 +183,7 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
         listed = [stem for stem in _STEMS if f"{stem}.json" in sums]
         texts = {CARD: card_of(bundle, listed, sidecar), f"{sidecar.stem}.json": json_text(sidecar.to_json())}
         new: dict[str, Path | str] = {**files, **texts}
-        publish(bundle, new, [name for name in sums if _belongs(name, sidecar.stem)])
+        publish(bundle, new, [name for name in sums if belongs(name, sidecar.stem)])
 
 
 def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
@@ -235,10 +198,6 @@ def update_sidecar(folder: Path, sidecar: Sidecar) -> None:
         if name not in read_sums(bundle):
             raise ArtifactError(f"{shown_text(folder)} has no artifact {sidecar.stem} whose state could change.")
         publish(bundle, {name: json_text(sidecar.to_json())}, [name])
-
-
-def _belongs(file: str, name: str) -> bool:
-    return is_artifact_file(file) and file.split(".")[0] == name
 
 
 def has_already(folder: Path, name: str) -> InputError:

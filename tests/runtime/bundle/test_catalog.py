@@ -33,11 +33,11 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import (
     add_artifact,
     matching,
-    scratch_copy,
     update_sidecar,
 )
 from mambapro.runtime.bundle.checksums import MODEL, SUMS
 from mambapro.runtime.bundle.publication import locked, publish
+from mambapro.runtime.bundle.stage import scratch_copy, scratch_folder
 from mambapro.runtime.evaluation.gates.accuracy import require_accuracy
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.loader import open_fastest
@@ -241,7 +241,7 @@ class TestScratch:
         for folder in (left, other):
             (folder / "content" / "deep").mkdir(parents=True)
 
-        with module.scratch_folder(Bundle.open(bundle)) as first, module.scratch_folder(Bundle.open(bundle)) as second:
+        with scratch_folder(Bundle.open(bundle)) as first, scratch_folder(Bundle.open(bundle)) as second:
             assert not left.exists() and other.exists()
             assert first.exists() and second.exists()
         assert list(parent.glob(".*build")) == [other]

@@ -14,9 +14,10 @@ from mambapro.common.files.exchange import exchange
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime.bundle.artifact import Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
-from mambapro.runtime.bundle.catalog import add_artifact, scratch_copy
+from mambapro.runtime.bundle.catalog import add_artifact
 from mambapro.runtime.bundle.checksums import GOLDEN, METADATA, MODEL, SUMS, BundleReplacedError, write_sums
 from mambapro.runtime.bundle.metadata_parts import FeatureSpace
+from mambapro.runtime.bundle.stage import scratch_copy
 from mambapro.runtime.extractor import Extractor
 from mambapro.runtime.verification.check import check_bundle
 

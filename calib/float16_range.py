@@ -6,7 +6,6 @@ largest magnitude, and a sum that is not finite if the value is not. bfloat16 ne
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,16 +14,14 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from ...common.foreign_text import escaped
-from ...common.progress import Track, silent
-from ...errors import ExportError, InputError
-from ...graph.cast import FLOAT16_MAX
-from ...graph.cast_plan import TypePlan, is_float, moves_only, plan_types
-from ...graph.onnx_file import without_weights
-from ...graph.value_types import module_of, with_types
-from ...runtime.backends.onnxruntime import OnnxRuntimeBackend
-
-log = logging.getLogger("mambapro")
+from ..common.foreign_text import escaped
+from ..common.progress import Track, silent
+from ..errors import ExportError, InputError
+from ..graph.cast import FLOAT16_MAX
+from ..graph.cast_plan import TypePlan, is_float, moves_only, plan_types
+from ..graph.onnx_file import without_weights
+from ..graph.value_types import module_of, with_types
+from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 
 #: Share of float16's range beyond which a module stays float32: other images than these may reach twice as far.
 SHARE = 0.5
@@ -123,19 +120,6 @@ def range_check(
         if value > share * FLOAT16_MAX
     )
     return RangeReport(samples, len(magnitudes), share, max(magnitudes.values(), default=0.0), wide)
-
-
-def modules_to_keep(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], track: Track = silent) -> tuple[str, ...]:
-    """Run `range_check` for `typed` and log the result. `feeds` holds the samples one after another.
-
-    Raises:
-        Exception: as `range_check`.
-    """
-    samples = min(map(len, feeds.values()))
-    # one at a time: for a few samples, most of the time is spent on newly allocated memory
-    report = range_check(model, [{n: x[i : i + 1] for n, x in feeds.items()} for i in range(samples)], track=track)
-    log.info("%s", report)
-    return report.keep
 
 
 class _Graph:

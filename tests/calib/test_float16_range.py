@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from mambapro.calib.float16_range import range_check
 from mambapro.errors import ExportError, InputError
-from mambapro.export.artifacts.range_check import range_check
 from mambapro.graph.cast import typed
 from mambapro.graph.value_types import module_of
 from mambapro.runtime.backends.onnxruntime import OnnxRuntimeBackend

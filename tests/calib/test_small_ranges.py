@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from mambapro.calib.float16_range import range_check
 from mambapro.errors import ExportError
-from mambapro.export.artifacts.range_check import range_check
 from mambapro.graph.value_types import SCOPES
 from onnx import TensorProto, helper, numpy_helper
 
