@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..options.shared import PATH, Numbers, json_option, pop_run_options, run_options
+from ..options.shared import PATH, Numbers, json_option, run_options
 from ..terminal.console import emit, track
 
 
@@ -33,8 +33,8 @@ def bench(
     seconds: float,
     model_only: bool,
     threads: int | None,
+    running: dict[str, Any],
     as_json: bool,
-    **values: Any,
 ) -> None:
     """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory.
 
@@ -44,6 +44,6 @@ def bench(
     from ...runtime.extractor import Extractor
 
     scopes = (MODEL_ONLY,) if model_only else (END_TO_END, MODEL_ONLY)
-    with Extractor(bundle, batch_size=max(batches), threads=threads, **pop_run_options(values)) as extractor:
+    with Extractor(bundle, batch_size=max(batches), threads=threads, **running) as extractor:
         report = measure_latency(extractor, batches, runs, warmup, track, seconds=seconds, scopes=scopes, rounds=rounds)
     emit(report, as_json)

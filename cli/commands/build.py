@@ -39,8 +39,9 @@ def build(
     precision: str | None,
     data: Path | None,
     dataset: str | None,
+    calibration: dict[str, Any],
+    engine: dict[str, Any],
     max_cosine_distance: float | None,
-    overwrite: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -51,8 +52,8 @@ def build(
     """
     with needs("calib"):
         from ...export.artifacts.build_artifact import build_artifact
+        from ...export.artifacts.build_options import QuantizeOptions
 
-        (options,) = artifact_options(
-            values, (target,), precision, data, dataset, max_departure=max_cosine_distance, overwrite=overwrite
-        )
+    quantize = QuantizeOptions(data=data, dataset=dataset, **calibration)
+    (options,) = artifact_options((target,), precision, quantize, engine, max_departure=max_cosine_distance, **values)
     emit(build_artifact(bundle, options, track), as_json)

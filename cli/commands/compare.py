@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..options.images import image_options
-from ..options.shared import PATH, data_option, dataset_option, json_option, pop_model_switches, switch_options
+from ..options.shared import PATH, data_option, dataset_option, json_option, switch_options
 from ..terminal.console import emit, needs, track
 
 
@@ -27,8 +27,6 @@ def compare(
     ckpt: Path,
     data: Path,
     dataset: str,
-    runs: int,
-    rounds: int,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -40,5 +38,4 @@ def compare(
     with needs("export"):
         from ...export.comparison.compare import compare_bundles
 
-    switches = pop_model_switches(values)
-    emit(compare_bundles(ckpt, bundles, data, dataset, switches=switches, track=track, **values), as_json)
+    emit(compare_bundles(ckpt, bundles, data, dataset, track=track, **values), as_json)

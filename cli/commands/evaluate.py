@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,18 @@ import click
 from ..options.images import image_options, skip_bad_option
 from ..options.shared import (
     PATH,
+    all_of,
     data_option,
     dataset_option,
     json_option,
     overwrite_option,
-    pop_model_switches,
-    pop_run_options,
     run_options,
     seed_option,
     switch_options,
 )
 from ..terminal.console import emit, needs, track
 
-
-def measure_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of the analyses in addition to mAP, CMC and mINP."""
-    for option in reversed(_MEASURES):
-        command = option(command)
-    return command
-
-
+#: Analyses in addition to mAP, CMC and mINP, fields of EvaluationOptions.
 _MEASURES = (
     click.option(
         "--bootstrap",
@@ -59,7 +50,7 @@ _MEASURES = (
 @data_option
 @dataset_option
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
-@measure_options
+@all_of(_MEASURES)
 @seed_option
 @skip_bad_option
 @click.option("--skipped", type=PATH, help="JSON file for the list of what --skip-bad left out.")
@@ -76,6 +67,9 @@ def evaluate(
     batch: int,
     skipped: Path | None,
     rerank: bool,
+    running: dict[str, Any],
+    switches: dict[str, Any],
+    image_size: tuple[int, int] | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -94,16 +88,15 @@ def evaluate(
         raise click.UsageError("--skipped lists what --skip-bad leaves out; give both, or none.")
     if skipped is not None:
         require_free(skipped, values["overwrite"])
-    switches, size, running = pop_model_switches(values), values.pop("image_size"), pop_run_options(values)
     options = EvaluationOptions(reranking=Reranking() if rerank else None, **values)
     if ckpt is not None or path.is_file():
         if running["target"] or running["precision"]:
             raise click.UsageError("--target and --precision choose an artifact of a bundle; this is a checkpoint.")
         with needs("train"):
             from ...train.reid.evaluate import evaluate_checkpoint
-        settings = {"image_size": size, "switches": switches, "device": running["device"], "batch_size": batch}
-        report = evaluate_checkpoint(path, data, dataset, options=options, track=track, **settings)
-    elif switches or size is not None:
+        of_model = {"image_size": image_size, "switches": switches, "device": running["device"], "batch_size": batch}
+        report = evaluate_checkpoint(path, data, dataset, options=options, track=track, **of_model)
+    elif switches or image_size is not None:
         raise click.UsageError("A bundle holds its settings: --image-size and the switches are for checkpoints.")
     else:
         report = evaluate_bundle(path, data, dataset, options, RunOptions(batch_size=batch, **running), track)

@@ -13,7 +13,6 @@ from ..options.shared import (
     dataset_option,
     json_option,
     overwrite_option,
-    pop_model_switches,
     seed_option,
     switch_options,
 )
@@ -48,5 +47,5 @@ def explain(only: tuple[str, ...], as_json: bool, **values: Any) -> None:
         from ...train.paper.explain.explain import ExplainOptions
         from ...train.paper.explain.explain import explain as draw_pictures
 
-    options = ExplainOptions(only=only or PICTURES, switches=pop_model_switches(values), **values)
+    options = ExplainOptions(only=only or PICTURES, **values)
     emit(draw_pictures(options, track), as_json)

@@ -7,15 +7,7 @@ from typing import Any
 
 import click
 
-from ..options.building import (
-    BUILDING,
-    artifact_options,
-    asked_precision,
-    build_options,
-    fraction,
-    quantize_options,
-    wanted_targets,
-)
+from ..options.building import artifact_options, asked_precision, build_options, fraction, wanted_targets
 from ..options.images import image_options
 from ..options.renamed import Command
 from ..options.shared import (
@@ -23,13 +15,27 @@ from ..options.shared import (
     HELP,
     PATH,
     TARGETS,
+    gathered,
     json_option,
     max_cosine_distance_option,
     overwrite_option,
-    pop_model_switches,
     switch_options,
 )
 from ..terminal.console import emit, needs, track
+
+
+#: Fields of MODEL_CARD.md that nobody else knows.
+_CARD = {
+    "license": click.option(
+        "--license", metavar="TEXT", help="License of the weights for MODEL_CARD.md, such as an SPDX identifier."
+    ),
+    "data_license": click.option(
+        "--data-license", metavar="TEXT", help="License of the training data, for MODEL_CARD.md."
+    ),
+    "note": click.option(
+        "--card-note", "note", metavar="TEXT", help="Intended use and limits, for MODEL_CARD.md."
+    ),
+}
 
 
 @click.command(cls=Command, context_settings=HELP)
@@ -45,9 +51,7 @@ from ..terminal.console import emit, needs, track
 @click.option("--data", type=PATH, help="Root of --dataset: parity on real images; mAP of fp16 and int8 is gated.")
 @max_cosine_distance_option("default 1e-8 (fp16: 1e-4)")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")
-@click.option("--license", metavar="TEXT", help="License of the weights for MODEL_CARD.md, such as an SPDX identifier.")
-@click.option("--data-license", metavar="TEXT", help="License of the training data, for MODEL_CARD.md.")
-@click.option("--card-note", metavar="TEXT", help="Intended use and limits, for MODEL_CARD.md.")
+@gathered("card", _CARD, only_set=True)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @build_options
 @switch_options
@@ -62,6 +66,11 @@ def export(
     targets: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
+    card: dict[str, Any],
+    calibration: dict[str, Any],
+    engine: dict[str, Any],
+    max_map_drop: float | None,
+    force: bool,
     max_cosine_distance: float | None,
     dry_run: bool,
     as_json: bool,
@@ -75,34 +84,33 @@ def export(
     the precision asked for; it is kept only if that passes its gates too (exit code 6 for lost accuracy).
     """
     with needs("export"):
+        from ...export.artifacts.build_options import QuantizeOptions
         from ...export.pipeline import export_bundle, plan_export
         from ...export.pytorch.plan import ExportOptions
     from ...runtime.bundle.metadata_parts import CardFields
     from ...runtime.data.image_settings import image_settings
 
-    precision = asked_precision(fp16, bf16, int8)
-    base = "fp16" if fp16 else "fp32"
+    precision, base = asked_precision(fp16, bf16, int8), "fp16" if fp16 else "fp32"
     # a distance that is allowed for int8 or bf16 is not one of the exported model itself
-    limits = {} if precision == base else {"max_departure": max_cosine_distance}
-    targets = wanted_targets(targets, precision)
-    fields = [values.pop(name) for name in ("license", "data_license", "card_note")]
-    builds = artifact_options(values, targets, precision, data, dataset, gated_export=fp16, **limits)
-    quantize, switches = quantize_options(values, dataset, data), pop_model_switches(values)
+    of_base, of_builds = (max_cosine_distance, None) if precision == base else (None, max_cosine_distance)
+    quantize = QuantizeOptions(data=data, dataset=dataset, **calibration)
     root = data or quantize.benchmark_root
+    gates: dict[str, Any] = {"max_map_drop": max_map_drop, "max_departure": of_builds, "force": force}
     options = ExportOptions(
         checkpoint=ckpt,
         precision=base,
         label=precision,
-        limit=max_cosine_distance if precision == base else None,
+        limit=of_base,
         dataset=dataset,
-        switches=switches,
         data=None if data is None else str(data),
         parity_data=None if root is None else str(root),
-        max_map_drop=fraction(values["max_map_drop"]),
+        max_map_drop=fraction(max_map_drop),
         sixteen_bit_range=image_settings().sixteen_bit_range or None,
-        builds=builds,
+        builds=artifact_options(
+            wanted_targets(targets, precision), precision, quantize, engine, gated_export=fp16, **gates
+        ),
         quantize=quantize,
-        card=CardFields(*fields) if any(field is not None for field in fields) else None,
-        **{name: value for name, value in values.items() if name not in BUILDING},
+        card=CardFields(**card) if card else None,
+        **values,
     )
     emit(plan_export(options) if dry_run else export_bundle(options, track), as_json)

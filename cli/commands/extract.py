@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..options.images import image_options, skip_bad_option, unpaired_option
-from ..options.shared import PATH, json_option, overwrite_option, pop_run_options, run_options
+from ..options.shared import PATH, json_option, overwrite_option, run_options
 from ..terminal.console import emit, track
 
 
@@ -38,8 +38,9 @@ def extract(
     overwrite: bool,
     skip_bad: bool,
     unpaired: bool,
+    running: dict[str, Any],
     as_json: bool,
-    **values: Any,
+    **folders: Path | None,
 ) -> None:
     """Extract L2-normalised embeddings of folders of images with BUNDLE.
 
@@ -50,10 +51,10 @@ def extract(
     from ...runtime.extractor import Extractor
 
     cameras = None if camera_pattern is None else camera_from_name(camera_pattern, first_camera)
-    with Extractor(bundle, batch_size=batch, **pop_run_options(values)) as extractor:
+    with Extractor(bundle, batch_size=batch, **running) as extractor:
         report = extract_folders(
             extractor,
-            {modality: folder for modality, folder in values.items() if folder is not None},
+            {modality: folder for modality, folder in folders.items() if folder is not None},
             out,
             cameras,
             strict_cameras,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from .images import unpaired_option
-from .shared import PATH, F, Numbers, allow_test_images_option
+from .shared import PATH, Numbers, all_of, allow_test_images_option, gathered
 
 if TYPE_CHECKING:
     from ...export.artifacts.build_options import BuildOptions, QuantizeOptions
@@ -38,16 +37,12 @@ QUANTIZE: dict[str, Callable[[Any], Any]] = {
     "unpaired": unpaired_option,
 }
 
-GATES: dict[str, Callable[[Any], Any]] = {
-    "max_map_drop": click.option(
-        "--max-map-drop",
-        type=click.FloatRange(0, 100, min_open=True),
-        help="Largest loss of mAP, in points; default 0.5, of int8 1.0.",
-    ),
-    "force": click.option(
-        "--force", is_flag=True, help="Keep an int8 artifact that is not faster than the next precision."
-    ),
-}
+_MAX_MAP_DROP = click.option(
+    "--max-map-drop",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Largest loss of mAP, in points; default 0.5, of int8 1.0.",
+)
+_FORCE = click.option("--force", is_flag=True, help="Keep an int8 artifact that is not faster than the next precision.")
 
 ENGINE: dict[str, Callable[[Any], Any]] = {
     "profile": click.option(
@@ -86,48 +81,36 @@ ENGINE: dict[str, Callable[[Any], Any]] = {
     ),
     "timing_cache": click.option("--timing-cache", type=PATH, help="TensorRT: folder of its timing caches."),
 }
-BUILDING = (*QUANTIZE, *GATES, *ENGINE)
-
-#: Options of int8 alone, of images alone, and of TensorRT but not of TensorRT-RTX.
+#: Options of int8 alone, and of images alone.
 _INT8 = ("scales", "policy", "algorithm", "force")
 _IMAGES = ("calib_images", "algorithm", "allow_test_images", "unpaired")
-_TENSORRT = ("timing_cache",)
 
 
-def build_options(command: F) -> F:
-    """Add every option of how artifacts are built."""
-    for option in reversed([*QUANTIZE.values(), *GATES.values(), *ENGINE.values()]):
-        command = option(command)
-    return command
-
-
-def quantize_options(values: Mapping[str, Any], dataset: str | None, data: Path | None) -> QuantizeOptions:
-    """Return the options of calibration from a command's keyword arguments.
-
-    Raises:
-        InputError: see QuantizeOptions.
-    """
-    from ...export.artifacts.build_options import QuantizeOptions
-
-    return QuantizeOptions(**{name: values[name] for name in QUANTIZE}, dataset=dataset, data=data)
+def build_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every option of how artifacts are built: `calibration`, `engine`, and those of the gates."""
+    gates = all_of((_MAX_MAP_DROP, _FORCE))
+    return gathered("calibration", QUANTIZE)(gates(gathered("engine", ENGINE)(command)))
 
 
 def artifact_options(
-    values: Mapping[str, Any],
     targets: tuple[str, ...],
     precision: str | None,
-    data: Path | None,
-    dataset: str | None,
+    quantize: QuantizeOptions,
+    engine: Mapping[str, Any],
+    *,
+    max_map_drop: float | None,
     gated_export: bool = False,
     **more: Any,
 ) -> tuple[BuildOptions, ...]:
-    """Return the options of the artifacts that a command builds; a repeated target is built once.
+    """Return the options of the artifacts that a command builds; a target that is named twice is built once.
 
     Args:
-        values: a command's keyword arguments, with those of `build_options`.
         targets: runtimes to build for.
         precision: None = that of the bundle, with calibration images or scales int8.
-        data, dataset: labeled images for the accuracy gate, which is not run without `data`: it takes long.
+        quantize: scales, and images for calibration; with the labeled images for the accuracy gate, which is not run
+            without them: it takes long.
+        engine: values of the options of engines.
+        max_map_drop: in points.
         gated_export: the command gates the mAP of the exported model itself.
         more: other arguments of BuildOptions.
 
@@ -137,31 +120,66 @@ def artifact_options(
     """
     from ...export.artifacts.build_options import BuildOptions
     from ...export.engines.engine_options import EngineOptions
+    from ...runtime.bundle.artifact import Profile
 
-    if data is not None and dataset is None:
-        raise click.UsageError("--data needs --dataset, to know how to read it.")
-    quantize = quantize_options(values, dataset, data)
-    _refuse_idle(values, "int8" if precision is None and quantize.has_scales else precision)
-    _refuse_engine_options(targets)
-    drop = values["max_map_drop"]
-    if drop is not None and (data is None or not (targets or gated_export)):
-        raise click.UsageError(
-            "--max-map-drop limits what fp16 or int8 loses on labelled images: give --data and --dataset too."
-        )
+    precision_built = "int8" if precision is None and quantize.has_scales else precision
+    _require_consistent(targets, precision_built, quantize, max_map_drop, gated_export)
+    sizes, workspace = engine["profile"], engine["workspace"]
+    if len(sizes) != 3:
+        raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
+    sized = {"profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}
     return tuple(
         BuildOptions(
             target,
             precision,
-            engine=EngineOptions(**_engine_values(values)),
+            engine=EngineOptions(**{**engine, **sized}),
             quantize=quantize,
-            max_map_drop=fraction(drop),
-            data=data,
-            dataset=None if data is None else dataset,
-            force=values["force"],
+            max_map_drop=fraction(max_map_drop),
+            data=quantize.data,
+            dataset=None if quantize.data is None else quantize.dataset,
             **more,
         )
         for target in dict.fromkeys(targets)
     )
+
+
+def _require_consistent(
+    targets: tuple[str, ...],
+    precision: str | None,
+    quantize: QuantizeOptions,
+    max_map_drop: float | None,
+    gated_export: bool,
+) -> None:
+    """Raise click.UsageError for options that lack another one, or would have no effect; names them."""
+    if quantize.data is not None and quantize.dataset is None:
+        raise click.UsageError("--data needs --dataset, to know how to read it.")
+    idle = given_options(_INT8)
+    if idle and precision != "int8":
+        raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
+    if quantize.calib is not None and precision not in ("int8", "fp16"):
+        raise click.UsageError(
+            "--calib is for int8, and for the range check of float16. Leave it out, or say --int8 or --fp16 "
+            "(build: --precision int8 or fp16)."
+        )
+    idle = given_options(_IMAGES)
+    if idle and quantize.calib is None:
+        raise click.UsageError(f"{', '.join(idle)} say how to calibrate, which needs images: give --calib.")
+    if quantize.policy is not None and not quantize.has_scales:
+        raise click.UsageError(
+            "--policy needs scales to quantise with: give a table (--scales) or calibration images (--calib)."
+        )
+    idle = given_options(ENGINE)
+    if idle and not any(target.startswith("tensorrt") for target in targets):
+        built = ", ".join(dict.fromkeys(targets)) or "the exported model"
+        raise click.UsageError(
+            f"{', '.join(idle)} belong to --target tensorrt or tensorrt-rtx; what is built is {built}."
+        )
+    if given_options(["timing_cache"]) and "tensorrt" not in targets:
+        raise click.UsageError("--timing-cache belong to --target tensorrt: TensorRT-RTX times nothing.")
+    if max_map_drop is not None and (quantize.data is None or not (targets or gated_export)):
+        raise click.UsageError(
+            "--max-map-drop limits what fp16 or int8 loses on labelled images: give --data and --dataset too."
+        )
 
 
 def fraction(points: float | None) -> float | None:
@@ -202,50 +220,3 @@ def wanted_targets(targets: tuple[str, ...], precision: str) -> tuple[str, ...]:
     if not targets and precision == "int8":
         return ("onnxruntime",)
     return tuple(target for target in targets if target != "onnxruntime" or precision not in ("fp32", "fp16"))
-
-
-def _refuse_idle(values: Mapping[str, Any], precision: str | None) -> None:
-    """Raise click.UsageError for options that would have no effect; names them."""
-    idle = given_options(_INT8)
-    if idle and precision != "int8":
-        raise click.UsageError(f"{', '.join(idle)} belong to int8; what is built is {precision or 'as the bundle'}.")
-    if values["calib"] is not None and precision not in ("int8", "fp16"):
-        raise click.UsageError(
-            "--calib is for int8, and for the range check of float16. Leave it out, or say --int8 or --fp16 "
-            "(build: --precision int8 or fp16)."
-        )
-    idle = given_options(_IMAGES)
-    if idle and values["calib"] is None:
-        raise click.UsageError(f"{', '.join(idle)} say how to calibrate, which needs images: give --calib.")
-    if values["policy"] is not None and values["calib"] is None and values["scales"] is None:
-        raise click.UsageError(
-            "--policy needs scales to quantise with: give a table (--scales) or calibration images (--calib)."
-        )
-
-
-def _refuse_engine_options(targets: tuple[str, ...]) -> None:
-    """Raise click.UsageError for options of engines where none is built; names them."""
-    idle = given_options(ENGINE)
-    if idle and not any(target.startswith("tensorrt") for target in targets):
-        built = ", ".join(dict.fromkeys(targets)) or "the exported model"
-        raise click.UsageError(
-            f"{', '.join(idle)} belong to --target tensorrt or tensorrt-rtx; what is built is {built}."
-        )
-    idle = given_options(_TENSORRT)
-    if idle and "tensorrt" not in targets:
-        raise click.UsageError(f"{', '.join(idle)} belong to --target tensorrt: TensorRT-RTX times nothing.")
-
-
-def _engine_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments of EngineOptions from those of the command line.
-
-    Raises:
-        click.UsageError: a profile that is not three numbers.
-    """
-    from ...runtime.bundle.artifact import Profile
-
-    sizes, workspace = values["profile"], values["workspace"]
-    if len(sizes) != 3:
-        raise click.UsageError(f"--profile takes three batch sizes, such as 1,8,32, not {len(sizes)}.")
-    engine = {name: values[name] for name in ENGINE}
-    return {**engine, "profile": Profile(*sizes), "workspace": None if workspace is None else workspace << 20}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import click
 
-from .shared import F
+from .shared import all_of
 
 SENSORS = ("rgb", "nir", "tir")
 
@@ -46,13 +45,6 @@ skip_bad_option = click.option(
 )
 
 
-def image_options(command: F) -> F:
-    """Add the decoding options of this process, see `runtime.image_settings`; reset after the command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 def _set(ctx: click.Context, **values: Any) -> None:
     from ...runtime.data.image_settings import image_settings, set_image_settings
 
@@ -78,28 +70,32 @@ def _set_truncated(ctx: click.Context, _: click.Parameter, accepted: bool) -> No
         _set(ctx, accept_truncated=True)
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--sixteen-bit-range",
-        type=SixteenBitRange(),
-        multiple=True,
-        expose_value=False,
-        callback=_set_range,
-        help="Values of 16-bit images that become 0 and 255, of all sensors or of one (tir=7000:9000); repeat it. "
-        "Default: the model's own, else 0:65535.",
-    ),
-    click.option(
-        "--max-image-pixels",
-        type=click.IntRange(1),
-        expose_value=False,
-        callback=_set_pixels,
-        help="Pixels of an image at most; larger ones are refused by their header. Default: 67108864 (8192 x 8192).",
-    ),
-    click.option(
-        "--accept-truncated",
-        is_flag=True,
-        expose_value=False,
-        callback=_set_truncated,
-        help="Take what can be decoded of damaged or cut image files; the rest is black.",
-    ),
+#: How images are decoded in this process, see `runtime.data.image_settings`; set back when the command is over.
+image_options = all_of(
+    (
+        click.option(
+            "--sixteen-bit-range",
+            type=SixteenBitRange(),
+            multiple=True,
+            expose_value=False,
+            callback=_set_range,
+            help="Values of 16-bit images that become 0 and 255, of all sensors or of one (tir=7000:9000); repeat it. "
+            "Default: the model's own, else 0:65535.",
+        ),
+        click.option(
+            "--max-image-pixels",
+            type=click.IntRange(1),
+            expose_value=False,
+            callback=_set_pixels,
+            help="Pixels of an image at most; larger ones are refused by their header. "
+            "Default: 67108864 (8192 x 8192).",
+        ),
+        click.option(
+            "--accept-truncated",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_truncated,
+            help="Take what can be decoded of damaged or cut image files; the rest is black.",
+        ),
+    )
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,68 +70,93 @@ TARGETS = ("onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
-def device_options(command: F) -> F:
-    """Add the options of device and artifact."""
-    for option in reversed((*_DEVICE, *_ARTIFACT)):
-        command = option(command)
-    return command
+def gathered(
+    name: str, options: Mapping[str, Callable[[Any], Any]], only_set: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds options, whose values a command gets as one dict.
+
+    Args:
+        name: argument of the command.
+        options: by the argument that each of them sets.
+        only_set: leave out those that are None.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def call(**values: Any) -> Any:
+            group = {key: value for key, value in values.items() if key in options}
+            others = {key: value for key, value in values.items() if key not in options}
+            if only_set:
+                group = {key: value for key, value in group.items() if value is not None}
+            return command(**others, **{name: group})
+
+        return all_of(options.values())(call)
+
+    return decorate
 
 
-def check_options(command: F) -> F:
-    """Add the options of device and artifacts of a check."""
-    for option in reversed((*_DEVICE, *_ALL)):
-        command = option(command)
-    return command
+def all_of(options: Iterable[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """Return a decorator that adds options in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(list(options)):
+            command = option(command)
+        return command
+
+    return decorate
 
 
-_DEVICE: tuple[Callable[[Any], Any], ...] = (
-    click.option(
+_DEVICE: dict[str, Callable[[Any], Any]] = {
+    "device": click.option(
         "--device",
         type=click.Choice(("auto", "cpu", "cuda")),
         default="auto",
         show_default=True,
         help="Where to run; auto is a GPU where an engine fits it or ONNX Runtime offers CUDA.",
     ),
-    click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used."),
-    click.option("--load-plugins", is_flag=True, help="Load the code in the bundle: plugin libraries. Trust it first."),
-)
-
-_ARTIFACT: tuple[Callable[[Any], Any], ...] = (
-    click.option("--target", type=click.Choice(TARGETS), help="Runtime; default: the fastest one that runs here."),
-    click.option("--precision", type=click.Choice(PRECISIONS), help="Precision; default: the fastest in the bundle."),
-)
-
-_ALL: tuple[Callable[[Any], Any], ...] = (
-    click.option("--target", type=click.Choice(TARGETS), help="Check what is for this runtime; default: everything."),
-    click.option("--precision", type=click.Choice(PRECISIONS), help="Check this precision; default: everything."),
-)
-
-
-def run_options(command: F) -> F:
-    """Add `device_options` and the options of the run."""
-    for option in reversed(_RUN):
-        command = option(command)
-    return device_options(command)
-
-
-_RUN: tuple[Callable[[Any], Any], ...] = (
-    click.option(
-        "--mode",
-        type=click.Choice(("latency", "throughput")),
-        default="latency",
-        show_default=True,
-        help="OpenVINO: a batch at once, or divided among streams.",
+    "allow_fallback": click.option("--allow-fallback", is_flag=True, help="Use the CPU where CUDA cannot be used."),
+    "load_plugins": click.option(
+        "--load-plugins", is_flag=True, help="Load the code in the bundle: plugin libraries. Trust it first."
     ),
-    click.option("--cache", type=PATH, help="OpenVINO: folder for compiled models; the next start is faster."),
-    click.option("--unverified", is_flag=True, help="Run an artifact that no machine has verified yet."),
+}
+
+#: Where a bundle is checked, and whether all of it.
+check_options = all_of(
+    (
+        *_DEVICE.values(),
+        click.option(
+            "--target", type=click.Choice(TARGETS), help="Check what is for this runtime; default: everything."
+        ),
+        click.option("--precision", type=click.Choice(PRECISIONS), help="Check this precision; default: everything."),
+    )
 )
 
-
-def pop_run_options(values: dict[str, Any]) -> dict[str, Any]:
-    """Remove the values of `run_options` from a command's keyword arguments; returns them, arguments of Extractor."""
-    names = ("device", "allow_fallback", "target", "precision", "mode", "load_plugins", "unverified", "cache")
-    return {name: values.pop(name) for name in names if name in values}
-
+#: Where a bundle runs, which of its artifacts, and how: arguments of RunOptions and Extractor, as `running`.
+run_options = gathered(
+    "running",
+    {
+        **_DEVICE,
+        "target": click.option(
+            "--target", type=click.Choice(TARGETS), help="Runtime; default: the fastest one that runs here."
+        ),
+        "precision": click.option(
+            "--precision", type=click.Choice(PRECISIONS), help="Precision; default: the fastest in the bundle."
+        ),
+        "mode": click.option(
+            "--mode",
+            type=click.Choice(("latency", "throughput")),
+            default="latency",
+            show_default=True,
+            help="OpenVINO: a batch at once, or divided among streams.",
+        ),
+        "cache": click.option(
+            "--cache", type=PATH, help="OpenVINO: folder for compiled models; the next start is faster."
+        ),
+        "unverified": click.option(
+            "--unverified", is_flag=True, help="Run an artifact that no machine has verified yet."
+        ),
+    },
+)
 
 weights_option = click.option(
     "--weights",
@@ -138,28 +164,27 @@ weights_option = click.option(
     help="Which weights, where the checkpoint holds several, such as ema; the error lists their names.",
 )
 
-_SWITCHES = {
-    "prompt": "SRP prompts",
-    "adapter": "PFA adapters",
-    "mamba": "Mamba Aggregation",
-    "sie-camera": "camera embedding",
+
+def _switch(name: str, part: str) -> Callable[[Any], Any]:
+    text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
+    return click.option(f"--{name}/--no-{name}", default=None, help=text)
+
+
+_SWITCHES: dict[str, Callable[[Any], Any]] = {
+    "sie_coe": click.option(
+        "--sie-coe", type=float, default=None, help="Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
+    ),
+    "weights": weights_option,
+    "sie_camera": _switch("sie-camera", "camera embedding"),
+    "mamba": _switch("mamba", "Mamba Aggregation"),
+    "adapter": _switch("adapter", "PFA adapters"),
+    "prompt": _switch("prompt", "SRP prompts"),
 }
 
 
-def switch_options(command: F) -> F:
-    """Add the model switches that the authors' checkpoints do not hold: the flags of their YAML files."""
-    for name, part in _SWITCHES.items():
-        text = f"The model was trained with or without {part}; default: stored in the checkpoint, or with."
-        command = click.option(f"--{name}/--no-{name}", default=None, help=text)(command)
-    command = weights_option(command)
-    text = "Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
-    command = click.option("--sie-coe", type=float, default=None, help=text)(command)
+def switch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what the authors' checkpoints do not hold, the flags of their YAML files: `image_size`, and those of the
+    others that were set as `switches`."""
     text = "Height x width of the model's input; the authors' files need it, or --dataset."
-    return click.option("--image-size", type=ImageSize(), default=None, help=text)(command)
-
-
-def pop_model_switches(values: dict[str, Any]) -> dict[str, Any]:
-    """Remove the model switches and `weights` from a command's keyword arguments; returns those the user set."""
-    names = [*(name.replace("-", "_") for name in _SWITCHES), "sie_coe", "weights"]
-    switches = {name: values.pop(name) for name in names}
-    return {name: value for name, value in switches.items() if value is not None}
+    size = click.option("--image-size", type=ImageSize(), default=None, help=text)
+    return size(gathered("switches", _SWITCHES, only_set=True)(command))

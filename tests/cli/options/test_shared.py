@@ -26,12 +26,11 @@ from mambapro.cli.options.shared import (
     Numbers,
     allow_test_images_option,
     max_cosine_distance_option,
-    pop_model_switches,
-    pop_run_options,
     run_options,
     switch_options,
 )
 from mambapro.errors import InputError
+from mambapro.export.artifacts.build_options import QuantizeOptions
 from mambapro.runtime.evaluation.retrieval import evaluate_bundle
 
 
@@ -42,7 +41,8 @@ def called(decorate: Callable[[Any], Any], *arguments: str) -> dict[str, Any]:
     @click.command()
     @decorate
     def command(**values: Any) -> None:
-        found.update(values, given=given_options([name for name in values if name != "given"]))
+        names = [str(parameter.name) for parameter in click.get_current_context().command.params]
+        found.update(values, given=given_options(names))
 
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -77,13 +77,14 @@ class TestWhatWasGiven:
         """A switch that was set counts whether it is on or off, a weight also where it is 0; others are left out."""
         values = called(switch_options, "--no-mamba", "--prompt", "--sie-coe", "0", "--image-size", "64x32")
 
-        assert pop_model_switches(values) == {"mamba": False, "prompt": True, "sie_coe": 0.0}
+        assert values["switches"] == {"mamba": False, "prompt": True, "sie_coe": 0.0}
+        assert values["image_size"] == (64, 32)
 
     def test_where_it_runs(self) -> None:
         """Every option of where and how a bundle runs is handed on, under the extractor's names."""
         values = called(run_options, "--unverified", "--load-plugins", "--mode", "throughput", "--target", "openvino")
 
-        assert pop_run_options(values) == {
+        assert values["running"] == {
             "device": "auto",
             "allow_fallback": False,
             "target": "openvino",
@@ -154,8 +155,9 @@ class TestArtifactOptions:
 
         @click.command()
         @build_options
-        def command(**values: Any) -> None:
-            found.append(artifact_options(values, targets, precision, more.get("data"), more.get("dataset")))
+        def command(calibration: dict[str, Any], engine: dict[str, Any], **gates: Any) -> None:
+            quantize = QuantizeOptions(**calibration, **more)
+            found.append(artifact_options(targets, precision, quantize, engine, **gates))
 
         result = CliRunner().invoke(command, arguments, catch_exceptions=False)
         assert result.exit_code == 0, result.output
