@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,35 +102,50 @@ def extract_folders(
         require_free(listing, overwrite)
     paired = paired_files(folders, unpaired, odd=skip_bad)
     _require_images(paired, folders)
-    numbers = [-1 if cameras_from is None else cameras_from(name) for name in paired.names]
-    cameras = np.array(numbers, np.int64)
-    if cameras_from is not None:
-        _tell_unknown_cameras(cameras, extractor.metadata.cameras)
-    found = _embed(extractor, paired, cameras, strict_cameras, skip_bad, track)
-    skipped = _skipped(found, paired)
-    artifact = extractor.artifact.stem
-    content = {"names": np.array(paired.names)[found.kept], "embeddings": found.embeddings}
-    content |= {"cameras": cameras[found.kept], "fingerprint": np.array(extractor.fingerprint)}
-    content |= {"artifact": np.array(artifact)}
+    cameras = _cameras(paired.names, cameras_from, extractor.metadata.cameras)
+    embedded = _embed(extractor, paired, cameras, strict_cameras, skip_bad, track)
+    skipped = _skipped(embedded, paired)
+    content = {
+        "names": np.array(paired.names)[embedded.kept],
+        "embeddings": embedded.embeddings,
+        "cameras": cameras[embedded.kept],
+        "fingerprint": np.array(extractor.fingerprint),
+        "artifact": np.array(extractor.artifact.stem),
+    }
     writes: dict[Path, Write] = {out: lambda path: _save(path, content)}
     if listing is not None:
         writes[listing] = writer_of_skipped(len(paired.names), skipped)
     write_together(writes, overwrite=overwrite)
-    missing = {modality: _missing(paired, modality, found.kept) for modality in extractor.metadata.modalities}
-    report = ExtractionReport(
+    if skipped:
+        log.warning("%s", told_skipped(len(paired.names), skipped))
+    return ExtractionReport(
         str(out),
-        len(found.kept),
+        len(embedded.kept),
         extractor.dim,
-        missing,
+        {modality: _missing(paired, modality, embedded.kept) for modality in extractor.metadata.modalities},
         extractor.fingerprint,
-        artifact,
+        extractor.artifact.stem,
         extractor.provider,
         skipped,
         None if listing is None else str(listing),
     )
-    if skipped:
-        log.warning("%s", told_skipped(len(paired.names), skipped))
-    return report
+
+
+def _cameras(names: Sequence[str], cameras_from: Callable[[str], int] | None, known: int) -> np.ndarray:
+    """Camera numbers of file names, int64 (N,), -1 where they have none; warns of those that the model lacks."""
+    if cameras_from is None:
+        return np.full(len(names), -1, np.int64)
+    cameras = np.array([cameras_from(name) for name in names], np.int64)
+    outside = int(((cameras < 0) | (cameras >= known)).sum())
+    if known and outside:
+        log.warning(
+            "%d of %d camera numbers are none of the model's, which are 0 to %d; they count as unknown. If the names "
+            "count from 1, say --first-camera 1.",
+            outside,
+            len(cameras),
+            known - 1,
+        )
+    return cameras
 
 
 def _embed(
@@ -176,18 +191,6 @@ def _skipped(found: PartialEmbeddings, paired: PairedFiles) -> tuple[Skipped, ..
 def _missing(paired: PairedFiles, modality: str, kept: np.ndarray) -> int:
     files = paired.files.get(modality)
     return len(kept) if files is None else sum(files[i] is None for i in kept)
-
-
-def _tell_unknown_cameras(cameras: np.ndarray, known: int) -> None:
-    outside = int(((cameras < 0) | (cameras >= known)).sum())
-    if known and outside:
-        log.warning(
-            "%d of %d camera numbers are none of the model's, which are 0 to %d; they count as unknown. If the names "
-            "count from 1, say --first-camera 1.",
-            outside,
-            len(cameras),
-            known - 1,
-        )
 
 
 def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:

@@ -103,12 +103,10 @@ class Extractor(Session):
         super().__init__(bundle, options)
 
     @classmethod
-    def with_options(
-        cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions, artifact: Sidecar | None = None
-    ) -> Extractor:
+    def with_options(cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions) -> Extractor:
         """Build an extractor from arguments in one object."""
         extractor = cls.__new__(cls)
-        Session.__init__(extractor, bundle, options, artifact)
+        Session.__init__(extractor, bundle, options)
         return extractor
 
     def _require_usable(self, metadata: BundleMetadata) -> None:
@@ -237,8 +235,10 @@ def open_session(
         InputError, SetupError, ArtifactError: as Extractor.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle, options.verify)
-    kind = Extractor.with_options if opened.metadata.names(EMBEDDING) else Session
-    return kind(opened, options, artifact)
+    kind = Extractor if opened.metadata.names(EMBEDDING) else Session
+    session = kind.__new__(kind)
+    Session.__init__(session, opened, options, artifact)
+    return session
 
 
 def unit_rows(embeddings: np.ndarray) -> np.ndarray:
