@@ -183,8 +183,7 @@ _SWITCHES: dict[str, Callable[[Any], Any]] = {
 
 
 def switch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what the authors' checkpoints do not hold, the flags of their YAML files: `image_size`, and those of the
-    others that were set as `switches`."""
+    """Add the model switches that the authors' checkpoints do not hold, as `switches`, and `image_size`."""
     text = "Height x width of the model's input; the authors' files need it, or --dataset."
     size = click.option("--image-size", type=ImageSize(), default=None, help=text)
     return size(gathered("switches", _SWITCHES, only_set=True)(command))
