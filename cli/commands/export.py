@@ -23,7 +23,6 @@ from ..options.shared import (
 )
 from ..terminal.console import emit, needs, track
 
-
 #: Fields of MODEL_CARD.md that nobody else knows.
 _CARD = {
     "license": click.option(
@@ -32,9 +31,7 @@ _CARD = {
     "data_license": click.option(
         "--data-license", metavar="TEXT", help="License of the training data, for MODEL_CARD.md."
     ),
-    "note": click.option(
-        "--card-note", "note", metavar="TEXT", help="Intended use and limits, for MODEL_CARD.md."
-    ),
+    "note": click.option("--card-note", "note", metavar="TEXT", help="Intended use and limits, for MODEL_CARD.md."),
 }
 
 
