@@ -234,93 +234,59 @@ def _copy_bundle(inputs: Inputs, results: Path) -> None:
     shutil.copytree(inputs.bundle, results / "b.mambapro")
 
 
-def _line(*words: str) -> Callable[[Inputs, Path], list[str]]:
+def _line(words: str) -> Callable[[Inputs, Path], list[str]]:
     """Words in which {data}, {ckpt}, {bundle}, {rgb}, {ni}, {ti} and {out} stand for paths."""
 
     def line(inputs: Inputs, results: Path) -> list[str]:
         paths = {"data": inputs.data, "ckpt": inputs.checkpoint, "bundle": inputs.bundle, "out": results}
         sensors = {name.lower(): inputs.images(name) for name in ("RGB", "NI", "TI")}
-        return [word.format(**paths, **sensors) for word in words]
+        return [word.format(**paths, **sensors) for word in words.split()]
 
     return line
 
 
-_DATA = ("--data", "{data}", "--dataset", "rgbnt201")
-_CALIB = ("--calib", "{data}", "--dataset", "rgbnt201")
-_SENSITIVITY = (
-    "--images",
-    "8",
-    "--rank-images",
-    "1",
-    "--calib-images",
-    "8",
-    "--group",
-    "kind",
-    "--out",
-    "{out}/sensitivity",
-)
-_ABLATION = (
-    "ablate", "3", *_DATA, "--size", "tiny", "--rows", "A", "--backbone", "{ckpt}", "--out", "{out}/ablation",
-)  # fmt: skip
-_DRAW = (
-    "synth",
-    "--dataset",
-    "rgbnt201",
-    "--out",
-    "{out}/drawn",
-    "--train-identities",
-    "10",
-    "--test-identities",
-    "10",
-    "--images",
-    "6",
-)
-
-_EXPLAINED = ("--only", "similarity", "--identities", "4")
+_DATA = "--data {data} --dataset rgbnt201"
+_CALIB = "--calib {data} --dataset rgbnt201"
+_DRAW = "synth --dataset rgbnt201 --out {out}/drawn --train-identities 10 --test-identities 10 --images 6"
+_SENSITIVITY = "--images 8 --rank-images 1 --calib-images 8 --group kind --out {out}/sensitivity"
+_SENSORS = "--rgb {rgb} --nir {ni} --tir {ti}"
+_ABLATION = f"ablate 3 {_DATA} --size tiny --rows A --backbone {{ckpt}} --out {{out}}/ablation"
+_EXPLAIN = f"explain --ckpt {{ckpt}} {_DATA} --only similarity --identities 4 --out {{out}}/explained"
+_BUNDLE = frozenset({"b.mambapro"})
 
 COMMANDS = (
-    Command("synth", _line(*_DRAW), _drawn, frozenset({"drawn"})),
+    Command("synth", _line(_DRAW), _drawn, frozenset({"drawn"})),
     Command("train", lambda inputs, out: _train(inputs, out / "run"), _trained, frozenset({"run"}), one_step=False,
         weight=1),
+    Command("export", _line("export --ckpt {ckpt} --output {out}/b.mambapro"), _bundle, _BUNDLE, weight=1),
     Command(
-        "export", _line("export", "--ckpt", "{ckpt}", "--output", "{out}/b.mambapro"), _bundle,
-        frozenset({"b.mambapro"}), weight=1,
-    ),
-    Command(
-        "calibrate",
-        _line("calibrate", "{bundle}", *_CALIB, "--images", "16", "--out", "{out}/scales.json"),
+        "calibrate", _line(f"calibrate {{bundle}} {_CALIB} --images 16 --out {{out}}/scales.json"),
         _table, frozenset({"scales.json", "scales.images.json"}), own_cache=True,
     ),
     Command(
-        "sensitivity", _line("sensitivity", "{bundle}", *_CALIB, *_SENSITIVITY), _sensitivity,
+        "sensitivity", _line(f"sensitivity {{bundle}} {_CALIB} {_SENSITIVITY}"), _sensitivity,
         frozenset({"sensitivity"}), weight=1,
     ),
     Command(
-        "build", _line("build", "{out}/b.mambapro", "--target", "openvino", "--precision", "bf16"), _bundle,
-        frozenset({"b.mambapro"}), prepare=_copy_bundle, weight=1,
+        "build", _line("build {out}/b.mambapro --target openvino --precision bf16"), _bundle, _BUNDLE,
+        prepare=_copy_bundle, weight=1,
     ),
     Command(
-        "extract",
-        _line("extract", "{bundle}", "--rgb", "{rgb}", "--nir", "{ni}", "--tir", "{ti}", "--out", "{out}/features.npz"),
-        _features, frozenset({"features.npz"}),
+        "extract", _line(f"extract {{bundle}} {_SENSORS} --out {{out}}/features.npz"), _features,
+        frozenset({"features.npz"}),
     ),
     Command(
-        "eval --strips", _line("eval", "{bundle}", *_DATA, "--bootstrap", "0", "--strips", "{out}/strips"), _strips,
+        "eval --strips", _line(f"eval {{bundle}} {_DATA} --bootstrap 0 --strips {{out}}/strips"), _strips,
         frozenset({"strips"}),
     ),
     Command(
-        "report",
-        _line("report", "{bundle}", *_DATA, "--runs", "3", "--bootstrap", "0", "--out", "{out}/report.html"), _page,
+        "report", _line(f"report {{bundle}} {_DATA} --runs 3 --bootstrap 0 --out {{out}}/report.html"), _page,
         frozenset({"report.html"}),
     ),
+    Command("explain", _line(_EXPLAIN), _explained, frozenset({"explained"})),
+    Command("ablate", _line(_ABLATION), _ablated, frozenset({"ablation"}), one_step=False),
     Command(
-        "explain",
-        _line("explain", "--ckpt", "{ckpt}", *_DATA, *_EXPLAINED, "--out", "{out}/explained"),
-        _explained, frozenset({"explained"}),
-    ),
-    Command("ablate", _line(*_ABLATION), _ablated, frozenset({"ablation"}), one_step=False),
-    Command(
-        "plugins build", _line("plugins", "build", "openvino"), _compiled, frozenset(), one_step=False, own_cache=True,
+        "plugins build", _line("plugins build openvino"), _compiled, frozenset(), one_step=False, own_cache=True,
         overwrite=None, weight=1,
     ),
 )  # fmt: skip

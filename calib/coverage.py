@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from ..common.foreign_text import escaped
-from ..common.records import encode
+from ..common.records import Report
 from ..runtime.data.modalities import MODALITIES
 from ..runtime.data.sample import UNKNOWN
 from .appearance import swapped
@@ -16,7 +15,7 @@ from .sampling import missing_sensors
 
 
 @dataclass(frozen=True)
-class Coverage:
+class Coverage(Report):
     """Counts of samples.
 
     Attributes:
@@ -39,10 +38,6 @@ class Coverage:
     missing: dict[str, int]
     strange: dict[str, int]
     sha256: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return encode(self)
 
     def __str__(self) -> str:
         cameras = ", ".join(f"{name}: {count}" for name, count in self.cameras.items())

@@ -11,7 +11,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import ArtifactError
 from .foreign_text import shown_text, shown_value
@@ -87,15 +88,34 @@ def record_of(cls: type[T], value: object, failure: str) -> T:
         raise ArtifactError(f"{failure}\n  {lines}") from None
 
 
+class Report:
+    """Base of dataclasses that are the result of a command: their fields as JSON values."""
+
+    #: Properties that are among the values too.
+    also: ClassVar[tuple[str, ...]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return {**_fields(self), **{name: encode(getattr(self, name)) for name in self.also}}
+
+
 def encode(value: Any) -> Any:
-    """Convert a dataclass, tuple, list or dict to plain JSON values (dicts, lists, scalars)."""
+    """Convert a dataclass, tuple, list, dict or path to plain JSON values (dicts, lists, scalars)."""
+    if isinstance(value, Report):
+        return value.to_json()
     if is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in fields(value) if _is_stored(field, value)}
+        return _fields(value)
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, dict):
         return {name: encode(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     return value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: encode(getattr(value, field.name)) for field in fields(value) if _is_stored(field, value)}
 
 
 def _is_stored(field: Field[Any], record: Any) -> bool:

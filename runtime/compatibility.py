@@ -10,10 +10,10 @@ import importlib.util
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from ..common.machine.packages import installed_versions
+from ..common.records import Report
 from ..errors import MambaProError
 from ..plugins.cuda.memory import gpu
 from ..plugins.tensorrt import importing
@@ -55,15 +55,11 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Report):
     """State "fit", "rebuild" or "refuse", and the reasons if it is not "fit", in sentences."""
 
     state: str
     reasons: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "reasons": list(self.reasons)}
 
     def __str__(self) -> str:
         return self.state if not self.reasons else f"{self.state}: {' '.join(self.reasons)}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from .. import __version__, telemetry
 from ..common.machine.cpus import usable_cpus
 from ..common.machine.memory import MEMINFO, proc_bytes, proc_fields
 from ..common.machine.packages import installed_version
+from ..common.records import Report
 from ..common.tables import text_table
 from ..errors import MambaProError
 from .backends.onnxruntime import OnnxRuntimeBackend, import_onnxruntime
@@ -33,7 +33,7 @@ FLAGS = (
 
 
 @dataclass(frozen=True)
-class EnvironmentReport:
+class EnvironmentReport(Report):
     """Properties of the machine. None or an empty value = missing or unknown. Memory in bytes.
 
     `provider` is where a one-node model really ran with device "auto", `problem` the reason if it did not run, or not
@@ -56,11 +56,6 @@ class EnvironmentReport:
     gpus: tuple[str, ...]
     jetson: str | None
     telemetry: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        values = asdict(self)
-        return {**values, **{name: list(values[name]) for name in ("processor_flags", "providers", "gpus")}}
 
     def __str__(self) -> str:
         installed = [f"{name} {version}" for name, version in self.packages.items() if version]

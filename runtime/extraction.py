@@ -6,9 +6,8 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..common.files.atomic import Write, write_together
 from ..common.files.targets import require_free
 from ..common.foreign_text import shown_text
 from ..common.progress import Track, silent
+from ..common.records import Report
 from ..errors import InputError
 from .data.image_files import SUFFIXES
 from .data.inputs import UnusableImageError
@@ -29,7 +29,7 @@ log = logging.getLogger("mambapro")
 
 
 @dataclass(frozen=True)
-class ExtractionReport:
+class ExtractionReport(Report):
     """Report of an extraction.
 
     `missing` counts, by sensor, the samples without its image; `skipped` are the skipped samples, listed in the file
@@ -45,10 +45,6 @@ class ExtractionReport:
     provider: str
     skipped: tuple[Skipped, ...] = ()
     skipped_list: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         missing = ", ".join(f"{modality} {count}" for modality, count in self.missing.items() if count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..common.files.atomic import json_text, staged_folder
 from ..common.foreign_text import escaped
 from ..common.formats.json_files import read_json
 from ..common.progress import Track, silent
+from ..common.records import Report
 from ..errors import InputError
 from ..runtime.data.readers.benchmarks import BenchmarkInfo, benchmark_info
 from . import settings
@@ -41,7 +42,7 @@ each by the three sensors.
 
 
 @dataclass(frozen=True)
-class DrawnReport:
+class DrawnReport(Report):
     """Result of drawing a benchmark. The counts of `train`, `query` and `gallery` are samples of three images each."""
 
     dataset: str
@@ -54,10 +55,6 @@ class DrawnReport:
     train: int
     query: int
     gallery: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         rows = (

@@ -12,6 +12,8 @@ from .materials import Materials, relist
 
 #: Exit codes that the documentation knows.
 CODES = (0, 1, 2, 3, 4, 5, 6, 7)
+#: Puts a file in the place of a good one in an empty folder: (materials, good file, file, folder).
+Place = Callable[[Materials, Path, Path, Path], object]
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Entry:
     Attributes:
         name: shown in tables.
         kind: of `Materials.seeds`.
-        place: puts a file into an empty folder with all that the command needs, and returns the arguments.
+        line: arguments, with names in braces for paths.
+        place: lays out the file in an empty folder with all that the command needs; None: the line names it.
         weight: share of the cases, against other entries.
         starts: programs that it starts on good files too: Python, for timing in a process of its own.
         trains: a training may go on for long.
@@ -29,212 +32,142 @@ class Entry:
 
     name: str
     kind: str
-    place: Callable[[Materials, Path, Path, Path], list[str]]
-    weight: int = 1
+    line: str
+    place: Place | None = None
+    weight: int = 4
     starts: bool = False
     trains: bool = False
 
     def arguments(self, made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
         """Lay out `file`, which stands in for the good file `seed`, in `folder`; the arguments of the command."""
-        return self.place(made, seed, file, folder)
-
-
-def _data(made: Materials) -> list[str]:
-    return ["--data", str(made.data), "--dataset", "rgbnt201"]
-
-
-def _extract(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    rgb = folder / "rgb"
-    rgb.mkdir()
-    os.rename(file, rgb / f"a{seed.suffix}")
-    return ["extract", str(made.bundle), "--rgb", "rgb", "--out", "out.npz"]
-
-
-def _calibrate_images(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    rgb = folder / "calib" / "rgb"
-    rgb.mkdir(parents=True)
-    for number in range(8):
-        os.link(made.folder / "images" / "colour.jpg", rgb / f"{number}.jpg")
-    os.rename(file, rgb / f"a{seed.suffix}")
-    return ["calibrate", str(made.bundle), "--calib", "calib", "--images", "9", "--out", "s.json", "--cache", "cache"]
+        is_bundle = file.is_dir()
+        if self.place is not None:
+            self.place(made, seed, file, folder)
+        paths = {
+            "file": file,
+            "changed": file.name if is_bundle else "b.mambapro",
+            "bundle": made.bundle,
+            "data": made.data,
+            "images": made.data / "RGBNT201" / "test" / "RGB",
+            "checkpoint": made.checkpoint,
+            "recipe": made.folder / "recipes" / "recipe.toml",
+            "table": made.table,
+            "size": "--image-size=32x16" if seed.name in ("authors.pth", "old.pth") else "",
+        }
+        return [argument for word in self.line.split() if (argument := word.format(**paths))]
 
 
 def _linked(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=os.link)
 
 
-def _with_image(made: Materials, file: Path, folder: Path, part: str) -> list[str]:
-    """A copy of the data set in which one RGB image of a part is `file`."""
-    _linked(made.data, folder / "data")
-    found = next(iter(sorted((folder / "data").glob(f"RGBNT201/{part}/RGB/*.jpg"))))
-    os.replace(file, found)
-    return ["--data", "data", "--dataset", "rgbnt201"]
+def _image(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+    (folder / "rgb").mkdir()
+    os.rename(file, folder / "rgb" / f"a{seed.suffix}")
 
 
-def _eval(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["eval", str(made.bundle), *_with_image(made, file, folder, "test"), "--bootstrap", "0"]
+def _with_eight_good(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+    _image(made, seed, file, folder)
+    for number in range(8):
+        os.link(made.folder / "images" / "colour.jpg", folder / "rgb" / f"{number}.jpg")
+    (folder / "calib").mkdir()
+    os.rename(folder / "rgb", folder / "calib" / "rgb")
 
 
-def _eval_checkpoint(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    size = ["--image-size", "32x16"] if seed.name in ("authors.pth", "old.pth") else []
-    return ["eval", "--ckpt", str(file), *size, *_data(made), "--bootstrap", "0"]
+def _in_data(part: str) -> Place:
+    """A copy of the data set in which one RGB image of a part is the file."""
+
+    def place(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+        _linked(made.data, folder / "data")
+        os.replace(file, min((folder / "data").glob(f"RGBNT201/{part}/RGB/*.jpg")))
+
+    return place
 
 
-def _explain_images(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    data = _with_image(made, file, folder, "test")
-    return [
-        "explain",
-        "--ckpt",
-        str(made.checkpoint),
-        *data,
-        "--out",
-        "out",
-        "--identities",
-        "2",
-        "--only",
-        "similarity",
-    ]
-
-
-def _train_images(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    data = _with_image(made, file, folder, "train_171")
-    return ["train", "--config", str(made.folder / "recipes" / "recipe.toml"), *data, "--out", "out"]
-
-
-def _export(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    size = ["--image-size", "32x16"] if seed.name in ("authors.pth", "old.pth") else []
-    return ["export", "--ckpt", str(file), *size, "--output", "out.mambapro", "--dry-run"]
-
-
-def _info_checkpoint(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["info", "--ckpt", str(file), "--dataset", "rgbnt201"]
-
-
-def _backbone(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    recipe = str(made.folder / "recipes" / "recipe.toml")
-    return ["train", "--config", recipe, *_data(made), "--out", "out", "--backbone", str(file)]
-
-
-def _info_recipe(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["info", "--config", str(file)]
-
-
-def _train_recipe(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["train", "--config", str(file), *_data(made), "--out", "out"]
-
-
-def _resume(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    shutil.copytree(made.run, folder / "run")
-    os.replace(file, folder / "run" / "state.pth")
-    recipe = str(made.folder / "recipes" / "recipe.toml")
-    return ["train", "--config", recipe, *_data(made), "--out", "run", "--resume", "--set", "save_every=1"]
-
-
-def _bundle(made: Materials, seed: Path, file: Path, folder: Path) -> str:
-    """A copy of the bundle in which `seed` is `file`; SHA256SUMS agrees, as an attacker would see to.
+def _in_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+    """A copy of the bundle with the file in it; SHA256SUMS agrees, as an attacker would see to.
 
     A folder is a bundle itself.
     """
     if file.is_dir():
-        return file.name
+        return
     _linked(made.bundle, folder / "b.mambapro")
     os.replace(file, folder / "b.mambapro" / seed.name)
     if seed.name != "SHA256SUMS":
         # it is a link to the good bundle's, and would be written into
         (folder / "b.mambapro" / "SHA256SUMS").unlink()
         relist(folder / "b.mambapro")
-    return "b.mambapro"
 
 
-def _check(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["check", _bundle(made, seed, file, folder)]
-
-
-def _extract_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    images = str(made.data / "RGBNT201" / "test" / "RGB")
-    return ["extract", _bundle(made, seed, file, folder), "--rgb", images, "--out", "out.npz"]
-
-
-def _eval_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["eval", _bundle(made, seed, file, folder), *_data(made), "--bootstrap", "0"]
-
-
-def _bench(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["bench", _bundle(made, seed, file, folder), "--runs", "2", "--warmup", "0"]
-
-
-def _calibrate_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    bundle = _bundle(made, seed, file, folder)
-    calib = ["--calib", str(made.data), "--dataset", "rgbnt201", "--images", "8"]
-    return ["calibrate", bundle, *calib, "--out", "s.json", "--cache", "cache"]
-
-
-def _report(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["report", _bundle(made, seed, file, folder), "--runs", "2"]
-
-
-def _build(made: Materials, folder: Path) -> list[str]:
+def _beside_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> None:
     _linked(made.bundle, folder / "b.mambapro")
-    return ["build", "b.mambapro", "--target", "onnxruntime", "--precision", "int8", "--force"]
 
 
-def _build_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return ["build", _bundle(made, seed, file, folder), "--target", "onnxruntime", "--precision", "fp16"]
+def _in(source: str, target: str) -> Place:
+    """A copy of a folder of the materials with the file in it."""
+
+    def place(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+        shutil.copytree(made.folder / source, folder / target)
+        os.replace(file, folder / target / seed.relative_to(made.folder / source))
+
+    return place
 
 
-def _table(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return [*_build(made, folder), "--scales", str(file)]
-
-
-def _policy(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    return [*_build(made, folder), "--scales", str(made.table), "--policy", str(file)]
-
-
-def _report_analysis(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    _linked(made.analysis, folder / "analysis")
-    os.replace(file, folder / "analysis" / seed.name)
-    return ["report", str(made.bundle), "--runs", "2", "--sensitivity", "analysis"]
-
-
-def _sensitivity(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    shutil.copytree(made.analysis, folder / "analysis")
-    os.replace(file, folder / "analysis" / seed.name)
-    few = ["--images", "8", "--calib-images", "8", "--group", "kind"]
-    on = ["--calib", str(made.data), "--dataset", "rgbnt201"]
-    return ["sensitivity", str(made.bundle), *on, *few, "--out", "analysis"]
-
-
-def _ablate(made: Materials, seed: Path, file: Path, folder: Path) -> list[str]:
-    shutil.copytree(made.ablation, folder / "out")
-    os.replace(file, folder / "out" / seed.relative_to(made.ablation))
-    tower = ["--rows", "C", "--config", str(made.folder / "recipes" / "recipe.toml")]
-    tower += ["--backbone", str(made.checkpoint)]
-    return ["ablate", "3", *tower, *_data(made), "--out", "out"]
-
+_ON = "--data {data} --dataset rgbnt201"
+_HERE = "--data data --dataset rgbnt201"
+_CALIB = "--calib {data} --dataset rgbnt201 --images 8"
+_INT8 = "build b.mambapro --target onnxruntime --precision int8 --force --scales"
 
 ENTRIES = (
-    Entry("extract, image", "images", _extract, weight=60),
-    Entry("calibrate, image", "images", _calibrate_images, weight=8),
-    Entry("eval, image", "images", _eval, weight=8),
-    Entry("explain, image", "images", _explain_images, weight=4),
-    Entry("train, image", "images", _train_images, weight=4, trains=True),
-    Entry("export, checkpoint", "checkpoints", _export, weight=30),
-    Entry("info, checkpoint", "checkpoints", _info_checkpoint, weight=8),
-    Entry("eval, checkpoint", "checkpoints", _eval_checkpoint, weight=6),
-    Entry("train, backbone", "checkpoints", _backbone, weight=4, trains=True),
-    Entry("info, recipe", "recipes", _info_recipe, weight=10),
-    Entry("train, recipe", "recipes", _train_recipe, weight=6, trains=True),
-    Entry("train, state", "states", _resume, weight=8, trains=True),
-    Entry("check, bundle", "bundle", _check, weight=20),
-    Entry("extract, bundle", "bundle", _extract_bundle, weight=14),
-    Entry("eval, bundle", "bundle", _eval_bundle, weight=4),
-    Entry("bench, bundle", "bundle", _bench, weight=4),
-    Entry("calibrate, bundle", "bundle", _calibrate_bundle, weight=8),
-    Entry("report, bundle", "bundle", _report, weight=2, starts=True),
-    Entry("build, bundle", "bundle", _build_bundle, weight=4, starts=True),
-    Entry("build, table", "tables", _table, weight=4, starts=True),
-    Entry("report, analysis", "analysis", _report_analysis, weight=2, starts=True),
-    Entry("sensitivity, analysis", "analysis", _sensitivity, weight=4, starts=True),
-    Entry("ablate, result", "ablation", _ablate, weight=4, trains=True),
-    Entry("build, policy", "policies", _policy, weight=4, starts=True),
-)
+    Entry("extract, image", "images", "extract {bundle} --rgb rgb --out out.npz", _image, weight=60),
+    Entry(
+        "calibrate, image", "images", "calibrate {bundle} --calib calib --images 9 --out s.json --cache cache",
+        _with_eight_good, weight=8,
+    ),
+    Entry("eval, image", "images", f"eval {{bundle}} {_HERE} --bootstrap 0", _in_data("test"), weight=8),
+    Entry(
+        "explain, image", "images", f"explain --ckpt {{checkpoint}} {_HERE} --out out --identities 2 --only similarity",
+        _in_data("test"),
+    ),
+    Entry("train, image", "images", f"train --config {{recipe}} {_HERE} --out out", _in_data("train_171"), trains=True),
+    Entry("export, checkpoint", "checkpoints", "export --ckpt {file} {size} --output o.mambapro --dry-run", weight=30),
+    Entry("info, checkpoint", "checkpoints", "info --ckpt {file} --dataset rgbnt201", weight=8),
+    Entry("eval, checkpoint", "checkpoints", f"eval --ckpt {{file}} {{size}} {_ON} --bootstrap 0", weight=6),
+    Entry(
+        "train, backbone", "checkpoints", f"train --config {{recipe}} {_ON} --out out --backbone {{file}}", trains=True
+    ),
+    Entry("info, recipe", "recipes", "info --config {file}", weight=10),
+    Entry("train, recipe", "recipes", f"train --config {{file}} {_ON} --out out", weight=6, trains=True),
+    Entry(
+        "train, state", "states", f"train --config {{recipe}} {_ON} --out run --resume --set save_every=1",
+        _in("run", "run"), weight=8, trains=True,
+    ),
+    Entry("check, bundle", "bundle", "check {changed}", _in_bundle, weight=20),
+    Entry("extract, bundle", "bundle", "extract {changed} --rgb {images} --out out.npz", _in_bundle, weight=14),
+    Entry("eval, bundle", "bundle", f"eval {{changed}} {_ON} --bootstrap 0", _in_bundle),
+    Entry("bench, bundle", "bundle", "bench {changed} --runs 2 --warmup 0", _in_bundle),
+    Entry(
+        "calibrate, bundle", "bundle", f"calibrate {{changed}} {_CALIB} --out s.json --cache cache", _in_bundle,
+        weight=8,
+    ),
+    Entry("report, bundle", "bundle", "report {changed} --runs 2", _in_bundle, weight=2, starts=True),
+    Entry(
+        "build, bundle", "bundle", "build {changed} --target onnxruntime --precision fp16", _in_bundle, starts=True
+    ),
+    Entry("build, table", "tables", f"{_INT8} {{file}}", _beside_bundle, starts=True),
+    Entry(
+        "report, analysis", "analysis", "report {bundle} --runs 2 --sensitivity analysis", _in("analysis", "analysis"),
+        weight=2, starts=True,
+    ),
+    Entry(
+        "sensitivity, analysis", "analysis",
+        f"sensitivity {{bundle}} {_CALIB} --calib-images 8 --group kind --out analysis", _in("analysis", "analysis"),
+        starts=True,
+    ),
+    Entry(
+        "ablate, result", "ablation",
+        f"ablate 3 --rows C --config {{recipe}} --backbone {{checkpoint}} {_ON} --out out",
+        _in("ablation", "out"), trains=True,
+    ),
+    Entry("build, policy", "policies", f"{_INT8} {{table}} --policy {{file}}", _beside_bundle, starts=True),
+)  # fmt: skip

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,46 +17,21 @@ FOLDERS = {"bundle": "tiny.mambapro", "analysis": "analysis"}
 _IMAGES = {"jpg": "JPEG", "png": "PNG", "tif": "TIFF", "bmp": "BMP", "webp": "WEBP", "pgm": "PPM"}
 
 
-@dataclass(frozen=True)
 class Materials:
-    """Paths of the good files below one folder."""
+    """Paths of the good files below one folder.
 
-    folder: Path
+    Attributes:
+        bundle: a float32 bundle; checkpoint: its model, in the project's format; table: its scales.
+        data: root of a drawn RGBNT201 of four identities in each part.
+        run: a training that was killed and may be resumed.
+        analysis: results of a sensitivity analysis of the bundle; ablation: of one row of a table.
+    """
 
-    @property
-    def bundle(self) -> Path:
-        """A float32 bundle."""
-        return self.folder / "tiny.mambapro"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The checkpoint of the bundle, in our format."""
-        return self.folder / "checkpoints" / "tiny.pth"
-
-    @property
-    def data(self) -> Path:
-        """Root of a drawn RGBNT201 of four identities in each part."""
-        return self.folder / "data"
-
-    @property
-    def table(self) -> Path:
-        """Scales of the bundle."""
-        return self.folder / "tables" / "scales.json"
-
-    @property
-    def run(self) -> Path:
-        """A training that was killed and may be resumed."""
-        return self.folder / "run"
-
-    @property
-    def analysis(self) -> Path:
-        """Results of a sensitivity analysis of the bundle."""
-        return self.folder / "analysis"
-
-    @property
-    def ablation(self) -> Path:
-        """Results of one row of a table."""
-        return self.folder / "ablation"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bundle, self.checkpoint = folder / "tiny.mambapro", folder / "checkpoints" / "tiny.pth"
+        self.data, self.table, self.run = folder / "data", folder / "tables" / "scales.json", folder / "run"
+        self.analysis, self.ablation = folder / "analysis", folder / "ablation"
 
     def seeds(self, kind: str) -> list[Path]:
         """The good files of a kind, such as "images"; see the entries."""
@@ -153,12 +126,6 @@ def _checkpoints(made: Materials) -> None:
     torch.save(authors, folder / "old.pth", _use_new_zipfile_serialization=False)
     small = dict(list(authors.items())[:3])
     torch.save({"state_dict": small, "epoch": 3}, folder / "wrapped.pth")
-
-
-def copy_bundle(made: Materials, place: Path) -> Path:
-    """A copy of the bundle whose files may be replaced."""
-    shutil.copytree(made.bundle, place)
-    return place
 
 
 def relist(bundle: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from ...common.progress import Track, silent
-from ...common.records import encode
+from ...common.records import Report
 from ...common.rounds import Spread, in_turns
 from ...common.tables import points, text_table
 from ...errors import InputError
@@ -90,7 +90,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Pareto:
+class Pareto(Report):
     """The curve, from all in int8 to all in floating point.
 
     Attributes:
@@ -117,10 +117,6 @@ class Pareto:
     def choice(self) -> Point:
         """The chosen point."""
         return self.points[self.chosen]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dict(encode(self))
 
     def __str__(self) -> str:
         rows = [("", "in float", "int8 work", "ms", "mAP drop", "mean 1-cos", "largest", "")]

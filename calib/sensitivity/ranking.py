@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common.progress import Track, silent
-from ...common.records import encode
+from ...common.records import Report
 from ...common.tables import points, text_table
 from .groups import grouped
 from .loss import Judge, Loss
@@ -32,7 +32,7 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(Report):
     """All groups, the most expensive first: by the median of 1 - cosine, then by name.
 
     The median is what ranks, since other images give the same order. A value beyond the range that calibration saw is
@@ -54,10 +54,6 @@ class Ranking:
     junk: str
     map: float | None
     key: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return dict(encode(self))
 
     def __str__(self) -> str:
         rows = [("", self.grouping, "median 1-cos", "mean", "+-", "largest", "mAP drop", "share of work")]

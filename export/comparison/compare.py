@@ -16,7 +16,7 @@ import numpy as np
 from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
-from ...common.records import encode
+from ...common.records import Report
 from ...common.rounds import ROUNDS, Spread, in_turns, ratios
 from ...common.tables import text_table
 from ...errors import InputError
@@ -84,7 +84,7 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Report):
     """Comparison with PyTorch in the first row, then the bundles."""
 
     dataset: str
@@ -92,10 +92,6 @@ class Comparison:
     gallery: int
     cpus: int
     rows: tuple[ComparisonRow, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return dict(encode(self))
 
     def __str__(self) -> str:
         head = ("model", "mAP", "Rank-1", "min cosine", "ms, batch 1 (rounds)", "against PyTorch")

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from ...common.foreign_text import escaped
-from ...common.records import encode
+from ...common.records import Report
 from ...common.tables import number, text_table
 from ...errors import InputError, SetupError
 from ...graph.value_types import module_of
@@ -45,17 +45,13 @@ class LayerDifference:
 
 
 @dataclass(frozen=True)
-class LayerComparison:
+class LayerComparison(Report):
     """Comparison of an artifact with the exported model, in the order of the graph, over some goldens."""
 
     artifact: str
     reference: str
     samples: int
     layers: tuple[LayerDifference, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return dict(encode(self))
 
     def __str__(self) -> str:
         head = f"{self.artifact} against {self.reference}, {self.samples} samples, Polygraphy"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ...common.records import Report
 from ...runtime.bundle.artifact import Build, EngineNeeds, Profile
 
 
 @dataclass(frozen=True)
-class EngineReport:
+class EngineReport(Report):
     """Report of a built engine.
 
     Attributes:
@@ -32,11 +32,6 @@ class EngineReport:
     plugin_library: Path | None
     builder_seconds: float
     peak_memory: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a plain dict."""
-        library = None if self.plugin_library is None else str(self.plugin_library)
-        return {**asdict(self), "file": str(self.file), "plugin_library": library}
 
     def __str__(self) -> str:
         build, needs = self.build, self.needs

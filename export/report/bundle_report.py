@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...common.foreign_text import escaped
+from ...common.records import NOT_STORED, Report
 from ...common.tables import text_table
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.metadata import BundleMetadata
@@ -19,7 +20,7 @@ from .stored import StoredParity
 
 
 @dataclass(frozen=True)
-class FileReport:
+class FileReport(Report):
     """Report of one loadable file of a bundle. `cosine` is its gate at build time."""
 
     sidecar: Sidecar
@@ -35,18 +36,11 @@ class FileReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {
-            "name": self.name,
-            "sidecar": self.sidecar.to_json(),
-            "cosine": None if self.cosine is None else asdict(self.cosine),
-            "verdict": self.verdict.to_json(),
-            "map": self.map.to_json(),
-            "measured": self.measured.to_json(),
-        }
+        return {"name": self.name, **super().to_json(), "sidecar": self.sidecar.to_json()}
 
 
 @dataclass(frozen=True)
-class BundleReport:
+class BundleReport(Report):
     """Report of a bundle with its files, the exported model first.
 
     Attributes:
@@ -64,7 +58,7 @@ class BundleReport:
     """
 
     bundle: str
-    metadata: BundleMetadata
+    metadata: BundleMetadata = field(metadata=NOT_STORED)
     parity: StoredParity
     files: tuple[FileReport, ...]
     dataset: str | None
@@ -91,23 +85,9 @@ class BundleReport:
         return best[min(measured)[1] if measured else 0]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain nested values."""
-        return {
-            "bundle": self.bundle,
-            "state": self.state,
-            "choice": self.choice.name,
-            "feature_space": self.metadata.fingerprint,
-            "parity": asdict(self.parity),
-            "files": [file.to_json() for file in self.files],
-            "dataset": self.dataset,
-            "batches": list(self.batches),
-            "runs": self.runs,
-            "sensitivity": None if self.sensitivity is None else self.sensitivity.to_json(),
-            "environment": self.environment.to_json(),
-            "made": self.made,
-            "page": self.page,
-            "page_bytes": self.page_bytes,
-        }
+        """Return plain nested values, with the fingerprint in place of the metadata."""
+        fingerprint = self.metadata.fingerprint
+        return {"state": self.state, "choice": self.choice.name, "feature_space": fingerprint, **super().to_json()}
 
     def __str__(self) -> str:
         rows = [

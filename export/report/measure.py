@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ...common.progress import Track, silent
+from ...common.records import Report
 from ...common.rounds import in_turns
 from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
@@ -52,7 +52,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Report):
     """Measurements of one artifact on this machine.
 
     Attributes:
@@ -94,19 +94,6 @@ class Measured:
     def batches(self) -> tuple[int, ...]:
         """Timed batch sizes, in order."""
         return () if self.latency is None else tuple(dict.fromkeys(timing.batch for timing in self.latency.timings))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "not_run": self.not_run,
-            "failure": self.failure,
-            "provider": self.provider,
-            "other_type": self.other_type,
-            "cosine": None if self.cosine is None else asdict(self.cosine),
-            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
-            "against_base": [asdict(difference) for difference in self.against_base],
-            "latency": None if self.latency is None else self.latency.to_json(),
-        }
 
 
 @dataclass(frozen=True)

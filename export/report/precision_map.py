@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from onnx import NodeProto, TensorProto
 
 from ...common.foreign_text import escaped
-from ...common.records import encode
+from ...common.records import Report, encode
 from ...errors import ArtifactError
 from ...graph.module_roles import roles_of
 from ...plugins.selective_scan.schema import OP_TYPE
@@ -60,7 +60,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class PrecisionMap:
+class PrecisionMap(Report):
     """Cells of one ONNX file, in graph order. `hint` is the inference type of its runtime."""
 
     file: str

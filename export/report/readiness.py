@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ...common.records import Report
 from ...common.rounds import ratios
 from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.limits import MAP_DROPS
@@ -20,7 +21,7 @@ REFERENCE = "fp32"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Report):
     """Verdict on an artifact.
 
     READY: verified, and every gate passed. OPEN: nothing failed, but something was not checked. REFUSED: a gate failed.
@@ -32,10 +33,6 @@ class Verdict:
     numbers: bool | None
     accuracy: bool | None
     speed: bool | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**vars(self), "reasons": list(self.reasons)}
 
 
 class Rival(NamedTuple):

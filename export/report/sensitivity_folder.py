@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ...calib.sensitivity.pareto import Pareto
 from ...calib.sensitivity.ranking import Ranking
 from ...common.foreign_text import escaped
 from ...common.formats.json_files import read_json
-from ...common.records import encode, record_of
+from ...common.records import NOT_STORED, Report, encode, record_of
 from ...errors import ArtifactError, InputError
 from ...runtime.data.image_files import image_size, open_image
 
@@ -27,24 +27,20 @@ _MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(Report):
     """Sensitivity analysis. `pictures` are PNG files by name, `policy` is the TOML of its choice."""
 
     folder: str
     ranking: Ranking
     pareto: Pareto
     policy: str
-    pictures: dict[str, bytes]
+    pictures: dict[str, bytes] = field(metadata=NOT_STORED)
 
     @property
     def model(self) -> str | None:
         """SHA-256 of the analyzed ONNX file, if known."""
         digest = self.ranking.key.get("model")
         return digest if isinstance(digest, str) else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values, without the pictures."""
-        return {name: encode(getattr(self, name)) for name in ("folder", "ranking", "pareto", "policy")}
 
 
 def read_sensitivity(folder: Path) -> Analysis:

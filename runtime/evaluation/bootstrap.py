@@ -6,12 +6,13 @@ correlation within an identity is ignored, so intervals are too narrow for few i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...common.records import Report
 from ...errors import InputError
 from .retrieval.metrics import RetrievalReport
 
@@ -37,7 +38,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Intervals:
+class Intervals(Report):
     """Percentile intervals of one report's values. `ranks` has one for each of RANKS that the report reaches."""
 
     map: Interval
@@ -71,7 +72,7 @@ class Intervals:
 
 
 @dataclass(frozen=True)
-class PairedDifference:
+class PairedDifference(Report):
     """Value of a second report minus that of a first, on the same queries.
 
     `not_better` is the fraction of resamples in which the second report was not better than the first.
@@ -84,10 +85,6 @@ class PairedDifference:
     low: float
     high: float
     not_better: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.machine.memory import peak_memory, resident_memory
 from ...common.progress import Track, silent
-from ...common.records import encode
+from ...common.records import Report
 from ...common.rounds import ROUNDS, Spread, in_turns
 from ...common.tables import text_table
 from ...errors import InputError
@@ -65,7 +64,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class LatencyReport:
+class LatencyReport(Report):
     """Timings of one bundle.
 
     "end to end" starts at decoded uint8 images, SOURCE_SCALE times the model's size, and ends at the normalized
@@ -88,10 +87,6 @@ class LatencyReport:
     memory: int | None
     peak_memory: int | None
     warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return dict(encode(self))
 
     def __str__(self) -> str:
         threads = "default" if self.threads is None else str(self.threads)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ...common.foreign_text import escaped, shown_text
+from ...common.records import Report
 from ...common.tables import text_table
 
 
@@ -42,7 +42,7 @@ class ArtifactCheck:
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(Report):
     """Result of a bundle that passed: unchanged files, and PyTorch's numbers from every artifact that runs here.
 
     `samples` counts the goldens. `ignored` are files of file managers in the folder.
@@ -55,10 +55,6 @@ class CheckReport:
     samples: int
     artifacts: tuple[ArtifactCheck, ...]
     ignored: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**asdict(self), "artifacts": [asdict(item) for item in self.artifacts]}
 
     def __str__(self) -> str:
         rows = (

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...common.files.atomic import write_atomically
 from ...common.files.locks import temporary_folder
@@ -19,6 +18,7 @@ from ...common.files.open_files import read_limited, require_regular
 from ...common.files.targets import require_free
 from ...common.foreign_text import shown_text
 from ...common.progress import Track, silent
+from ...common.records import Report
 from ...errors import ArtifactError, InputError
 from ..bundle.bundle import Bundle
 from ..bundle.checksums import LARGEST_TEXT, SIGNATURE, SUMS, sums_text
@@ -26,17 +26,13 @@ from .listed_files import verify_files
 
 
 @dataclass(frozen=True)
-class SignatureReport:
+class SignatureReport(Report):
     """Report of a signature that was just written or verified."""
 
     bundle: str
     signature: str
     files: int
     done: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {"bundle": self.bundle, "signature": self.signature, "files": self.files, "done": self.done}
 
     def __str__(self) -> str:
         return f"{self.done}: {shown_text(self.bundle)}, {self.files} files, by {shown_text(self.signature)}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ....common.foreign_text import escaped, shown_text
+from ....common.records import Report
 from ....common.tables import text_table
 from ...data.readers.listing import shown
 from ..bootstrap import Intervals
@@ -21,7 +22,7 @@ _CAPTIONS = {
 
 
 @dataclass(frozen=True)
-class EvaluationRow:
+class EvaluationRow(Report):
     """One ranking variant.
 
     `kind` is WHOLE, RERANKED, SUBSET or PART; `sensors` such as "rgb+tir" are those present, or those of the used third
@@ -54,7 +55,7 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True)
-class EvaluationReport:
+class EvaluationReport(Report):
     """Retrieval accuracy of one model on one benchmark; the first row is the whole feature with all sensors.
 
     `junk` is the field ("camera" or "scene") of the benchmark's junk rule; `gallery` counts its samples; `strips` are

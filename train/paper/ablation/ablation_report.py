@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean, stdev
-from typing import Any
 
 import numpy as np
 
 from ....common.files.atomic import json_text
+from ....common.records import Report
 from ....common.tables import markdown_table, number, text_table
 from ....runtime.evaluation.bootstrap import resampled_means
 from ...engine.training_config import TrainConfig
@@ -45,7 +45,7 @@ class RowResult:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Report):
     """Difference of two rows' mAP in percent points, over the same queries.
 
     `low` and `high` are the ends of the bootstrap interval; `paper` is the paper's difference, None where not printed.
@@ -57,6 +57,7 @@ class Step:
     low: float
     high: float
     paper: float | None
+    also = ("verdict",)
 
     @property
     def verdict(self) -> str:
@@ -69,7 +70,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class AblationReport:
+class AblationReport(Report):
     """Table of the paper with our figures; `steps` compares each pair of rows."""
 
     table: str
@@ -82,12 +83,6 @@ class AblationReport:
     queries: int
     rows: tuple[RowResult, ...]
     steps: tuple[Step, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain nested values, including the verdict of each step."""
-        values = asdict(self)
-        values["steps"] = [{**asdict(step), "verdict": step.verdict} for step in self.steps]
-        return values
 
     def json_text(self) -> str:
         """Return the content of results.json."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from ....common.records import Report
 from ....common.tables import number, text_table
 from ....errors import InputError
 from ....runtime.data.readers.benchmarks import benchmark_info
@@ -43,7 +43,7 @@ class PartCost:
 
 
 @dataclass(frozen=True)
-class InfoReport:
+class InfoReport(Report):
     """Cost of a model; `tables` are the paper's rows about its parts, empty if it is not the published model."""
 
     name: str
@@ -53,10 +53,6 @@ class InfoReport:
     frozen: bool
     parts: tuple[PartCost, ...]
     tables: tuple[CostReport, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain nested values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         height, width = self.image_size

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ....common.records import Report
 from ....common.tables import number, text_table
 from ....errors import InputError
 from ...models.mambapro.model_config import MambaProConfig
@@ -41,7 +42,7 @@ class CostRow:
 
 
 @dataclass(frozen=True)
-class CostReport:
+class CostReport(Report):
     """Table of the paper with our figures."""
 
     table: str
@@ -49,10 +50,6 @@ class CostReport:
     size: str
     counts: str
     rows: tuple[CostRow, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain nested values."""
-        return asdict(self)
 
     def __str__(self) -> str:
         with_operations = any(row.gflops is not None for row in self.rows)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ....common.foreign_text import escaped
+from ....common.records import Report
 from ....common.tables import text_table
 from .similarity import PairSimilarity
 
 
 @dataclass(frozen=True)
-class StageReport:
+class StageReport(Report):
     """Numbers of one stage of one checkpoint: silhouette of the identities, three pairs of modalities; None: absent."""
 
     stage: str
     silhouette: float | None
     pairs: tuple[PairSimilarity, ...] | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        pairs = None if self.pairs is None else [pair.to_json() for pair in self.pairs]
-        return {"stage": self.stage, "silhouette": self.silhouette, "pairs": pairs}
-
 
 @dataclass(frozen=True)
-class GradCamReport:
+class GradCamReport(Report):
     """One row of a Grad-CAM picture.
 
     `parts` are the contributions of rgb, nir and tir to the margin: cosine to the own identity less mean cosine to the
@@ -36,25 +31,16 @@ class GradCamReport:
     identity: int
     camera: int
     parts: tuple[float, float, float]
+    also = ("margin",)
 
     @property
     def margin(self) -> float:
         """Similarity of the sample to its own identity less that to the others."""
         return sum(self.parts)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {
-            "sample": self.sample,
-            "identity": self.identity,
-            "camera": self.camera,
-            "parts": list(self.parts),
-            "margin": self.margin,
-        }
-
 
 @dataclass(frozen=True)
-class CheckpointReport:
+class CheckpointReport(Report):
     """Results of one checkpoint under its name in the pictures."""
 
     name: str
@@ -62,18 +48,9 @@ class CheckpointReport:
     stages: tuple[StageReport, ...]
     gradcam: tuple[GradCamReport, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain nested values."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "stages": [stage.to_json() for stage in self.stages],
-            "gradcam": [row.to_json() for row in self.gradcam],
-        }
-
 
 @dataclass(frozen=True)
-class ExplainReport:
+class ExplainReport(Report):
     """Complete report. `files` are the names in the folder `out`; `page_bytes` is the size of its page."""
 
     out: str
@@ -85,20 +62,6 @@ class ExplainReport:
     checkpoints: tuple[CheckpointReport, ...]
     files: tuple[str, ...]
     page_bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain nested values."""
-        return {
-            "out": self.out,
-            "dataset": self.dataset,
-            "identities": self.identities,
-            "samples": self.samples,
-            "seed": self.seed,
-            "device": self.device,
-            "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
-            "files": list(self.files),
-            "page_bytes": self.page_bytes,
-        }
 
     def __str__(self) -> str:
         rows = [("checkpoint", "stage", "silhouette", "same", "different", "AUC")]

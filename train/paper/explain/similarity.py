@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ....common.records import Report
 from ....runtime.data.modalities import MODALITIES
 from ....runtime.evaluation.retrieval.metrics import normalised
 
 
 @dataclass(frozen=True)
-class PairSimilarity:
+class PairSimilarity(Report):
     """Cosines between modality `first` of one sample and `second` of another or the same one.
 
     `same` are those of all ordered pairs of samples of one identity (the sample with itself included), `different`
