@@ -120,10 +120,10 @@ def _engine(bundle: Bundle, sidecar: Sidecar, options: RunOptions) -> Backend:
     plugin, trusted = sidecar.engine.plugin, options.load_plugins
     library = "tensorrt" if sidecar.target == TENSORRT else "tensorrt_rtx"
     with ExitStack() as copies:
-        file, beside = copies.enter_context(_loadable(bundle, sidecar.file)), None
-        if trusted and plugin.kind == "beside" and plugin.file is not None:
-            beside = copies.enter_context(_loadable(bundle, plugin.file))
-        return TensorRtBackend(file, sidecar, library, plugin_library=beside, host_code=trusted)
+        file, external = copies.enter_context(_loadable(bundle, sidecar.file)), None
+        if trusted and plugin.kind == "external" and plugin.file is not None:
+            external = copies.enter_context(_loadable(bundle, plugin.file))
+        return TensorRtBackend(file, sidecar, library, plugin_library=external, host_code=trusted)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .images import unpaired_option
+from .renamed import Choice
 from .shared import PATH, Numbers, all_of, allow_test_images_option, gathered
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ ENGINE: dict[str, Callable[[Any], Any]] = {
     ),
     "plugin": click.option(
         "--plugin",
-        type=click.Choice(("auto", "embed", "beside", "none")),
+        type=Choice(("auto", "embed", "external", "none"), renamed={"beside": "external"}),
         default="auto",
         show_default=True,
         help="Engines: where the kernel of the scan is; none = the slow ONNX function.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -10,6 +11,20 @@ import click
 RENAMED = {"--insist": "--allow-test-images", "--max-departure": "--max-cosine-distance"}
 
 log = logging.getLogger("mambapro")
+
+
+class Choice(click.Choice):
+    """A choice that accepts the old names of its values."""
+
+    def __init__(self, choices: Sequence[str], renamed: Mapping[str, str]) -> None:
+        super().__init__(choices)
+        self._renamed = renamed
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Convert an old name with a warning."""
+        if value in self._renamed:
+            log.warning("%s is called %s now; the old name goes with release 0.3.0", value, self._renamed[value])
+        return super().convert(self._renamed.get(value, value), param, ctx)
 
 
 class Command(click.Command):

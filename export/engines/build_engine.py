@@ -136,11 +136,11 @@ def _worker_failed(job: BuildRequest, error: WorkerEnded) -> Exception:
 
 def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: BuildResult, seconds: float) -> EngineReport:
     library = None if built.plugin_library is None else Path(built.plugin_library)
-    beside = library if built.plugin == "beside" else None
+    external = library if built.plugin == "external" else None
     # the hash of an embedded one stays: it marks host code in the engine
     plugin = Plugin(
         built.plugin,
-        None if beside is None else beside.name,
+        None if external is None else external.name,
         None if library is None else sha256_of(library),
     )
     needs = EngineNeeds(
@@ -158,7 +158,7 @@ def _report(file: Path, options: EngineOptions, gpu: Gpu | None, built: BuildRes
         needs=needs,
         profile=options.profile,
         plugin_front=built.front,
-        plugin_library=beside,
+        plugin_library=external,
         builder_seconds=built.seconds,
         peak_memory=built.peak_memory,
     )

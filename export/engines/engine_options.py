@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ...runtime.bundle.artifact import Profile
 from ...runtime.bundle.field_checks import one_of
 
 RTX = "tensorrt_rtx"
-PLUGINS = ("auto", "embed", "beside", "none")
+PLUGINS = ("auto", "embed", "external", "none")
 HARDWARE = ("same", "compute-capability", "ampere+")
 
 
@@ -28,9 +29,9 @@ class EngineOptions:
         hardware: other GPUs supported by an engine of TensorRT: "same" = none but this model, "compute-capability" =
             those of the same one, "ampere+" = all from 8.0. Wider support is slower.
         version_compatible: later minor versions of TensorRT can load it; it contains a runtime of its own.
-        plugin: form of the scan in the engine. "embed" contains the kernel: plain TensorRT loads the engine. "beside"
-            (external): the engine needs the plugin at run time, as a library or, if none can be compiled, from Python.
-            "auto" is "embed" if possible, else "beside"; the choice is reported. "none" uses the ONNX function, which
+        plugin: form of the scan in the engine. "embed" contains the kernel: plain TensorRT loads it. "external":
+            the engine needs the plugin at run time, as a library or, if none can be compiled, from Python.
+            "auto" is "embed" if possible, else "external"; the choice is reported. "none" uses the ONNX function, which
             runs everywhere and is slow; it is never chosen automatically.
         plugin_library: the plugin library to use, instead of the compiled and cached one.
         workspace: most bytes of GPU memory for one layer; None = TensorRT's own limit.
@@ -51,6 +52,11 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         one_of("library", self.library, MODULES)
+        if self.plugin == "beside":
+            warnings.warn(
+                'plugin="beside" is called "external" now; the old name goes with release 0.3.0', DeprecationWarning, 3
+            )
+            object.__setattr__(self, "plugin", "external")
         one_of("plugin", self.plugin, PLUGINS)
         one_of("hardware", self.hardware, HARDWARE)
         for capability in self.compute_capabilities:

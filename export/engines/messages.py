@@ -49,9 +49,9 @@ class BuildResult:
         version: of the library.
         layers, plugin_layers: of the network, and those that are scans in a plugin.
         capabilities: compute capabilities it was built for.
-        plugin: "embedded", "beside" or "none".
+        plugin: "embedded", "external" or "none".
         front: of the plugin, None for "none".
-        plugin_library: path of the library that is in the engine or has to be beside it, None where there is none.
+        plugin_library: path of the library, embedded in the engine or external, None where there is none.
         seconds: that the builder took, without its start.
         peak_memory: bytes of host memory.
     """

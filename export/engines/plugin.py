@@ -61,7 +61,7 @@ def _require_version(trt: Any, library: Path) -> None:
 
 
 def _chosen(trt: Any, job: BuildRequest) -> ChosenPlugin:
-    kind = "beside" if job.plugin == "beside" else "embedded"
+    kind = "external" if job.plugin == "external" else "embedded"
     if job.plugin_library is not None:
         return ChosenPlugin(kind, plugin_library.FRONT, Path(job.plugin_library))
     reasons = variants.unavailable(trt)
@@ -73,6 +73,6 @@ def _chosen(trt: Any, job: BuildRequest) -> ChosenPlugin:
         causes = "; ".join(f"{name}: {reasons[name]}" for name in (plugin_library.FRONT, aot_plugin.FRONT))
         raise SetupError(
             f"The scan's kernel cannot be put into the engine here ({causes}). Give a --plugin-library built elsewhere "
-            "(mambapro plugins build tensorrt), or choose --plugin beside (runs from Python) or none (slow)."
+            "(mambapro plugins build tensorrt), or choose --plugin external (runs from Python) or none (slow)."
         )
-    return ChosenPlugin("beside", python_plugin.FRONT)
+    return ChosenPlugin("external", python_plugin.FRONT)

@@ -46,8 +46,8 @@ class Plugin:
     """Implementation of the selective scan in an engine.
 
     Attributes:
-        kind: "embedded" in the engine, "beside" it as `file`, or "none": the scan is the ONNX function, inlined.
-        file: library in the bundle, for "beside".
+        kind: "embedded" in the engine, "external" as `file`, or "none": the scan is the ONNX function, inlined.
+        file: library in the bundle, for "external".
         sha256: of the library, where there is one.
     """
 
@@ -56,7 +56,10 @@ class Plugin:
     sha256: str | None = None
 
     def __post_init__(self) -> None:
-        one_of("kind", self.kind, ("embedded", "beside", "none"))
+        if self.kind == "beside":
+            # the name of "external" in bundles of release 0.1.0
+            object.__setattr__(self, "kind", "external")
+        one_of("kind", self.kind, ("embedded", "external", "none"))
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ class EngineNeeds:
     @property
     def code(self) -> str | None:
         """Kind of host code in the engine ("a plugin library", ...), or None."""
-        beside = self.plugin.kind == "beside" and self.plugin.file is not None
+        external = self.plugin.kind == "external" and self.plugin.file is not None
         # a plugin compiled only for the GPU is embedded without a library
-        if beside or (self.plugin.kind == "embedded" and self.plugin.sha256 is not None):
+        if external or (self.plugin.kind == "embedded" and self.plugin.sha256 is not None):
             return "a plugin library"
         return "a runtime of TensorRT" if self.version_compatible else None
 

@@ -23,7 +23,7 @@ VERSIONS = {"onnxruntime": "1.31.1", "openvino": "2026.4.1", "tensorrt": "10.12.
 BUILDS = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 MACHINE = Machine("linux-x86_64", "RTX A4000", "8.6", None, VERSIONS, True)
 NEEDS = EngineNeeds("10.12.0.36", ("8.6",), "same", False, "linux-x86_64", Plugin("embedded"))
-BESIDE = Plugin("beside", "tensorrt-fp16.so", "2" * 64)
+EXTERNAL = Plugin("external", "tensorrt-fp16.so", "2" * 64)
 FILES = {"tensorrt-fp16.engine": "1" * 64, "tensorrt-fp16.onnx": "3" * 64, "tensorrt-fp16.so": "2" * 64}
 
 
@@ -128,11 +128,11 @@ def test_machine(sidecar, machine, state, words):
 @pytest.mark.parametrize(
     ("sidecar", "changes", "state", "words"),
     [
-        (engine(plugin=BESIDE), {}, FIT, ""),
+        (engine(plugin=EXTERNAL), {}, FIT, ""),
         (engine(), {"tensorrt-fp16.engine": "9" * 64}, REBUILD, "engine is not the file that tensorrt-fp16.json"),
         (engine(), {"tensorrt-fp16.engine": None}, REBUILD, "tensorrt-fp16.engine is missing"),
-        (engine(plugin=BESIDE), {"tensorrt-fp16.so": "9" * 64}, REBUILD, "tensorrt-fp16.so is not the file"),
-        (engine(plugin=BESIDE), {"tensorrt-fp16.so": None}, REBUILD, "tensorrt-fp16.so is missing"),
+        (engine(plugin=EXTERNAL), {"tensorrt-fp16.so": "9" * 64}, REBUILD, "tensorrt-fp16.so is not the file"),
+        (engine(plugin=EXTERNAL), {"tensorrt-fp16.so": None}, REBUILD, "tensorrt-fp16.so is missing"),
         (engine(), {"tensorrt-fp16.so": None}, FIT, ""),
         (engine(), {"tensorrt-fp16.onnx": None}, FIT, ""),
         (engine(), {"tensorrt-fp16.engine": None, "tensorrt-fp16.onnx": None}, REFUSE, "built from, is missing"),

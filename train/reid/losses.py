@@ -92,7 +92,7 @@ def smoothed_cross_entropy(scores: Tensor, labels: Tensor, smoothing: float = 0.
     return F.cross_entropy(scores, labels, label_smoothing=smoothing)
 
 
-def alone(x: Tensor) -> Tensor:
+def no_gather(x: Tensor) -> Tensor:
     """Return a tensor unchanged: a training in one process has nothing to gather."""
     return x
 
@@ -101,7 +101,7 @@ def pair_losses(
     outputs: Sequence[tuple[Tensor, Tensor]],
     labels: Tensor,
     *,
-    gather: Callable[[Tensor], Tensor] = alone,
+    gather: Callable[[Tensor], Tensor] = no_gather,
     id_weight: float = 0.25,
     triplet_weight: float = 1.0,
     smoothing: float = 0.1,

@@ -57,7 +57,7 @@ def register_scan(trt: Any, needs: EngineNeeds, library: Path | None) -> None:
         InputError: a library for an engine that has its scan elsewhere.
         SetupError: the library is for another TensorRT, or there is no way to run the scan.
     """
-    if needs.plugin.kind != "beside":
+    if needs.plugin.kind != "external":
         if library is not None:
             raise InputError(
                 f"This engine has its scan {needs.plugin.kind}; leave the plugin library {escaped(library)} out."

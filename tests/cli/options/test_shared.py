@@ -233,3 +233,13 @@ def test_limits_of_the_sensitivity(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     assert isinstance(result.exception, InputError) and str(result.exception) == "that is all"
     assert (seen[0].map_drop, seen[0].departure) == (0.02, 0.03)
+
+
+def test_old_names_of_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a value in release 0.1.0 is its new one, with a warning; other values stay."""
+    warnings: list[str] = []
+    monkeypatch.setattr(renamed.log, "warning", lambda text, *values: warnings.append(text % values))
+    choice = renamed.Choice(("auto", "external"), renamed={"beside": "external"})
+
+    assert [choice.convert(value, None, None) for value in ("auto", "beside")] == ["auto", "external"]
+    assert warnings == ["beside is called external now; the old name goes with release 0.3.0"]

@@ -50,13 +50,13 @@ class TestRtx:
         assert report.build.bytes == (tmp_path / "x.engine").stat().st_size > 100_000
         assert report.build.layers > 500
         assert report.needs.compute_capabilities == ("8.6",)
-        assert (report.needs.hardware, report.needs.plugin.kind) == ("compute-capability", "beside")
+        assert (report.needs.hardware, report.needs.plugin.kind) == ("compute-capability", "external")
         assert report.needs.library.startswith("1.")
         assert report.needs.platform.startswith("linux-")
         assert report.needs.gpu is None
         assert 10**8 < report.peak_memory < 3 * 10**9
         assert report.profile == Profile(1, 2, 4)
-        assert "4 of them scan plugins; plugin beside (python)" in str(report)
+        assert "4 of them scan plugins; plugin external (python)" in str(report)
         assert report.to_json()["build"]["plugin_layers"] == 4
 
     def test_a_file_that_is_none(self, tmp_path: Path, files: dict[str, Path]) -> None:

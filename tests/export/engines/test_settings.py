@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 from mambapro.errors import ExportError, SetupError
 from mambapro.export.engines.builder_config import builder_config, capabilities_of
+from mambapro.export.engines.engine_options import EngineOptions
 from mambapro.export.engines.messages import BuildRequest
 from mambapro.export.engines.network import parsed_network, set_weak_types
 from mambapro.plugins.tensorrt.versions import Generation
@@ -55,7 +56,7 @@ class TestConfiguration:
 class TestNetwork:
     @pytest.mark.parametrize(
         ("plugins", "kind", "fits"),
-        [(2, "beside", True), (1, "beside", False), (0, "beside", False), (0, "none", True), (1, "none", False)],
+        [(2, "external", True), (1, "external", False), (0, "external", False), (0, "none", True), (1, "none", False)],
     )
     def test_every_scan_is_a_plugin(self, plugins: int, kind: str, fits: bool) -> None:
         """Of two scans both must have become plugins, and none where none is wanted."""
@@ -95,3 +96,9 @@ class TestNetwork:
         assert softmax.precision is trt.DataType.FLOAT
         softmax.set_output_type.assert_called_once_with(0, trt.DataType.FLOAT)
         assert product.precision is None and moved.precision is None
+
+
+def test_external_plugin_under_its_old_name() -> None:
+    """The name of release 0.1.0 is accepted with a warning."""
+    with pytest.warns(DeprecationWarning, match="external"):
+        assert EngineOptions(plugin="beside") == EngineOptions(plugin="external")

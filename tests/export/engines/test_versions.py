@@ -270,7 +270,7 @@ class TestPlugin:
         """Without a library `auto` registers the Python plugin, with a warning about where the engine runs."""
         done, _, events = built(fake("11.4"), files["fp32"], tmp_path)
 
-        assert (done.plugin, done.front, done.plugin_library) == ("beside", "python", None)
+        assert (done.plugin, done.front, done.plugin_library) == ("external", "python", None)
         assert any(kind == "log" and "runs where mambapro registers" in value[1] for kind, value in events)
 
     def test_embed_is_refused_where_it_cannot_be(
@@ -278,18 +278,18 @@ class TestPlugin:
     ) -> None:
         """Embedding without library and without ahead-of-time plugins: both reasons, and what else there is."""
         monkeypatch.setenv("TENSORRT_INCLUDE_DIR", str(tmp_path))
-        with pytest.raises(SetupError, match=r"library: TensorRT's headers were not found.*aot: .*--plugin beside"):
+        with pytest.raises(SetupError, match=r"library: TensorRT's headers were not found.*aot: .*--plugin external"):
             built(fake("10.3"), files["fp32"], tmp_path, plugin="embed")
 
-    @pytest.mark.parametrize(("kind", "serialized"), [("embed", 1), ("auto", 1), ("beside", 0)])
+    @pytest.mark.parametrize(("kind", "serialized"), [("embed", 1), ("auto", 1), ("external", 0)])
     def test_library(self, files: dict, tmp_path: Path, kind: str, serialized: int) -> None:
-        """A given library is put into the engine, or stands beside it."""
+        """A given library is embedded in the engine, or external."""
         path = library(tmp_path, 110400)
         changes = {"plugin": kind, "plugin_library": str(path)}
         done, plan, _ = built(fake("11.4"), files["fp32"], tmp_path, **changes)
 
         assert plan["built"]["serialized"] == [str(path)] * serialized
-        assert (done.plugin, done.front) == ("embedded" if serialized else "beside", "library")
+        assert (done.plugin, done.front) == ("embedded" if serialized else "external", "library")
         assert done.plugin_library == str(path)
         assert done.plugin_layers == 4
 

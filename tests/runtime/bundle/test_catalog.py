@@ -53,7 +53,9 @@ class TestSidecar:
             changed,
             hint="bf16",
             profile=Profile(1, 4, 16),
-            engine=EngineNeeds("10.3.0", ("8.7",), "same", False, "linux-aarch64", Plugin("beside", "p.so", "0" * 64)),
+            engine=EngineNeeds(
+                "10.3.0", ("8.7",), "same", False, "linux-aarch64", Plugin("external", "p.so", "0" * 64)
+            ),
             cosine=CosineGate(1e-3, 1e-4, 1e-2, 14),
             accuracy=AccuracyGate("rgbnt201", 10, 20, 0.8, 0.79, 0.01, -0.01, 0.02, 0.01),
             speed=SpeedGate(1, 5.0, "openvino-bf16", 10.0),

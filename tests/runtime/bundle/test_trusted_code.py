@@ -22,14 +22,18 @@ from mambapro.runtime.selection import why_not
 class TestCode:
     """Code in a bundle is loaded where the caller asked for it, and nowhere else."""
 
+    def test_a_plugin_under_its_old_name(self) -> None:
+        """Bundles of release 0.1.0 call an external plugin "beside"."""
+        assert Plugin("beside", "tensorrt-fp16.so", "0" * 64) == Plugin("external", "tensorrt-fp16.so", "0" * 64)
+
     @pytest.mark.parametrize(
         ("plugin", "version_compatible", "word"),
         [
-            (Plugin("beside", "tensorrt-fp16.so", "0" * 64), False, "a plugin library"),
+            (Plugin("external", "tensorrt-fp16.so", "0" * 64), False, "a plugin library"),
             (Plugin("embedded", None, "0" * 64), False, "a plugin library"),
             (Plugin("none"), True, "a runtime of TensorRT"),
             (Plugin("embedded"), False, None),
-            (Plugin("beside"), False, None),
+            (Plugin("external"), False, None),
             (Plugin("none"), False, None),
         ],
     )
@@ -66,7 +70,7 @@ class TestCode:
         from mambapro.runtime.backends.tensorrt import backend as tensorrt
 
         (tmp_path / "scan").write_bytes(b"library")
-        plugin = Plugin("beside", "tensorrt-fp16.so", sha256_of(tmp_path / "scan"))
+        plugin = Plugin("external", "tensorrt-fp16.so", sha256_of(tmp_path / "scan"))
         needs = EngineNeeds("10.12.0.36", ("8.6",), "same", False, "linux-x86_64", plugin)
         shutil.copyfile(with_int8 / MODEL, tmp_path / "plan")
         made = sidecar_of(tmp_path / "plan", "tensorrt", "fp16", engine=needs)

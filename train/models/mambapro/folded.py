@@ -17,8 +17,8 @@ from ..parts.prompt import (
     SeparateResidualPrompt,
     SynergisticPrompt,
     SynergisticResidualPrompt,
-    arrange,
-    carry,
+    order_groups,
+    residual_prompts,
 )
 from ..parts.vit import Attention, Embedding, Layer
 from ..parts.vit_imagenet import ImageNetEmbedding
@@ -33,12 +33,12 @@ class FoldedPrompt(nn.Module):
     def __init__(self, prompt: SynergisticResidualPrompt) -> None:
         super().__init__()
         self.register_buffer("own", prompt.own())
-        self.register_buffer("moved", prompt.moved())
-        self.residual, self.hand_on = prompt.residual, prompt.hand_on
+        self.register_buffer("moved", prompt.transferred())
+        self.residual, self.propagate = prompt.residual, prompt.propagate
 
-    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+    def forward(self, previous_prompts: Tensor | None, batch: int) -> Tensor:
         """Return the prompt tokens of a layer as the trained module does."""
-        return arrange(carry(self.own, handed_on, self.residual, batch), self.moved)
+        return order_groups(residual_prompts(self.own, previous_prompts, self.residual, batch), self.moved)
 
 
 class ConstantPrompt(nn.Module):
@@ -50,11 +50,11 @@ class ConstantPrompt(nn.Module):
         super().__init__()
         self.register_buffer("table", prompt(None, 1))
 
-    def forward(self, handed_on: None, batch: int) -> Tensor:
+    def forward(self, previous_prompts: None, batch: int) -> Tensor:
         """Return the prompt tokens of a layer as the trained module does."""
         return self.table.unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
 
-    def hand_on(self, prompts: Tensor) -> None:
+    def propagate(self, prompts: Tensor) -> None:
         """Propagate nothing: the next layer has tables of its own."""
 
 

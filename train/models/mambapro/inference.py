@@ -39,10 +39,10 @@ class InferenceModel(nn.Module):
             feature (B, 3 embed_dim), then the stages.
         """
         backbone = self.backbone
-        x, handed_on = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
+        x, previous_prompts = backbone.embedding(self.normalise((rgb, nir, tir), modality_mask), camera), None
         stages = [x]
         for layer in backbone.layers:
-            x, handed_on = layer(x, handed_on)
+            x, previous_prompts = layer(x, previous_prompts)
             stages.append(x)
         tokens = backbone.project(x).unflatten(0, (3, -1))
         stages.append(tokens)

@@ -18,17 +18,17 @@ from .layers import Bottleneck
 Join = Callable[[Any, Tensor, Tensor], Tensor]
 
 
-def alone(adapter: nn.Module | None, inputs: Tensor, output: Tensor) -> Tensor:
+def no_adapter(adapter: nn.Module | None, inputs: Tensor, output: Tensor) -> Tensor:
     """Return the part's output without an adapter."""
     return output
 
 
-def beside(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+def parallel(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
     """Add the adapter's output for the part's input, taken before its LayerNorm (parallel; paper eq. 1 to 3)."""
     return output + adapter(inputs)
 
 
-def behind(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+def serial(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
     """Add the adapter's output for the part's output (serial).
 
     The paper only says "behind". The skip connection around the adapter is ours, after Houlsby et al. 2019
@@ -39,12 +39,12 @@ def behind(adapter: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
 
 #: Position -> joins after attention (MHSA) and after the MLP (FFN).
 JOINS: dict[str, tuple[Join, Join]] = {
-    "beside_ffn": (alone, beside),
-    "behind_ffn": (alone, behind),
-    "beside_mhsa": (beside, alone),
-    "behind_mhsa": (behind, alone),
+    "beside_ffn": (no_adapter, parallel),
+    "behind_ffn": (no_adapter, serial),
+    "beside_mhsa": (parallel, no_adapter),
+    "behind_mhsa": (serial, no_adapter),
 }
-UNUSED: tuple[Join, Join] = (alone, alone)
+UNUSED: tuple[Join, Join] = (no_adapter, no_adapter)
 
 
 class LowRank(nn.Module):

@@ -5,7 +5,7 @@ but one, the transferred prompts of the two others. The prompts are parameters: 
 involved.
 
 A kind is a module with two methods: `forward` computes a layer's prompt tokens from those that the previous layer
-propagated, and `hand_on` selects the latter from the layer's output.
+propagated, and `propagate` selects the latter from the layer's output.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class IndependentPrompt(nn.Module):
         shape = config.prompt_tokens, config.width
         self.tokens = nn.ParameterDict({m: nn.Parameter(torch.zeros(shape)) for m in MODALITIES})
 
-    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+    def forward(self, previous_prompts: Tensor | None, batch: int) -> Tensor:
         """Compute the prompt tokens of this layer.
 
         Args:
-            handed_on: (3 streams, batch, tokens, width), result of `hand_on` of the previous layer; None in the first
-                layer.
+            previous_prompts: (3 streams, batch, tokens, width), result of the previous layer's `propagate`; None in the
+                first layer.
             batch: samples B.
 
         Returns:
@@ -39,7 +39,7 @@ class IndependentPrompt(nn.Module):
         """
         return self.own().unsqueeze(1).expand(-1, batch, -1, -1).flatten(0, 1)
 
-    def hand_on(self, prompts: Tensor) -> Tensor | None:
+    def propagate(self, prompts: Tensor) -> Tensor | None:
         """Select the input of the next layer's prompts from prompt tokens (3 streams * batch, tokens, width).
 
         Returns:
@@ -62,11 +62,11 @@ class SynergisticPrompt(IndependentPrompt):
         super().__init__(config)
         self.transfer = nn.ModuleDict({m: Bottleneck(config.width, config.transfer_width) for m in MODALITIES})
 
-    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+    def forward(self, previous_prompts: Tensor | None, batch: int) -> Tensor:
         """Compute the prompt tokens; the three groups are ordered rgb, nir, tir in every stream."""
-        return arrange(self.own().unsqueeze(1).expand(-1, batch, -1, -1), self.moved())
+        return order_groups(self.own().unsqueeze(1).expand(-1, batch, -1, -1), self.transferred())
 
-    def moved(self) -> Tensor:
+    def transferred(self) -> Tensor:
         """Return the transferred prompts p + T(p): (3, tokens, width)."""
         return torch.stack([self.tokens[m] + self.transfer[m](self.tokens[m]) for m in MODALITIES])
 
@@ -82,11 +82,11 @@ class SynergisticResidualPrompt(SynergisticPrompt):
         super().__init__(config)
         self.residual: nn.Module = Bottleneck(config.width, config.transfer_width)
 
-    def forward(self, handed_on: Tensor | None, batch: int) -> Tensor:
+    def forward(self, previous_prompts: Tensor | None, batch: int) -> Tensor:
         """Compute the prompt tokens, with those of the previous layer in each stream's own group."""
-        return arrange(carry(self.own(), handed_on, self.residual, batch), self.moved())
+        return order_groups(residual_prompts(self.own(), previous_prompts, self.residual, batch), self.transferred())
 
-    def hand_on(self, prompts: Tensor) -> Tensor | None:
+    def propagate(self, prompts: Tensor) -> Tensor | None:
         """Average the groups. Returns (3, batch, tokens, width)."""
         return groups(prompts).mean(2)
 
@@ -102,7 +102,7 @@ class SeparateResidualPrompt(SynergisticResidualPrompt):
         super().__init__(config)
         self.residual = PerModality({m: Bottleneck(config.width, config.transfer_width) for m in MODALITIES})
 
-    def hand_on(self, prompts: Tensor) -> Tensor | None:
+    def propagate(self, prompts: Tensor) -> Tensor | None:
         """Select each stream's own group. Returns (3, batch, tokens, width)."""
         return torch.stack([stream[:, i] for i, stream in enumerate(groups(prompts))])
 
@@ -129,26 +129,30 @@ def prompt_of_layer(config: MambaProConfig, number: int) -> IndependentPrompt | 
     return PROMPTS[config.prompt_kind](config) if number >= config.prompt_first_layer else None
 
 
-def carry(own: Tensor, handed_on: Tensor | None, residual: nn.Module, batch: int) -> Tensor:
+def residual_prompts(own: Tensor, previous_prompts: Tensor | None, residual: nn.Module, batch: int) -> Tensor:
     """Return each stream's own prompt: p in the first layer, later f + R(f) + p.
 
     Args:
         own: (3, tokens, width), the prompts p.
-        handed_on: f, (3, batch, tokens, width), or None.
+        previous_prompts: f, (3, batch, tokens, width), or None.
 
     Returns:
         (3, batch, tokens, width).
     """
     own = own.unsqueeze(1)
-    return own.expand(-1, batch, -1, -1) if handed_on is None else handed_on + residual(handed_on) + own
+    return (
+        own.expand(-1, batch, -1, -1)
+        if previous_prompts is None
+        else previous_prompts + residual(previous_prompts) + own
+    )
 
 
-def arrange(own: Tensor, moved: Tensor) -> Tensor:
+def order_groups(own: Tensor, transferred: Tensor) -> Tensor:
     """Order every stream's prompt groups as rgb, nir, tir: its own and the two transferred ones.
 
     Args:
         own: (3 streams, batch, tokens, width).
-        moved: (3 sources, tokens, width).
+        transferred: (3 sources, tokens, width).
 
     Returns:
         (3 * batch, 3 * tokens, width).
@@ -156,8 +160,8 @@ def arrange(own: Tensor, moved: Tensor) -> Tensor:
     width = own.shape[-1]
     # (3 streams, batch, 3 groups, tokens, width)
     mine = torch.eye(3, dtype=torch.bool, device=own.device).view(3, 1, 3, 1, 1)
-    arranged = torch.where(mine, own.unsqueeze(2), moved.view(1, 1, *moved.shape))
-    return arranged.reshape(-1, 3 * moved.shape[1], width)
+    arranged = torch.where(mine, own.unsqueeze(2), transferred.view(1, 1, *transferred.shape))
+    return arranged.reshape(-1, 3 * transferred.shape[1], width)
 
 
 def groups(prompts: Tensor) -> Tensor:

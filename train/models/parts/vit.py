@@ -95,8 +95,8 @@ class Layer(nn.Module):
         self.use_prompt = config.prompt
         self.drop_path = DropPath(config.drop_path * (number - 1) / max(config.depth - 1, 1))
 
-    def forward(self, x: Tensor, handed_on: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Transform tokens (3B, N, width); `handed_on` is what the previous layer propagated of its prompts.
+    def forward(self, x: Tensor, previous_prompts: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Transform tokens (3B, N, width); `previous_prompts` is what the previous layer propagated of its prompts.
 
         Returns:
             tokens (3B, N, width), and the prompts for the next layer.
@@ -104,8 +104,8 @@ class Layer(nn.Module):
         if self.prompt is None or not self.use_prompt:
             return self.transform(x), None
         tokens = x.shape[1]
-        x = self.transform(torch.cat((x, self.prompt(handed_on, x.shape[0] // 3)), 1))
-        return x[:, :tokens], self.prompt.hand_on(x[:, tokens:])
+        x = self.transform(torch.cat((x, self.prompt(previous_prompts, x.shape[0] // 3)), 1))
+        return x[:, :tokens], self.prompt.propagate(x[:, tokens:])
 
     def transform(self, x: Tensor) -> Tensor:
         """Apply attention, MLP and adapter to (3B, N, width). Returns (3B, N, width)."""
@@ -184,9 +184,9 @@ class Backbone(nn.Module):
         Returns:
             (3, B, 1 + patches, embed_dim), class token first.
         """
-        x, handed_on = self.embedding(images, camera_ids), None
+        x, previous_prompts = self.embedding(images, camera_ids), None
         for layer in self.layers:
-            x, handed_on = layer(x, handed_on)
+            x, previous_prompts = layer(x, previous_prompts)
         return self.project(x).unflatten(0, (3, -1))
 
     def project(self, x: Tensor) -> Tensor:

@@ -19,20 +19,20 @@ from trt_bench import INPUTS, OUTPUTS, Bench, assert_right, feeds
 
 
 class TestPlugins:
-    def test_library_beside_is_loaded(self, bench, monkeypatch):
+    def test_external_library_is_loaded(self, bench, monkeypatch):
         """It goes into the registry once, also for a second engine."""
         version = (11 if bench.rtx else int(bench.trt.__version__.split(".")[0]), 0, 0)
         monkeypatch.setattr(plugin_library, "library_version", lambda path: version)
-        library, beside = bench.folder / "scan.so", Plugin("beside", "scan.so", "0" * 64)
+        library, external = bench.folder / "scan.so", Plugin("external", "scan.so", "0" * 64)
 
         for _ in range(2):
-            assert_right(bench.open(plan(INPUTS, OUTPUTS, plugin=True), beside, plugin_library=library), 2)
+            assert_right(bench.open(plan(INPUTS, OUTPUTS, plugin=True), external, plugin_library=library), 2)
 
         assert bench.trt.get_plugin_registry()._libraries == [str(library)]
 
     def test_without_a_library_the_python_plugin_serves(self, bench):
-        """An engine with its scan beside finds the one of this package."""
-        backend = bench.open(plan(INPUTS, OUTPUTS, plugin=True), Plugin("beside"))
+        """An engine with an external scan finds the one of this package."""
+        backend = bench.open(plan(INPUTS, OUTPUTS, plugin=True), Plugin("external"))
 
         assert_right(backend, 2)
         assert registration.registered(bench.trt) == "python"
@@ -42,7 +42,7 @@ class TestPlugins:
         monkeypatch.setattr(plugin_library, "library_version", lambda path: (11, 4, 0))
 
         with pytest.raises(SetupError, match=r"headers are those of TensorRT 11.4, but tensorrt 10\.3\.0"):
-            one.open(None, Plugin("beside", "scan.so", "0" * 64), plugin_library=one.folder / "scan.so")
+            one.open(None, Plugin("external", "scan.so", "0" * 64), plugin_library=one.folder / "scan.so")
         assert one.driver.leaks() == {}
 
     def test_library_for_an_engine_that_has_its_own_is_an_input_error(self, one):

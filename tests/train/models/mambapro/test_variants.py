@@ -206,7 +206,7 @@ class TestPrompts:
         """Fusion: the mean of the groups; separation: each stream's own; SP and IP: nothing."""
         prompts = torch.randn(3 * 2, 3 * 4, 128)
         groups = prompts.view(3, 2, 3, 4, 128)
-        found = {kind: build(prompt_kind=kind).backbone.layers[0].prompt.hand_on(prompts) for kind in PROMPTS}
+        found = {kind: build(prompt_kind=kind).backbone.layers[0].prompt.propagate(prompts) for kind in PROMPTS}
 
         torch.testing.assert_close(found["srp"], groups.mean(2))
         assert torch.equal(found["srp_separation"], torch.stack([groups[i, :, i] for i in range(3)]))
@@ -215,12 +215,12 @@ class TestPrompts:
     def test_separate_residuals(self) -> None:
         """With separation a residual belongs to one stream: T(0) aside, R_nir moves the NIR group alone."""
         prompt = build(prompt_kind="srp_separation").backbone.layers[1].prompt
-        handed_on = torch.randn(3, 2, 4, 128)
-        before = prompt(handed_on, 2)
+        previous_prompts = torch.randn(3, 2, 4, 128)
+        before = prompt(previous_prompts, 2)
         with torch.no_grad():
             prompt.residual["nir"].outer.bias += 1
 
-        moved = (prompt(handed_on, 2) - before).view(3, 2, 3, 4, 128).detach()
+        moved = (prompt(previous_prompts, 2) - before).view(3, 2, 3, 4, 128).detach()
 
         wanted = torch.zeros_like(moved)
         wanted[1, :, 1] = 1
