@@ -42,7 +42,7 @@ class TensorRtBackend(ProcessBound):
         library: "tensorrt" or "tensorrt_rtx"; by default the one of the sidecar's target.
         device: number of the GPU.
         threads: must be None: the processor's threads do not count here.
-        plugin_library: the shared library with the selective scan, for engines with an external plugin. It is code, too.
+        plugin_library: the shared library with the selective scan, for an external plugin. It is code, too.
             Without it the scan runs by way of this package's Python plugin, at some microseconds for each call of it.
         host_code: let TensorRT load code for the processor that is inside the plan, where the sidecar tells of it: an
             embedded plugin library, or the runtime of a version-compatible engine.
