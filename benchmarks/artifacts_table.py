@@ -1,9 +1,4 @@
-"""What the artifacts of bundles showed when they were built: departure, mAP with its interval, size; as Markdown.
-
-    python benchmarks/artifacts_table.py BUNDLE ...
-
-It reads the sidecars; `mambapro build` measured what is in them.
-"""
+"""Markdown table of the artifacts of bundles: distance, mAP with its interval, size."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Row:
 
     @property
     def equal(self) -> bool:
-        """Whether the second commit has all values of the first, with the same bits."""
+        """True if the second commit has all values of the first, with the same bits."""
         return not self.differing and not self.lost and self.values > 0
 
 

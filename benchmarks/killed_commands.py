@@ -21,7 +21,7 @@ _RUNNING = "--set"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the commands work on, all in `root`."""
+    """Inputs of the commands, all in `root`."""
 
     root: Path
     data: Path

@@ -42,7 +42,7 @@ PROGRAM = (sys.executable, "-m", "mambapro")
 
 @dataclass
 class Tally:
-    """What came of the kills of one command."""
+    """Counts of the results of one command's kills."""
 
     seconds: float = 0.0
     killed: int = 0
@@ -142,7 +142,7 @@ class Killer:
             tally.problems.append(f"{after}: left over: {', '.join(sorted(surplus))}")
 
     def judge(self, command: Command, tally: Tally, after: str, *, must: bool) -> None:
-        """Whether the result is whole, or not there where it need not be."""
+        """Classify a result as complete, rightly missing, or damaged."""
         try:
             found = command.verify(self.inputs, self.results)
         except Exception as error:

@@ -1,9 +1,4 @@
-"""Where OpenVINO's time goes in a whole model: with the extension of the selective scan, and with its inlined function.
-
-MODEL is an .onnx file or a checkpoint; without one a full-size model with random weights is exported. Two compiled
-models run one after the other, first without counters for the time of a call (median), then with them for each type
-of operation (mean). The embeddings are compared with ONNX Runtime's on the same images.
-"""
+"""Profile of a whole model in OpenVINO: with the extension of the selective scan, and with its inlined function."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Row:
 
 
 def precision_of(model: onnx.ModelProto) -> str:
-    """What a file computes in."""
+    """Return the precision of a file."""
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
     kinds = {tensor.data_type for tensor in model.graph.initializer}

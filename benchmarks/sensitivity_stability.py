@@ -1,9 +1,4 @@
-"""Whether the sensitivity ranking of a model depends on the images: one ranking for each of several calibration draws.
-
-BUNDLE is of a trained model in float32, DATA the root of the benchmark that it was trained on; `make demo` makes both.
-Each draw takes other images of the training split to find the scales with, and other identities to measure on. Ends
-with code 1 where the first five of two draws have fewer than four layers in common.
-"""
+"""Stability of the sensitivity ranking over the images: one ranking for each of several calibration draws."""
 
 from __future__ import annotations
 

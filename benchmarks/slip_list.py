@@ -45,7 +45,7 @@ def read_list(path: Path) -> list[Slip]:
 
 
 def errors_of(slips: list[Slip], root: Path) -> dict[str, str]:
-    """What can be told without running anything, by place: a text that is not there once, tests that do not exist."""
+    """Return the errors that need no run, by place: an old text that does not occur once, missing tests."""
     found = {}
     for slip in slips:
         times = (root / slip.file).read_text(encoding="utf-8").count(slip.old) if (root / slip.file).exists() else 0

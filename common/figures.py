@@ -70,7 +70,7 @@ def require_analysis() -> None:
 
 
 def shortened(name: str, length: int = 34) -> str:
-    """Return cut a name to its last `length` characters, to fit over a picture."""
+    """Cut a name to its last `length` characters, to fit over a picture."""
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 

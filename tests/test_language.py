@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
 FOLDERS = (
+    "benchmarks",
     "cli",
     "common",
     "export",

@@ -34,7 +34,7 @@ def size_of(case: Case) -> ScanShape:
 
 
 def numbers(array: np.ndarray, kind: str) -> np.ndarray:
-    """What an array of an I/O type stands for."""
+    """Return the float64 values of an array of an I/O type."""
     return from_bfloat16(array) if kind == "bfloat16" and array.dtype == np.uint16 else array
 
 

@@ -112,7 +112,7 @@ def milliseconds(engine: Engine) -> float:
 
 
 def cannot_build_here(trt: Any) -> str | None:
-    """Why TensorRT-RTX builds nothing for this GPU, which it would only say by giving no engine."""
+    """Return the reason why TensorRT-RTX cannot build for this GPU, which it reports only by a missing engine."""
     if trt.__name__ != TENSORRT_RTX or gpu().capability in rtx_capabilities(trt):
         return None
     known, here = ", ".join(rtx_capabilities(trt)), gpu()
@@ -151,7 +151,7 @@ def try_engine(trt: Any, front: str, kind: str, record: Record, folder: Path, st
 
 
 def one_front(module: str, front: str) -> None:
-    """What the child process does: one front in every type; a registry knows only one of them."""
+    """Run one plugin variant in every type, in a child process, since a registry holds only one of them."""
 
     def run(record: Record) -> None:
         trt = importing.import_module(module)

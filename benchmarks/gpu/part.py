@@ -1,4 +1,4 @@
-"""What the parts of gpu_check.py share: the record of what a part found, and where the cases are."""
+"""Common code of the parts of gpu_check.py: records of results, and the location of the cases."""
 
 from __future__ import annotations
 
