@@ -39,8 +39,9 @@ from .artifacts.quantizer import Quantizer
 from .pytorch.accuracy import export_accuracy
 from .pytorch.bundle_metadata import describe, stamp
 from .pytorch.onnx_graph import check_graph, onnx_from_model
-from .pytorch.parity import ParityReport, compare, require_parity
+from .pytorch.parity import compare, require_parity
 from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
+from .pytorch.parity_report import ParityReport
 from .pytorch.plan import ExportOptions, ExportPlan
 from .pytorch.precision_summary import precision_map
 from .pytorch.trace import first_departure, trace_stages

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx
 import torch
@@ -13,23 +11,10 @@ from ...runtime.evaluation.gates.agreement import cosine_departures
 from ...train.models.model_spec import Model, ModelSpec
 from .onnx_graph import with_stages
 from .parity_images import ParityBatch
+from .parity_report import StageParity
 
 #: Number of traced samples: differences are systematic, and stages are large.
 SAMPLES = 2
-
-
-@dataclass(frozen=True)
-class StageParity:
-    """Stage by the name of the PyTorch module that outputs it. `departs`: above the limit."""
-
-    stage: str
-    max_departure: float
-    max_difference: float
-    departs: bool
-
-    def __str__(self) -> str:
-        mark = "  <- departs" if self.departs else ""
-        return f"  {self.stage:34} 1-cos {self.max_departure:8.1e}  max abs {self.max_difference:8.1e}{mark}"
 
 
 def trace_stages(model: Model, exported: onnx.ModelProto, batch: ParityBatch, limit: float) -> tuple[StageParity, ...]:

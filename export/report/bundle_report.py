@@ -12,11 +12,11 @@ from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.metadata import BundleMetadata
 from ...runtime.environment import EnvironmentReport
 from ...runtime.evaluation.latency import END_TO_END
+from ..pytorch.parity_report import ParityReport
 from .measure import Measured
 from .precision_map import PrecisionMap
 from .readiness import OPEN, READY, REFUSED, Verdict
 from .sensitivity_folder import Analysis
-from .stored import StoredParity
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class BundleReport(Report):
 
     bundle: str
     metadata: BundleMetadata = field(metadata=NOT_STORED)
-    parity: StoredParity
+    parity: ParityReport
     files: tuple[FileReport, ...]
     dataset: str | None
     batches: tuple[int, ...]

@@ -11,9 +11,9 @@ from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.limits import MAP_DROPS
 from ...runtime.bundle.metadata_parts import VERIFIED
 from ...runtime.evaluation.latency import MODEL_ONLY
+from ..pytorch.parity_report import ParityReport
 from .measure import Measured
 from .precision_map import INT8
-from .stored import StoredParity
 
 READY, OPEN, REFUSED = "ready", "open", "refused"
 #: Accuracy is measured against the float32 export.
@@ -73,7 +73,7 @@ def map_limit(sidecar: Sidecar) -> float:
     return min(sidecar.max_map_drop, MAP_DROPS[sidecar.precision])
 
 
-def parity_gate(parity: StoredParity) -> CosineGate:
+def parity_gate(parity: ParityReport) -> CosineGate:
     """Return the exported model's own gate, over all sets of sensors."""
     samples = sum(subset.samples for subset in parity.subsets)
     mean = sum(subset.mean_departure * subset.samples for subset in parity.subsets) / samples

@@ -25,13 +25,13 @@ from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.strip_folder import LISTING
 from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.verification.listed_files import verify_files
+from ..pytorch.parity_report import ParityReport, read_parity
 from .bundle_report import BundleReport, FileReport
 from .measure import Measured, Plan, measure_all
 from .page import StripPicture, page_of
 from .precision_map import INT8, precision_map
 from .readiness import Rival, judge, parity_gate
 from .sensitivity_folder import read_sensitivity
-from .stored import StoredParity, read_parity
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) 
 
 
 def _files(
-    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: StoredParity
+    bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: ParityReport
 ) -> tuple[FileReport, ...]:
     files = []
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):

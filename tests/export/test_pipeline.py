@@ -21,10 +21,10 @@ from mambapro.errors import AccuracyError, InputError, ParityError, SetupError
 from mambapro.export import pipeline
 from mambapro.export.pipeline import export_bundle, plan_export
 from mambapro.export.pytorch import accuracy
-from mambapro.export.pytorch.parity import ParityReport, SubsetParity, require_parity
+from mambapro.export.pytorch.parity import require_parity
 from mambapro.export.pytorch.parity_images import batches_of_subsets, parity_images
+from mambapro.export.pytorch.parity_report import ParityReport, SubsetParity, read_parity
 from mambapro.export.pytorch.plan import ExportOptions
-from mambapro.export.report.stored import read_parity
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.limits import LIMITS
 from mambapro.runtime.data.preprocess import Preprocessing

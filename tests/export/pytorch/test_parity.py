@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from mambapro.errors import ParityError
-from mambapro.export.pytorch.parity import ParityReport, compare, require_parity
+from mambapro.export.pytorch.parity import compare, require_parity
 from mambapro.export.pytorch.parity_images import (
     COMPLETE,
     INCOMPLETE,
@@ -16,6 +16,7 @@ from mambapro.export.pytorch.parity_images import (
     batches_of_subsets,
     parity_images,
 )
+from mambapro.export.pytorch.parity_report import ParityReport
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import MODALITIES, SUBSETS, subset_name
 from mambapro.runtime.data.preprocess import Preprocessing
