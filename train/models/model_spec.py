@@ -95,12 +95,16 @@ class Model(nn.Module):
         headless: whether the checkpoint had no training heads, so that those of the model are untrained.
         switches: fields of the config that may be overruled when a checkpoint is loaded.
         heads: beginnings of the names of parameters that only training needs.
+        constants: names of buffers that public state dicts do not hold, and our files do; None where there is none.
+        aliases: beginnings of keys under which public files hold a tensor a second time, to those of its own key.
     """
 
     kind: ClassVar[str]
     config_type: ClassVar[Any]
     switches: ClassVar[tuple[str, ...]] = ()
     heads: ClassVar[tuple[str, ...]] = ()
+    constants: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = {}
     config: Any
     cameras = 0
 
@@ -113,6 +117,9 @@ class Model(nn.Module):
     def spec(self) -> ModelSpec:
         """Inputs, outputs and structure."""
         raise NotImplementedError
+
+    def set_constants(self, **values: Any) -> None:
+        """Set the buffers that `constants` names; a model without any has nothing to set."""
 
     def warn_of_use(self, path: Path, dataset: str | None) -> None:
         """Log a warning if a data set is not the one that the checkpoint at `path` was trained on."""

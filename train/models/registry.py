@@ -9,7 +9,24 @@ from ...errors import ArtifactError
 from .model_spec import Model
 
 #: Kind to the class, or to the module of this folder and the class in it, imported when a checkpoint is read.
-KINDS: dict[str, type[Model] | tuple[str, str]] = {"mambapro": ("mambapro.mambapro", "MambaPro")}
+KINDS: dict[str, type[Model] | tuple[str, str]] = {
+    "mambapro": ("mambapro.mambapro", "MambaPro"),
+    "vim": ("attributes.vim", "Vim"),
+    "vmamba": ("attributes.vmamba", "VMamba"),
+    "vit": ("attributes.image_vit", "ViT"),
+    "mamba_text": ("attributes.text_encoder", "TextEncoder"),
+    "image_attributes": ("attributes.image_attributes", "ImageAttributes"),
+    "vsf_attributes": ("attributes.text_attributes", "FusedAttributes"),
+    "mixed_attributes": ("attributes.text_attributes", "MixedAttributes"),
+    "pafusion": ("attributes.fusion_hybrids", "PaFusion"),
+    "n_asf": ("attributes.fusion_hybrids", "NASF"),
+    "asf": ("attributes.fusion_hybrids", "ASF"),
+    "maformer": ("attributes.fusion_hybrids", "MaFormer"),
+    "adamtf": ("attributes.fusion_hybrids", "AdaMTF"),
+    "mahdft": ("attributes.teacher_hybrids", "MaHDFT"),
+    "kdtm": ("attributes.teacher_hybrids", "KDTM"),
+    "makdf": ("attributes.teacher_hybrids", "MaKDF"),
+}
 #: Kind of checkpoints whose header names none.
 FIRST = "mambapro"
 

@@ -15,13 +15,12 @@ from torch import Tensor
 from ....common.foreign_text import escaped, shown_text
 from ....errors import ArtifactError, InputError
 from ..mambapro.mambapro import MambaPro
-from ..mambapro.model_config import HEAD_WIDTH, MambaProConfig
 from ..model_spec import Model
 from ..registry import FIRST, model_class
 from .entries import check_entries, fill, require_finite, without_heads
-from .names import authors_names, key_pairs
-from .tensor_files import only_tensors, read_content, write_tensors
-from .wrapped import log_notes, unwrap
+from .foreign_files import ForeignFile, Request, check_kind, reader_of
+from .names import key_pairs
+from .tensor_files import Content, only_tensors, read_content, write_tensors
 
 log = logging.getLogger("mambapro")
 
@@ -32,6 +31,7 @@ def load_checkpoint(
     path: str | PathLike[str],
     image_size: tuple[int, int] | None = None,
     *,
+    model: str | None = None,
     default_image_size: tuple[int, int] | None = None,
     weights: str | None = None,
     dataset: str | None = None,
@@ -40,48 +40,62 @@ def load_checkpoint(
     """Load a Model with the weights of a checkpoint, in eval mode, float32, on the CPU; the header has its kind.
 
     Args:
-        path: the authors' state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). Wrappers
+        path: a public state dict (`.pth`), or a file of `save_checkpoint` (`.safetensors` or `.pth`). Wrappers
             around a state dict are removed, and logged: dictionaries (`state_dict`, `model`, `ema`, Lightning's),
             prefixes of the keys (`module.`, `_orig_mod.`, `model.`). Nothing in a file is called or built.
-        image_size: (height, width) in pixels. Required for the authors' files, which do not hold it.
-        default_image_size: used if neither `image_size` nor the file has one.
+        image_size: (height, width) in pixels. Required for the files of MambaPro's authors, which do not hold it.
+        model: name of the model in a public file, such as "par_image_vim_s" (see `named_models.NAMED_MODELS`) or
+            "mambapro"; None: recognized by its keys.
+        default_image_size: used if neither `image_size` nor MambaPro's file has one.
         weights: name of the weights to load if a file holds several, such as "ema"; the error lists them.
         dataset: benchmark of the caller. A warning is logged if the file does not fit it.
-        switches: any of prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std, which the authors'
-            files do not hold either. Missing ones are assumed as in the full model, and logged.
+        switches: fields of the config that the model lists in its `switches`, which public files do not hold: of
+            MambaPro prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std. Missing ones are
+            assumed as in the full model, and logged. And constants that the model lists in `constants`: of attribute
+            models with text label_tokens, int64 (attributes, tokens), or label_vectors, float32 (attributes, width).
 
     Raises:
-        InputError: no such file, image size missing or of another number of patches, unknown switch.
+        InputError: no such file, image size missing or of another number of patches, unknown model or switch.
         ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen; several sets of weights; NaN.
     """
     path = Path(path)
     for size in (image_size, default_image_size):
         _check_image_size(size)
     content = read_content(path)
-    kind = model_class(content.header.get("kind", FIRST))
-    if unknown := sorted(set(switches) - set(kind.switches)):
-        allowed = ", ".join(kind.switches) or "none for this model"
-        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {allowed}.")
+    request = Request(model, image_size, default_image_size, weights, switches)
     if content.header:
-        if weights is not None:
-            raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
-        tensors = dict(only_tensors(content.tree, path))
-        config, names = _stored_config(content.header, kind, image_size, path), {}
-        _warn_of_other_switches(config, switches, path)
+        kind, config, tensors, names = _read_stored(content, path, request)
     else:
-        state_dict = unwrap(content.tree, path, chosen=weights)
-        log_notes(state_dict, path)
-        tensors = authors_names(state_dict.tensors)
-        config = _config_from_shapes(tensors, image_size or default_image_size, path)
-        names = dict(key_pairs(config))
-        _log_assumed(config, switches, path)
+        kind, config, tensors, names = reader_of(content.tree, request)(content.tree, path, request)
+    _check_switches(kind, switches)
+    constants = {name: switches.pop(name) for name in kind.constants if name in switches}
+    stored = {name: tensors.pop(name) for name in kind.constants if content.header and name in tensors}
     # tensors have shapes but no memory: the checkpoint's become the model's
     with torch.device("meta"):
-        model = kind(replace(config, **switches))  # type: ignore[call-arg]
-    model.headless = _fit(tensors, model, names, path)
-    model.trained_on = dict(content.header.get("training", {}))
-    model.warn_of_use(path, dataset)
-    return model.eval()
+        loaded = kind(replace(config, **switches))  # type: ignore[call-arg]
+    loaded.headless = _fit(tensors, loaded, names, path)
+    loaded.trained_on = dict(content.header.get("training", {}))
+    loaded.set_constants(**stored, **constants)
+    loaded.warn_of_use(path, dataset)
+    return loaded.eval()
+
+
+def _check_switches(kind: type[Model], switches: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(switches) - {*kind.switches, *kind.constants}):
+        allowed = ", ".join((*kind.switches, *kind.constants)) or "none for this model"
+        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {allowed}.")
+
+
+def _read_stored(content: Content, path: Path, request: Request) -> ForeignFile:
+    """Read the content of one of our files."""
+    kind = model_class(content.header.get("kind", FIRST))
+    check_kind(kind, request.model, path)
+    _check_switches(kind, request.switches)
+    if request.weights is not None:
+        raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
+    config = _stored_config(content.header, kind, request.image_size, path)
+    _warn_of_other_switches(config, request.switches, path)
+    return ForeignFile(kind, config, dict(only_tensors(content.tree, path)), {})
 
 
 def _fit(tensors: dict[str, Tensor], model: Model, names: Mapping[str, str], path: Path) -> bool:
@@ -132,7 +146,8 @@ def save_checkpoint(
         SetupError: the disk is full.
     """
     path = Path(path)
-    state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    constants = {name: value for name in model.constants if (value := getattr(model, name)) is not None}
+    state = {key: value.detach().cpu() for key, value in (model.state_dict() | constants).items()}
     if model.headless:
         # classifiers filled in for a file without them are not saved
         state = {key: value for key, value in state.items() if not key.startswith(model.heads)}
@@ -161,7 +176,7 @@ def _check_image_size(size: Any) -> None:
 
 def _warn_of_other_switches(config: Any, switches: Mapping[str, Any], path: Path) -> None:
     """Warn if switches override those of one of our files."""
-    other = {name: value for name, value in switches.items() if getattr(config, name) != value}
+    other = {name: value for name, value in switches.items() if getattr(config, name, value) != value}
     if other:
         log.warning(
             "%s was trained with %s; it is used with %s, as was asked, and returns other features.",
@@ -202,85 +217,3 @@ def _check_training(facts: Any) -> None:
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-def _config_from_shapes(
-    tensors: Mapping[str, Tensor], image_size: tuple[int, int] | None, path: Path
-) -> MambaProConfig:
-    if not any(key.startswith("BACKBONE.") for key in tensors):
-        shown = ", ".join(shown_text(key, 60) for key in list(tensors)[:3])
-        raise ArtifactError(
-            f"{escaped(path)} is no MambaPro checkpoint: no key starts with 'BACKBONE.' (it holds {shown}, ...). "
-            "CLIP's own weights are read by mambapro.train.models.checkpoints.clip.load_clip."
-        )
-    if image_size is None:
-        raise InputError(
-            f"{escaped(path)} is in the authors' layout, which does not hold the image size. Give it as "
-            "(height, width): "
-            "--image-size 256x128 (RGBNT201) or 128x256 (RGBNT100, MSVR310), or name the --dataset."
-        )
-    block = "BACKBONE.base.transformer.resblocks.0"
-    scan = "AAM.ma_block.0.SSM_intra.SSM_r_f"
-    # config field -> (key, axis); missing keys are reported together, so their fields keep the default
-    places = {
-        "patch_size": ("BACKBONE.base.conv1.weight", 2),
-        "width": ("BACKBONE.base.conv1.weight", 0),
-        "mlp_width": (f"{block}.mlp.c_fc.weight", 0),
-        "embed_dim": ("BACKBONE.base.proj", 1),
-        "adapter_width": (f"{block}.adapter_ffn.0.weight", 0),
-        "prompt_tokens": (f"{block}.adapter_prompt_rgb", 0),
-        "transfer_width": (f"{block}.adapter_transfer.0.weight", 0),
-        "identities": ("classifier.weight", 0),
-        "scan_channels": (f"{scan}.A_log", 0),
-        "state": (f"{scan}.A_log", 1),
-        "dt_rank": (f"{scan}.dt_proj.weight", 1),
-    }
-    sizes: dict[str, Any] = {
-        field: tensors[key].shape[axis]
-        for field, (key, axis) in places.items()
-        if key in tensors and tensors[key].dim() > axis and tensors[key].shape[axis] > 0
-    }
-    if sizes.get("width", HEAD_WIDTH) % HEAD_WIDTH:
-        # impossible width: reported in the list of keys with wrong shapes
-        del sizes["width"]
-    table = tensors.get("BACKBONE.cv_embed")
-    cameras = 0 if table is None else MambaProConfig.cameras if table.dim() != 2 else table.shape[0]
-    if not cameras:
-        log.warning("%s has no camera embedding (BACKBONE.cv_embed); the model will not have one either", path.name)
-    config = MambaProConfig(
-        image_size=(image_size[0], image_size[1]),
-        depth=_count(tensors, "BACKBONE.base.transformer.resblocks.", MambaProConfig.depth),
-        aggregation_depth=_count(tensors, "AAM.ma_block.", MambaProConfig.aggregation_depth),
-        cameras=cameras,
-        sie_camera=cameras > 0,
-        mamba_bi=any(".SSM_2_b." in key for key in tensors),
-        **sizes,
-    )
-    _check_patches(config, tensors, path)
-    return config
-
-
-def _count(tensors: Mapping[str, Tensor], prefix: str, default: int) -> int:
-    """Return how many modules are numbered under `prefix`, or the default if none is, so that all keys are missing."""
-    names = {key.removeprefix(prefix).split(".")[0] for key in tensors if key.startswith(prefix)}
-    numbers = {int(name) for name in names if name.isdecimal() and len(name) < 5}
-    # an outlying number is a surplus key, not a model of a thousand layers
-    return 1 + max((number for number in numbers if number <= 2 * len(numbers)), default=default - 1)
-
-
-def _check_patches(config: MambaProConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
-    positions = tensors.get("BACKBONE.base.positional_embedding")
-    rows, columns = config.grid
-    if positions is not None and positions.dim() == 2 and 1 < len(positions) != 1 + rows * columns:
-        raise InputError(
-            f"Image size {_size(config.image_size)} gives {rows} x {columns} = {rows * columns} patches of "
-            f"{config.patch_size} pixels, but {escaped(path)} has positions for {positions.shape[0] - 1}. "
-            "Give the height and width the model was trained at."
-        )
-
-
-def _log_assumed(config: MambaProConfig, switches: Mapping[str, Any], path: Path) -> None:
-    assumed = {name: getattr(config, name) for name in MambaPro.switches if name not in switches}
-    if assumed:
-        values = ", ".join(f"{name}={value}" for name, value in assumed.items())
-        log.warning("%s does not hold these settings, so they are assumed: %s", path.name, values)

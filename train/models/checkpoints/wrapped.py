@@ -74,6 +74,12 @@ def unwrap(tree: Any, path: Path, anchors: Anchors = MODEL, chosen: str | None =
     return StateDict(state.tensors, notes)
 
 
+def keys_in(tree: Any) -> Iterable[str]:
+    """Yield the keys of all tensors in a file's content, with their wrappers."""
+    for _, tensors in _places(tree, ""):
+        yield from tensors
+
+
 def log_notes(state_dict: StateDict, path: Path) -> None:
     """Log the removed wrappers."""
     for note in state_dict.notes:

@@ -53,14 +53,15 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop streams of (3B, N, width); the rest is scaled so that the expected value stays.
+        """Drop rows of (rows, ..., width), here streams; the rest is scaled so that the expected value stays.
 
         Returns:
-            (3B, N, width).
+            (rows, ..., width).
         """
         if not self.training or not self.rate:
             return x
-        keep = torch.empty(x.shape[0], 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
+        shape = (x.shape[0], *(1 for _ in x.shape[1:]))
+        keep = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - self.rate)
         return x * keep / (1 - self.rate)
 
 
