@@ -31,7 +31,8 @@ class Hybrid(AttributeModel):
         if config.vim.depth != 2 * config.vit.depth or config.width != config.vit.width:
             raise InputError(
                 "A hybrid has two Vim layers for each ViT block and the ViT's width, not "
-                f"{config.vim.depth} layers for {config.vit.depth} blocks and width {config.width} beside {config.vit.width}."
+                f"{config.vim.depth} layers for {config.vit.depth} blocks and width {config.width} beside "
+                f"{config.vit.width}."
             )
         self.vim, self.vit = Vim(config.vim), ViT(config.vit)
         self.vim_proj = nn.Linear(config.vim.width, config.width)
