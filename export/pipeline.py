@@ -20,7 +20,7 @@ from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import InputError, SetupError
 from ..graph.cast import typed
-from ..graph.onnx_file import save_onnx
+from ..graph.onnx_file import save_onnx, stamp
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle.artifact import AccuracyGate
 from ..runtime.bundle.catalog import is_artifact_file
@@ -32,12 +32,13 @@ from ..runtime.bundle.metadata_parts import Precision
 from ..runtime.bundle.model_card import card_of
 from ..runtime.bundle.tasks import TASKS
 from ..runtime.data.batch import MODALITY_MASK
+from ..train.engine.image_ranges import model_preprocessing
 from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts
 from .artifacts.build_options import BuildReport, builds_in_words, require_buildable
 from .artifacts.quantizer import Quantizer
 from .pytorch.accuracy import export_accuracy
-from .pytorch.bundle_metadata import describe, stamp
+from .pytorch.bundle_metadata import describe
 from .pytorch.onnx_graph import check_graph, onnx_from_model
 from .pytorch.parity import compare, require_parity
 from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
@@ -131,13 +132,14 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
     plan = _plan(options, model)
     log.info("%s", plan)
     _require_room(options.bundle, plan)
-    preprocessing = options.preprocessing(model)
+    preprocessing = model_preprocessing(model, options.sixteen_bit_range)
     # read first, so that a wrong folder is reported at once
     spec = model.spec
     images = parity_images(preprocessing, model.cameras, options.images, options.dataset, spec.modalities)
     with staged_folder(options.bundle, overwrite=options.overwrite, replaceable=is_bundle) as stage:
         batches = batches_of_subsets(images, spec.has(MODALITY_MASK))
-        metadata = _write_graph(model, options, stage / MODEL, quantizer, batches, track)
+        metadata = describe(model, options, preprocessing)
+        metadata = _write_graph(model, metadata, stage / MODEL, quantizer, batches)
         report, expected = _gate(options, model, stage / MODEL, images, batches, track)
         _write_goldens(stage / GOLDEN, model, batches, expected)
         (stage / METADATA).write_text(json_text(metadata.to_json()), encoding="utf-8")
@@ -169,20 +171,15 @@ def _accuracy(options: ExportOptions, model: Model, stage: Path, track: Track) -
 
 
 def _write_graph(
-    model: Model,
-    options: ExportOptions,
-    path: Path,
-    quantizer: Quantizer,
-    batches: Sequence[ParityBatch],
-    track: Track,
+    model: Model, metadata: BundleMetadata, path: Path, quantizer: Quantizer, batches: Sequence[ParityBatch]
 ) -> BundleMetadata:
     """Write the ONNX file; return its metadata. The file's hundreds of MB are freed on return.
 
     Float16 keeps in float32 the modules required by the calibration images, or the parity images if there are none.
     """
     log.info("exporting to ONNX")
-    metadata, graph = describe(model, options), onnx_from_model(model)
-    if options.precision == "fp16":
+    graph = onnx_from_model(model)
+    if metadata.precision.label == "fp16":
         few = (batches[0], batches[-1])
         kept_fp32 = quantizer.kept_fp32(graph, metadata, lambda: _few(model.spec, few, 2))
         graph = typed(graph, "fp16", kept_fp32)

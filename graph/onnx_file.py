@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import google.protobuf.message
@@ -10,9 +11,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from .. import __version__
 from ..common.foreign_text import shown_text
 from ..errors import ArtifactError, ExportError
 from ..runtime.bundle.graph_check import require_safe_graph
+from ..runtime.bundle.metadata import BundleMetadata
 from .value_types import SCOPES
 
 #: Protocol buffers end at 2 GiB.
@@ -57,6 +60,15 @@ def parse_model(content: bytes, file: Path) -> onnx.ModelProto:
         raise ArtifactError(
             f"{shown_text(file)} is no valid ONNX model: {shown_text(error)}. Export the bundle again."
         ) from error
+
+
+def stamp(model: onnx.ModelProto, metadata: BundleMetadata) -> None:
+    """Write the metadata into the ONNX file too, one property for each field, as JSON text."""
+    values = metadata.to_json()
+    # the list of files belongs to the bundle
+    values.pop("artifacts")
+    onnx.helper.set_model_props(model, {f"mambapro.{key}": json.dumps(value) for key, value in values.items()})
+    model.producer_name, model.producer_version = "mambapro", __version__
 
 
 def graph_sha256(file: Path) -> str:

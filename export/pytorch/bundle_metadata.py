@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import onnx
 
 from ... import __version__
 from ...common.files.atomic import sha256_of
@@ -36,9 +32,9 @@ from .precision_summary import precision_map
 _PACKAGES = ("python", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy", "pillow")
 
 
-def describe(model: Model, options: ExportOptions) -> BundleMetadata:
+def describe(model: Model, options: ExportOptions, preprocessing: Preprocessing) -> BundleMetadata:
     """Return the content of `metadata.json` for an export with verified parity."""
-    spec, preprocessing = model.spec, options.preprocessing(model)
+    spec = model.spec
     identity = fingerprint_of(model, preprocessing)
     dataset = options.dataset or model.trained_on.get("dataset")
     dim = next((tensor.shape[1] for tensor in spec.outputs if tensor.role == EMBEDDING), None)
@@ -102,12 +98,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None
-
-
-def stamp(model: onnx.ModelProto, metadata: BundleMetadata) -> None:
-    """Write the metadata into the ONNX file too, one property for each field, as JSON text."""
-    values: dict[str, Any] = metadata.to_json()
-    # the list of files belongs to the bundle
-    values.pop("artifacts")
-    onnx.helper.set_model_props(model, {f"mambapro.{key}": json.dumps(value) for key, value in values.items()})
-    model.producer_name, model.producer_version = "mambapro", __version__

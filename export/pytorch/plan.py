@@ -11,11 +11,9 @@ from typing import Any
 from ...common.foreign_text import escaped
 from ...errors import InputError
 from ...runtime.bundle.metadata_parts import CardFields
-from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info
 from ...runtime.data.sixteen_bit import Ranges
 from ...runtime.evaluation.gates.agreement import AGREEMENTS
-from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.model_spec import Model, ModelSpec
 from ..artifacts.build_options import BuildOptions, QuantizeOptions
@@ -87,10 +85,6 @@ class ExportOptions:
         return self.output or self.checkpoint.with_name(
             f"{self.checkpoint.stem}-{self.label or self.precision}{SUFFIX}"
         )
-
-    def preprocessing(self, model: Model) -> Preprocessing:
-        """Return the model's preprocessing, with the requested ranges, else those of its training."""
-        return model_preprocessing(model, self.sixteen_bit_range)
 
     @property
     def images(self) -> str | None:

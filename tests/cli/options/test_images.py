@@ -193,10 +193,10 @@ class TestThermal:
         model.trained_on |= json.loads(json.dumps(noted))
 
         assert model_preprocessing(model).range_of("tir") == (7000, 9000)
-        assert ExportOptions(tiny_checkpoint).preprocessing(model).range_of("tir") == (7000, 9000)
-        other = ExportOptions(tiny_checkpoint, sixteen_bit_range={"tir": (0, 9), "nir": (1, 9)}).preprocessing(model)
+        assert model_preprocessing(model, None).range_of("tir") == (7000, 9000)
+        other = model_preprocessing(model, {"tir": (0, 9), "nir": (1, 9)})
         assert (other.range_of("tir"), other.range_of("nir")) == ((0, 9), (1, 9))
-        assert ExportOptions(tiny_checkpoint, sixteen_bit_range=(0, 9)).preprocessing(model).range_of("tir") == (0, 9)
+        assert model_preprocessing(model, (0, 9)).range_of("tir") == (0, 9)
 
 
 class TestBadImages:
