@@ -72,26 +72,8 @@ def cli(verbose: bool) -> None:
 
 
 for _command in (
-    synth,
-    train,
-    ablate,
-    info,
-    export,
-    build,
-    calibrate,
-    sensitivity,
-    check,
-    sign,
-    verify,
-    compare,
-    compare_layers,
-    extract,
-    evaluate,
-    explain,
-    report,
-    bench,
-    environment,
-    plugins,
+    *(synth, train, ablate, info, export, build, calibrate, sensitivity, check, sign, verify, compare),
+    *(compare_layers, extract, evaluate, explain, report, bench, environment, plugins),
 ):
     cli.add_command(_command)
 
