@@ -115,7 +115,7 @@ class ASF(Hybrid):
 
 
 class MaFormer(Hybrid):
-    """(d) A frozen ViT with one Vim layer beside each block.
+    """(d) A frozen ViT with one Vim layer beside each block, and one residual stream of Vim through all.
 
     Its positions are new and frozen at zero in the release; variant "pretrained" starts them as the ViT's own.
     """
@@ -143,9 +143,9 @@ class MaFormer(Hybrid):
 
     def outputs(self, images: Tensor) -> Outputs:
         """Compute logits and head tokens of images (B, 3, H, W). Returns them by name."""
-        x = self.vit.embed_patches(images) + self.pos_embed_vit
+        x, residual = self.vit.embed_patches(images) + self.pos_embed_vit, None
         for number, block in enumerate(self.vit.blocks[:-1]):
-            mixed, _ = self.vim.layers[2 * number](self.down_projs[number](x))
+            mixed, residual = self.vim.layers[2 * number](self.down_projs[number](x), residual)
             x = block(x) + self.up_projs[number](mixed)
         tokens = self.conv_vis(x)
         return {"logits": self.attribute_logits(tokens), "head_tokens": tokens}
