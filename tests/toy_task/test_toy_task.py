@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import mambapro
 import numpy as np
 import pytest
 import toy
@@ -148,3 +150,14 @@ def test_other_images_are_refused(exported: ExportReport, data: Path) -> None:
 
     with pytest.raises(InputError, match="toy labels none of its 64 test samples with green, blue"):
         labeled_images(replace(toy.read_toy(data), query=samples), Bundle.open(exported.bundle).metadata)
+
+
+def test_no_branch_on_a_task() -> None:
+    """No module compares the name of a task: what depends on it stands in registries."""
+    root = Path(mambapro.__file__).parent
+    folders = ("common", "plugins", "runtime", "graph", "synthetic", "train", "calib", "export", "cli")
+    branch = re.compile(r"\btask\s*[!=]=|==\s*(\w+\.)?(RE_IDENTIFICATION|ATTRIBUTES)\b")
+    sources = {path: path.read_text() for name in folders for path in (root / name).rglob("*.py")}
+
+    assert branch.search("if metadata.task == 'a':") and branch.search("x == tasks.ATTRIBUTES") and len(sources) > 200
+    assert [str(path.relative_to(root)) for path, text in sources.items() if branch.search(text)] == []
