@@ -1,1 +1,1 @@
-"""Int8: calibration data, ranges, scales, Q/DQ, and how sensitive each layer is."""
+"""Int8 calibration: images, activation ranges, scales and the sensitivity of each layer."""

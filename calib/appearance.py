@@ -1,4 +1,4 @@
-"""What an image looks like: dark, coloured, grey. Enough to balance a choice and to notice swapped folders."""
+"""Brightness and colorfulness of images, to balance a choice and to detect swapped sensors' folders."""
 
 from __future__ import annotations
 
@@ -13,48 +13,52 @@ from ..runtime.data.sample import Sample
 
 #: Mean of 0 to 255 below which an RGB image is dark.
 DARK = 45.0
-#: Mean distance of a pixel's largest and smallest channel: above COLOURED no grey camera took it, below GREY no
-#: colour camera did. What JPEG makes of grey stays below both.
-COLOURED, GREY = 12.0, 1.5
-#: Pixels of the small copy that is looked at.
+#: Mean distance of a pixel's largest and smallest channel: above COLORED no gray camera took it, below GRAY no
+#: color camera did. JPEG artifacts of gray stay below both.
+COLORED, GRAY = 12.0, 1.5
+#: Pixels of the small copy that is measured.
 _SIDE = 32
 
 
 @dataclass(frozen=True)
 class Look:
-    """`brightness` of the RGB image (mean, 0 to 255; None where it is missing), and of each present sensor's image
-    `colour`, the mean distance of a pixel's largest and smallest channel."""
+    """Appearance of one sample.
+
+    Attributes:
+        brightness: mean of the RGB image, 0 to 255; None if it is missing.
+        color: by present sensor, the mean distance of a pixel's largest and smallest channel.
+    """
 
     brightness: float | None
-    colour: dict[str, float]
+    color: dict[str, float]
 
     @property
     def dark(self) -> bool | None:
-        """Whether the RGB image is dark; None where it is missing."""
+        """True if the RGB image is dark; None if it is missing."""
         return None if self.brightness is None else self.brightness < DARK
 
 
 def look_at(image: Sample, preprocessing: Preprocessing) -> Look:
-    """Look at the images of one sample.
+    """Measure the images of one sample.
 
     Raises:
         InputError: an image that cannot be read.
     """
     small = replace(preprocessing, height=_SIDE, width=_SIDE)
-    brightness, colour = None, {}
+    brightness, color = None, {}
     for modality, array in zip(image.sources, sensor_arrays(image.sources, small), strict=True):
         pixels = array.astype(np.float32)
-        colour[modality] = float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
+        color[modality] = float((pixels.max(axis=2) - pixels.min(axis=2)).mean())
         if modality == RGB:
             brightness = float(pixels.mean())
-    return Look(brightness, colour)
+    return Look(brightness, color)
 
 
 def swapped(looks: Iterable[Look]) -> dict[str, int]:
-    """How many images look as if another sensor took them, by sensor: colour in NIR or TIR, grey by day in RGB."""
+    """Count images that look as if another sensor took them, by sensor: color in NIR or TIR, gray by day in RGB."""
     counts = dict.fromkeys(MODALITIES, 0)
     for look in looks:
-        for modality, colour in look.colour.items():
-            strange = (colour < GREY and not look.dark) if modality == RGB else colour > COLOURED
+        for modality, color in look.color.items():
+            strange = (color < GRAY and not look.dark) if modality == RGB else color > COLORED
             counts[modality] += bool(strange)
     return counts

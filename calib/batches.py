@@ -1,4 +1,4 @@
-"""Calibration images as the model's inputs, batch by batch, each batch the same whenever it is asked for."""
+"""Calibration images as batches of the model's inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Feeds(Sequence[dict[str, np.ndarray]]):
         return -(-len(self.images) // self.batch)
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:  # type: ignore[override]
-        """Inputs by name.
+        """Return the inputs by name; the same for each call.
 
         Raises:
             InputError: an image that cannot be read.

@@ -1,4 +1,4 @@
-"""Calibration from end to end: images through the float32 model, a scale for everything that int8 needs one of."""
+"""Calibration: the float32 model runs on images, and every quantized tensor gets a scale."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from .memory import require_memory
 from .ranges import COPIES_OF_MODEL, Save, collect, groups_of, session_with
 from .result import Calibration
 from .statistics import Tensor, TensorStatistics, require_finite, tensors_of
-from .threshold_selection import Window, choose, matrix_of, rows_of, rows_worth, window_of
+from .threshold_selection import choose, matrix_of, rows_of, rows_worth, window_of
 from .thresholds import ALGORITHMS, AUTO, DEFAULT_PERCENTILE
 
 log = logging.getLogger("mambapro")
@@ -42,13 +42,13 @@ log = logging.getLogger("mambapro")
 _SEED = 7
 #: Packages whose versions decide the numbers.
 _PACKAGES = ("numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow")
-#: Raised when scales are found in another way, so that no older table is taken from a cache.
+#: Raised when scales are computed in another way, so that no older table is taken from a cache.
 _METHOD = 3
 
 
 @dataclass(frozen=True)
 class CalibrationOptions:
-    """How to calibrate.
+    """Options of a calibration.
 
     Attributes:
         algorithm: "auto" picks for each tensor by measured error; or one of ALGORITHMS for all.
@@ -81,7 +81,7 @@ def calibrate(
     cache: Path | None = None,
     track: Track = silent,
 ) -> Calibration:
-    """Find the scales of a model.
+    """Compute the scales of a model.
 
     Args:
         model_file: the bundle's float32 ONNX file.
@@ -159,7 +159,7 @@ def _activations(
     save: Save,
     track: Track,
 ) -> tuple[tuple[Activation, ...], tuple[str, ...]]:
-    """The scales, and the modules that have none because what goes into them never changes."""
+    """Return the scales, and the modules that have none because their input never changes."""
     size = model_file.stat().st_size
     require_memory(COPIES_OF_MODEL * size, "Calibration")
     model = load_model(model_file)
@@ -170,21 +170,15 @@ def _activations(
     feeds = Feeds([image for i, image in enumerate(images.images) if i not in held], metadata, options.batch)
     groups = groups_of(tensors, feeds.batch, size)
     statistics = collect(model, groups, feeds, save, track)
-    tested = Feeds([images.images[i] for i in sorted(held)], metadata, options.batch)
-    readers = {tensor.name: [point for point in found if point.input == tensor.name] for tensor in tensors}
-    varying = [[tensor for tensor in group if not statistics[tensor.name].constant] for group in groups]
     constant = _constant(tensors, statistics)
-    activations = tuple(
-        activation
-        for group in varying
-        if group
-        for activation in _chosen(model, group, readers, statistics, tested, options, track)
-    )
-    return activations, constant
+    tested = Feeds([images.images[i] for i in sorted(held)], metadata, options.batch)
+    measurement = _Measurement(model, found, tested, options, track)
+    varying = [[tensor for tensor in group if not statistics[tensor.name].constant] for group in groups]
+    return tuple(entry for group in varying if group for entry in measurement.chosen(group, statistics)), constant
 
 
 def _constant(tensors: Sequence[Tensor], statistics: dict[str, TensorStatistics]) -> tuple[str, ...]:
-    """Modules whose input never changed, each with a warning.
+    """Return the modules whose input never changed, with a warning for each.
 
     Raises:
         ArtifactError: there are no others.
@@ -216,53 +210,47 @@ def _require_float32(model: onnx.ModelProto, found: tuple[Point, ...]) -> None:
 
 
 def _held(count: int) -> set[int]:
-    """Images that errors are measured on and ranges are not: one in eight, 16 at most, spread over the list."""
+    """Return the images held out of the ranges, to measure errors: one in eight, 16 at most, spread over the list."""
     held = min(16, max(2, count // 8))
     return {i * count // held for i in range(held)}
 
 
-def _chosen(
-    model: onnx.ModelProto,
-    group: Sequence[Tensor],
-    readers: dict[str, list[Point]],
-    statistics: dict[str, TensorStatistics],
-    tested: Feeds,
-    options: CalibrationOptions,
-    track: Track,
-) -> list[Activation]:
-    """Scales of the tensors of one group."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    nodes = {node.name: node for node in model.graph.node}
-    first = {tensor.name: readers[tensor.name][0] for tensor in group}
-    windows = {name: window_of(nodes[point.node], weights[point.weight]) for name, point in first.items()}
-    counts = {name: -(-rows_worth(weights, found) // len(tested)) for name, found in readers.items()}
-    rows = _tested_rows(model, group, windows, counts, tested, track)
-    result = []
-    for tensor in track(group, "Measuring errors", len(group)):
-        every, matrix = rows.pop(tensor.name), matrix_of(weights, readers[tensor.name])
-        chosen = choose(statistics[tensor.name], every, matrix, options.algorithm, options.percentile, options.smooth)
-        result.append(chosen)
-    return result
+class _Measurement:
+    """Errors of scales in the layers' outputs, on images held out of the ranges."""
 
+    def __init__(
+        self, model: onnx.ModelProto, found: Sequence[Point], tested: Feeds, options: CalibrationOptions, track: Track
+    ) -> None:
+        self.model, self.tested, self.options, self.track = model, tested, options, track
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.nodes = {node.name: node for node in model.graph.node}
+        self.readers: dict[str, list[Point]] = {}
+        for point in found:
+            self.readers.setdefault(point.input, []).append(point)
 
-def _tested_rows(
-    model: onnx.ModelProto,
-    group: Sequence[Tensor],
-    windows: Mapping[str, Window | None],
-    counts: Mapping[str, int],
-    tested: Feeds,
-    track: Track,
-) -> dict[str, np.ndarray]:
-    """Rows (rows, inputs) of each tensor, `counts` of every batch, that errors are measured on."""
-    rows: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in group}
-    # one for each tensor: memory decides which are in a group, and may not decide which rows are drawn
-    generators = {tensor.name: np.random.default_rng([_SEED, *tensor.name.encode()]) for tensor in group}
-    with session_with(model, group) as backend:
-        for batch in track(range(len(tested)), "Running held images", len(tested)):
-            values = backend.run(tested[batch])
-            for tensor in group:
-                name = tensor.name
-                found = rows_of(values[name], windows[name], counts[name], generators[name])
-                require_finite(tensor, found)
-                rows[name].append(found)
-    return {name: np.concatenate(found) for name, found in rows.items()}
+    def chosen(self, group: Sequence[Tensor], statistics: dict[str, TensorStatistics]) -> list[Activation]:
+        """Return the scales of the tensors of one group."""
+        rows, options = self._rows(group), self.options
+        result = []
+        for tensor in self.track(group, "Measuring errors", len(group)):
+            every, matrix = rows.pop(tensor.name), matrix_of(self.weights, self.readers[tensor.name])
+            how = (options.algorithm, options.percentile, options.smooth)
+            result.append(choose(statistics[tensor.name], every, matrix, *how))
+        return result
+
+    def _rows(self, group: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        """Return rows (rows, inputs) of each tensor to measure errors on, as many of every batch."""
+        rows: dict[str, list[np.ndarray]] = {tensor.name: [] for tensor in group}
+        # one for each tensor: memory decides which are in a group, and may not decide which rows are drawn
+        generators = {name: np.random.default_rng([_SEED, *name.encode()]) for name in rows}
+        counts = {name: -(-rows_worth(self.weights, self.readers[name]) // len(self.tested)) for name in rows}
+        first = {name: self.readers[name][0] for name in rows}
+        windows = {name: window_of(self.nodes[p.node], self.weights[p.weight]) for name, p in first.items()}
+        with session_with(self.model, group) as backend:
+            for batch in self.track(range(len(self.tested)), "Running held images", len(self.tested)):
+                values = backend.run(self.tested[batch])
+                for tensor in group:
+                    name = tensor.name
+                    rows[name].append(rows_of(values[name], windows[name], counts[name], generators[name]))
+                    require_finite(tensor, rows[name][-1])
+        return {name: np.concatenate(parts) for name, parts in rows.items()}

@@ -1,4 +1,4 @@
-"""`mambapro calibrate`: a bundle and images in, a table of scales and the list of images out."""
+"""Calibration of a bundle: a table of scales and the list of its images as files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LIST_SCHEMA = "mambapro.calibration-images/1"
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What was written where."""
+    """Calibration and the paths of its files."""
 
     out: str
     images: str
     calibration: Calibration
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {"out": self.out, "images": self.images, **self.calibration.to_json()}
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ def run_calibration(
 
 
 def beside(bundle: Path, ending: str) -> Path:
-    """A path beside a bundle, of its name without `.mambapro`; m.v1 and m.v2 are two names."""
+    """Return a path beside a bundle, of its name without `.mambapro`; m.v1 and m.v2 are two names."""
     folder = bundle.absolute()
     return folder.with_name(folder.name.removesuffix(".mambapro") + ending)
 

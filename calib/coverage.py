@@ -1,4 +1,4 @@
-"""What the calibration images cover, for people to judge."""
+"""Coverage of a set of calibration images: identities, cameras, darkness and missing images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Coverage(Report):
 
 
 def coverage_of(images: CalibrationImages) -> Coverage:
-    """Count."""
+    """Count the samples."""
     identities = {image.identity for image in images.images} - {UNKNOWN}
     cameras = Counter(image.camera for image in images.images)
     missing = missing_sensors(images.images)

@@ -1,4 +1,4 @@
-"""A histogram of absolute values whose range grows with what it sees."""
+"""Histogram of absolute values whose range grows with the values."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class AbsHistogram:
 
     @property
     def total(self) -> int:
-        """How many values were counted."""
+        """Number of counted values."""
         return int(self.counts.sum())
 
     @property
@@ -56,11 +56,11 @@ class AbsHistogram:
         return np.arange(1, BINS + 1) * (self.limit / BINS)
 
     @property
-    def centres(self) -> np.ndarray:
+    def centers(self) -> np.ndarray:
         """Middle of each bin, float64 (BINS,)."""
         return self.edges - self.limit / (2 * BINS)
 
     def quantile(self, share: float) -> float:
-        """The end of the bin below which a share of all values lies."""
+        """Return the end of the bin below which a share of all values lies."""
         reached = np.searchsorted(np.cumsum(self.counts), share * self.total)
         return float(self.edges[min(int(reached), BINS - 1)])

@@ -1,4 +1,4 @@
-"""Which images a model is calibrated with: chosen the same way every time, and never those it is tested on."""
+"""Reproducible choice of calibration images, never from the test set."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ log = logging.getLogger("mambapro")
 
 DEFAULT_IMAGES = 256
 FEWEST, ENOUGH = 8, 128
-#: Images are looked at for darkness before the choice; this many times the number that is chosen.
+#: Samples whose darkness is measured before the choice, as a multiple of the number that is chosen.
 _POOL = 4
-#: Share of images that may look strange before it is said.
+#: Share of images that may look swapped without a warning.
 _STRANGE = 0.05
 
 
 @dataclass(frozen=True)
 class CalibrationImages:
-    """The images that were chosen, with what is known of them.
+    """Chosen calibration images with their statistics.
 
     Attributes:
         images: in the order that they are run.
-        looks: of each image.
+        looks: appearance of each sample.
         hashes: SHA-256 of each image's files, by modality; None where it is missing.
         offered: how many samples there were to choose from.
         source: where they are from, in words.
@@ -64,7 +64,7 @@ class CalibrationImages:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def listing(self) -> list[dict[str, object]]:
-        """The list for a JSON file: name, identity, camera, and of each sensor the hash of its file."""
+        """Return the list for a JSON file: name, identity, camera, and of each sensor the hash of its file."""
         return [
             {
                 "name": image.name,
@@ -144,7 +144,7 @@ def calibration_images(
 
 
 def require_samples(folder: Path, dataset: str | None, unpaired: bool = False) -> None:
-    """Look whether `calibration_images` would find enough, without opening an image; arguments as there.
+    """Check that there are enough samples, without opening an image; arguments as for `calibration_images`.
 
     Raises:
         InputError: nothing to choose from, or fewer than FEWEST samples.
@@ -165,14 +165,14 @@ def _require_enough(count: int, folder: Path) -> None:
 
 def _warn_of_swapped(looks: tuple[Look, ...]) -> None:
     counts = swapped(looks)
-    what = {RGB: "RGB images are grey by daylight", NIR: "NIR images are in colour", TIR: "TIR images are in colour"}
+    what = {RGB: "RGB images are gray by daylight", NIR: "NIR images are in color", TIR: "TIR images are in color"}
     strange = [f"{count} of {len(looks)} {what[m]}" for m, count in counts.items() if count > _STRANGE * len(looks)]
     if strange:
         log.warning("%s. Were the sensors' folders swapped?", "; ".join(strange))
 
 
 def _of_training(benchmark: Benchmark, insist: bool) -> list[Sample]:
-    """The training split, without identities of query and gallery."""
+    """Return the training split; refuse identities of query and gallery."""
     tested = {sample.identity for sample in (*benchmark.query, *benchmark.gallery)}
     both = sorted({sample.identity for sample in benchmark.train} & tested)
     if both:
@@ -226,7 +226,7 @@ def _paths(images: Sequence[Sample], modality: str) -> list[Path]:
 
 
 def _refuse_tested(offered: Sequence[Sample], benchmark: Benchmark, insist: bool) -> None:
-    """Look for query and gallery images, by place and by content."""
+    """Refuse query and gallery images, by path and by content."""
     tested = _files((*benchmark.query, *benchmark.gallery))
     sizes = {path.stat().st_size for path in tested}
     mine = _files(offered)
@@ -249,6 +249,6 @@ def _files(samples: Sequence[Sample]) -> set[Path]:
 
 
 def sample_hashes(sample: Sample) -> tuple[str | None, ...]:
-    """SHA-256 of a sample's files in the order of MODALITIES; None where the image is missing."""
+    """Return the SHA-256 of a sample's files in the order of MODALITIES; None where the image is missing."""
     hashes = {path: sha256_of(path) for path in {source.path for source in sample.sources.values()}}
     return tuple(hashes[sample.sources[m].path] if m in sample.sources else None for m in MODALITIES)

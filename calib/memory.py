@@ -1,4 +1,4 @@
-"""Host memory that calibration needs."""
+"""Check of the host memory for calibration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ..errors import SetupError
 
 
 def require_memory(needed: int, what: str) -> int | None:
-    """What is available, or SetupError where it is less than `needed` bytes for `what`."""
+    """Return the available bytes; raise SetupError if they are fewer than `needed` for `what`."""
     available = free_memory()
     if available is not None and available < needed:
         raise SetupError(

@@ -47,14 +47,14 @@ def _check_choice(name: str, choice: object) -> None:
 
 @dataclass(frozen=True)
 class Policy:
-    """What computes in int8.
+    """Layers that compute in int8, by patterns of their names.
 
     Attributes:
         default: INT8 or FLOAT, for layers that no pattern matches.
         rules: (pattern, INT8 or FLOAT); of several that match the last one counts.
 
     Raises:
-        InputError: a choice or pattern that cannot be meant, or a pattern twice.
+        InputError: an invalid choice or pattern, or a pattern twice.
     """
 
     default: str = INT8
@@ -77,7 +77,7 @@ class Policy:
             raise InputError(f"A policy names each pattern once; {shown(twice)} stand twice.")
 
     def modules(self, points: Iterable[Point]) -> set[str]:
-        """Names of the layers that compute in int8, out of what may be quantised (see `points.points`).
+        """Return the names of the layers that compute in int8, out of those that may be quantized (`layers.points`).
 
         Raises:
             InputError: a pattern that matches no layer; the nearest name is suggested.
@@ -144,7 +144,7 @@ class Policy:
 
 
 def presets(roles: ModuleRoles = MAMBAPRO) -> dict[str, Policy]:
-    """Policies by name: all that may compute in int8, each part of the model alone, nothing."""
+    """Return the policies by name: all layers that may compute in int8, each part of the model alone, none."""
     parts = {part: Policy(FLOAT, tuple((name, INT8) for name in names)) for part, names in roles.parts.items()}
     return {"linear": Policy(), **parts, "none": Policy(FLOAT)}
 
@@ -167,7 +167,7 @@ def read_policy(source: str | Path, roles: ModuleRoles = MAMBAPRO) -> Policy:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a pattern names the module `name` or something above it."""
+    """Return whether a pattern names the module `name` or one above it."""
     wanted, parts = pattern.split("."), name.split(".")
     # part by part, as names of files are matched: one expression of many stars could take for ever
     return len(wanted) <= len(parts) and all(
@@ -181,7 +181,7 @@ def _nothing(pattern: str, names: list[str]) -> InputError:
     )
     near = difflib.get_close_matches(pattern, known, n=1, cutoff=0.0)
     return InputError(
-        f"{pattern} in the policy matches no layer of the model that can be quantised. The nearest name is {near[0]}. "
+        f"{pattern} in the policy matches no layer of the model that can be quantized. The nearest name is {near[0]}. "
         "Correct the line, or remove it."
     )
 

@@ -1,4 +1,4 @@
-"""Running the float32 model over the calibration images, and what its layers read on the way.
+"""Statistics of the inputs of all layers over the calibration images.
 
 A run that is killed goes on from its last saved batch with the same result to the bit: what is remembered depends on
 the order of the batches alone, and it is saved as a whole.
@@ -43,14 +43,14 @@ _MOST_OUTPUTS = 2**30
 
 @dataclass(frozen=True)
 class Save:
-    """Where and how often unfinished statistics are put aside; `file` None = never."""
+    """File and interval of the checkpoints of unfinished statistics; `file` None = none are saved."""
 
     file: Path | None = None
     seconds: float = 20.0
 
 
 def groups_of(tensors: Sequence[Tensor], batch: int, model_bytes: int) -> tuple[tuple[Tensor, ...], ...]:
-    """The tensors in groups whose values of one batch fit into memory together; one pass is made for each group.
+    """Split the tensors into groups whose values of one batch fit into memory together, one for each pass.
 
     Raises:
         SetupError: not enough memory for the largest tensor alone.
@@ -74,7 +74,7 @@ def groups_of(tensors: Sequence[Tensor], batch: int, model_bytes: int) -> tuple[
 
 @contextmanager
 def session_with(model: onnx.ModelProto, tensors: Sequence[Tensor]) -> Iterator[Backend]:
-    """The model on the CPU with some of its inner tensors as outputs; the model itself is as before afterwards."""
+    """Open the model on the CPU with some of its inner tensors as outputs; the model is restored afterwards."""
     before = len(model.graph.output)
     # a killed run leaves the whole model: the next one removes it
     with temporary_folder("calibrate") as folder:
@@ -102,7 +102,7 @@ def collect(
     save: Save,
     track: Track = silent,
 ) -> dict[str, TensorStatistics]:
-    """Statistics of every tensor over all batches, by tensor.
+    """Return the statistics of every tensor over all batches, by its name.
 
     Args:
         model: float32.
@@ -117,45 +117,29 @@ def collect(
     """
     statistics = {tensor.name: TensorStatistics(tensor) for group in groups for tensor in group}
     layout = [[tensor.name for tensor in group] for group in groups]
-    first_group, first_batch = _taken_up(save.file, statistics, layout)
-    whole = (len(groups) - 1, len(feeds))
-    if (0, 0) < (first_group, first_batch) < whole:
-        log.info("Going on with pass %d of %d, batch %d.", first_group + 1, len(groups), first_batch + 1)
-    for number in range(first_group, len(groups)):
-        start = first_batch if number == first_group else 0
+    position = _load_checkpoint(save.file, statistics, layout)
+    if (0, 0) < position < (len(groups) - 1, len(feeds)):
+        log.info("Going on with pass %d of %d, batch %d.", position[0] + 1, len(groups), position[1] + 1)
+    for number, group in enumerate(groups):
+        start = 0 if number > position[0] else position[1] if number == position[0] else len(feeds)
         if start == len(feeds):
             continue
-        _pass(model, groups, number, start, feeds, statistics, save, track)
+        saved = time.monotonic()
+        what = "Calibrating" if len(groups) == 1 else f"Calibrating, pass {number + 1} of {len(groups)}"
+        with session_with(model, group) as backend:
+            for batch in track(range(start, len(feeds)), what, len(feeds) - start):
+                values = backend.run(feeds[batch])
+                for tensor in group:
+                    statistics[tensor.name].update(values[tensor.name])
+                del values
+                due = batch + 1 == len(feeds) or time.monotonic() - saved >= save.seconds
+                if save.file is not None and due:
+                    _save_checkpoint(save.file, statistics, layout, (number, batch + 1))
+                    saved = time.monotonic()
     return statistics
 
 
-def _pass(
-    model: onnx.ModelProto,
-    groups: Sequence[Sequence[Tensor]],
-    number: int,
-    start: int,
-    feeds: Feeds,
-    statistics: dict[str, TensorStatistics],
-    save: Save,
-    track: Track,
-) -> None:
-    saved = time.monotonic()
-    what = "Calibrating" if len(groups) == 1 else f"Calibrating, pass {number + 1} of {len(groups)}"
-    with session_with(model, groups[number]) as backend:
-        for batch in track(range(start, len(feeds)), what, len(feeds) - start):
-            values = backend.run(feeds[batch])
-            for tensor in groups[number]:
-                statistics[tensor.name].update(values[tensor.name])
-            del values
-            last = batch + 1 == len(feeds)
-            if save.file is not None and (last or time.monotonic() - saved >= save.seconds):
-                _put_aside(
-                    save.file, statistics, [[tensor.name for tensor in group] for group in groups], (number, batch + 1)
-                )
-                saved = time.monotonic()
-
-
-def _put_aside(
+def _save_checkpoint(
     file: Path, statistics: dict[str, TensorStatistics], layout: list[list[str]], position: tuple[int, int]
 ) -> None:
     arrays = {"position": np.array(position), "sizes": np.array([len(group) for group in layout])}
@@ -171,8 +155,10 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _taken_up(file: Path | None, statistics: dict[str, TensorStatistics], layout: list[list[str]]) -> tuple[int, int]:
-    """Fill the statistics with what was put aside; (pass, batch) to go on with, (0, 0) where there is nothing."""
+def _load_checkpoint(
+    file: Path | None, statistics: dict[str, TensorStatistics], layout: list[list[str]]
+) -> tuple[int, int]:
+    """Fill the statistics from a checkpoint; returns (pass, batch) to resume at, (0, 0) without one."""
     if file is None or not os.path.lexists(file):
         return 0, 0
     try:

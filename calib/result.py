@@ -1,4 +1,4 @@
-"""What a calibration found, in short."""
+"""Summary of a calibration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORST = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """What came out. `cached`: an earlier run's table was taken. `seconds` of this run."""
+    """Scales and coverage. `cached`: the table is an earlier run's. `seconds`: of this run."""
 
     table: ScaleTable
     coverage: Coverage
@@ -27,7 +27,7 @@ class Calibration:
         return tuple(sorted(self.table.activations, key=lambda entry: -(entry.error or 0.0))[:_WORST])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; of the table its hash and its worst layers."""
+        """Return plain values; of the table its hash and its worst layers."""
         return {
             "table_sha256": self.table.sha256,
             "layers": len(self.table.modules),

@@ -1,4 +1,4 @@
-"""An even choice among many samples."""
+"""Balanced choice among many samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..runtime.data.sample import Sample
 
 
 def balanced(images: Sequence[Sample], dark: Sequence[bool | None], count: int, seed: int) -> list[int]:
-    """Numbers of `count` images, chosen in turns so that identities, then cameras, then light and dark are even.
+    """Choose `count` images, by number, in turns so that identities, then cameras, then light and dark are even.
 
     The order of equals is drawn from the seed and the names, so it is the same on every machine.
     """
@@ -41,5 +41,5 @@ def balanced(images: Sequence[Sample], dark: Sequence[bool | None], count: int, 
 
 
 def missing_sensors(images: Iterable[Sample]) -> dict[str, int]:
-    """How many samples lack each sensor's image."""
+    """Count the samples without an image, by sensor."""
     return dict(Counter(m for image in images for m in MODALITIES if m not in image.sources))

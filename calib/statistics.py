@@ -1,4 +1,4 @@
-"""What is remembered of each tensor while the images go by, in a form that can be put aside and taken up again."""
+"""Running range statistics of each tensor, which can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..graph.smooth import Norm
 from ..runtime.data.modalities import MODALITIES
 from .histogram import BINS, TINY, AbsHistogram
 
-#: Shares of all values that the table tells the absolute value of.
+#: Shares of all values for the quantiles in the table.
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that layers read.
+    """Tensor that layers read.
 
     Attributes:
         name: in the float32 graph.
@@ -43,10 +43,10 @@ class Tensor:
 def tensors_of(
     model: onnx.ModelProto, found: tuple[Point, ...], norms: tuple[Norm, ...], batch: int | None
 ) -> tuple[Tensor, ...]:
-    """The tensors that the points read, in the order of the graph; `batch` is the model's, None = dynamic.
+    """Return the tensors that the points read, in the order of the graph; `batch` is the model's, None = dynamic.
 
     Raises:
-        ArtifactError: the file does not say the shapes of its tensors.
+        ArtifactError: the file has no shapes of its tensors.
     """
     shapes = {value.name: value.type.tensor_type.shape.dim for value in (*model.graph.value_info, *model.graph.input)}
     by_norm = {norm.input: norm for norm in norms}
@@ -69,7 +69,7 @@ def tensors_of(
 
 
 def require_finite(tensor: Tensor, values: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest value.
+    """Return the smallest and the largest value.
 
     Raises:
         ArtifactError: NaN or infinity.
@@ -112,11 +112,11 @@ class TensorStatistics:
 
     @property
     def constant(self) -> bool:
-        """Whether the tensor had one value only: it has no scale."""
+        """True if the tensor had one value only: it has no scale."""
         return self.low == self.high or max(abs(self.low), abs(self.high)) <= TINY
 
     def observed(self) -> Observed:
-        """What the table keeps of a tensor that is not constant."""
+        """Return the entry for the table, of a tensor that is not constant."""
         sensors = dict(zip(MODALITIES, map(float, self.sensors), strict=True)) if self.tensor.stacked else {}
         if self.tensor.sensor is not None:
             sensors = {self.tensor.sensor: max(abs(self.low), abs(self.high))}
@@ -124,7 +124,7 @@ class TensorStatistics:
         return Observed(self.low, self.high, sensors, quantiles, tuple(map(float, self.channels)))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything, for a file."""
+        """Return the state as arrays."""
         return {
             "range": np.array([self.low, self.high, self.histogram.limit]),
             "counts": self.histogram.counts,
@@ -133,7 +133,7 @@ class TensorStatistics:
         }
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """The opposite of `arrays`.
+        """Restore the state from `arrays`.
 
         Raises:
             ValueError: arrays of other shapes or types.

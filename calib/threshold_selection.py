@@ -1,4 +1,4 @@
-"""Which threshold, and whether to smooth: decided for each tensor by the error that it makes in the layers' output.
+"""Choice of threshold and smoothing for each tensor, by the measured error in the layers' output.
 
 The error of the tensor itself says little: a layer may weigh the channel that suffers with nothing, or with everything.
 So rows that were never part of the statistics go through the layer twice, in float32 and in int8.
@@ -36,20 +36,22 @@ Window = tuple[tuple[int, ...], ...]
 
 
 def matrix_of(weights: Mapping[str, onnx.TensorProto], readers: Sequence[Point]) -> np.ndarray:
-    """Weights of everything that reads a tensor: float32 (inputs, outputs), the layers' outputs side by side."""
+    """Return the weights of all readers of a tensor: float32 (inputs, outputs), the layers' outputs side by side."""
     matrices = [_matrix(numpy_helper.to_array(weights[point.weight]), point) for point in readers]
     return np.concatenate(matrices, axis=1, dtype=np.float32)
 
 
 def rows_worth(weights: Mapping[str, onnx.TensorProto], readers: Sequence[Point]) -> int:
-    """How many rows the errors of a tensor are measured on: more where the layers are small, as those of the scans are,
-    whose inputs have the longest tails."""
+    """Return the number of rows to measure a tensor's errors on.
+
+    It is larger for small layers, such as those of the scans, whose inputs have the longest tails.
+    """
     size = sum(int(np.prod(weights[point.weight].dims)) for point in readers)
     return max(_FEWEST_ROWS, min(_MOST_ROWS, _WORK // size))
 
 
 def window_of(node: onnx.NodeProto, weight: onnx.TensorProto) -> Window | None:
-    """How a convolution moves over its input, None of a Linear."""
+    """Return how a convolution moves over its input; None of a Linear."""
     return _window(node, tuple(weight.dims[2:])) if node.op_type == "Conv" else None
 
 
@@ -67,7 +69,7 @@ def _window(node: onnx.NodeProto, kernel: tuple[int, ...]) -> Window:
 
 
 def rows_of(values: np.ndarray, window: Window | None, count: int, generator: np.random.Generator) -> np.ndarray:
-    """At most `count` rows, float32 (rows, inputs), of what goes into a layer, as its matrix takes them.
+    """Return at most `count` rows, float32 (rows, inputs), of a layer's input, as its matrix takes them.
 
     A quarter are first tokens where there are any: half of the embedding comes from the class token alone.
     """
@@ -84,7 +86,7 @@ def rows_of(values: np.ndarray, window: Window | None, count: int, generator: np
 
 
 def _unfolded(values: np.ndarray, window: Window) -> np.ndarray:
-    """Patches of images: (N, C, spatial...) -> a view (N, output positions..., C, kernel...)."""
+    """Return patches of images: (N, C, spatial...) -> a view (N, output positions..., C, kernel...)."""
     kernel, strides, pads, dilations = window
     n = len(kernel)
     padded = np.pad(values, [(0, 0), (0, 0), *zip(pads[:n], pads[n:], strict=True)])
@@ -106,7 +108,7 @@ class Meter:
         self.weight = whole * scale
 
     def error(self, limit: float) -> float:
-        """||int8(x) int8(W) - x W|| / ||x W|| where `limit` becomes 127."""
+        """Return ||int8(x) int8(W) - x W|| / ||x W|| for a `limit` that becomes 127."""
         step = np.float32(limit / LEVELS)
         rounded = np.clip(np.rint(self.rows / step), -LEVELS, LEVELS) * step
         return float(np.linalg.norm(rounded @ self.weight - self.expected)) / self.size
@@ -120,7 +122,7 @@ def choose(
     percentile: float = DEFAULT_PERCENTILE,
     smooth: bool = True,
 ) -> Activation:
-    """The scale of one tensor.
+    """Choose the scale of one tensor.
 
     Args:
         statistics: of the tensor, which is not constant.
@@ -145,7 +147,7 @@ def choose(
 
 
 def _best(errors: Mapping[str, float]) -> str:
-    """The algorithm of least error, but MSE unless another one is clearly better.
+    """Return the algorithm of least error, but MSE unless another one is clearly better.
 
     MSE weighs every value of every image; the errors are of some rows of a few.
     """

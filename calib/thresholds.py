@@ -1,4 +1,4 @@
-"""From a histogram of |x| to the value that becomes 127: four ways to weigh clipping against rounding."""
+"""Thresholds from a histogram of |x|: four algorithms that weigh clipping against rounding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STEP = 16
 
 
 def threshold(histogram: AbsHistogram, largest: float, algorithm: str, percentile: float = DEFAULT_PERCENTILE) -> float:
-    """The absolute value that becomes 127.
+    """Return the absolute value that becomes 127.
 
     Args:
         histogram: of absolute values that are not all zero.
@@ -46,9 +46,9 @@ def threshold(histogram: AbsHistogram, largest: float, algorithm: str, percentil
 
 
 def _least_squares(histogram: AbsHistogram, largest: float) -> float:
-    """The threshold of least squared error, rounding and clipping together."""
+    """Return the threshold of least squared error, rounding and clipping together."""
     occupied = histogram.counts > 0
-    counts, values = histogram.counts[occupied].astype(np.float64), histogram.centres[occupied]
+    counts, values = histogram.counts[occupied].astype(np.float64), histogram.centers[occupied]
     steps = (_SHARES * largest / LEVELS)[:, None]
     rounded = np.minimum(np.rint(values / steps), LEVELS) * steps
     errors = ((rounded - values) ** 2) @ counts
@@ -56,7 +56,7 @@ def _least_squares(histogram: AbsHistogram, largest: float) -> float:
 
 
 def _least_divergence(histogram: AbsHistogram) -> float:
-    """The threshold whose quantised distribution tells least apart from the observed one (Kullback-Leibler)."""
+    """Return the threshold of least Kullback-Leibler divergence between observed and quantized distribution."""
     counts = histogram.counts.astype(np.float64)
     # zeros are exact at any scale, and would outweigh everything else
     counts[0] = counts[1]

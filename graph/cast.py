@@ -67,7 +67,7 @@ class _Casts:
         self.cast: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
 
     def insert(self) -> None:
-        """Change the graph."""
+        """Insert all casts and convert the weights."""
         reads = {node: list(_float_inputs(node, self.plan)) for node in self.graph}
         self._convert_weights(reads)
         for value in self.plan.values:
@@ -114,7 +114,7 @@ class _Casts:
 
 
 def _float_inputs(node: ir.Node, plan: TypePlan) -> Iterator[tuple[int, ir.DataType]]:
-    """Position and planned element type of every float input of a node."""
+    """Yield position and planned element type of every float input of a node."""
     dtype = plan.dtype if node in plan.nodes else _FLOAT
     if node.domain == DOMAIN:
         yield from ((i, _FLOAT if name in PARAMETERS else dtype) for i, name in enumerate(INPUTS))

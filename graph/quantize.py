@@ -1,4 +1,4 @@
-"""Int8 as ONNX says it: QuantizeLinear and DequantizeLinear around the inputs of the chosen layers.
+"""QuantizeLinear and DequantizeLinear (Q/DQ) pairs at the inputs of the layers that compute in int8.
 
 One pair stands on each input tensor, shared by all layers that read it; weights are stored as int8 with a scale for
 each output channel. Outputs, residual adds and everything between stay in floating point, as the measurements ask.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -25,22 +24,14 @@ log = logging.getLogger("mambapro")
 ONNXRUNTIME, OPENVINO, TENSORRT = "onnxruntime", "openvino", "tensorrt"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What a runtime's fusions want. `convolutions`: whether it computes them in int8 when only the input is quantised.
-
-    int8 activations around 0 suit all: ONNX Runtime makes uint8 around 128 of them itself where the processor likes
-    that better, OpenVINO is as fast either way, and TensorRT takes nothing else.
-    """
-
-    convolutions: bool
-
-
+#: Layouts by runtime: whether it computes a convolution in int8 if only the input is quantized. int8 activations
+#: around 0 suit all: ONNX Runtime makes uint8 around 128 of them itself where the processor likes that better, OpenVINO
+#: is as fast either way, and TensorRT takes nothing else.
 LAYOUTS = {
-    # its int8 convolution wants a quantised output as well; without one it computes in float32 on rounded values
-    ONNXRUNTIME: Layout(convolutions=False),
-    OPENVINO: Layout(convolutions=True),
-    TENSORRT: Layout(convolutions=True),
+    # its int8 convolution wants a quantized output as well; without one it computes in float32 on rounded values
+    ONNXRUNTIME: False,
+    OPENVINO: True,
+    TENSORRT: True,
 }
 
 #: The first opset whose QuantizeLinear takes float16.
@@ -50,7 +41,7 @@ _HALF_SCALES = 19
 def quantized(
     model: onnx.ModelProto, table: ScaleTable, layout: str, modules: Collection[str] | None = None
 ) -> onnx.ModelProto:
-    """A copy of `model` whose layers compute in int8. The model itself is left alone.
+    """Return a copy of `model` whose layers compute in int8.
 
     Args:
         model: float32 or float16 export.
@@ -62,7 +53,7 @@ def quantized(
     Raises:
         InputError: an unknown layout or module.
         ArtifactError: the table is of another model or has no scale for one of `modules`, or the model cannot be
-            quantised.
+            quantized.
     """
     result = ir.from_proto(model)
     _check_opset(result)
@@ -86,7 +77,7 @@ def _check_opset(model: ir.Model) -> None:
 
 
 def int8_points(found: tuple[Point, ...], layout: str, modules: Collection[str] | None = None) -> tuple[Point, ...]:
-    """Which of the points compute in int8 in a layout, where `modules` (None = all) were asked for.
+    """Return the points that compute in int8 in a layout, out of those of `modules` (None = all).
 
     Raises:
         InputError: an unknown layout or module.
@@ -99,12 +90,12 @@ def int8_points(found: tuple[Point, ...], layout: str, modules: Collection[str] 
             f"These layers are not in the model, or never compute in int8: {', '.join(unknown[:10])}. "
             f"There are {len(found)} that may, such as {found[0].module}."
         )
-    fit = [point for point in found if LAYOUTS[layout].convolutions or point.kind != CONV]
+    fit = [point for point in found if LAYOUTS[layout] or point.kind != CONV]
     return tuple(point for point in fit if modules is None or point.module in modules)
 
 
 def with_scales(chosen: tuple[Point, ...], table: ScaleTable, insisted: Collection[str] = ()) -> tuple[Point, ...]:
-    """The points without those whose input never changed in calibration, with a warning: they stay in float.
+    """Leave out points whose input never changed in calibration, with a warning: they stay in float.
 
     Raises:
         ArtifactError: one of them is in `insisted`, the names of layers that were asked for one by one.
@@ -175,14 +166,14 @@ class _Pairs:
 
 
 def stored_scale(scale: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Scales in the type that the file holds them in: rounded up, so that the largest value is not clipped."""
+    """Return scales in the type of the file, rounded up, so that the largest value is not clipped."""
     rounded = scale.astype(dtype)
     low = rounded.astype(np.float64) < scale
     return np.where(low, np.nextafter(rounded, np.array(np.inf, dtype)), rounded).astype(dtype)
 
 
 def int8_weight(weight: np.ndarray, axis: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """A weight as int8 in -127..127 of the same shape, and the scale (channels,) of each channel of `axis`.
+    """Return a weight as int8 in -127..127 of the same shape, and the scale (channels,) of each channel of `axis`.
 
     A channel of zeros gets the scale 1.
     """

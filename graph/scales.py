@@ -1,6 +1,6 @@
-"""The table of scales: everything that int8 needs of a model, in one JSON file that all runtimes are served from.
+"""Table of scales: the int8 parameters of a model, in one JSON file for all runtimes.
 
-It speaks of modules, not of tensors, so that one table serves the float32 and the float16 file of a checkpoint.
+It names modules, not tensors, so that one table serves the float32 and the float16 file of a checkpoint.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEVELS = 127
 
 @dataclass(frozen=True)
 class Observed:
-    """What calibration saw of a tensor.
+    """Statistics of a tensor in calibration.
 
     Attributes:
         low, high: smallest and largest value.
@@ -72,7 +72,7 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Activation:
-    """How one tensor becomes int8: value -> round(value * 127 / threshold), clipped to -127..127.
+    """Quantization of one tensor: value -> round(value * 127 / threshold), clipped to -127..127.
 
     Attributes:
         modules: the layers that read the tensor.
@@ -113,7 +113,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class ScaleTable:
-    """Scales of all layers that may be quantised.
+    """Scales of all layers that may be quantized.
 
     Attributes:
         activations: one for each tensor that such a layer reads, in the order of the graph.
@@ -150,7 +150,7 @@ class ScaleTable:
             raise InputError(f"these modules have more than one scale, or one and none: {names}.")
 
     def of(self, module: str) -> Activation:
-        """The scale of what goes into a module.
+        """Return the scale of the input of a module.
 
         Raises:
             ArtifactError: the table does not know the module, or has no scale for it.
@@ -179,13 +179,13 @@ class ScaleTable:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dict, `schema` first; `constant` is left out where there are none."""
+        """Return a plain dict, `schema` first; `constant` is left out where there are none."""
         value = {"schema": self.schema, **encode(self)}
         return value if self.constant else {name: item for name, item in value.items() if name != "constant"}
 
     @classmethod
     def from_json(cls, value: object, where: Path | str = "the table of scales") -> ScaleTable:
-        """The opposite of `to_json`.
+        """Create a table from plain values, the opposite of `to_json`.
 
         Raises:
             ArtifactError: fields that are unknown, missing or wrong; `where` is named.
@@ -212,7 +212,7 @@ def _other_schema(found: object) -> str:
 
 
 def read_table(path: Path) -> ScaleTable:
-    """A table from its file.
+    """Read a table from its file.
 
     Raises:
         InputError: there is no such file.

@@ -1,4 +1,6 @@
-"""Folding per-channel factors of a LayerNorm's output into the Linears that follow (SmoothQuant, RepQ-ViT).
+"""Folding of per-channel factors of a LayerNorm's output into the Linears that follow.
+
+SmoothQuant (https://arxiv.org/abs/2211.10438), on LayerNorms as RepQ-ViT (https://arxiv.org/abs/2212.08254) has it.
 
 A few channels of a LayerNorm are often ten times as large as the others, and one scale for all of them wastes the grid
 on those few. Dividing gamma and beta by a factor per channel, and multiplying the rows of the next weights by it,
@@ -24,7 +26,7 @@ NORM = "LayerNormalization"
 
 @dataclass(frozen=True)
 class Norm:
-    """A LayerNorm whose output goes into Linears and nowhere else.
+    """LayerNorm whose output goes into Linears and nowhere else.
 
     Attributes:
         module: its name in the trained model.
@@ -79,7 +81,7 @@ def _past_cast(value: ir.Value) -> ir.Value:
 
 
 def factors(channels: np.ndarray, weights: list[np.ndarray], alpha: float) -> np.ndarray:
-    """SmoothQuant's factors: channel range ** alpha / weight range ** (1 - alpha), of geometric mean 1.
+    """Return SmoothQuant's factors: channel range ** alpha / weight range ** (1 - alpha), of geometric mean 1.
 
     Args:
         channels: (width,) largest absolute value of each channel of the activation.
@@ -103,7 +105,7 @@ def factors(channels: np.ndarray, weights: list[np.ndarray], alpha: float) -> np
 def folded(
     model: onnx.ModelProto | ir.Model, found: tuple[Point, ...], table: ScaleTable, modules: Collection[str]
 ) -> dict[str, np.ndarray]:
-    """New values, float32, of the initializers that change when the table's factors are folded in.
+    """Return the new values, float32, of the initializers that change when the table's factors are folded in.
 
     Only norms before at least one of `modules` are touched; of those all Linears change, int8 or not.
 
@@ -138,7 +140,7 @@ def folded(
 
 
 def fold(norm: Norm, smoothing: Smoothing, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The norm's initializers after folding, float32: gamma and beta divided, rows of the weights multiplied.
+    """Return the norm's initializers after folding, float32: gamma and beta divided, rows of the weights multiplied.
 
     Raises:
         ArtifactError: another number of channels.

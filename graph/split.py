@@ -1,7 +1,7 @@
-"""A model cut at its stages, so that what lies before a changed layer is computed once.
+"""Segments of a model between its stages, so that what lies before a changed layer is computed once.
 
 Every module of the trained model that ends a stage (`ModuleRoles.stages`) gave its name to a value of the graph; the
-cuts are there. What crosses a cut is found from the graph itself.
+cuts are there. The values that cross a cut follow from the graph itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Segment:
 
 
 def cut(model: onnx.ModelProto) -> tuple[Segment, ...]:
-    """The segments of a model, in order; one segment where the graph names no stage."""
+    """Return the segments of a model, in order; one segment where the graph names no stage."""
     nodes = list(model.graph.node)
     stage = re.compile(rf"({'|'.join(map(re.escape, roles_of(model).stages)) or '(?!)'})(\.\w+)*")
     ends = [i + 1 for i, node in enumerate(nodes) if any(stage.fullmatch(name) for name in node.output)]
@@ -48,10 +48,10 @@ def cut(model: onnx.ModelProto) -> tuple[Segment, ...]:
 
 
 def extract(model: onnx.ModelProto, segment: Segment, extra: tuple[str, ...] = ()) -> onnx.ModelProto:
-    """A segment as a model of its own, with its weights and all functions; `extra` values become outputs too.
+    """Return a segment as a model, with its weights and all functions; `extra` values become outputs too.
 
     Raises:
-        ArtifactError: the graph does not tell the type of a value that crosses a cut.
+        ArtifactError: the graph has no type of a value that crosses a cut.
     """
     nodes = model.graph.node[segment.start : segment.stop]
     types = {value.name: value for value in (*model.graph.value_info, *model.graph.output, *model.graph.input)}
@@ -77,7 +77,7 @@ def extract(model: onnx.ModelProto, segment: Segment, extra: tuple[str, ...] = (
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that a node reads, those inside its subgraphs among them."""
+    """Yield the names that a node reads, those inside its subgraphs among them."""
     yield from node.input
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):

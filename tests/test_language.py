@@ -11,9 +11,11 @@ ROOT = Path(__file__).parents[1]
 #: Folders whose docstrings follow the rules.
 FOLDERS = (
     "benchmarks",
+    "calib",
     "cli",
     "common",
     "export",
+    "graph",
     "plugins",
     "runtime",
     "synthetic",

@@ -1,1 +1,1 @@
-"""Which layer costs how much accuracy, and which choice of precisions is worth it."""
+"""Sensitivity of each layer to int8, and the choice of precisions that follows."""

@@ -1,4 +1,4 @@
-"""The whole: ranking, curve, policy and pictures of one model, into a folder that an interrupted run goes on in."""
+"""Sensitivity analysis of a model: ranking, Pareto curve, policy and figures in one folder; resumable."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _COPIES_OF_MODEL = 12
 
 @dataclass(frozen=True)
 class SensitivityOptions:
-    """How to measure.
+    """Options of the analysis.
 
     Attributes:
         grouping: "layer", "block" or "kind": what is taken together.
@@ -76,7 +76,7 @@ class SensitivityOptions:
 
 @dataclass(frozen=True)
 class SensitivityReport:
-    """What was measured, the policy that follows, and where it was written."""
+    """Measurements, the policy that follows, and the folder of the files."""
 
     ranking: Ranking
     pareto: Pareto
@@ -84,7 +84,7 @@ class SensitivityReport:
     folder: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         choice = {"default": self.policy.default, "modules": dict(self.policy.rules)}
         return {
             "folder": str(self.folder),
@@ -174,7 +174,7 @@ def require_pictures() -> None:
 
 
 def policy_of(pareto: Pareto, ranking: Ranking, chain: Chain) -> Policy:
-    """The choice as a policy: int8, but for the groups in floating point."""
+    """Return the choice as a policy: int8, but for the groups in floating point."""
     floats = pareto.choice.floats
     policy = (
         Policy(FLOAT) if len(floats) == len(pareto.order) else Policy(rules=tuple((name, FLOAT) for name in floats))
@@ -220,7 +220,7 @@ def _key(model: Path, scales: ScaleTable, material: Material, options: Sensitivi
 
 
 def _begun(folder: Path) -> bool:
-    """Whether an earlier run left its state in a folder, and so what else is there.
+    """Return whether an earlier run left its state, and so the other files, in a folder.
 
     Raises:
         InputError: there is no state, but files of the names that are to be written.

@@ -12,7 +12,7 @@ GROUPS = (LAYER, BLOCK, KIND)
 
 
 def grouped(modules: Iterable[str], how: str) -> dict[str, tuple[str, ...]]:
-    """Modules by the name of their group, in the order given; a group's name is a pattern that a policy takes.
+    """Return modules by the name of their group, in the order given; a group's name is a pattern that a policy takes.
 
     "layer": every module by itself. "block": such as `backbone.layers.3`. "kind": such as
     `backbone.layers.*.mlp.inner`, and `aggregation.blocks.*.intra.in_proj.*` for all sensors.
@@ -29,7 +29,7 @@ def grouped(modules: Iterable[str], how: str) -> dict[str, tuple[str, ...]]:
 
 
 def group_of(module: str, how: str) -> str:
-    """Name of the group that a module belongs to."""
+    """Return the name of the group that a module belongs to."""
     parts = module.split(".")
     if how == BLOCK:
         numbers = [i for i, part in enumerate(parts) if part.isdigit()]

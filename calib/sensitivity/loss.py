@@ -1,4 +1,4 @@
-"""What int8 costs: how far embeddings turn, and how much worse they retrieve the calibration identities."""
+"""Accuracy loss in int8: cosine distance of embeddings, and mAP on the calibration identities."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...errors import ArtifactError, InputError
 from ...runtime.evaluation.gates.agreement import cosine_departures
 from ...runtime.evaluation.retrieval.metrics import evaluate_retrieval
 
-#: What does not count as a match, when every calibration sample is a query and all others are its gallery.
+#: Rules for samples that are no match, where every sample is a query and all others are its gallery.
 CAMERA, SCENE, ITSELF = "camera", "scene", "itself"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What some layers in int8 cost, against the float model on the same samples.
+    """Accuracy loss of some layers in int8, against the float model on the same samples.
 
     Attributes:
         mean, median, largest: of 1 - cosine over the samples.
@@ -33,7 +33,7 @@ class Loss:
 
 
 class Judge:
-    """Compares embeddings with those of the float model.
+    """Comparison of embeddings with those of the float model.
 
     Args:
         reference: (N, dim) of the float model.
@@ -61,7 +61,7 @@ class Judge:
         self.map, self.queries = self._map(reference)
 
     def loss(self, embeddings: np.ndarray, what: str) -> Loss:
-        """The loss of `embeddings` (N, dim); `what` stands in the message.
+        """Return the loss of `embeddings` (N, dim); `what` stands in the message.
 
         Raises:
             ArtifactError: embeddings that are not finite.
@@ -86,7 +86,7 @@ class Judge:
 
 
 def _groups(identities: np.ndarray, groups: np.ndarray, junk: str | None) -> tuple[np.ndarray | None, str]:
-    """What makes a sample of the same identity not count, and the rule's name; None where nothing could match."""
+    """Return the groups within which an identity is no match, and the rule's name; None if nothing could match."""
     if junk not in (None, CAMERA, SCENE):
         raise InputError(f"The junk rule must be {CAMERA} or {SCENE}, not {junk!r}.")
     pairs = set(zip(identities.tolist(), groups.tolist(), strict=True))

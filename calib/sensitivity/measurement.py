@@ -1,4 +1,4 @@
-"""The samples that sensitivity is measured on: several of each identity, so that mAP can be measured."""
+"""Measurement set of a sensitivity analysis: several samples of each identity, so that mAP can be measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PER_IDENTITY = 4
 
 @dataclass(frozen=True)
 class Material:
-    """N samples.
+    """Measurement set of N samples.
 
     Attributes:
         feeds: the graph's inputs by name, each of N samples.
@@ -48,16 +48,16 @@ class Material:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return len(self.identities)
 
     def batches(self) -> list[Values]:
-        """The inputs, BATCH samples at a time."""
+        """Return the inputs, BATCH samples at a time."""
         starts = range(0, self.samples, BATCH)
         return [{name: value[start : start + BATCH] for name, value in self.feeds.items()} for start in starts]
 
     def first(self, count: int | None) -> Material:
-        """The first `count` samples; None = all."""
+        """Return the first `count` samples; None = all."""
         if count is None or count >= self.samples:
             return self
         feeds = {name: value[:count] for name, value in self.feeds.items()}
@@ -65,7 +65,7 @@ class Material:
 
 
 def folder_material(chosen: CalibrationImages, metadata: BundleMetadata, count: int, track: Track = silent) -> Material:
-    """The first `count` calibration images; of a plain folder, so without identities and mAP.
+    """Return the first `count` calibration images of a plain folder, without identities and so without mAP.
 
     Raises:
         InputError: an image that cannot be read.
@@ -79,7 +79,7 @@ def folder_material(chosen: CalibrationImages, metadata: BundleMetadata, count: 
 def benchmark_material(
     benchmark: Benchmark, metadata: BundleMetadata, count: int, seed: int = 0, track: Track = silent
 ) -> Material:
-    """`count` samples of the training split, chosen by `by_identity`.
+    """Return `count` samples of the training split, chosen by `by_identity`.
 
     Raises:
         InputError: an image that cannot be read.
@@ -94,7 +94,7 @@ def benchmark_material(
 
 
 def by_identity(benchmark: Benchmark, count: int, seed: int) -> list[Sample]:
-    """Samples of the training split: identity after identity, at most PER_IDENTITY of each, cameras in turns.
+    """Choose samples of the training split: identity after identity, at most PER_IDENTITY of each, cameras in turns.
 
     The order is drawn from the seed and the names, so it is the same on every machine.
     """

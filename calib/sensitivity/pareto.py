@@ -1,4 +1,4 @@
-"""Which layers to give back to floating point: accuracy lost against milliseconds, both measured.
+"""Pareto curve of accuracy loss against latency, and the layers that return to floating point.
 
 From all in int8, layers go back to float in the order of what they cost per multiplication. The time that int8 saves is
 measured for the whole, and a layer's part of it is taken to be its part of the multiplications: a single layer's is
@@ -47,7 +47,7 @@ _LOSSES, _TIMES = "choices", "times"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a choice may cost: the largest drop of mAP, a fraction, and the largest 1 - cosine of a sample."""
+    """Limits of a choice: the largest drop of mAP, a fraction, and the largest cosine distance of a sample."""
 
     map_drop: float = 0.01
     departure: float = 0.01
@@ -60,7 +60,7 @@ class Limits:
             )
 
     def hold(self, loss: Loss) -> bool:
-        """Whether a loss is allowed; a mAP that could not be measured does not count."""
+        """Return whether a loss is allowed; a mAP that could not be measured does not count."""
         return loss.largest <= self.departure and (loss.map_drop is None or loss.map_drop <= self.map_drop)
 
 
@@ -77,7 +77,7 @@ class Point:
 
     Attributes:
         floats: names of the groups, in the order they were given back.
-        share: part of the multiplications (of what may be quantised) that is in int8, 0..1.
+        share: part of the multiplications (of what may be quantized) that is in int8, 0..1.
         loss, milliseconds: measured.
         front: no other point is faster and loses less.
     """
@@ -115,7 +115,7 @@ class Pareto(Report):
 
     @property
     def choice(self) -> Point:
-        """The chosen point."""
+        """Chosen point."""
         return self.points[self.chosen]
 
     def __str__(self) -> str:
@@ -132,7 +132,7 @@ class Pareto(Report):
 
 
 class Search:
-    """Measures choices; what the state holds is not measured again.
+    """Measurement of choices; those in the state are not measured again.
 
     Args:
         model: the whole float model.
@@ -167,7 +167,7 @@ class Search:
         return tuple(entry.name for entry in self._entries)
 
     def loss(self, count: int) -> Loss:
-        """What the choice with the first `count` groups in floating point costs."""
+        """Return the loss of the choice with the first `count` groups in floating point."""
         name = self._name(count)
         found = self.state.get(_LOSSES, name, Loss)
         if found is None:
@@ -177,7 +177,7 @@ class Search:
         return found
 
     def milliseconds(self, count: int, round_: int) -> float:
-        """One timing of that choice in the target's runtime."""
+        """Time that choice once in the target's runtime."""
         name = f"{self._name(count)}, round {round_}"
         found = self.state.get(_TIMES, name, Timed)
         if found is None:
@@ -186,7 +186,7 @@ class Search:
         return found.milliseconds
 
     def share(self, count: int) -> float:
-        """Part of the multiplications that is in int8."""
+        """Return the part of the multiplications that is in int8."""
         work = [entry.work for entry in self._entries]
         return sum(work[count:]) / sum(work)
 
@@ -198,18 +198,18 @@ class Search:
 
 
 def by_cost_per_work(entries: Sequence[Sensitivity]) -> tuple[Sensitivity, ...]:
-    """The order in which groups go back to floating point."""
+    """Return the groups in the order in which they go back to floating point."""
     return tuple(sorted(entries, key=lambda entry: (-entry.loss.mean / max(entry.work, 1), entry.name)))
 
 
 def steps(groups: int, count: int = STEPS) -> list[int]:
-    """Numbers of groups in float to measure: 0, all, and between them close at the start, where most is won."""
+    """Return the numbers of groups in float to measure: 0, all, and more at the start, where most is won."""
     between = np.geomspace(1, max(groups, 1), max(count - 1, 2)).round().astype(int).tolist()
     return sorted({0, *between, groups})
 
 
 def find_choice(search: Search, limits: Limits, target: str, batch: int, track: Track = silent) -> Pareto:
-    """The curve and the fastest point within the limits; the model in floating point always is.
+    """Measure the curve and choose the fastest point within the limits; the model in floating point always is.
 
     Raises:
         ArtifactError: embeddings that are not finite, or a model that the target refuses.
@@ -233,13 +233,13 @@ def find_choice(search: Search, limits: Limits, target: str, batch: int, track: 
 
 
 def _rounds(search: Search, count: int) -> Callable[[], float]:
-    """Times a choice once more with every call."""
+    """Yield one more timing of a choice at a time."""
     numbers = itertools.count()
     return lambda: search.milliseconds(count, next(numbers))
 
 
 def _warn_of_busy_rounds(times: Mapping[int, Sequence[float]], target: str) -> None:
-    """Say where the rounds of a choice disagree: what is the fastest is then a matter of luck."""
+    """Warn if the rounds of a choice disagree: the fastest one is then a matter of chance."""
     busy = {count: spread for count, rounds in times.items() if not (spread := Spread(tuple(rounds))).agree}
     if busy:
         count, spread = max(busy.items(), key=lambda item: item[1].high / item[1].low)
@@ -251,14 +251,14 @@ def _warn_of_busy_rounds(times: Mapping[int, Sequence[float]], target: str) -> N
 
 
 def _best(curve: Sequence[Point], allowed: Sequence[int]) -> int:
-    """The fastest of the allowed points; of those that are equally fast the one that loses least."""
+    """Return the fastest of the allowed points; of those that are equally fast the one that loses least."""
     fastest = min(curve[number].milliseconds for number in allowed)
     fast = [number for number in allowed if curve[number].milliseconds <= EQUALLY_FAST * fastest]
     return min(fast, key=lambda number: (curve[number].loss.mean, number))
 
 
 def _between(losses: dict[int, Loss], limits: Limits) -> int | None:
-    """Half way from the last choice that is not allowed to the next that is; None where nothing lies between."""
+    """Return the number half way from the last forbidden choice to the next allowed one; None without one."""
     counts = sorted(losses)
     failing = [count for count in counts if not limits.hold(losses[count])]
     if not failing:

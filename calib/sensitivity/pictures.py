@@ -1,4 +1,4 @@
-"""Pictures of the ranking and of the curve, as PNG."""
+"""Figures of the ranking and of the curve, as PNG."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTHING = 1e-9
 
 
 def ranking_picture(ranking: Ranking, roles: ModuleRoles = MAMBAPRO) -> bytes:
-    """PNG: for each group a bar for the median of 1 - cosine, a stroke for its mean, a dot for the largest.
+    """Draw as PNG for each group a bar for the median of 1 - cosine, a stroke for its mean, a dot for the largest.
 
     Groups inside a part of the model (`ModuleRoles.parts`) have another color than those outside.
 
@@ -43,8 +43,8 @@ def ranking_picture(ranking: Ranking, roles: ModuleRoles = MAMBAPRO) -> bytes:
         axes = place(figure, _LABELS, 0.6, _WIDE, high)
         rows = range(len(shown))
         losses = [entry.loss for entry in shown]
-        colours = [IN_PART if roles.part_of(entry.name) else OTHER for entry in shown]
-        axes.barh(rows, [max(loss.median, _NOTHING) for loss in losses], color=colours, height=0.7)
+        colors = [IN_PART if roles.part_of(entry.name) else OTHER for entry in shown]
+        axes.barh(rows, [max(loss.median, _NOTHING) for loss in losses], color=colors, height=0.7)
         axes.plot([max(loss.mean, _NOTHING) for loss in losses], rows, "|", color=INK, markersize=8)
         axes.plot([max(loss.largest, _NOTHING) for loss in losses], rows, "o", color=INK, markersize=2.5)
         axes.set_xscale("log")
@@ -57,7 +57,7 @@ def ranking_picture(ranking: Ranking, roles: ModuleRoles = MAMBAPRO) -> bytes:
 
 
 def pareto_picture(pareto: Pareto) -> bytes:
-    """PNG: 1 - cosine, and the drop of mAP where there is one, against milliseconds; limits and the choice marked.
+    """Draw as PNG 1 - cosine, and the drop of mAP if measured, against milliseconds; limits and choice are marked.
 
     Raises:
         SetupError: matplotlib is not installed.
@@ -83,14 +83,14 @@ def pareto_picture(pareto: Pareto) -> bytes:
 
 
 def _draw(axes: Axes, pareto: Pareto, heights: Sequence[float | None], limit: float) -> None:
-    """Points, the front through those that none beats, the limit, and the time of the model in floating point."""
+    """Draw points, the front through those that none beats, the limit, and the time of the model in floating point."""
     drawn = [(point, height) for point, height in zip(pareto.points, heights, strict=True) if height is not None]
     front = sorted((point.milliseconds, height) for point, height in drawn if point.front)
     axes.plot([time for time, _ in front], [height for _, height in front], color=IN_PART, linewidth=0.8, zorder=1)
     for point, height in drawn:
         chosen = point is pareto.choice
-        colour = CHOSEN if chosen else IN_PART if point.front else BEATEN
-        axes.scatter([point.milliseconds], [height], s=42 if chosen else 20, color=colour, zorder=2)
+        color = CHOSEN if chosen else IN_PART if point.front else BEATEN
+        axes.scatter([point.milliseconds], [height], s=42 if chosen else 20, color=color, zorder=2)
         where = (point.milliseconds, height)
         axes.annotate(str(len(point.floats)), where, (3, 4), textcoords="offset points", size=7, color=QUIET)
     axes.axhline(limit, color=CHOSEN, linewidth=0.8, linestyle=(0, (4, 2)))

@@ -1,4 +1,4 @@
-"""One layer or group at a time in int8, all others as they are: the ranking by what it costs."""
+"""Ranking of layers or groups by their accuracy loss alone in int8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MEASURED = "layers"
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """A layer or group: its modules, what it costs alone in int8, and its multiplications per sample."""
+    """Layer or group: its modules, its loss alone in int8, and its multiplications per sample."""
 
     name: str
     modules: tuple[str, ...]
@@ -33,7 +33,7 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Ranking(Report):
-    """All groups, the most expensive first: by the median of 1 - cosine, then by name.
+    """All groups, the largest loss first: by the median of 1 - cosine, then by name.
 
     The median is what ranks, since other images give the same order. A value beyond the range that calibration saw is
     clipped, and one such sample can make most of a mean; a mAP of a few hundred queries moves in steps.
@@ -72,7 +72,7 @@ class Ranking(Report):
 
 
 def judge_of(chain: Chain, material: Material) -> Judge:
-    """What embeddings of the material are compared with: the float model's.
+    """Return the comparison with the float model's embeddings of the material.
 
     Raises:
         ArtifactError: they are not finite.
@@ -106,7 +106,7 @@ def _losses(
     state: State,
     track: Track,
 ) -> dict[str, Loss]:
-    """By group, in the order of the graph: what comes before a group is computed once for all that begin there."""
+    """Measure the groups in the order of the graph: what precedes a group is computed once for all that begin there."""
     first = {name: min(chain.place[module] for module in modules) for name, modules in groups.items()}
     found: dict[str, Loss] = {}
     reached = 0

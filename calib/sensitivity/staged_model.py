@@ -1,4 +1,4 @@
-"""The segments of a model in ONNX Runtime, one after the other; any of them in int8, the others as they are.
+"""Model in ONNX Runtime as a chain of segments, any of which can be replaced by its int8 variant.
 
 Batches run side by side, each on one thread. Sessions with threads of their own would wait for work against each other,
 and the numbers would depend on how many there are.
@@ -29,12 +29,12 @@ Values = dict[str, np.ndarray]
 
 
 class Chain:
-    """A float model cut into segments, each a session.
+    """Float model cut into segments, each a session.
 
     Args:
         model: as exported.
         table: scales of its layers.
-        layout: of Q/DQ nodes, see `qdq.LAYOUTS`.
+        layout: of Q/DQ nodes, see `quantize.LAYOUTS`.
         threads: batches that run at once; None = the processors that this process may use.
 
     Attributes:
@@ -65,7 +65,7 @@ class Chain:
         return OnnxRuntimeBackend(model.SerializeToString(), device="cpu", threads=1)
 
     def in_int8(self, modules: Sequence[str]) -> dict[int, Backend]:
-        """Sessions of the segments that hold `modules`, with these in int8; by the number of the segment."""
+        """Open sessions of the segments that hold `modules`, with these in int8; by the number of the segment."""
         variants = {}
         for number in sorted({self.place[module] for module in modules}):
             own = {module for module in modules if self.place[module] == number}
@@ -74,11 +74,11 @@ class Chain:
         return variants
 
     def step(self, number: int, values: Sequence[Values]) -> list[Values]:
-        """What the segments after `number` need, for each batch; `values` are what those from `number` on need."""
+        """Run one segment: from the values that the segments from `number` on need to those after it, per batch."""
         return self._each(values, lambda batch: self._run(self._float[number], number, batch))
 
     def finish(self, number: int, values: Sequence[Values], variants: Mapping[int, Backend]) -> np.ndarray:
-        """Embeddings (samples, dim): all segments from `number` on, those in `variants` replaced."""
+        """Run all segments from `number` on, those in `variants` replaced; returns embeddings (samples, dim)."""
 
         def embed(batch: Values) -> np.ndarray:
             for i in range(number, len(self.segments)):
@@ -95,12 +95,12 @@ class Chain:
         return self._kept(number, values, backend.run({name: values[name] for name in backend.inputs}))
 
     def _kept(self, number: int, values: Values, found: Values) -> Values:
-        """What segments after `number` read, or what the graph returns."""
+        """Return the values that segments after `number` read, or that the graph returns."""
         later = {name for part in self.segments[number + 1 :] for name in part.inputs} | {self._result}
         return {name: value for name, value in {**values, **found}.items() if name in later}
 
     def work(self, values: Values) -> dict[str, int]:
-        """Multiplications of every layer; `values` are the graph's inputs for one sample."""
+        """Count the multiplications of every layer; `values` are the graph's inputs for one sample."""
         nodes = {node.name: node for node in self._model.graph.node}
         weights = {tensor.name: tensor.dims for tensor in self._model.graph.initializer}
         counts = {}

@@ -1,4 +1,4 @@
-"""What was measured so far, in one file, so that an interrupted run goes on where it was."""
+"""Checkpoint of an analysis: the measurements so far, in one file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class State:
             )
 
     def get(self, kind: str, name: str, cls: type[T]) -> T | None:
-        """The result of that name as the dataclass `cls`; None where there is none yet.
+        """Return the result of that name as the dataclass `cls`; None where there is none yet.
 
         Raises:
             ArtifactError: the file holds something else under this name.
@@ -67,7 +67,7 @@ class State:
             raise _damaged(self.path, str(error)) from error
 
     def put(self, kind: str, name: str, value: Any) -> None:
-        """Keep a dataclass; the file is replaced as a whole.
+        """Store a dataclass; the file is replaced as a whole.
 
         Raises:
             SetupError: no room or no permission.

@@ -1,4 +1,4 @@
-"""Milliseconds of a model in the runtime that it is meant for."""
+"""Latency measurement of a model in its target runtime."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARMUP, LEAST_RUNS = 2, 7
 
 
 def clock(target: str, feeds: Mapping[str, np.ndarray], batch: int = 1, seconds: float = 1.0) -> Clock:
-    """A clock for `target`; it times the first `batch` samples of `feeds`, LEAST_RUNS times and for `seconds` at least.
+    """Return a timer for `target`: the first `batch` samples of `feeds`, LEAST_RUNS times and for `seconds` at least.
 
     OpenVINO computes what is not in int8 in bf16 where the processor can, as it does for an int8 artifact.
 

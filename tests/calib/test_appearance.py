@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mambapro.calib.appearance import COLOURED, DARK, GREY, Look, look_at, swapped
+from mambapro.calib.appearance import COLORED, DARK, GRAY, Look, look_at, swapped
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.preprocess import Preprocessing
 from mambapro.runtime.data.sample import ImageSource, Sample
@@ -29,7 +29,7 @@ def test_brightness_is_of_rgb_and_colour_of_all(tmp_path: Path) -> None:
     look = look_at(image_of(tmp_path, (10, 40, 70), (200, 200, 200), None), SMALL)
 
     assert look.brightness == pytest.approx(40.0)
-    assert look.colour == {"rgb": pytest.approx(60.0), "nir": pytest.approx(0.0)}
+    assert look.color == {"rgb": pytest.approx(60.0), "nir": pytest.approx(0.0)}
 
 
 def test_without_rgb(tmp_path: Path) -> None:
@@ -49,10 +49,10 @@ def test_dark_is_below_the_limit() -> None:
     ("look", "strange"),
     [
         (Look(200.0, {"rgb": 0.0}), "rgb"),
-        (Look(200.0, {"rgb": GREY}), None),
+        (Look(200.0, {"rgb": GRAY}), None),
         # by night RGB has no colour
         (Look(20.0, {"rgb": 0.0}), None),
-        (Look(200.0, {"rgb": 90.0, "nir": COLOURED + 0.1, "tir": COLOURED}), "nir"),
+        (Look(200.0, {"rgb": 90.0, "nir": COLORED + 0.1, "tir": COLORED}), "nir"),
         # what JPEG makes of grey
         (Look(200.0, {"rgb": 90.0, "nir": 5.0, "tir": 5.0}), None),
         (Look(20.0, {"rgb": 1.0, "nir": 1.0, "tir": 90.0}), "tir"),

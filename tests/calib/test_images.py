@@ -242,7 +242,7 @@ class TestBadInput:
         with caplog.at_level(logging.WARNING, "mambapro"):
             calibration_images(copied, SMALL)
 
-        said = f"20 of 20 RGB images are grey by daylight; 16 of 20 {other.upper()} images are in colour"
+        said = f"20 of 20 RGB images are gray by daylight; 16 of 20 {other.upper()} images are in color"
         assert f"{said}. Were the sensors' folders swapped?" in caplog.text
 
 

@@ -13,7 +13,7 @@ import odd_policies
 import odd_tables
 import pytest
 from mambapro.calib.policy import Policy, matches, read_policy
-from mambapro.calib.ranges import _taken_up
+from mambapro.calib.ranges import _load_checkpoint
 from mambapro.calib.sensitivity.state import SCHEMA, State
 from mambapro.errors import ArtifactError, InputError, MambaProError
 from mambapro.graph.scales import read_table
@@ -120,5 +120,5 @@ def test_saved_statistics(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     for path in odd_npz.write_all(tmp_path):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            assert _taken_up(path, {}, []) == (0, 0)
+            assert _load_checkpoint(path, {}, []) == (0, 0)
         assert "cannot be used" in caplog.text and len(caplog.text) < 1500, path.name

@@ -62,7 +62,7 @@ class TestHistogram:
         histogram = AbsHistogram(None, float(BINS))
 
         assert (histogram.edges[0], histogram.edges[-1]) == (1.0, BINS)
-        assert (histogram.centres[0], histogram.centres[-1]) == (0.5, BINS - 0.5)
+        assert (histogram.centers[0], histogram.centers[-1]) == (0.5, BINS - 0.5)
 
     def test_the_range_doubles_as_often_as_needed(self) -> None:
         """From 1 to 100 it doubles seven times, so that the new value lies inside and in its own bin."""
