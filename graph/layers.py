@@ -19,8 +19,7 @@ import onnx_ir as ir
 from ..common.foreign_text import escaped
 from ..errors import ArtifactError
 from .module_roles import roles_of
-from .onnx_file import as_ir
-from .value_types import SCOPES, module_of
+from .value_types import SCOPES, as_ir, module_of
 
 MATMUL, GEMM, CONV = "matmul", "gemm", "conv"
 

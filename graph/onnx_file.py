@@ -16,17 +16,12 @@ from ..common.foreign_text import shown_text
 from ..errors import ArtifactError, ExportError
 from ..runtime.bundle.graph_check import require_safe_graph
 from ..runtime.bundle.metadata import BundleMetadata
-from .value_types import SCOPES
+from .value_types import SCOPES, as_ir
 
 #: Protocol buffers end at 2 GiB.
 _LARGEST_FILE = 2**31 - 1
 #: Bytes from which on a weight counts as large.
 _LARGE = 4096
-
-
-def as_ir(model: onnx.ModelProto | ir.Model) -> ir.Model:
-    """Return a model with links between nodes and values; weights are shared with the given one."""
-    return ir.from_proto(model) if isinstance(model, onnx.ModelProto) else model
 
 
 def load_model(file: Path) -> onnx.ModelProto:
@@ -115,7 +110,7 @@ def without_weights(model: onnx.ModelProto) -> tuple[ir.Model, dict[str, np.ndar
 
     The weights are views of the model's own memory where they can be. `OnnxRuntimeBackend` takes both.
     """
-    light, weights = ir.from_proto(model), {}
+    light, weights = as_ir(model), {}
     for name, value in light.graph.initializers.items():
         tensor = value.const_value
         if tensor.nbytes >= _LARGE:

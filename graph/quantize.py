@@ -18,6 +18,7 @@ from ..errors import ArtifactError, InputError
 from .layers import CONV, Point, points
 from .scales import LEVELS, ScaleTable
 from .smooth import folded
+from .value_types import as_ir
 
 log = logging.getLogger("mambapro")
 
@@ -55,7 +56,7 @@ def quantized(
         ArtifactError: the table is of another model or has no scale for one of `modules`, or the model cannot be
             quantized.
     """
-    result = ir.from_proto(model)
+    result = as_ir(model)
     _check_opset(result)
     found = points(result)
     chosen = int8_points(found, layout, modules)

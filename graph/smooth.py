@@ -18,8 +18,8 @@ import onnx_ir as ir
 
 from ..errors import ArtifactError
 from .layers import MATMUL, Point, layer_of
-from .onnx_file import as_ir
 from .scales import ScaleTable, Smoothing
+from .value_types import as_ir
 
 NORM = "LayerNormalization"
 

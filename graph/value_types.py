@@ -9,12 +9,26 @@ import onnx_ir as ir
 from onnx.defs import OpSchema, SchemaError, get_schema
 from onnx_ir.passes.common import ShapeInferencePass
 
-from ..common.foreign_text import escaped
+from ..common.foreign_text import escaped, shown_text
 from ..errors import ArtifactError, ExportError
 from ..plugins.selective_scan.schema import DOMAIN
 
 #: Property in which torch's exporter names the modules around a node, outermost first, the node itself last.
 SCOPES = "pkg.torch.onnx.name_scopes"
+
+
+def as_ir(model: onnx.ModelProto | ir.Model) -> ir.Model:
+    """Return a model with links between nodes and values, a new one of a message; weights are shared.
+
+    Raises:
+        ArtifactError: the graph is not well formed.
+    """
+    if isinstance(model, ir.Model):
+        return model
+    try:
+        return ir.from_proto(model)
+    except ir.serde.SerdeError as error:
+        raise ArtifactError(f"The ONNX graph is damaged: {shown_text(error)}. Export the bundle again.") from error
 
 
 def module_of(node: ir.Node | onnx.NodeProto) -> str | None:
@@ -44,7 +58,7 @@ def with_types(model: onnx.ModelProto) -> ir.Model:
     Raises:
         ExportError: an operator that ONNX does not have, a node with a graph inside, or a type that is not known.
     """
-    result = ir.from_proto(model)
+    result = as_ir(model)
     for node in result.graph:
         if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
             raise ExportError(f"{node.op_type} ({escaped(node.name)}) holds a graph of its own, which cannot be typed.")
@@ -66,7 +80,8 @@ def schema_of(node: ir.Node) -> OpSchema:
     Raises:
         ExportError: the standard has no such operator.
     """
-    opset = node.graph.opset_imports[""]
+    imports = node.graph.opset_imports
+    opset = imports.get("", imports.get("ai.onnx", 0))
     try:
         return get_schema(node.op_type, opset, "")
     except SchemaError as error:

@@ -1,4 +1,4 @@
-"""A hash of what an ONNX file computes, and of which modules compute it."""
+"""ONNX files: a hash of what they compute and of the modules that compute it; damaged graphs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
+from mambapro.errors import ArtifactError
+from mambapro.graph.cast import typed
+from mambapro.graph.layers import points
 from mambapro.graph.onnx_file import graph_sha256
+from onnx import helper
 from small_graphs import SCOPES, two_readers
 
 
@@ -29,3 +34,13 @@ def test_what_the_hash_sees(tmp_path: Path) -> None:
     assert renamed != first
     model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
     assert found() not in (first, renamed)
+
+
+def test_a_damaged_graph() -> None:
+    """A graph that the checker passes, but whose types do not exist, is refused by every pass."""
+    model = two_readers(np.random.default_rng(0))
+    model.graph.value_info.append(helper.make_tensor_value_info("first", 999, ["batch", 5]))
+
+    for read in (points, lambda m: typed(m, "fp16")):
+        with pytest.raises(ArtifactError, match="The ONNX graph is damaged"):
+            read(model)
