@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 
 from ....common.foreign_text import shown_value
 from ....errors import InputError
-from ....runtime.data.batch import Batch
-from ..model_spec import Model
+from ....runtime.bundle.tasks import ATTRIBUTES
+from ....runtime.bundle.tensors import BATCH, LOGITS, TensorInfo
+from ....runtime.data.batch import IMAGE, Batch
+from ..model_spec import Model, ModelSpec
 from ..parts.attribute_heads import AttributeLinears
 from ..parts.patch_embedding import RELEASED
 from .attribute_config import AttributeConfig
@@ -97,6 +100,20 @@ class AttributeModel(Model):
     def logits(self, images: Tensor) -> Tensor:
         """Compute the logits of what is deployed from images (B, 3, H, W). Returns (B, attributes)."""
         return self.outputs(images)["logits"]
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """Inputs, outputs and structure."""
+        config = self.config
+        image = TensorInfo("rgb", IMAGE, "uint8", (BATCH, *config.image_size, 3), "image, R G B, 0 to 255")
+        logits = TensorInfo(LOGITS, LOGITS, "float32", (BATCH, config.attributes), "one logit for each attribute")
+        return ModelSpec(
+            task=ATTRIBUTES,
+            inputs=(image,),
+            outputs=(logits,),
+            settings=config.to_json(),
+            summary="{}, {}x{} pixels, {} attributes".format(self.kind, *config.image_size, config.attributes),
+        )
 
     def predict(self, batch: Batch) -> tuple[Tensor]:
         """Compute the logits of a batch's RGB images. Returns (N, attributes), on the model's device."""

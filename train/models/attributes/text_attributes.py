@@ -97,9 +97,11 @@ class TextAttributes(VisualTokens):
                 "The model reads the words of its labels: give load_checkpoint or set_constants label_tokens, int64 "
                 "(attributes, tokens), or label_vectors, float32 (attributes, width)."
             )
-        if self.training or torch.is_grad_enabled():
+        tensors = (self.label_tokens, *self.mamba.parameters())
+        # tensors that were made in inference mode do not count their changes
+        if self.training or torch.is_grad_enabled() or any(x.is_inference() for x in tensors):
             return self.mamba(self.label_tokens)
-        state = [(x.data_ptr(), x._version) for x in (self.label_tokens, *self.mamba.parameters())]
+        state = [(x.data_ptr(), x._version) for x in tensors]
         if self._encoded is None or self._encoded[0] != state:
             self._encoded = (state, self.mamba(self.label_tokens))
         return self._encoded[1]
