@@ -191,7 +191,7 @@ def _refuse_yaml(text: str, where: Path | str) -> None:
     policy = _policy_of_yaml(text)
     if policy is not None:
         raise InputError(
-            f"{where} is YAML, the form of release 0.1.0; policies are TOML now. Save these lines as a .toml file and "
+            f"{where} is YAML, and policies are TOML. Save these lines as a .toml file and "
             f"give that one:\n\n{policy.to_toml()}"
         )
 

@@ -119,12 +119,15 @@ def _told(error: BaseException) -> int:
     if signals.arrived or isinstance(error, KeyboardInterrupt | click.Abort):
         # also where a library that was being imported swallowed the signal and failed over its own pieces
         number = signals.arrived[0] if signals.arrived else signal.SIGINT
-        if number == signal.SIGINT:
-            say(signals.INTERRUPTED)
+        say(signals.INTERRUPTED if number == signal.SIGINT else signals.ENDED.format(signal.Signals(number).name))
         return 128 + number
     if isinstance(error, OutputLost):
         give_up(sys.stdout)
         return _output_lost(error)
+    if isinstance(error, click.NoSuchOption):
+        # click takes the letters alone for its suggestions; a gate is not waived by a typing error
+        names = [name for name in error.possibilities or () if name not in ("--force", "--help")]
+        error = click.NoSuchOption(error.option_name, possibilities=names, ctx=error.ctx)
     if isinstance(error, click.ClickException):
         shown = _Kept()
         error.show(shown)

@@ -93,6 +93,8 @@ def extract_folders(
     """
     out = Path(out)
     require_free(out, overwrite)
+    if out.suffix not in ("", ".npz"):
+        raise InputError(f"Embeddings are written as .npz, not {shown_text(out.suffix)}: {shown_text(out)}. Rename it.")
     listing = list_beside(out) if skip_bad else None
     if listing is not None:
         require_free(listing, overwrite)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 INTERRUPTED = "error: interrupted; nothing half-written was left behind."
+ENDED = "error: ended by {}; nothing half-written was left behind."
 #: Signals that arrived while a command ran.
 arrived: list[int] = []
 #: Seconds until a suppressed signal is raised again.

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from ...errors import InputError
 from ..foreign_text import shown_text
@@ -43,6 +44,7 @@ def require_free(
         _refuse_system(target, target)
         if not in_bundle:
             require_outside(target.parent)
+        _require_writable(target.parent)
         if not os.path.lexists(target):
             return
         mode = os.lstat(target).st_mode
@@ -58,6 +60,16 @@ def require_free(
                 f"{shown_text(target)} is a folder, and a file is to be written. Choose another name, or remove it "
                 "yourself."
             )
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise the error of a write if the nearest folder that exists takes no new files."""
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        # for the system's own reason
+        with TemporaryFile(dir=folder):
+            pass
 
 
 def may_go(folder: Path, replaceable: Replaceable) -> bool:
@@ -147,8 +159,8 @@ def _refuse_system(path: Path, target: Path) -> None:
     inside = any(top in real.parents for top in _SYSTEM) and _SHARED_MEMORY not in real.parents
     if inside:
         raise InputError(
-            f"Nothing is written to {shown_text(target)}: a result is completed under another name in the same folder "
-            f"and then renamed, and {shown_text(real.parent)} holds no files. Give the name of a file."
+            f"Cannot write {shown_text(target)}: {shown_text(real.parent)} is the system's and takes no new files. "
+            "Give the name of a file in another folder; --json prints to standard output."
         )
 
 

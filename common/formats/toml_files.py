@@ -45,7 +45,8 @@ def read_text(path: str | os.PathLike[str], what: str, largest: int) -> str:
 
 
 def _unreadable(path: str | os.PathLike[str], what: str, error: ValueError) -> InputError:
-    return InputError(f"The {what} {shown_text(path)} cannot be read: {shown_text(error).rstrip('.')}.")
+    yaml = " It has the name of a YAML file, and must be TOML." if str(path).endswith((".yml", ".yaml")) else ""
+    return InputError(f"The {what} {shown_text(path)} cannot be read: {shown_text(error).rstrip('.')}.{yaml}")
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def require_pair(target: str, precision: str, base: str) -> None:
     if target == OPENVINO and precision == "fp16":
         raise InputError(
             "OpenVINO computes in bf16 or float32 on CPUs: a float16 file gains nothing. Build bf16 from a float32 "
-            "export (mambapro-export --bf16 --target openvino)."
+            "bundle (mambapro build BUNDLE --target openvino --precision bf16)."
         )
     if base != "fp32" and precision != base and not (precision == "int8" and target in ENGINES):
         raise InputError(

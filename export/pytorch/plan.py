@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from ...runtime.bundle.metadata_parts import CardFields
 from ...runtime.data.readers.benchmarks import benchmark_info
 from ...runtime.data.sixteen_bit import Ranges
 from ...runtime.evaluation.gates.agreement import AGREEMENTS
+from ...train.models.checkpoints.tensor_files import require_checkpoint_file
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.model_spec import Model, ModelSpec
 from ..artifacts.build_options import BuildOptions, QuantizeOptions
@@ -69,9 +69,7 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         require_precision(self.precision)
-        # os.path's does not raise for names that are too long
-        if not os.path.isfile(self.checkpoint):  # noqa: PTH113
-            raise InputError(f"No checkpoint at {self.checkpoint}. Give the path of a .pth or .safetensors file.")
+        require_checkpoint_file(self.checkpoint)
         if self.limit is not None and not 0 < self.limit <= 2:
             raise InputError(f"--max-cosine-distance must be between 0 and 2 (1 - cosine), not {self.limit}.")
         if self.max_map_drop is not None and not 0 < self.max_map_drop <= 1:

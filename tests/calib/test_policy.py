@@ -120,7 +120,7 @@ modules:
 
 def test_yaml_is_refused_with_its_toml() -> None:
     """A policy as release 0.1.0 wrote it is an error that holds the same policy in TOML, ready to be saved."""
-    with pytest.raises(InputError, match=r"mine\.yaml is YAML, .* policies are TOML now") as caught:
+    with pytest.raises(InputError, match=r"mine\.yaml is YAML, and policies are TOML") as caught:
         Policy.from_toml(_YAML, "mine.yaml")
 
     _, converted = str(caught.value).split("\n\n", 1)

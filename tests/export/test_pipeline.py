@@ -343,8 +343,18 @@ class TestOptions:
     @pytest.mark.parametrize("name", (".", "", "none.pth", "x" * 300 + ".pth"))
     def test_a_checkpoint_that_is_no_file(self, name: str) -> None:
         """InputError for a folder, nothing, and a name no file system takes."""
-        with pytest.raises(InputError, match="No checkpoint at"):
+        with pytest.raises(InputError, match=r"No checkpoint at|\. is a folder"):
             ExportOptions(Path(name))
+
+    def test_a_bundle_for_a_checkpoint(self, tmp_path: Path) -> None:
+        """InputError that names it as what it is."""
+        bundle = tmp_path / "x.mambapro"
+        bundle.mkdir()
+        for name in ("metadata.json", "SHA256SUMS"):
+            (bundle / name).touch()
+
+        with pytest.raises(InputError, match="is a bundle, which was exported from a checkpoint"):
+            ExportOptions(bundle)
 
     def test_data_needs_a_dataset(self, tiny_checkpoint: Path) -> None:
         """InputError when a folder is given without the benchmark's name."""

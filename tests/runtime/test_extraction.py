@@ -227,6 +227,15 @@ def test_existing_output_is_kept_unless_told(extractor, folders, tmp_path):
     assert np.load(out)["names"].shape == (3,)
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.parquet", "f.npz.gz"])
+def test_other_formats_are_refused(extractor, folders, tmp_path, name):
+    """InputError for a name that promises another format than .npz."""
+    with pytest.raises(InputError, match=r"written as \.npz, not"):
+        extract_folders(extractor, folders, tmp_path / name)
+
+    assert not (tmp_path / name).exists()
+
+
 @pytest.mark.parametrize("name", ["f.npz", "f.skipped.json"])
 def test_what_appears_meanwhile_stays(extractor, folders, tmp_path, monkeypatch, name):
     """The usual error, the other's file is untouched, and nothing of this run is left."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 
+from ...common.foreign_text import shown_value
 from ...common.machine.memory import peak_memory
 from ...errors import InputError, SetupError
 
@@ -19,13 +21,19 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     A bare "cuda" is card `local_rank`.
 
     Raises:
+        InputError: a name that is none of auto, cpu, cuda and cuda:N.
         SetupError: CUDA was requested and is not available.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise InputError(f"device must be auto, cpu, cuda or one card such as cuda:0, not {shown_value(name, 40)}.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise SetupError(f"device={name!r} was asked for, but PyTorch sees no CUDA card. Use device='cpu'.")
-    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+    device = torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise SetupError(f"device={name!r}: PyTorch sees {torch.cuda.device_count()} CUDA card(s), numbered from 0.")
+    return device
 
 
 def peak_mebibytes(device: torch.device) -> float:

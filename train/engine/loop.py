@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ...common.foreign_text import shown_text
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ..models.model_spec import Model
@@ -21,6 +23,8 @@ from .task import Task, task_for
 from .trainer import Trainer
 from .training_config import TrainConfig
 from .training_report import FitReport
+
+log = logging.getLogger("mambapro")
 
 
 def fit(
@@ -91,7 +95,12 @@ def train_model(
         if resume and not trainer.resume() and world.is_first:
             _no_finished_run(folder)
         world.wait()
-        trainer.run()
+        try:
+            trainer.run()
+        except (KeyboardInterrupt, SystemExit):
+            if (folder / STATE).exists() and world.is_first:
+                log.warning("%s holds the training so far; the same command with --resume goes on.", folder / STATE)
+            raise
         if world.is_first:
             # a finished training is not resumed, and the state takes three times the size of the weights
             (folder / STATE).unlink(missing_ok=True)
@@ -104,3 +113,4 @@ def _no_finished_run(folder: Path) -> None:
             f"The training in {folder} is finished: there is nothing to resume. Its result is best.pth; to train "
             "longer, start again with more epochs."
         )
+    log.warning("There is no training to resume in %s: this one starts from the beginning.", shown_text(folder))

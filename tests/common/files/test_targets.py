@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from mambapro.common.files import targets
 from mambapro.common.files.atomic import make_folder, staged_folder, write_atomically, write_together
 from mambapro.common.files.targets import require_free
-from mambapro.errors import InputError
+from mambapro.errors import InputError, SetupError
 from mambapro.runtime.bundle.checksums import METADATA, SUMS
 
 
@@ -127,8 +129,25 @@ class TestLinks:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_the_kernels_own_folders(name: str, overwrite: bool) -> None:
     """Results are not streamed into devices, however standard output was opened: the words say why."""
-    with pytest.raises(InputError, match=r"Nothing is written to|is a device"):
+    with pytest.raises(InputError, match=r"the system's and takes no new files|is a device"):
         require_free(Path(name), overwrite)
+
+
+@pytest.mark.parametrize("where", ["result", "new/folder/result"])
+def test_folders_that_take_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """SetupError with the system's reason before any work, also for folders that would have to be made."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    monkeypatch.setattr(targets.os, "access", lambda path, mode: Path(path) != closed)
+
+    def refuse(dir: Path) -> None:  # noqa: A002 - its name in tempfile
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+
+    monkeypatch.setattr(targets, "TemporaryFile", refuse)
+    require_free(tmp_path / where, False)
+
+    with pytest.raises(SetupError, match=r"Cannot write .*result: Read-only file system"):
+        require_free(closed / where, False)
 
 
 class TestBundles:

@@ -87,6 +87,14 @@ def test_finished(tmp_path: Path, images: Path) -> None:
     assert "is finished" in again.stderr
 
 
+def test_nothing_to_resume(tmp_path: Path, images: Path) -> None:
+    """A training that was not begun begins, with a warning: the folder may be mistyped."""
+    done = run(tmp_path, images, "out", resume=True)
+
+    assert done.returncode == 0
+    assert "no training to resume" in done.stderr and "starts from the beginning" in done.stderr
+
+
 class TestState:
     CONFIG = TrainConfig("x")
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ....common.files.atomic import write_atomically
 from ....common.files.open_files import open_regular
+from ....common.files.targets import BUNDLE_MARKS
 from ....common.foreign_text import escaped, shown_text
 from ....common.formats.json_files import parse_json
 from ....errors import ArtifactError, InputError
@@ -64,8 +65,7 @@ def read_content(path: Path) -> Content:
         InputError: no such file, or not readable.
         ArtifactError: truncated or malicious.
     """
-    if not os.path.lexists(path):
-        raise InputError(f"No checkpoint at {shown_text(path)}. Give the path of a .pth or .safetensors file.")
+    require_checkpoint_file(path)
     with open_regular(path, "checkpoint") as file:
         if not os.fstat(file.fileno()).st_size:
             raise ArtifactError(f"{shown_text(path)} is empty (0 bytes). Copy or download it again.")
@@ -76,6 +76,17 @@ def read_content(path: Path) -> Content:
     if isinstance(tree, dict) and isinstance(tree.get(MARK), dict) and isinstance(tree.get("state_dict"), dict):
         return Content(tree["state_dict"], tree[MARK])
     return Content(tree)
+
+
+def require_checkpoint_file(path: Path) -> None:
+    """Raise InputError if there is no file at `path`; a folder is named as what it is."""
+    # os.path's do not raise for names that are too long
+    if not os.path.lexists(path):
+        raise InputError(f"No checkpoint at {shown_text(path)}. Give the path of a .pth or .safetensors file.")
+    if os.path.isdir(path):  # noqa: PTH112
+        bundle = all((path / name).is_file() for name in BUNDLE_MARKS)
+        kind = "a bundle, which was exported from a checkpoint" if bundle else "a folder"
+        raise InputError(f"{shown_text(path)} is {kind}. As a checkpoint give the path of a .pth or .safetensors file.")
 
 
 def _header(text: str | None, path: Path) -> dict[str, Any]:
