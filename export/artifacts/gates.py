@@ -15,8 +15,8 @@ from ...runtime.bundle.metadata_parts import ONNXRUNTIME, UNVERIFIED, VERIFIED
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.environment import machine_name
 from ...runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
-from ...runtime.evaluation.gates.metrics import metric_of
 from ...runtime.evaluation.gates.speed import require_speed, speed_gate, time_interleaved
+from ...runtime.evaluation.gates.task_metrics import metric_of
 from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not

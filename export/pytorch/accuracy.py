@@ -11,7 +11,7 @@ from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.evaluation.gates.accuracy import accuracy_of, require_accuracy, session_model
-from ...runtime.evaluation.gates.metrics import metric_of
+from ...runtime.evaluation.gates.task_metrics import metric_of
 from ...runtime.evaluation.reference_features import Model, features_of
 from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions

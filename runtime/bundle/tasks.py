@@ -16,7 +16,7 @@ class Task:
     Attributes:
         name: in metadata.json.
         output: role of the output that artifacts are compared by; a model returns exactly one.
-        accuracy: the metric that the accuracy gate compares, see `evaluation.gates.metrics`.
+        accuracy: the metric that the accuracy gate compares, see `evaluation.gates.task_metrics`.
     """
 
     name: str

@@ -17,8 +17,8 @@ from ..data.sample import Benchmark
 from ..environment import machine_name
 from ..evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from ..evaluation.gates.agreement import agreement_of
-from ..evaluation.gates.metrics import metric_of
 from ..evaluation.gates.speed import require_speed, speed_gate
+from ..evaluation.gates.task_metrics import metric_of
 from ..extractor import open_session
 from ..run_options import RunOptions
 from ..selection import why_not

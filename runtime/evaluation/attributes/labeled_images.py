@@ -12,7 +12,7 @@ from ...bundle.labels import Labels
 from ...bundle.metadata import BundleMetadata
 from ...data.readers.listing import shown
 from ...data.sample import UNKNOWN, Benchmark, Sample
-from .metrics import AttributeReport, evaluate_attributes
+from .attribute_metrics import AttributeReport, evaluate_attributes
 
 
 class LabeledImages(NamedTuple):

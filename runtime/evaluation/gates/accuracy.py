@@ -15,7 +15,7 @@ from ...session import Session
 from ..feature_cache import FeatureCache, extractor_identity
 from ..reference_features import Model, features_of
 from ..retrieval.evaluate import feature_function
-from .metrics import Metric, metric_of
+from .task_metrics import Metric, metric_of
 
 
 def accuracy_gate(

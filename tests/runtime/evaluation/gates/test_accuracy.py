@@ -12,7 +12,7 @@ from mambapro.runtime.bundle.artifact import AccuracyGate
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.gates.accuracy import accuracy_gate, accuracy_of, require_accuracy
-from mambapro.runtime.evaluation.gates.metrics import METRICS
+from mambapro.runtime.evaluation.gates.task_metrics import METRICS
 from mambapro.runtime.evaluation.retrieval.metrics import RetrievalReport, evaluate_retrieval
 from mambapro.runtime.extractor import Extractor
 from mambapro.synthetic.benchmark import draw_benchmark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.evaluation.attributes.metrics import attribute_differences, evaluate_attributes
+from mambapro.runtime.evaluation.attributes.attribute_metrics import attribute_differences, evaluate_attributes
 
 #: Labels of four samples: two positives of the first, three of the second.
 TRUTH = np.array([[1, 1], [1, 0], [0, 1], [0, 1]])

@@ -10,8 +10,8 @@ from typing import Any
 from ...bundle.metadata import BundleMetadata
 from ...bundle.tasks import TASKS
 from ...data.sample import Benchmark
+from ..attributes.attribute_metrics import attribute_differences
 from ..attributes.labeled_images import labeled_images
-from ..attributes.metrics import attribute_differences
 from ..bootstrap import PairedDifference, paired_differences
 from ..reference_features import TestSet
 from ..retrieval.evaluate import retrieval_of
