@@ -35,10 +35,11 @@ from ..terminal.console import emit, needs, track
 @image_options
 @json_option
 def ablate(rows: str, as_json: bool, **values: Any) -> None:
-    """Train the rows of a TABLE of the paper and print them beside its numbers.
+    """Train the rows of a TABLE of the paper.
 
-    TABLE is 3 to 12, or fig8a, fig8b, fig9a to fig9d. Every row starts from the same pretrained backbone and is trained
-    with each seed. What is finished is not trained again; what was interrupted goes on.
+    They are printed beside the paper's numbers. TABLE is 3 to 12, or fig8a, fig8b, fig9a to fig9d. Every row starts
+    from the same pretrained backbone and is trained with each seed. What is finished is not trained again; what was
+    interrupted goes on.
     """
     with needs("train"):
         from ...train.paper.ablation.run_ablation import AblationOptions, run_ablation

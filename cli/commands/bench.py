@@ -36,9 +36,10 @@ def bench(
     running: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Time BUNDLE: percentiles end to end and of the model alone, throughput, memory.
+    """Time BUNDLE: latency, throughput, memory.
 
-    Batch sizes and scopes take turns in rounds; if the rounds disagree, the machine was busy, and a line reports it.
+    Percentiles are given end to end and of the model alone. Batch sizes and scopes take turns in rounds; if the rounds
+    disagree, the machine was busy, and a line reports it.
     """
     from ...runtime.evaluation.latency import END_TO_END, MODEL_ONLY, measure_latency
     from ...runtime.extractor import Extractor

@@ -45,10 +45,10 @@ def build(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Build an artifact of BUNDLE for one runtime and precision, gate it, and add it to the bundle.
+    """Build an artifact of BUNDLE and gate it.
 
-    An artifact that cannot run on this machine, such as an engine without a GPU, is added unverified; mambapro check on
-    a suitable machine verifies it.
+    It is for one runtime in one precision, and enters the bundle if it passes. An artifact that cannot run on this
+    machine, such as an engine without a GPU, is added unverified; mambapro check on a suitable machine verifies it.
     """
     with needs("calib"):
         from ...export.artifacts.build_artifact import build_artifact

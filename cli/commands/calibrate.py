@@ -48,10 +48,10 @@ from ..terminal.console import emit, needs, track
 @image_options
 @json_option
 def calibrate(bundle: Path, out: Path | None, as_json: bool, **values: Any) -> None:
-    """Find the int8 scales of the float32 BUNDLE on calibration images and write them as one table.
+    """Measure the int8 scales of the float32 BUNDLE.
 
-    The list of images is written next to it, with the SHA-256 of each. The table applies to every runtime, and to the
-    float16 bundle of the checkpoint as well.
+    They are measured on calibration images and written as one table. The list of images is written next to it, with the
+    SHA-256 of each. The table applies to every runtime, and to the float16 bundle of the checkpoint as well.
     """
     with needs("calib"):
         from ...calib.calibrate_bundle import run_calibration

@@ -39,10 +39,11 @@ def check(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Verify every hash of a BUNDLE and replay its goldens on this machine, through every artifact that runs here.
+    """Verify BUNDLE and replay its goldens here.
 
-    Artifacts that were built where they could not run are marked verified where they pass; int8 only where it is
-    faster than the other precisions of its target (exit code 6).
+    Every hash is compared, and the goldens run through every artifact that runs on this machine. Artifacts that were
+    built where they could not run are marked verified where they pass; int8 only where it is faster than the other
+    precisions of its target (exit code 6).
     """
     from ...runtime.bundle.bundle import Bundle
     from ...runtime.data.range_survey import survey_folder, tell_ranges

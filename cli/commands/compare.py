@@ -30,10 +30,11 @@ def compare(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Compare BUNDLES with the checkpoint in PyTorch: accuracy, cosine, latency, on one benchmark in one run.
+    """Compare BUNDLES with their checkpoint in PyTorch.
 
-    Each model is timed in a process of its own, in interleaved rounds. If the rounds of a ratio disagree, the machine
-    was busy, and the rounds are printed instead of the ratio.
+    Accuracy, cosine and latency, on one benchmark in one run. Each model is timed in a process of its own, in
+    interleaved rounds. If the rounds of a ratio disagree, the machine was busy, and the rounds are printed instead of
+    the ratio.
     """
     with needs("export"):
         from ...export.comparison.compare import compare_bundles

@@ -19,11 +19,12 @@ from ..terminal.console import emit, needs
 @click.option("--load-plugins", is_flag=True, help="Load the plugin library of an engine. Trust it first.")
 @json_option
 def compare_layers(bundle: Path, as_json: bool, **values: Any) -> None:
-    """Compare an artifact of BUNDLE with the exported model in ONNX Runtime, layer by layer, through Polygraphy.
+    """Compare an artifact with its model layer by layer.
 
-    The table has the last value of every module that both graphs have, in the order of the graph: the first one that
-    differs much is where an artifact loses its accuracy. A LayerNorm that was smoothed for int8 differs by its factors,
-    which the next layer takes back. Of a TensorRT engine the outputs are compared.
+    The exported model of BUNDLE runs in ONNX Runtime, both through Polygraphy. The table has the last value of every
+    module that both graphs have, in the order of the graph: the first one that differs much is where an artifact loses
+    its accuracy. A LayerNorm that was smoothed for int8 differs by its factors, which the next layer takes back. Of a
+    TensorRT engine the outputs are compared.
     """
     with needs("export"):
         from ...export.comparison.layers import compare_layers as compare

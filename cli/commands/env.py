@@ -11,7 +11,10 @@ from ..terminal.console import emit
 @click.command("env")
 @json_option
 def environment(as_json: bool) -> None:
-    """Show the machine, the packages, and the provider ONNX Runtime really uses."""
+    """Show the machine, the packages and the provider.
+
+    The provider is the one that ONNX Runtime really uses, found by running a model.
+    """
     from ...runtime.environment import environment_report
 
     emit(environment_report(), as_json)

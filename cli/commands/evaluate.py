@@ -73,9 +73,10 @@ def evaluate(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Measure mAP, CMC and mINP of MODEL on a benchmark; MODEL is a bundle (no PyTorch needed) or a checkpoint.
+    """Measure mAP, CMC and mINP of MODEL on a benchmark.
 
-    Intervals are over the queries: the variation with other queries of the same kind.
+    MODEL is a bundle (no PyTorch needed) or a checkpoint. Intervals are over the queries: the variation with other
+    queries of the same kind.
     """
     from ...common.files.targets import require_free
     from ...runtime.evaluation.retrieval.analysis import EvaluationOptions

@@ -37,11 +37,12 @@ PICTURES = ("gradcam", "tsne", "similarity")
 @image_options
 @json_option
 def explain(only: tuple[str, ...], as_json: bool, **values: Any) -> None:
-    """Draw the paper's pictures of checkpoints: PNG files and one self-contained HTML page.
+    """Draw the paper's pictures of checkpoints.
 
-    gradcam: image regions that make a sample similar to its identity. tsne: distribution of the identities, several
-    checkpoints side by side. similarity: similarity of the modalities, for the same and for different identities. The
-    last two before and after the aggregation. Samples are drawn from query and gallery.
+    Writes PNG files and one self-contained HTML page. gradcam: image regions that make a sample similar to its
+    identity. tsne: distribution of the identities, several checkpoints side by side. similarity: similarity of the
+    modalities, for the same and for different identities. The last two before and after the aggregation. Samples are
+    drawn from query and gallery.
     """
     with needs("train"):
         from ...train.paper.explain.explain import ExplainOptions

@@ -73,7 +73,7 @@ def export(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Export a checkpoint to a verified bundle, and build it for the runtimes you name.
+    """Export a checkpoint to a verified bundle.
 
     Writes ONNX (opset 20), runs it against PyTorch for all seven sets of present sensors, and keeps the bundle only if
     the numbers are PyTorch's (exit code 5 otherwise). With --fp16 and --data the mAP of the test set must be kept too

@@ -42,10 +42,10 @@ def extract(
     as_json: bool,
     **folders: Path | None,
 ) -> None:
-    """Extract L2-normalised embeddings of folders of images with BUNDLE.
+    """Extract embeddings of folders of images.
 
-    Images of one sample have the same file name in every folder. A sensor without a folder, or without the file, is
-    missing for the sample; the model is made for that.
+    BUNDLE computes them, L2-normalized, and they are written as .npz. Images of one sample have the same file name in
+    every folder. A sensor without a folder, or without the file, is missing for the sample; the model is made for that.
     """
     from ...runtime.extraction import camera_from_name, extract_folders
     from ...runtime.extractor import Extractor

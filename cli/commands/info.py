@@ -27,9 +27,10 @@ def info(
     table: str | None,
     as_json: bool,
 ) -> None:
-    """Count the values and operations of a model's parts, and compare them with the paper's figures.
+    """Count the values and operations of a model.
 
-    With --table 3 (to 7, 10 to 12) the rows of that table. Nothing is trained or loaded, so it takes a second.
+    They are given for its parts, beside the paper's figures. With --table 3 (to 7, 10 to 12) the rows of that table.
+    Nothing is trained or loaded, so it takes a second.
     """
     with needs("train"):
         from ...train.engine.recipes import load_recipe

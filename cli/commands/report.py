@@ -32,10 +32,11 @@ from ..terminal.console import emit, needs, track
 @image_options
 @json_option
 def report(as_json: bool, **values: Any) -> None:
-    """Write one HTML page about BUNDLE: its readiness for deployment, with the reasons.
+    """Write an HTML page on the readiness of BUNDLE.
 
-    Every file of the bundle is replayed and timed on this machine; with --data it is evaluated as well. Files that do
-    not run here are listed with the reason. The page is self-contained and smaller than 5 MB.
+    It gives the reasons for its verdict. Every file of the bundle is replayed and timed on this machine; with --data it
+    is evaluated as well. Files that do not run here are listed with the reason. The page is self-contained and smaller
+    than 5 MB.
     """
     with needs("export"):
         from ...export.report.write_report import ReportOptions, report_bundle

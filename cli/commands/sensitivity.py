@@ -82,9 +82,10 @@ def sensitivity(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Measure the cost of each layer of BUNDLE in int8, and choose the layers that stay in floating point.
+    """Measure the cost of each layer of BUNDLE in int8.
 
-    Writes ranking.json, pareto.json, their pictures and policy.toml. An interrupted run is resumed.
+    Chooses the layers that stay in floating point. Writes ranking.json, pareto.json, their pictures and policy.toml. An
+    interrupted run is resumed.
     """
     with needs("calib"):
         from ...calib.sensitivity.analysis import SensitivityOptions

@@ -17,10 +17,10 @@ from ..terminal.console import emit, needs, track
 @overwrite_option
 @json_option
 def sign(bundle: Path, key: Path, password: str | None, overwrite: bool, as_json: bool) -> None:
-    """Sign the list of files of a BUNDLE, SHA256SUMS, in the format of sigstore's model-signing.
+    """Sign the list of files of BUNDLE, SHA256SUMS.
 
-    The signature, SHA256SUMS.sig, is stored in the bundle. Later results of `check` are not signed and leave it valid;
-    an artifact that is built later does not.
+    The format is that of sigstore's model-signing. The signature, SHA256SUMS.sig, is stored in the bundle. Later
+    results of `check` are not signed and leave it valid; an artifact that is built later does not.
     """
     with needs("sign"):
         from ...runtime.verification.signing import sign_bundle

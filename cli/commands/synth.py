@@ -29,7 +29,7 @@ def synth(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Draw a tri-modal benchmark in the layout of a real one.
+    """Generate a benchmark in the layout of a real one.
 
     Persons (rgbnt201) or vehicles (rgbnt100, msvr310) in RGB, NIR and TIR, as JPEG, in the folders and file names of
     the benchmark, so that everything that reads the real one reads this. The same seed draws the same images.

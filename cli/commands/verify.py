@@ -16,7 +16,10 @@ from ..terminal.console import emit, needs, track
 @click.option("--signature", type=PATH, help="The signature; default: SHA256SUMS.sig in the bundle.")
 @json_option
 def verify(bundle: Path, key: Path, signature: Path | None, as_json: bool) -> None:
-    """Verify the signature of a BUNDLE and the hash of every file; nothing is loaded. Exit code 7 where it fails."""
+    """Verify the signature of BUNDLE and all hashes.
+
+    Nothing is loaded. Exit code 7 where it fails.
+    """
     with needs("sign"):
         from ...runtime.verification.signing import verify_bundle
 

@@ -46,7 +46,7 @@ def register(trt: Any) -> None:
 
     Raises:
         InputError: `trt` has no ahead-of-time plugins.
-        SetupError: another front is registered already.
+        SetupError: another variant is registered already.
     """
     if reason := available(trt):
         raise InputError(reason)

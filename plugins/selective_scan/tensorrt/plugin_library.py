@@ -47,7 +47,7 @@ def register(trt: Any, library: Path | None = None) -> None:
     To embed it in an engine, name its file in the builder configuration's `plugins_to_serialize`.
 
     Raises:
-        SetupError: it cannot be built, is for another TensorRT, or another front is registered already.
+        SetupError: it cannot be built, is for another TensorRT, or another variant is registered already.
     """
     if registration.is_registered(trt, FRONT):
         return

@@ -26,10 +26,10 @@ def is_registered(trt: Any, front: str) -> bool:
     """
     current = registered(trt)
     if current is not None and current != front:
-        by = "code other than mambapro's" if current == "unknown" else f"the front {current!r}"
+        by = "code other than mambapro's" if current == "unknown" else f"the variant {current!r}"
         raise SetupError(
             f"{NAMESPACE}::{NAME} is registered with {trt.__name__} by {by} already, so {front!r} cannot be: "
-            "one process can have one front; use that one, or another process."
+            "one process can have one variant; use that one, or another process."
         )
     return current is not None
 

@@ -1,4 +1,4 @@
-"""The three fronts of the plugin for TensorRT side by side: which can be used here, and the one way to register one.
+"""Three variants of the plugin for TensorRT: availability and registration.
 
 | front | for | what an engine needs when it runs |
 |---|---|---|
@@ -32,7 +32,7 @@ def register(trt: Any, front: str) -> None:
         SetupError: it cannot be used here; or another one is registered.
     """
     if front not in FRONTS:
-        raise InputError(f"there is no front {front!r}; allowed are {', '.join(FRONTS)}.")
+        raise InputError(f"there is no variant {front!r}; allowed are {', '.join(FRONTS)}.")
     if reason := unavailable(trt)[front]:
-        raise SetupError(f"the front {front!r} cannot be used: {reason}")
+        raise SetupError(f"the variant {front!r} cannot be used: {reason}")
     FRONTS[front].register(trt)

@@ -311,7 +311,7 @@ class TestInTensorRTRTX:
         )
 
         assert "SetupError" in done.stderr
-        assert "by the front 'python' already, so 'library' cannot be" in done.stderr
+        assert "by the variant 'python' already, so 'library' cannot be" in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs CMake")

@@ -210,6 +210,6 @@ class TestRegistering:
         variants.register(trt, "python")
         registration.remember(trt, "library")
 
-        with pytest.raises(SetupError, match="by the front 'library' already"):
+        with pytest.raises(SetupError, match="by the variant 'library' already"):
             variants.register(trt, "python")
         assert len(trt.get_plugin_registry().all_creators) == 1

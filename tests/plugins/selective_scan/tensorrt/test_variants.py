@@ -155,5 +155,5 @@ class TestFronts:
 
     def test_a_front_that_cannot_be_used(self) -> None:
         """Registering it raises the reason."""
-        with pytest.raises(SetupError, match=r"the front 'python' cannot be used: .* lacks IPluginV3OneBuild"):
+        with pytest.raises(SetupError, match=r"the variant 'python' cannot be used: .* lacks IPluginV3OneBuild"):
             variants.register(fake_tensorrt("tensorrt_that_is_old", "8.6.1"), "python")
