@@ -14,10 +14,12 @@ from ....errors import InputError
 from ....runtime.bundle.tasks import ATTRIBUTES
 from ....runtime.bundle.tensors import BATCH, LOGITS, TensorInfo
 from ....runtime.data.batch import IMAGE, Batch
+from ..folding import copy_for_folding
 from ..model_spec import Model, ModelSpec
 from ..parts.attribute_heads import AttributeLinears
 from ..parts.patch_embedding import RELEASED
 from .attribute_config import AttributeConfig
+from .attribute_inference import AttributeInference
 
 if TYPE_CHECKING:
     from typing import Self
@@ -114,6 +116,11 @@ class AttributeModel(Model):
             settings=config.to_json(),
             summary="{}, {}x{} pixels, {} attributes".format(self.kind, *config.image_size, config.attributes),
         )
+
+    def inference(self) -> AttributeInference:
+        """Return the network for export, which shares this one's tensors; eval mode."""
+        copied = copy_for_folding(self).eval()
+        return AttributeInference(self.config, copied, copied.logits).eval()
 
     def predict(self, batch: Batch) -> tuple[Tensor]:
         """Compute the logits of a batch's RGB images. Returns (N, attributes), on the model's device."""

@@ -12,6 +12,7 @@ from ....errors import InputError
 from ..parts.attribute_heads import TokenMix
 from ..parts.mamba_mixer import MambaBlock, RMSNorm
 from .attribute_config import AttributeConfig
+from .attribute_inference import AttributeInference
 from .attribute_model import Outputs
 from .image_attributes import VisualTokens
 from .text_encoder import TextEncoder
@@ -106,6 +107,14 @@ class TextAttributes(VisualTokens):
             self._encoded = (state, self.mamba(self.label_tokens))
         return self._encoded[1]
 
+    def inference(self) -> AttributeInference:
+        """Return the network for export, with the labels' vectors as a constant and without the text encoder."""
+        network = super().inference()
+        with torch.no_grad():
+            network.model.label_vectors = self.label_matrix().clone()
+        network.model.register_module("mamba", None)
+        return network
+
     def both_tokens(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute visual and text tokens of images (B, 3, H, W).
 
@@ -113,7 +122,7 @@ class TextAttributes(VisualTokens):
             (B, visual tokens + attributes, width), text behind, and the encoded labels by name.
         """
         visual, labels = self.visual_tokens(images), self.label_matrix()
-        text = (self.word_proj(labels) + self.tex_embed).expand(len(visual), -1, -1)
+        text = (self.word_proj(labels) + self.tex_embed).expand(visual.shape[0], -1, -1)
         return torch.cat((visual, text), 1), {"label_embeds_mean": labels}
 
 

@@ -27,7 +27,7 @@ class PatchEmbedding(nn.Module):
 
 def insert_token(tokens: Tensor, token: Tensor, row: int) -> Tensor:
     """Insert a token (1, 1, width) at a row of tokens (B, N, width). Returns (B, N + 1, width)."""
-    token = token.expand(len(tokens), -1, -1)
+    token = token.expand(tokens.shape[0], -1, -1)
     return torch.cat((tokens[:, :row], token, tokens[:, row:]), 1)
 
 

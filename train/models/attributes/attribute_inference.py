@@ -1,0 +1,29 @@
+"""Attribute models for export: one uint8 image in, the deployed logits out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .attribute_config import AttributeConfig
+
+
+class AttributeInference(nn.Module):
+    """A model at inference, with the normalization of the pixels."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: AttributeConfig, model: nn.Module, logits: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.logits = model, logits
+        self.register_buffer("mean", torch.tensor(config.pixel_mean))
+        self.register_buffer("std", torch.tensor(config.pixel_std))
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor]:
+        """Recognize the attributes in images uint8 (B, H, W, 3). Returns logits (B, attributes)."""
+        # the cast comes first: TensorRT-RTX accepts uint8 in no other operator
+        x = (rgb.float() / 255 - self.mean) / self.std
+        return (self.logits(x.permute(0, 3, 1, 2)),)
