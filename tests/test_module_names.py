@@ -16,6 +16,8 @@ MAY_NAME = {
     "train/models/mambapro/": "the model itself, and its spec, from which everything else takes the names",
     "train/models/parts/aggregation.py": "defines the modules intra and inter",
     "train/models/checkpoints/": "translates the names of other checkpoints into the model's",
+    "train/models/attributes/": "models of their own, whose parts have some of the same names",
+    "train/models/parts/mamba_mixer.py": "defines the products of the Mamba mixer under the authors' names",
     "train/paper/ablation/": "the rows of the paper's tables switch single modules off",
     "train/paper/cost/": "the paper counts parameters and operations by module",
     "runtime/bundle/module_roles.py": "the roles for bundles written before they held their own",

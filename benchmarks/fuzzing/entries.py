@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .materials import Materials, relist
@@ -74,14 +75,10 @@ def _with_eight_good(made: Materials, seed: Path, file: Path, folder: Path) -> N
     os.rename(folder / "rgb", folder / "calib" / "rgb")
 
 
-def _in_data(part: str) -> Place:
+def _in_data(part: str, made: Materials, seed: Path, file: Path, folder: Path) -> None:
     """A copy of the data set in which one RGB image of a part is the file."""
-
-    def place(made: Materials, seed: Path, file: Path, folder: Path) -> None:
-        _linked(made.data, folder / "data")
-        os.replace(file, min((folder / "data").glob(f"RGBNT201/{part}/RGB/*.jpg")))
-
-    return place
+    _linked(made.data, folder / "data")
+    os.replace(file, min((folder / "data").glob(f"RGBNT201/{part}/RGB/*.jpg")))
 
 
 def _in_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> None:
@@ -103,14 +100,10 @@ def _beside_bundle(made: Materials, seed: Path, file: Path, folder: Path) -> Non
     _linked(made.bundle, folder / "b.mambapro")
 
 
-def _in(source: str, target: str) -> Place:
+def _in(source: str, target: str, made: Materials, seed: Path, file: Path, folder: Path) -> None:
     """A copy of a folder of the materials with the file in it."""
-
-    def place(made: Materials, seed: Path, file: Path, folder: Path) -> None:
-        shutil.copytree(made.folder / source, folder / target)
-        os.replace(file, folder / target / seed.relative_to(made.folder / source))
-
-    return place
+    shutil.copytree(made.folder / source, folder / target)
+    os.replace(file, folder / target / seed.relative_to(made.folder / source))
 
 
 _ON = "--data {data} --dataset rgbnt201"
@@ -124,12 +117,15 @@ ENTRIES = (
         "calibrate, image", "images", "calibrate {bundle} --calib calib --images 9 --out s.json --cache cache",
         _with_eight_good, weight=8,
     ),
-    Entry("eval, image", "images", f"eval {{bundle}} {_HERE} --bootstrap 0", _in_data("test"), weight=8),
+    Entry("eval, image", "images", f"eval {{bundle}} {_HERE} --bootstrap 0", partial(_in_data, "test"), weight=8),
     Entry(
         "explain, image", "images", f"explain --ckpt {{checkpoint}} {_HERE} --out out --identities 2 --only similarity",
-        _in_data("test"),
+        partial(_in_data, "test"),
     ),
-    Entry("train, image", "images", f"train --config {{recipe}} {_HERE} --out out", _in_data("train_171"), trains=True),
+    Entry(
+        "train, image", "images", f"train --config {{recipe}} {_HERE} --out out", partial(_in_data, "train_171"),
+        trains=True,
+    ),
     Entry("export, checkpoint", "checkpoints", "export --ckpt {file} {size} --output o.mambapro --dry-run", weight=30),
     Entry("info, checkpoint", "checkpoints", "info --ckpt {file} --dataset rgbnt201", weight=8),
     Entry("eval, checkpoint", "checkpoints", f"eval --ckpt {{file}} {{size}} {_ON} --bootstrap 0", weight=6),
@@ -140,7 +136,7 @@ ENTRIES = (
     Entry("train, recipe", "recipes", f"train --config {{file}} {_ON} --out out", weight=6, trains=True),
     Entry(
         "train, state", "states", f"train --config {{recipe}} {_ON} --out run --resume --set save_every=1",
-        _in("run", "run"), weight=8, trains=True,
+        partial(_in, "run", "run"), weight=8, trains=True,
     ),
     Entry("check, bundle", "bundle", "check {changed}", _in_bundle, weight=20),
     Entry("extract, bundle", "bundle", "extract {changed} --rgb {images} --out out.npz", _in_bundle, weight=14),
@@ -156,18 +152,19 @@ ENTRIES = (
     ),
     Entry("build, table", "tables", f"{_INT8} {{file}}", _beside_bundle, starts=True),
     Entry(
-        "report, analysis", "analysis", "report {bundle} --runs 2 --sensitivity analysis", _in("analysis", "analysis"),
-        weight=2, starts=True,
+        "report, analysis", "analysis", "report {bundle} --runs 2 --sensitivity analysis",
+        partial(_in, "analysis", "analysis"), weight=2, starts=True,
     ),
     Entry(
         "sensitivity, analysis", "analysis",
-        f"sensitivity {{bundle}} {_CALIB} --calib-images 8 --group kind --out analysis", _in("analysis", "analysis"),
+        f"sensitivity {{bundle}} {_CALIB} --calib-images 8 --group kind --out analysis",
+        partial(_in, "analysis", "analysis"),
         starts=True,
     ),
     Entry(
         "ablate, result", "ablation",
         f"ablate 3 --rows C --config {{recipe}} --backbone {{checkpoint}} {_ON} --out out",
-        _in("ablation", "out"), trains=True,
+        partial(_in, "ablation", "out"), trains=True,
     ),
     Entry("build, policy", "policies", f"{_INT8} {{table}} --policy {{file}}", _beside_bundle, starts=True),
 )  # fmt: skip
