@@ -31,6 +31,7 @@ from ..runtime.bundle.metadata import BundleMetadata
 from ..runtime.bundle.metadata_parts import Precision
 from ..runtime.bundle.model_card import card_of
 from ..runtime.bundle.tasks import TASKS
+from ..runtime.bundle.tensors import LOGITS
 from ..runtime.data.batch import MODALITY_MASK
 from ..train.engine.image_ranges import model_preprocessing
 from ..train.models.model_spec import Model, ModelSpec
@@ -97,8 +98,14 @@ def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
 def _plan(options: ExportOptions, model: Model) -> ExportPlan:
     if options.data is not None and options.dataset is None:
         raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
+    if options.data is not None and model.spec.output.role == LOGITS and model.spec.labels is None:
+        raise InputError(
+            f"{escaped(options.checkpoint)} does not name its attributes, so --data {escaped(options.data)} cannot be "
+            "compared with its outputs. Leave --data out."
+        )
     images = f"{options.dataset} in {options.images}" if options.images else f"drawn {options.dataset or 'images'}"
-    folded, spec = model.inference(), model.spec
+    # a part of a model has no spec, and nothing to fold
+    spec, folded = model.spec, model.inference()
     return ExportPlan(
         checkpoint=str(options.checkpoint),
         bundle=str(options.bundle),

@@ -110,6 +110,8 @@ class Extractor(Session):
         return extractor
 
     def _require_usable(self, metadata: BundleMetadata) -> None:
+        # raises where there is no embedding
+        _ = metadata.dim
         foreign = [name for name in metadata.modalities if name not in MODALITIES]
         if foreign:
             raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")
@@ -122,10 +124,9 @@ class Extractor(Session):
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the feature space: the bundle's, changed by other ranges of 16-bit images."""
-        metadata = self.metadata
-        stored, ranges = metadata.preprocessing, self.options.sixteen_bit_range
-        used = stored.with_ranges(ranges, metadata.modalities)
-        if used == stored:
+        metadata, used = self.metadata, self.preprocessing
+        stored = metadata.preprocessing
+        if (used.sixteen_bit_range, used.sensor_ranges) == (stored.sixteen_bit_range, stored.sensor_ranges):
             return metadata.fingerprint
         text = f"{used.sixteen_bit_range}"
         if used.sensor_ranges:

@@ -89,6 +89,7 @@ class Session:
         options, metadata = self.options, bundle.metadata
         self._require_usable(metadata)
         preprocessing = metadata.preprocessing.with_ranges(options.sixteen_bit_range, metadata.modalities)
+        preprocessing = _with_settings(preprocessing, options)
         batch_size = _batch_size(metadata, options.batch_size)
         for error in bundle.damaged.values():
             log.warning("%s The bundle's other artifacts are not affected.", error)
@@ -101,7 +102,7 @@ class Session:
         profile = self.artifact.profile
         self.batch_size: int = batch_size if profile is None else min(batch_size, profile.largest)
         self.metadata: BundleMetadata = metadata
-        self.preprocessing: Preprocessing = _with_settings(preprocessing, options)
+        self.preprocessing: Preprocessing = preprocessing
         self.watch = RangeWatch()
         self._bundle, self._has_run, self._size = bundle, False, bundle.size(self.artifact.file)
 

@@ -44,8 +44,8 @@ def require_free(
         _refuse_system(target, target)
         if not in_bundle:
             require_outside(target.parent)
-        _require_writable(target.parent)
         if not os.path.lexists(target):
+            _require_writable(target.parent)
             return
         mode = os.lstat(target).st_mode
         _refuse_special(mode, target)
@@ -54,12 +54,13 @@ def require_free(
         if replaceable is not None:
             _require_folder(target, mode, replaceable)
         elif stat.S_ISLNK(mode):
-            followed(target)
+            target = followed(target)
         elif stat.S_ISDIR(mode):
             raise InputError(
                 f"{shown_text(target)} is a folder, and a file is to be written. Choose another name, or remove it "
                 "yourself."
             )
+        _require_writable(target.parent)
 
 
 def _require_writable(folder: Path) -> None:

@@ -35,7 +35,7 @@ from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
-from ...train.models.model_spec import Model
+from ...train.models.model_spec import Model, require_embedding
 from ..pytorch.accuracy import pytorch_model
 from ..pytorch.bundle_metadata import fingerprint_of
 
@@ -140,6 +140,7 @@ def compare_bundles(
     benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(checkpoint, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
+    require_embedding(model, checkpoint)
     candidates = list(_candidates(model, checkpoint, bundles))
     retrieval = retrieval_of(benchmark)
     measured = _accuracies(model, candidates, retrieval, track)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime import session
+from mambapro.runtime.bundle.bundle import Bundle
+from mambapro.runtime.data.image_settings import ImageSettings, using_image_settings
 from mambapro.runtime.data.sample import ImageSource
 from mambapro.runtime.extractor import Extractor, unit_rows
+from mambapro.runtime.run_options import RunOptions
 from PIL import Image
 
 
@@ -267,6 +273,40 @@ def test_sixteen_bit_range_can_be_set_and_changes_the_fingerprint(bundle, images
 
         np.testing.assert_array_equal(ranged(tir=thermal), expected)
         assert ranged.fingerprint != plain.fingerprint == plain.metadata.fingerprint
+
+
+def test_the_fingerprint_is_that_of_the_opening(bundle: Path) -> None:
+    """Settings of the process count when the bundle is opened, as they do for the images, and not later."""
+    settings = ImageSettings(sixteen_bit_range={"tir": (7000, 9000)})
+    with using_image_settings(settings):
+        ranged = Extractor(bundle, device="cpu")
+        fingerprint = ranged.fingerprint
+    plain = Extractor(bundle, device="cpu")
+
+    assert ranged.fingerprint == fingerprint != plain.metadata.fingerprint
+    with using_image_settings(settings):
+        assert plain.fingerprint == plain.metadata.fingerprint
+    with pytest.raises(ArtifactError, match="not the bundle that was pickled"):
+        pickle.loads(pickle.dumps(ranged))
+
+
+def test_settings_are_checked_before_loading(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong option loads no model."""
+    monkeypatch.setattr(session, "open_fastest", lambda *_: pytest.fail("the model was loaded"))
+
+    with pytest.raises(InputError, match="max_image_pixels must be"):
+        Extractor(bundle, device="cpu", max_image_pixels=0)
+
+
+def test_a_bundle_without_embedding(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ArtifactError before the model is loaded."""
+    monkeypatch.setattr(session, "open_fastest", lambda *_: pytest.fail("the model was loaded"))
+    opened = Bundle.open(bundle)
+    # as read from a file it would have no embedding among its outputs either
+    object.__setattr__(opened.metadata, "embedding", None)
+
+    with pytest.raises(ArtifactError, match="returns no embedding"):
+        Extractor.with_options(opened, RunOptions("cpu"))
 
 
 @pytest.mark.alone

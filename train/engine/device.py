@@ -24,7 +24,7 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
         InputError: a name that is none of auto, cpu, cuda and cuda:N.
         SetupError: CUDA was requested and is not available.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,2}))?", name):
         raise InputError(f"device must be auto, cpu, cuda or one card such as cuda:0, not {shown_value(name, 40)}.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,10 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...common.foreign_text import shown_text
 from ...common.progress import Track, silent
+from ...errors import InputError
 from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.module_roles import ModuleRoles
-from ...runtime.bundle.tensors import TensorInfo
+from ...runtime.bundle.tensors import EMBEDDING, TensorInfo
 from ...runtime.data.batch import IMAGE, Batch
 
 #: Batch size of PyTorch, so that memory stays that of a deployment.
@@ -115,8 +118,12 @@ class Model(nn.Module):
 
     @cached_property
     def spec(self) -> ModelSpec:
-        """Inputs, outputs and structure."""
-        raise NotImplementedError
+        """Inputs, outputs and structure.
+
+        Raises:
+            InputError: a part of a model, which has no task of its own.
+        """
+        raise InputError(f"A checkpoint of kind {self.kind!r} is a part of a model, without a task of its own.")
 
     def set_constants(self, **values: Any) -> None:
         """Set the buffers that `constants` names; a model without any has nothing to set."""
@@ -164,3 +171,10 @@ class Model(nn.Module):
             parts = [self.run(part) for part in samples[rows].only(modalities).parts(PART)]
             results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         return results
+
+
+def require_embedding(model: Model, path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a checkpoint's model returns no embedding."""
+    role = model.spec.output.role
+    if role != EMBEDDING:
+        raise InputError(f"{shown_text(path)} holds a model that returns {role}; give one that returns embeddings.")

@@ -18,7 +18,7 @@ from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ..engine.device import resolve_device
 from ..engine.image_ranges import model_preprocessing
 from ..models.checkpoints.weights import load_checkpoint
-from ..models.model_spec import Model
+from ..models.model_spec import Model, require_embedding
 
 
 def torch_feature_function(model: Model, batch_size: int = 32) -> FeatureFunction:
@@ -61,6 +61,7 @@ def evaluate_checkpoint(
     benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(path, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
+    require_embedding(model, path)
     model = model.to(resolve_device(device))
     preprocessing = model_preprocessing(model)
     function = torch_feature_function(model, batch_size)

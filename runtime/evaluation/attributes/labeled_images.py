@@ -38,7 +38,7 @@ def labeled_images(benchmark: Benchmark, metadata: BundleMetadata) -> LabeledIma
     if labels is None:
         raise InputError(
             f"The model {shown_text(metadata.name, 60)} does not name its labels, so its logits cannot be compared "
-            "with labeled images. Export it with labels, or leave out --data and --dataset."
+            "with labeled images. Leave out --data and --dataset."
         )
     missing = [name for name in labels.names if not any(name in sample.labels for sample in samples)]
     if missing:

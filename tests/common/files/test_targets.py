@@ -76,6 +76,16 @@ class TestLinks:
         assert [path.name for path in store.iterdir()] == ["v1.npz"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.npz", "middle", "store"]
 
+    def test_out_of_a_folder_that_takes_no_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The folder of the file that a link leads to has to take files, not that of the link."""
+        (tmp_path / "closed").mkdir()
+        (tmp_path / "result").touch()
+        (tmp_path / "closed" / "link").symlink_to(tmp_path / "result")
+        monkeypatch.setattr(targets.os, "access", lambda path, mode: Path(path).name != "closed")
+        monkeypatch.setattr(targets, "TemporaryFile", lambda **_: pytest.fail("the folder of the link was tried"))
+
+        require_free(tmp_path / "closed" / "link", True)
+
     def test_without_overwrite(self, tmp_path: Path) -> None:
         """A link that leads nowhere is something that exists."""
         (tmp_path / "x").symlink_to("nowhere")

@@ -8,7 +8,7 @@ from mambapro.errors import InputError, SetupError
 from mambapro.train.engine.device import resolve_device
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "", "CPU", "mps", "meta", "cuda:0\n"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cuda:01", "cuda:١", "", "CPU", "mps", "meta", "cuda:0\n"])
 def test_unknown_names(name: str) -> None:
     """InputError names what is allowed, also for devices of PyTorch that nothing here was tried on."""
     with pytest.raises(InputError, match="must be auto, cpu, cuda or one card such as cuda:0, not"):

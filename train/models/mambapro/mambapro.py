@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....common.foreign_text import shown_text
 from ....common.progress import Track, silent
+from ....errors import InputError
 from ....runtime.bundle.tensors import EMBEDDING
 from ....runtime.data.batch import Batch
 from ....runtime.data.modalities import MODALITIES
@@ -162,3 +165,9 @@ class MambaPro(Model):
                 f"images must be (batch, 3 modalities, 3 channels, {expected[2]}, {expected[3]}), "
                 f"got {tuple(images.shape)}."
             )
+
+
+def require_mambapro(model: Model, path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a checkpoint's model is of another kind."""
+    if not isinstance(model, MambaPro):
+        raise InputError(f"{shown_text(path)} holds a model of kind {model.kind!r}; give a checkpoint of MambaPro.")

@@ -13,7 +13,7 @@ from ....errors import ArtifactError, InputError
 from ..checkpoints.clip import load_clip
 from ..checkpoints.imagenet import load_vit
 from ..checkpoints.weights import load_checkpoint
-from .mambapro import MambaPro
+from .mambapro import MambaPro, require_mambapro
 from .model_config import MambaProConfig
 from .spec import is_pretrained
 
@@ -67,6 +67,7 @@ def load_tower(model: MambaPro, checkpoint: str | os.PathLike[str], weights: str
         ArtifactError: unreadable file, or a tower with other tensors.
     """
     source = load_checkpoint(checkpoint, default_image_size=model.config.image_size, weights=weights)
+    require_mambapro(source, checkpoint)
     _check_sizes(model.config, source.config, checkpoint)
     # a ViT's camera table is frozen with the tower, but the cameras are those of other data
     ours, theirs = (

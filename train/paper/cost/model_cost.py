@@ -11,6 +11,7 @@ from ....errors import InputError
 from ....runtime.data.readers.benchmarks import benchmark_info
 from ...engine.training_config import TrainConfig
 from ...models.checkpoints.weights import load_checkpoint
+from ...models.mambapro.mambapro import require_mambapro
 from ...models.mambapro.model_config import MambaProConfig
 from ...models.mambapro.sizes import config_of_size
 from ..ablation.tables import table_named
@@ -105,6 +106,7 @@ def checkpoint_info(path: Path, dataset: str | None = None, weights: str | None 
     """
     size = None if dataset is None else benchmark_info(dataset).image_size
     model = load_checkpoint(path, default_image_size=size, weights=weights, dataset=dataset)
+    require_mambapro(model, path)
     settings = model.trained_on.get("config", {}).get("model", {})
     return _report(path.name, model.config, bool(settings.get("frozen", True)))
 

@@ -22,7 +22,7 @@ from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ....runtime.data.sample import Benchmark
 from ...engine.device import resolve_device
 from ...models.checkpoints.weights import load_checkpoint
-from ...models.mambapro.mambapro import MambaPro
+from ...models.mambapro.mambapro import MambaPro, require_mambapro
 from .embedding import silhouette, tsne
 from .explain_report import CheckpointReport, ExplainReport, GradCamReport, StageReport
 from .gradcam import choose_cut, token_gradients
@@ -115,6 +115,7 @@ def load(path: Path, benchmark: Benchmark, options: ExplainOptions) -> MambaPro:
     model = load_checkpoint(
         path, options.image_size, default_image_size=usual, dataset=benchmark.name, **options.switches
     )
+    require_mambapro(model, path)
     height, width = model.config.image_size
     if (height > width) != (usual[0] > usual[1]):
         raise ArtifactError(
