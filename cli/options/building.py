@@ -176,7 +176,7 @@ def _require_consistent(
             f"{', '.join(idle)} belong to --target tensorrt or tensorrt-rtx; what is built is {built}."
         )
     if given_options(["timing_cache"]) and "tensorrt" not in targets:
-        raise click.UsageError("--timing-cache belong to --target tensorrt: TensorRT-RTX times nothing.")
+        raise click.UsageError("--timing-cache belongs to --target tensorrt: TensorRT-RTX times nothing.")
     if max_map_drop is not None and (quantize.data is None or not (targets or gated_export)):
         raise click.UsageError(
             "--max-map-drop limits what fp16 or int8 loses on labelled images: give --data and --dataset too."

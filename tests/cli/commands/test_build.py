@@ -58,7 +58,7 @@ def test_built_artifact_is_told_as_json(bundle: Path, capfd: pytest.CaptureFixtu
         (["--target", "openvino", "--calib", ".", "--policy", "nowhere.toml"], "nowhere.toml"),
         (["--target", "tensorrt-rtx", "--profile", "1,8"], "three batch sizes"),
         (["--target", "tensorrt-rtx", "--profile", "8,4,1"], "smallest <= usual <= largest"),
-        (["--target", "tensorrt-rtx", "--timing-cache", "."], "--timing-cache belong to --target tensorrt"),
+        (["--target", "tensorrt-rtx", "--timing-cache", "."], "--timing-cache belongs to --target tensorrt"),
         (["--target", "openvino", "--profile", "1,8,32"], "--profile belong to --target tensorrt or tensorrt-rtx"),
         (["--target", "openvino", "--compute-capability", "9.9"], "--compute-capability belong to"),
         (
