@@ -23,7 +23,7 @@ from ..graph.cast import typed
 from ..graph.onnx_file import save_onnx, stamp
 from ..runtime.backends.onnxruntime import OnnxRuntimeBackend
 from ..runtime.bundle.artifact import AccuracyGate
-from ..runtime.bundle.catalog import is_artifact_file
+from ..runtime.bundle.catalog import is_leftover
 from ..runtime.bundle.checksums import CARD, CHECKS, GOLDEN, METADATA, MODEL, PARITY, REQUIRED, SIGNATURE, write_sums
 from ..runtime.bundle.folder import BundleFolder
 from ..runtime.bundle.limits import LIMITS, MAP_DROPS
@@ -163,7 +163,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
 def _write_report(stage: Path, report: ParityReport) -> None:
     """Write parity.json, the model card, and the list of files, which completes the bundle."""
     (stage / PARITY).write_text(json_text(report.to_json()), encoding="utf-8")
-    (stage / CARD).write_text(card_of(BundleFolder(stage), ()), encoding="utf-8", newline="\n")
+    (stage / CARD).write_text(card_of(BundleFolder(stage), {}), encoding="utf-8", newline="\n")
     write_sums(stage)
 
 
@@ -200,11 +200,12 @@ def _write_graph(
 
 def is_bundle(folder: Path) -> bool:
     """Return True if a folder holds only a bundle, so that --overwrite may replace it."""
-    names = {*REQUIRED, CARD, CHECKS, SIGNATURE}
+    names, files = {*REQUIRED, CHECKS, SIGNATURE}, BundleFolder(folder)
     foreign = [
         path
         for path in folder.iterdir()
-        if path.name not in names and not (is_artifact_file(path.name) or is_litter(path.name) or is_partial(path.name))
+        if path.name not in names
+        and not (is_leftover(files, path.name) or is_litter(path.name) or is_partial(path.name))
     ]
     return not foreign and (folder / METADATA).is_file()
 

@@ -20,7 +20,7 @@ from ...graph.cast import typed
 from ...graph.onnx_file import parse_model, save_onnx
 from ...runtime.bundle.artifact import OPENVINO, Build, EngineNeeds, Profile, Sidecar, stem
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.catalog import add_artifact, has_already
+from ...runtime.bundle.catalog import add_artifact, has_already, require_own_card
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.limits import MAP_DROPS, believed
 from ...runtime.bundle.metadata_parts import UNVERIFIED
@@ -147,6 +147,7 @@ class ArtifactBuilder:
 
     def build(self) -> BuildReport:
         """Run all steps."""
+        require_own_card(self.bundle.files, self.bundle.sums)
         log.info("building %s", stem(self.options.target, self.precision))
         with scratch_copy(self.bundle) as stage:
             artifact = self.make(stage, self.precision)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...common.files.atomic import write_atomically
 from ...common.files.locks import temporary_folder
 from ...common.files.targets import require_free
+from ...common.foreign_text import shown_text
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.artifact import Sidecar
@@ -84,12 +85,17 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     Every file is included; files that do not run here are listed with the reason.
 
     Raises:
-        InputError: an unusable bundle, benchmark or folder, or `out` exists.
+        InputError: an unusable bundle, benchmark or folder, a bundle without an embedding, or `out` exists.
         ArtifactError: the bundle or the sensitivity analysis is damaged.
         SetupError: the disk is full or permission is missing.
     """
     require_free(options.out, options.overwrite)
     bundle = Bundle.open(options.bundle)
+    if bundle.metadata.embedding is None:
+        raise InputError(
+            f"mambapro report is for bundles with an embedding; the model of {shown_text(options.bundle)} is for "
+            f"{shown_text(bundle.metadata.task)} and returns none. Use mambapro check and mambapro bench."
+        )
     verify_files(bundle, track)
     sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
     parity, artifacts = read_parity(bundle), bundle.artifacts

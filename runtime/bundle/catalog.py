@@ -20,8 +20,9 @@ from .artifact import NEVER_BUILT, TARGETS, TENSORRT, TENSORRT_RTX, Build, Sidec
 from .check_record import as_checked, read_record
 from .checksums import CARD, LARGEST_TEXT, MODEL, SUMS, BundleReplacedError, files_below, read_sums
 from .field_checks import one_of
+from .folder import BundleFolder
 from .metadata_parts import ONNXRUNTIME, PRECISIONS
-from .model_card import card_of
+from .model_card import card_of, is_own_card
 from .publication import locked, publish
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ def is_artifact_file(name: str) -> bool:
     path = Path(name.removeprefix("."))
     owner, suffix = path.name.split(".")[0], path.suffix
     return "/" not in name and ((suffix in SUFFIXES and owner in _STEMS) or f"{owner}{suffix}" == CARD)
+
+
+def is_leftover(files: BundleFolder, name: str) -> bool:
+    """Return True if an unlisted file remains of an interrupted build: a model card only if it is this product's."""
+    return is_artifact_file(name) and (name != CARD or is_own_card(files))
+
+
+def require_own_card(files: BundleFolder, sums: Mapping[str, str]) -> None:
+    """Raise InputError if the folder of a bundle holds a model card that is somebody else's."""
+    if CARD not in sums and files.has(CARD) and not is_own_card(files):
+        raise InputError(
+            f"{shown_text(files.path / CARD)} was not written by mambapro, and its place is that of the bundle's own "
+            "model card: nothing was written. Move it away, then build again."
+        )
 
 
 def belongs(file: str, name: str) -> bool:
@@ -71,12 +86,12 @@ def exported_model(bundle: Bundle) -> Sidecar:
 
 def built_artifacts(bundle: Bundle) -> tuple[tuple[Sidecar, ...], dict[str, ArtifactError]]:
     """Return the artifacts built from the model, by name, and the errors of unusable ones."""
-    built, broken, record = [], {}, read_record(bundle)
+    built, broken, record = [], {}, read_record(bundle.files)
     for name in sorted(_STEMS):
         if f"{name}.json" not in bundle.sums:
             continue
         try:
-            built.append(as_checked(bundle, built_artifact(bundle, name), record))
+            built.append(as_checked(built_artifact(bundle, name), bundle.sums[f"{name}.json"], record))
         except BundleReplacedError:
             raise
         except ArtifactError as error:
@@ -160,7 +175,7 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
         overwrite: replace an artifact of the same name; it may have been built meanwhile.
 
     Raises:
-        InputError: a name that is no artifact's, or the bundle has the artifact.
+        InputError: a name that is no artifact's, the bundle has the artifact, or a model card of somebody else.
         BundleReplacedError: the artifact was built from another model.
         SetupError: the disk is full or permission is missing.
     """
@@ -176,11 +191,12 @@ def add_artifact(folder: Path, sidecar: Sidecar, files: Mapping[str, Path], *, o
                 f"{shown_text(folder)} was replaced while {sidecar.stem} was built from the {MODEL} before: nothing "
                 "was added. Build it again."
             )
+        require_own_card(bundle, sums)
         for name in files_below(bundle):
             if is_artifact_file(name) and name not in sums:
                 os.unlink(name, dir_fd=bundle.handle)
         clear_leftovers(folder, (SUMS, f"{sidecar.stem}.json"))
-        listed = [stem for stem in _STEMS if f"{stem}.json" in sums]
+        listed = {stem: sums[f"{stem}.json"] for stem in _STEMS if f"{stem}.json" in sums}
         texts = {CARD: card_of(bundle, listed, sidecar), f"{sidecar.stem}.json": json_text(sidecar.to_json())}
         new: dict[str, Path | str] = {**files, **texts}
         publish(bundle, new, [name for name in sums if belongs(name, sidecar.stem)])

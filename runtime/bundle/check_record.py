@@ -19,6 +19,7 @@ from ...errors import ArtifactError
 from .artifact import AccuracyGate, CosineGate, Sidecar, SpeedGate
 from .checksums import CHECKS, LARGEST_TEXT
 from .field_checks import one_of
+from .folder import BundleFolder
 from .metadata_parts import UNVERIFIED, VERIFIED
 from .publication import locked
 
@@ -56,21 +57,21 @@ class CheckRecord:
         one_of("schema", self.schema, (SCHEMA,))
 
 
-def read_record(bundle: Bundle) -> dict[str, Checked]:
+def read_record(files: BundleFolder) -> dict[str, Checked]:
     """Return the results of checks by artifact stem; an unreadable record is ignored with a warning."""
     try:
-        return decode(CheckRecord, parse_json(bundle.files.read(CHECKS, LARGEST_TEXT))).artifacts
+        return decode(CheckRecord, parse_json(files.read(CHECKS, LARGEST_TEXT))).artifacts
     except FileNotFoundError:
         return {}
     except (ArtifactError, ValueError) as error:
-        log.warning("%s is ignored: %s", shown_text(bundle.folder / CHECKS), shown_text(error))
+        log.warning("%s is ignored: %s", shown_text(files.path / CHECKS), shown_text(error))
         return {}
 
 
-def as_checked(bundle: Bundle, sidecar: Sidecar, record: dict[str, Checked]) -> Sidecar:
-    """Return a manifest updated with the results of a check."""
+def as_checked(sidecar: Sidecar, sha256: str, record: dict[str, Checked]) -> Sidecar:
+    """Return a manifest, whose file has the hash `sha256`, updated with the results of a check."""
     checked = record.get(sidecar.stem)
-    if checked is None or checked.sidecar != bundle.sums.get(f"{sidecar.stem}.json"):
+    if checked is None or checked.sidecar != sha256:
         return sidecar
     return replace(
         sidecar,
@@ -101,7 +102,7 @@ def write_record(bundle: Bundle, sidecar: Sidecar) -> None:
     # another check may record another artifact meanwhile
     with locked(bundle.folder):
         bundle.require_current()
-        known = {stem: item for stem, item in read_record(bundle).items() if f"{stem}.json" in bundle.sums}
+        known = {stem: item for stem, item in read_record(bundle.files).items() if f"{stem}.json" in bundle.sums}
         content = {"schema": SCHEMA, **encode(CheckRecord({**known, sidecar.stem: checked}))}
 
         def write(path: Path) -> None:

@@ -43,6 +43,8 @@ class Labels:
                 f"thresholds must be one for each of {len(self.names)} labels, not {len(self.thresholds)}, and none "
                 f"with {SOFTMAX}."
             )
+        if not all(map(math.isfinite, self.thresholds)):
+            raise InputError(f"thresholds must be finite numbers, not {list(self.thresholds)}.")
         if self.activation == SIGMOID and not all(0 < value < 1 for value in self.thresholds):
             raise InputError(f"thresholds must be between 0 and 1 after a {SIGMOID}, not {list(self.thresholds)}.")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ... import __version__
 from ...common.foreign_text import escaped
 from ...common.formats.json_files import parse_json
 from ...common.records import RecordError, decode
 from ...common.tables import markdown_table
 from ...errors import ArtifactError
 from .artifact import AccuracyGate, Sidecar, parse_sidecar
-from .checksums import LARGEST_TEXT, METADATA, MODEL, PARITY
+from .check_record import as_checked, read_record
+from .checksums import CARD, LARGEST_TEXT, METADATA, MODEL, PARITY
 from .folder import BundleFolder
 from .metadata import BundleMetadata
 from .metadata_parts import CardFields
@@ -20,10 +22,12 @@ from .tensors import TensorInfo
 
 _NOT_STATED = "not stated by the publisher"
 
+#: Begin of the third line, below the name.
+_OURS = "Model card of this bundle, written by mambapro"
 _CARD = """\
 # {name}
 
-Model card of this bundle, written by mambapro {version}. Fields without a value were not given at the export.
+{ours} {version}. Fields without a value were not given at the export.
 
 ## Model
 
@@ -57,8 +61,23 @@ Distance to the PyTorch model: {parity}
 """
 
 
-def card_of(files: BundleFolder, stems: Collection[str], artifact: Sidecar | None = None) -> str:
-    """Write the card of a bundle, of which the artifacts `stems` are listed and `artifact` is about to be.
+def is_own_card(files: BundleFolder) -> bool:
+    """Return True if the model card of a folder was written by this module."""
+    try:
+        with files.open(CARD) as file:
+            lines = file.read(LARGEST_TEXT).split(b"\n", 3)
+    except (ArtifactError, OSError):
+        return False
+    return lines[0].startswith(b"# ") and len(lines) > 2 and lines[2].startswith(_OURS.encode())
+
+
+def card_of(files: BundleFolder, listed: Mapping[str, str], artifact: Sidecar | None = None) -> str:
+    """Write the card of a bundle, of which `artifact` is about to be listed.
+
+    Args:
+        files: the bundle.
+        listed: stem of each listed artifact -> hash of its manifest.
+        artifact: takes the place of a listed one of the same stem.
 
     Raises:
         ArtifactError: metadata.json or parity.json cannot be read.
@@ -68,11 +87,13 @@ def card_of(files: BundleFolder, stems: Collection[str], artifact: Sidecar | Non
     except ValueError as error:
         raise ArtifactError(f"{escaped(files.path)} has no model card: {escaped(error)}. Export it again.") from error
     artifacts = {} if artifact is None else {artifact.stem: artifact}
-    for stem in sorted(set(stems) - set(artifacts)):
+    record = read_record(files)
+    for stem in sorted(set(listed) - set(artifacts)):
         path = files.path / f"{stem}.json"
         # an artifact that is damaged is reported by whoever opens it
         with contextlib.suppress(ArtifactError, OSError):
-            artifacts[stem] = parse_sidecar(files.read(path.name, LARGEST_TEXT), path)
+            built = parse_sidecar(files.read(path.name, LARGEST_TEXT), path)
+            artifacts[stem] = as_checked(built, listed[stem], record)
     return card_text(BundleMetadata.from_json(metadata), parity, [artifacts[stem] for stem in sorted(artifacts)])
 
 
@@ -90,7 +111,8 @@ def card_text(metadata: BundleMetadata, parity: Any, artifacts: Sequence[Sidecar
     terms = (("weights", fields.license), ("training data", fields.data_license))
     return _CARD.format(
         name=_safe(metadata.name),
-        version=_safe(metadata.versions.get("mambapro", "")),
+        ours=_OURS,
+        version=__version__,
         model=_table(("field", "value"), *_model_rows(metadata)),
         use=f"{_safe(metadata.task).capitalize()}. Use and limits: {_safe(fields.note or _NOT_STATED)}.{scope}",
         data=f"Made for: {_safe(', '.join(metadata.datasets) or _NOT_STATED)}. Checkpoint: "
@@ -143,7 +165,9 @@ def _stored_gate(report: dict[str, Any]) -> AccuracyGate | None:
 
 def _gate_row(name: str, gate: AccuracyGate) -> tuple[str, ...]:
     reference, found, drop, low, high, limit = (
-        f"{100 * value:.2f}" for value in (gate.reference, gate.found, gate.drop, gate.low, gate.high, gate.limit)
+        # + 0.0: no negative zero
+        f"{round(100 * value, 2) + 0.0:.2f}"
+        for value in (gate.reference, gate.found, gate.drop, gate.low, gate.high, gate.limit)
     )
     return name, gate.metric, gate.dataset, str(gate.queries), reference, found, f"{drop} [{low}, {high}]", limit
 

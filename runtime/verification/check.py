@@ -102,6 +102,7 @@ def check_bundle(
         samples=golden.samples,
         artifacts=tuple(checks),
         ignored=ignored,
+        embeds=bundle.metadata.feature_space is not None,
     )
 
 

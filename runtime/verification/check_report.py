@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ...common.foreign_text import escaped, shown_text
-from ...common.records import Report
+from ...common.records import NOT_STORED, Report
 from ...common.tables import text_table
 
 
@@ -45,7 +45,8 @@ class ArtifactCheck:
 class CheckReport(Report):
     """Result of a bundle that passed: unchanged files, and PyTorch's numbers from every artifact that runs here.
 
-    `samples` counts the goldens. `ignored` are files of file managers in the folder.
+    `samples` counts the goldens. `ignored` are files of file managers in the folder. `embeds`: the fingerprint is that
+    of a feature space.
     """
 
     bundle: str
@@ -55,11 +56,12 @@ class CheckReport(Report):
     samples: int
     artifacts: tuple[ArtifactCheck, ...]
     ignored: tuple[str, ...] = ()
+    embeds: bool = field(default=True, metadata=NOT_STORED)
 
     def __str__(self) -> str:
         rows = (
             ("bundle", escaped(f"{self.bundle} ({self.name})")),
-            ("feature space", self.fingerprint[:16]),
+            ("feature space" if self.embeds else "fingerprint", self.fingerprint[:16]),
             ("files", f"{self.files} hashes agree"),
             *([("ignored", shown_text(", ".join(self.ignored)))] * bool(self.ignored)),
             ("goldens", f"{self.samples} samples replayed"),

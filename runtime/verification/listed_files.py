@@ -10,7 +10,7 @@ from ...common.progress import Track, silent
 from ...common.records import first_lines
 from ...errors import ArtifactError
 from ..bundle.bundle import Bundle
-from ..bundle.catalog import is_artifact_file
+from ..bundle.catalog import is_leftover
 from ..bundle.checksums import SUMS, BundleReplacedError, files_below
 
 
@@ -21,7 +21,7 @@ def verify_files(bundle: Bundle, track: Track = silent) -> None:
         ArtifactError: names what is changed, missing, not listed, or a link out of the bundle.
     """
     strays = [name for name in files_below(bundle.files) if name not in bundle.sums]
-    problems = [f"{shown_text(name)} is not listed in {SUMS}{_leftover(name)}" for name in strays]
+    problems = [f"{shown_text(name)} is not listed in {SUMS}{_leftover(bundle, name)}" for name in strays]
     strict = replace(bundle, verify=True)
     for name in track(list(bundle.sums), "Hashing", len(bundle.sums)):
         try:
@@ -40,7 +40,7 @@ def ignored_files(bundle: Bundle) -> tuple[str, ...]:
     return tuple(name for name in bundle.files.files() if name not in bundle.sums and is_litter(name))
 
 
-def _leftover(name: str) -> str:
-    if is_artifact_file(name):
+def _leftover(bundle: Bundle, name: str) -> str:
+    if is_leftover(bundle.files, name):
         return ": left by a build that was interrupted, build it again or delete the file"
     return ": it is not the bundle's and is never read; move it elsewhere"

@@ -16,6 +16,7 @@ from mambapro.export.artifacts.build_artifact import build_artifact
 from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOptions
 from mambapro.export.pipeline import ExportReport, export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
+from mambapro.export.report import write_report
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.metadata_parts import CardFields
 from mambapro.runtime.data.batch import Batch
@@ -86,7 +87,18 @@ def test_is_checked_and_run(exported: ExportReport, logits: tuple[dict[str, np.n
         found = session.run(Batch.of(images))["logits"]
 
     assert report.artifacts[0].largest_departure < 1e-4
+    assert "\nfingerprint  " in str(report) and "feature space" not in str(report)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+
+
+def test_has_no_report(exported: ExportReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """InputError says that a report needs an embedding, before a file is hashed or measured."""
+    monkeypatch.setattr(write_report, "verify_files", lambda *_: pytest.fail("hashed"))
+
+    with pytest.raises(InputError, match=r"for bundles with an embedding; .* is for attributes .* mambapro bench"):
+        write_report.report_bundle(write_report.ReportOptions(exported.bundle, out=tmp_path / "report.html"))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_precision(trained: FitReport, data: Path, tmp_path: Path) -> None:

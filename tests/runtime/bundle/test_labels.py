@@ -42,6 +42,8 @@ def test_softmax_takes_the_largest() -> None:
         ({"names": ("a",), "activation": "relu"}, "activation must be one of sigmoid, softmax, none"),
         ({"names": ("a", "b"), "thresholds": (0.5,)}, "one for each of 2 labels, not 1"),
         ({"names": ("a",), "thresholds": (0.5,), "activation": "softmax"}, "none with softmax"),
+        ({"names": ("a",), "thresholds": (np.nan,), "activation": "none"}, r"finite numbers, not \[nan\]"),
+        ({"names": ("a",), "thresholds": (np.inf,), "activation": "none"}, r"finite numbers, not \[inf\]"),
         ({"names": ("a",), "thresholds": (1.0,)}, "between 0 and 1 after a sigmoid"),
     ],
 )

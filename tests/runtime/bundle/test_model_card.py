@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mambapro.errors import InputError
-from mambapro.runtime.bundle.artifact import AccuracyGate, CosineGate
+from mambapro import __version__
+from mambapro.errors import ArtifactError, InputError
+from mambapro.export.pipeline import is_bundle
+from mambapro.runtime.bundle.artifact import AccuracyGate, CosineGate, Sidecar
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.catalog import add_artifact, is_artifact_file
+from mambapro.runtime.bundle.check_record import write_record
 from mambapro.runtime.bundle.checksums import CARD, SUMS, read_sums, write_sums
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.bundle.metadata import BundleMetadata
@@ -56,6 +61,22 @@ def test_accuracy_has_its_intervals(small_metadata: BundleMetadata) -> None:
 
     assert "| model.onnx, fp32 | mA | rgbnt201 | 10 | 80.00 | 79.50 | 0.50 \\[-1.00, 2.00\\] | 1.00 |" in text
     assert "| model.onnx, fp32 | F1 |" in text
+
+
+def test_no_negative_zero(small_metadata: BundleMetadata) -> None:
+    """Values that round to zero from below are written as 0.00, as the gate itself does."""
+    gate = json.loads(json.dumps(vars(replace(GATE, drop=-1e-6, low=-2e-5, others=()))))
+
+    text = card_text(small_metadata, {**PARITY, "accuracy": gate}, [])
+
+    assert "| 0.00 \\[0.00, 2.00\\] |" in text and "-0.00" not in text
+
+
+def test_names_its_writer(small_metadata: BundleMetadata) -> None:
+    """The version is that of the package that writes the card, not of the one that exported the bundle."""
+    text = card_text(replace(small_metadata, versions={"mambapro": "0.0.9"}), PARITY, [])
+
+    assert f"written by mambapro {__version__}." in text and "0.0.9" not in text
 
 
 def test_labels_are_named(small_metadata: BundleMetadata) -> None:
@@ -143,6 +164,37 @@ class TestInBundle:
 
         assert not os.path.lexists(hidden) and CARD in read_sums(with_int8)
         check_bundle(with_int8, "cpu")
+
+    def test_states_are_those_of_the_last_check(self, with_int8: Path, sidecar_of: Callable[..., Sidecar]) -> None:
+        """An artifact that was verified by a check stays so in the card that a later artifact brings."""
+        added(with_int8, state="unverified")
+        bundle, other = Bundle.open(with_int8), with_int8.with_name("other.onnx")
+        (int8,) = (item for item in bundle.artifacts if item.precision == "int8")
+        write_record(bundle, replace(int8, state="verified"))
+        shutil.copyfile(with_int8 / int8.file, other)
+        sidecar = sidecar_of(other, "openvino", "fp32", hint="f32")
+
+        add_artifact(with_int8, sidecar, {sidecar.file: other})
+
+        assert "| onnxruntime-int8 | int8 | verified |" in (with_int8 / CARD).read_text()
+
+    def test_a_card_of_somebody_else_stays(self, with_int8: Path) -> None:
+        """A file of the card's name that is neither listed nor ours is kept, named, and no remainder of a build."""
+        (with_int8 / CARD).unlink()
+        write_sums(with_int8)
+        (with_int8 / CARD).write_text("# Cameras of the north gate\n\nNotes\n")
+        before = {path.name: path.read_bytes() for path in with_int8.iterdir()}
+
+        with pytest.raises(InputError, match=r"MODEL_CARD\.md was not written by mambapro.*Move it away"):
+            added(with_int8)
+
+        assert {path.name: path.read_bytes() for path in with_int8.iterdir()} == before
+        assert not is_bundle(with_int8)
+        with pytest.raises(ArtifactError, match=r"MODEL_CARD\.md is not listed .* move it elsewhere"):
+            check_bundle(with_int8, "cpu")
+        (with_int8 / CARD).unlink()
+        added(with_int8)
+        assert is_bundle(with_int8)
 
     def test_the_card_cannot_be_given(self, with_int8: Path, tmp_path: Path) -> None:
         """InputError for a card among the files of an artifact."""

@@ -179,7 +179,7 @@ def test_checks_write_one_after_the_other(with_int8: Path) -> None:
         waited = writer.is_alive() and not (with_int8 / CHECKS).exists()
     writer.join(30)
 
-    assert waited and list(read_record(bundle)) == [artifact.stem]
+    assert waited and list(read_record(bundle.files)) == [artifact.stem]
 
 
 def test_a_disk_without_locks(

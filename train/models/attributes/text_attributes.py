@@ -44,7 +44,7 @@ class TextAttributes(VisualTokens):
         self._encoded: tuple[Any, Tensor] | None = None
 
     def set_constants(self, *, label_tokens: Any = None, label_vectors: Any = None, **values: Any) -> None:
-        """Set the labels' words: token ids for the text encoder, or vectors in its place.
+        """Set the labels' words: token ids for the text encoder, or vectors in its place. Each replaces the other.
 
         Args:
             label_tokens: int64 (attributes, tokens).
@@ -64,7 +64,7 @@ class TextAttributes(VisualTokens):
                 )
             self.mamba.check(tokens)
             self._check_count(tokens, "label_tokens")
-            self.label_tokens = tokens
+            self.label_tokens, self.label_vectors, self._encoded = tokens, None, None
         if label_vectors is not None:
             vectors = _tensor(label_vectors, "label_vectors")
             self._check_count(vectors, "label_vectors")
@@ -75,7 +75,7 @@ class TextAttributes(VisualTokens):
                 )
             if not vectors.isfinite().all():
                 raise InputError("label_vectors holds NaN or infinity.")
-            self.label_vectors = vectors.to(device, self.tex_embed.dtype)
+            self.label_tokens, self.label_vectors = None, vectors.to(device, self.tex_embed.dtype)
 
     def _check_count(self, values: Tensor, name: str) -> None:
         if not values.dim() or len(values) != self.config.attributes:

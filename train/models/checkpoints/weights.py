@@ -52,7 +52,8 @@ def load_checkpoint(
         switches: fields of the config that the model lists in its `switches`, which public files do not hold: of
             MambaPro prompt, adapter, mamba, sie_camera, sie_coe, direct, pixel_mean, pixel_std. Missing ones are
             assumed as in the full model, and logged. And constants that the model lists in `constants`: of attribute
-            models with text label_tokens, int64 (attributes, tokens), or label_vectors, float32 (attributes, width).
+            models with text label_tokens, int64 (attributes, tokens), or label_vectors, float32 (attributes, width);
+            they replace those of the file.
 
     Raises:
         InputError: no such file, image size missing or of another number of patches, unknown model or switch.
@@ -68,14 +69,14 @@ def load_checkpoint(
     else:
         kind, config, tensors, names = reader_of(content.tree, request)(content.tree, path, request)
     _check_switches(kind, switches)
-    constants = {name: switches.pop(name) for name in kind.constants if name in switches}
+    constants = {name: value for name in kind.constants if (value := switches.pop(name, None)) is not None}
     stored = {name: tensors.pop(name) for name in kind.constants if content.header and name in tensors}
     # tensors have shapes but no memory: the checkpoint's become the model's
     with torch.device("meta"):
         loaded = kind(replace(config, **switches))  # type: ignore[call-arg]
     loaded.headless = _fit(tensors, loaded, names, path)
     loaded.trained_on = dict(content.header.get("training", {}))
-    loaded.set_constants(**stored, **constants)
+    loaded.set_constants(**(constants or stored))
     loaded.warn_of_use(path, dataset)
     return loaded.eval()
 
@@ -94,7 +95,8 @@ def _read_stored(content: Content, path: Path, request: Request) -> ForeignFile:
     if request.weights is not None:
         raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
     config = _stored_config(content.header, kind, request.image_size, path)
-    _warn_of_other_switches(config, request.switches, path)
+    switches = {name: value for name, value in request.switches.items() if name not in kind.constants}
+    _warn_of_other_switches(config, switches, path)
     return ForeignFile(kind, config, dict(only_tensors(content.tree, path)), {})
 
 

@@ -196,6 +196,39 @@ class TestLabels:
         with pytest.raises(InputError, match="no text encoder"):
             load_checkpoint(path, model="mini_par_vsf_vim_s", label_tokens=token_ids(10))
 
+    @pytest.mark.parametrize("stored", ["label_tokens", "label_vectors"])
+    @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+    def test_own_files_with_other_words(self, tmp_path: Path, stored: str, convert: Any) -> None:
+        """Words given with a file of save_checkpoint replace its own, in both forms."""
+        first = {"label_tokens": token_ids(10), "label_vectors": label_vectors(10, 64)}
+        second = {"label_tokens": token_ids(10, 5), "label_vectors": label_vectors(10, 64, 5)}
+        model, path, x = built("mini_par_vsf_vim_s"), tmp_path / "own.safetensors", torch.from_numpy(images(64))
+        model.set_constants(**{stored: first[stored]})
+        save_checkpoint(model, path)
+
+        for words in ({}, *({name: value} for name, value in second.items())):
+            loaded = load_checkpoint(path, **{name: convert(value) for name, value in words.items()})
+            expected = built("mini_par_vsf_vim_s")
+            expected.set_constants(**(words or {stored: first[stored]}))
+            with torch.inference_mode():
+                # tensors of a file are aligned otherwise, which changes the last bits
+                torch.testing.assert_close(loaded(x), expected(x), rtol=0, atol=1e-5)
+                assert torch.allclose(loaded(x), model(x), rtol=0, atol=1e-4) == (not words)
+
+    def test_words_replace_each_other(self) -> None:
+        """Token ids after vectors are encoded, also where the ids before them were encoded already."""
+        model, x = built("mini_par_vsf_vim_s"), torch.from_numpy(images(64))
+        with torch.inference_mode():
+            model.set_constants(label_tokens=token_ids(10))
+            first = model(x)
+            model.set_constants(label_vectors=label_vectors(10, 64))
+            second = model(x)
+            model.set_constants(label_tokens=token_ids(10))
+            third = model(x)
+
+        assert torch.equal(first, third) and not torch.equal(first, second)
+        assert model.label_vectors is None
+
     def test_encoded_once(self, path: Path) -> None:
         """In eval mode the labels are encoded once, and again after a weight changed."""
         model = load_checkpoint(path, model="mini_par_vsf_vim_s", label_tokens=token_ids(10))
