@@ -13,6 +13,7 @@ import numpy as np
 from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import ArtifactError, InputError
+from ..moved import old_names_of
 from .bundle.artifact import Sidecar
 from .bundle.bundle import Bundle
 from .bundle.metadata import BundleMetadata
@@ -24,6 +25,8 @@ from .data.readers.listing import shown
 from .data.sixteen_bit import Ranges
 from .run_options import LATENCY, RunOptions
 from .session import Session, require_rows
+
+__getattr__ = old_names_of("runtime.extractor")
 
 
 class Extractor(Session):

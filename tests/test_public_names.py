@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 
 import mambapro
 import pytest
-from mambapro.moved import MOVED
+from mambapro.moved import MOVED, MOVED_NAMES
 
 
 @pytest.mark.parametrize("name", [name for name in mambapro.__all__ if name != "__version__"])
@@ -46,6 +47,34 @@ def test_old_names(old: str) -> None:
     assert module is sys.modules[f"mambapro.{MOVED[old]}"]
     assert module.__spec__ is not None
     assert module.__spec__.name == f"mambapro.{MOVED[old]}"
+
+
+@pytest.mark.parametrize("old", MOVED_NAMES)
+def test_old_names_in_modules(old: str) -> None:
+    """A name that left a module is still served there, with a warning that gives the new one.
+
+    MOVED_NAMES is about the modules in MOVED and those whose names are as they were. Left out are loggers, aliases of
+    types, colors, and `cli`, whose interface is the command line: no script has a use for them.
+    """
+    (module, name), (new_module, new_name) = (each.rsplit(".", 1) for each in (old, MOVED_NAMES[old]))
+    expected = getattr(importlib.import_module(f"mambapro.{new_module}"), new_name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        stood_in = importlib.import_module(f"mambapro.{module}")
+
+    with pytest.warns(DeprecationWarning, match=f"mambapro.{old} is mambapro.{MOVED_NAMES[old]} now") as caught:
+        value = getattr(stood_in, name)
+
+    assert value is expected
+    assert caught[0].filename == __file__
+
+
+def test_names_that_modules_never_had() -> None:
+    """Any other name is an AttributeError that gives module and name."""
+    from mambapro.runtime import evaluation
+
+    with pytest.raises(AttributeError, match=r"'mambapro\.runtime\.evaluation' has no attribute 'nonsense'"):
+        _ = evaluation.nonsense
 
 
 def test_old_names_of_packages() -> None:

@@ -1,16 +1,6 @@
 """The MambaPro model: config, sizes, composition."""
 
-import importlib
-from typing import Any
+from ....moved import old_names_of
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name of the module `mambapro` on first use, which this package was before it became one.
-
-    Raises:
-        AttributeError: there is no such name; submodules are left to the import system.
-    """
-    if name.startswith("__"):
-        raise AttributeError(name)
-    # not `from . import`, which asks this function again
-    return getattr(importlib.import_module(".mambapro", __name__), name)
+# the names of the module that this package was before it became one
+__getattr__ = old_names_of("train.models.mambapro", "train.models.mambapro.mambapro")
