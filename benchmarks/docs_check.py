@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONT
 @click.option("--keep", is_flag=True, help="Keep the folder in which the commands ran, and print it.")
 def main(pages: tuple[Path, ...], demo: Path | None, keep: bool) -> None:
     """Run the commands of PAGES; default: README.md, docs/*.md, CONTRIBUTING.md."""
+    # an exception, so that the running command and the folder do not stay
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="docs-check-"))
     if demo is not None:
         shutil.copytree(demo / "data", folder / ".demo/data")
@@ -56,7 +59,8 @@ def _checked(block: Block, folder: Path, has_demo: bool) -> Iterator[str]:
         click.echo(f"skipped  {block.page}:{block.number} ({block.skip})")
         return
     for line in block.setup:
-        subprocess.run(["bash", "-ec", line], cwd=folder, env=_environment(), check=True)
+        if (done := _bash(f"set -e; {line}", folder)).returncode:
+            raise click.ClickException(f"the setup of {block.page}:{block.number} failed: {done.stderr.strip()[-500:]}")
     for command in block.commands:
         if has_demo and re.search(r"^mambapro(-export| synth| train) .*\.demo/", command.line):
             continue
@@ -76,9 +80,7 @@ def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
     Standard error is compared too if the page shows it.
     """
     cwd = ROOT if command.line.startswith(("pytest ", "python benchmarks/")) else folder
-    done = subprocess.run(
-        ["bash", "-c", command.line], cwd=cwd, env=_environment(), capture_output=True, text=True, check=False
-    )
+    done = _bash(command.line, cwd)
     wanted = block.exit if last else 0
     if done.returncode != wanted:
         return [f"exit code {done.returncode}, not {wanted}: {done.stderr.strip()[-500:]}"]
@@ -89,6 +91,20 @@ def _run(command: Command, folder: Path, block: Block, last: bool) -> list[str]:
         if not problems:
             return []
     return [*problems, "it printed:", *done.stdout.splitlines()]
+
+
+def _bash(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a line in a session of its own, which ends with this function, whatever ends it."""
+    with subprocess.Popen(
+        ["bash", "-c", line], cwd=cwd, env=_environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
+    return subprocess.CompletedProcess(line, process.returncode, output, errors)
 
 
 def _environment() -> dict[str, str]:

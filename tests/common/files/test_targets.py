@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,14 @@ class TestLinks:
         (tmp_path / "result").touch()
         (tmp_path / "closed" / "link").symlink_to(tmp_path / "result")
         monkeypatch.setattr(targets.os, "access", lambda path, mode: Path(path).name != "closed")
-        monkeypatch.setattr(targets, "TemporaryFile", lambda **_: pytest.fail("the folder of the link was tried"))
+        tried: list[Path] = []
+        monkeypatch.setattr(targets, "TemporaryFile", lambda **where: tried.append(where["dir"]) or nullcontext())
 
         require_free(tmp_path / "closed" / "link", True)
+
+        assert tried == []
+        require_free(tmp_path / "closed" / "other", True)
+        assert tried == [tmp_path / "closed"]
 
     def test_without_overwrite(self, tmp_path: Path) -> None:
         """A link that leads nowhere is something that exists."""
