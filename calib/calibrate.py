@@ -232,7 +232,7 @@ class _Measurement:
         """Return the scales of the tensors of one group."""
         rows, options = self._rows(group), self.options
         result = []
-        for tensor in self.track(group, "Measuring errors", len(group)):
+        for tensor in self.track(group, "Measuring errors: tensors", len(group)):
             every, matrix = rows.pop(tensor.name), matrix_of(self.weights, self.readers[tensor.name])
             how = (options.algorithm, options.percentile, options.smooth)
             result.append(choose(statistics[tensor.name], every, matrix, *how))

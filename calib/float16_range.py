@@ -188,7 +188,7 @@ def _largest(
     backend = OnnxRuntimeBackend(traced, device="cpu", threads=threads, weights=weights)
     largest, samples = dict.fromkeys(names, 0.0), 0
     total = len(feeds) if isinstance(feeds, Sized) else None
-    for batch in track(feeds, "range check", total):
+    for batch in track(feeds, "Checking the float16 range: batches", total):
         outputs = backend.run({name: value for name, value in batch.items() if name in backend.inputs})
         samples += max(len(value) for value in batch.values())
         for name in names:

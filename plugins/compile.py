@@ -86,7 +86,7 @@ def shared_library(name: str, sources: Sequence[Path], flags: Sequence[str], com
     try:
         with locked_file(library_folder / "lock"):
             if not os.path.lexists(library):
-                logger.info("compiling lib%s.so, once; it is kept in %s", name, library_folder)
+                logger.info("compiling lib%s.so, once, for up to a minute; it is kept in %s", name, library_folder)
                 _compile(library, sources, flags, compiler)
     except OSError as error:
         raise _unwritable(name, library_folder, error) from error

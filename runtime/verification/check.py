@@ -82,7 +82,7 @@ def check_bundle(
     failures += [error for name, error in bundle.damaged.items() if name in stems(target, precision)]
     gates = ArtifactGates(bundle, golden, options, benchmark, force, track, max_departure, max_map_drop)
     checks: list[ArtifactCheck] = []
-    for artifact in track(chosen, "Replaying the goldens", len(chosen)):
+    for artifact in track(chosen, "Replaying the goldens: artifacts", len(chosen)):
         try:
             checks.append(gates.check(artifact))
         except BundleReplacedError:

@@ -23,7 +23,7 @@ def verify_files(bundle: Bundle, track: Track = silent) -> None:
     strays = [name for name in files_below(bundle.files) if name not in bundle.sums]
     problems = [f"{shown_text(name)} is not listed in {SUMS}{_leftover(bundle, name)}" for name in strays]
     strict = replace(bundle, verify=True)
-    for name in track(list(bundle.sums), "Hashing", len(bundle.sums)):
+    for name in track(list(bundle.sums), "Hashing files", len(bundle.sums)):
         try:
             strict.file(name)
         except BundleReplacedError:

@@ -77,7 +77,7 @@ def test_a_layer_that_overflows_is_widened(graphs: dict, wide: onnx.ModelProto) 
 
     assert report.keep == (ATTENTION,)
     assert report.samples == 3
-    assert seen == [("range check", 2)] * 2
+    assert seen == [("Checking the float16 range: batches", 2)] * 2
     assert departure(graphs["fp32"], wide) < 1e-9
     assert departure(wide, typed(wide, "fp16")) > 1e-2
     assert departure(wide, typed(wide, "fp16", report.keep)) < 1e-5

@@ -167,7 +167,7 @@ class Model(nn.Module):
             for each subset the outputs by name, float32 (rows, ...).
         """
         results = []
-        for modalities, rows in track(subsets, "PyTorch", len(subsets)):
+        for modalities, rows in track(subsets, "Running PyTorch: sets of sensors", len(subsets)):
             parts = [self.run(part) for part in samples[rows].only(modalities).parts(PART)]
             results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
         return results

@@ -94,7 +94,7 @@ class TriModalDataset(Dataset[ReidBatch]):
 
     def _read_all(self, track: Track) -> np.ndarray:
         images = np.empty((len(self.samples), 3, *self.image_size, 3), dtype=np.uint8)
-        for index in track(range(len(self.samples)), "reading training images", len(self.samples)):
+        for index in track(range(len(self.samples)), "Reading training images", len(self.samples)):
             images[index] = self._read(index)
         return images
 

@@ -170,7 +170,7 @@ def _decoded(
         raise InputError(f"batch_size must be at least 1, not {batch_size}.")
     watch = RangeWatch()
     group: list[Sample] = []
-    for number, sample in enumerate(track(samples, "Extracting features", len(samples)), 1):
+    for number, sample in enumerate(track(samples, "Extracting features: images", len(samples)), 1):
         group.append(sample)
         if len(group) < batch_size and number < len(samples):
             continue

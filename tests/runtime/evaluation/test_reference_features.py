@@ -92,7 +92,7 @@ def test_the_cost_is_told_first(
     features_of(models, retrieval, track, cache)
 
     count = len(retrieval.samples)
-    assert told[:2] == ["Hashing images after 0 message(s)", "Extracting features after 1 message(s)"]
+    assert told[:2] == ["Hashing images after 0 message(s)", "Extracting features: images after 1 message(s)"]
     assert caplog.messages[0] == (
         f"accuracy on rgbnt201: {count} samples x 120 ms (reference) + 30 ms (judged) = about {round(count * 0.15)} s"
     )

@@ -139,7 +139,7 @@ class MambaPro(Model):
         missing = samples[np.array(partial, int)]
         missing = Batch(missing.images, np.zeros_like(missing.mask), missing.cameras)
         parts = [*samples.parts(PART), *missing.parts(PART)]
-        tokens = torch.cat([self._tokens(part) for part in track(parts, "PyTorch", len(parts))], 1)
+        tokens = torch.cat([self._tokens(part) for part in track(parts, "Running PyTorch: batches", len(parts))], 1)
         present, absent = tokens.split([len(samples), len(partial)], 1)
         place = {row: number for number, row in enumerate(partial)}
         return [self._outputs_of(present, absent, place, *subset) for subset in subsets]

@@ -176,7 +176,7 @@ def draw(findings: Sequence[Findings], selection: Selection, track: Track = sile
             makers.append((similarity_picture, found, f"similarity{ending}"))
     # Grad-CAM of every checkpoint first, then t-SNE of all, then the distributions
     makers.sort(key=lambda maker: maker[0] is similarity_picture)
-    pictures = [make(found, file) for make, found, file in track(makers, "drawing", len(makers))]
+    pictures = [make(found, file) for make, found, file in track(makers, "Drawing pictures", len(makers))]
     if findings[0].points:
         place = sum(bool(found.rows) for found in findings)
         pictures.insert(place, embedding_picture(findings, selection.labels, "tsne.png"))
