@@ -34,7 +34,9 @@ def compare(
 ) -> tuple[ParityReport, dict[str, np.ndarray]]:
     """Run both models over all batches."""
     expected = {b.name: reference(b) for b in batches}
-    outputs = {b.name: _in_parts(exported, b) for b in track(batches, "Running the exported model: batches", len(batches))}
+    outputs = {
+        b.name: _in_parts(exported, b) for b in track(batches, "Running the exported model: batches", len(batches))
+    }
     complete = batches[0].name
     subsets = tuple(
         _subset_parity(
