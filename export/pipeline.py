@@ -31,7 +31,6 @@ from ..runtime.bundle.metadata import BundleMetadata
 from ..runtime.bundle.metadata_parts import Precision
 from ..runtime.bundle.model_card import card_of
 from ..runtime.bundle.tasks import TASKS
-from ..runtime.bundle.tensors import LOGITS
 from ..runtime.data.batch import MODALITY_MASK
 from ..train.engine.image_ranges import model_preprocessing
 from ..train.models.model_spec import Model, ModelSpec
@@ -98,11 +97,6 @@ def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
 def _plan(options: ExportOptions, model: Model) -> ExportPlan:
     if options.data is not None and options.dataset is None:
         raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
-    if options.data is not None and model.spec.output.role == LOGITS and model.spec.labels is None:
-        raise InputError(
-            f"{escaped(options.checkpoint)} does not name its attributes, so --data {escaped(options.data)} cannot be "
-            "compared with its outputs. Leave --data out."
-        )
     images = f"{options.dataset} in {options.images}" if options.images else f"drawn {options.dataset or 'images'}"
     # a part of a model has no spec, and nothing to fold
     spec, folded = model.spec, model.inference()
@@ -233,12 +227,16 @@ def _gate(
     images: ParityImages,
     batches: list[ParityBatch],
     track: Track,
-) -> tuple[ParityReport, dict[str, np.ndarray]]:
-    """Compare, trace if requested or failed, and raise if the outputs differ from PyTorch's."""
+) -> tuple[ParityReport, dict[str, dict[str, np.ndarray]]]:
+    """Compare, trace if requested or failed, and raise if the outputs differ from PyTorch's.
+
+    Returns:
+        The report, and PyTorch's outputs by batch and name.
+    """
     spec = model.spec
     name, role = spec.output.name, spec.output.role
     outputs = model.run_subsets(images.samples, [(batch.subset, batch.rows) for batch in batches], track)
-    reference = {batch.name: values[name] for batch, values in zip(batches, outputs, strict=True)}
+    expected = {batch.name: values for batch, values in zip(batches, outputs, strict=True)}
     backend = OnnxRuntimeBackend(file, device="cpu")
 
     def exported(batch: ParityBatch) -> np.ndarray:
@@ -246,8 +244,8 @@ def _gate(
         feeds = batch.samples.feeds(spec.inputs)
         return backend.run({name: value for name, value in feeds.items() if name in backend.inputs})[name]
 
-    report, expected = compare(
-        lambda batch: reference[batch.name],
+    report, _ = compare(
+        lambda batch: expected[batch.name][name],
         exported,
         batches,
         precision=options.precision,
@@ -270,16 +268,21 @@ def _gate(
     return report, expected
 
 
-def _write_goldens(path: Path, model: Model, batches: list[ParityBatch], expected: dict[str, np.ndarray]) -> None:
+def _write_goldens(
+    path: Path, model: Model, batches: list[ParityBatch], expected: dict[str, dict[str, np.ndarray]]
+) -> None:
     """Write inputs and PyTorch's outputs of a few samples of every set of sensors, for `mambapro check`."""
     spec = model.spec
     values = _few(spec, batches, GOLDEN_COMPLETE, expected)
-    arrays: dict[str, Any] = {name: values[name] for name in (*spec.input_names, spec.output.name)}
+    arrays: dict[str, Any] = {name: values[name] for name in (*spec.input_names, *spec.output_names)}
     np.savez_compressed(path, **arrays)
 
 
 def _few(
-    spec: ModelSpec, batches: Sequence[ParityBatch], complete: int, expected: dict[str, np.ndarray] | None = None
+    spec: ModelSpec,
+    batches: Sequence[ParityBatch],
+    complete: int,
+    expected: dict[str, dict[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return some samples with all sensors and a few of every other set: inputs and, if given, outputs."""
     parts: list[dict[str, np.ndarray]] = []
@@ -287,6 +290,6 @@ def _few(
         count = complete if batch is batches[0] else GOLDEN_INCOMPLETE
         step = len(batch.samples) // count
         feeds = batch.samples.feeds(spec.inputs)
-        values = {**feeds, **({} if expected is None else {spec.output.name: expected[batch.name]})}
+        values = {**feeds, **({} if expected is None else expected[batch.name])}
         parts.append({name: value[::step][:count] for name, value in values.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -49,6 +49,7 @@ _CARD = {
 @max_cosine_distance_option("default 1e-8 (fp16: 1e-4)")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")
 @gathered("card", _CARD, only_set=True)
+@click.option("--labels", type=PATH, help="JSON list of the attributes' names, where the checkpoint has none.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @build_options
 @switch_options

@@ -17,6 +17,7 @@ from ...train.models.checkpoints.tensor_files import require_checkpoint_file
 from ...train.models.checkpoints.weights import load_checkpoint
 from ...train.models.model_spec import Model, ModelSpec
 from ..artifacts.build_options import BuildOptions, QuantizeOptions
+from .export_labels import label_model
 from .onnx_graph import OPSET
 from .precision_summary import precision_map, require_precision
 
@@ -47,6 +48,7 @@ class ExportOptions:
         builds: artifacts to build of the bundle.
         quantize: scales of their int8, and images for the range check of float16; those of `builds` do not count.
         card: license and use for the model card; None = not stated.
+        labels: file with the names of a logits output's labels; None = those of the checkpoint's training.
     """
 
     checkpoint: Path
@@ -66,6 +68,7 @@ class ExportOptions:
     builds: tuple[BuildOptions, ...] = ()
     quantize: QuantizeOptions = field(default_factory=QuantizeOptions)
     card: CardFields | None = None
+    labels: Path | None = None
 
     def __post_init__(self) -> None:
         require_precision(self.precision)
@@ -94,15 +97,17 @@ class ExportOptions:
         return AGREEMENTS[role].limits[self.precision] if self.limit is None else self.limit
 
     def load_model(self) -> Model:
-        """Load the checkpoint's model.
+        """Load the checkpoint's model, with the names of its labels.
 
         Raises:
-            InputError, ArtifactError: as load_checkpoint.
+            InputError, ArtifactError: as load_checkpoint and label_model.
         """
         usual = benchmark_info(self.dataset).image_size if self.dataset is not None else None
-        return load_checkpoint(
+        model: Model = load_checkpoint(
             self.checkpoint, self.image_size, default_image_size=usual, dataset=self.dataset, **self.switches
         )
+        label_model(model, self.checkpoint, self.labels, self.data)
+        return model
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from .metadata_parts import (
 )
 from .module_roles import ModuleRoles
 from .tasks import TASKS
-from .tensors import EMBEDDING, INPUT_ROLES, LOGITS, OUTPUT_ROLES, TensorInfo
+from .tensors import EMBEDDING, INPUT_ROLES, LOGITS, OUTPUT_ROLES, PROBABILITIES, TensorInfo
 
 SCHEMA_FAMILY = "mambapro.bundle"
 SCHEMA_VERSION = 2
@@ -117,10 +117,9 @@ class BundleMetadata:
             raise InputError(f"one sample has {total:,} bytes by the shapes; at most {limit:,} are taken. {ADVICE}")
 
     def _check_images(self) -> None:
-        if not self.modalities or self.names(IMAGE) != self.modalities:
-            raise InputError(
-                f"the image inputs {list(self.names(IMAGE))} must be the modalities {list(self.modalities)}, in order."
-            )
+        sensors = [tensor.sensor for tensor in self.inputs if tensor.role == IMAGE]
+        if not self.modalities or sensors != list(self.modalities):
+            raise InputError(f"the image inputs {sensors} must be the modalities {list(self.modalities)}, in order.")
         size = (self.preprocessing.height, self.preprocessing.width, 3)
         for tensor in self.inputs:
             if tensor.role == IMAGE and (tensor.dtype != "uint8" or tensor.shape[1:] != size):
@@ -149,6 +148,9 @@ class BundleMetadata:
             raise InputError(
                 f"labels has {len(self.labels.names)} names, the logits outputs have the shapes {shapes} per sample."
             )
+        beside = [tensor.shape[1:] for tensor in self.outputs if tensor.role == PROBABILITIES]
+        if beside and beside != shapes:
+            raise InputError(f"the probabilities have the shapes {beside} per sample, the logits {shapes}.")
 
     def ranged(self) -> BundleMetadata:
         """Return the metadata with the process's ranges of 16-bit images (`image_settings`), if any."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ...common.records import STORED_IF_SET
 from ...errors import InputError
 from ..data.batch import CAMERA, IMAGE, MODALITY_MASK
 from .field_checks import one_of
@@ -12,9 +13,9 @@ from .field_checks import one_of
 #: The name of the dynamic axis in a tensor's shape.
 BATCH = "batch"
 
-EMBEDDING, LOGITS = "embedding", "logits"
+EMBEDDING, LOGITS, PROBABILITIES = "embedding", "logits", "probabilities"
 INPUT_ROLES = (IMAGE, CAMERA, MODALITY_MASK)
-OUTPUT_ROLES = (EMBEDDING, LOGITS)
+OUTPUT_ROLES = (EMBEDDING, LOGITS, PROBABILITIES)
 
 #: Types of tensors, and the size of one value in bytes.
 DTYPES = {"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float16": 2, "float32": 4}
@@ -25,8 +26,8 @@ _MOST_AXES = 8
 class TensorInfo:
     """Input or output of a model.
 
-    `shape` holds sizes and, for the dynamic first axis, "batch". Image inputs are uint8 (batch, height, width, 3) and
-    are named after their modality.
+    `shape` holds sizes and, for the dynamic first axis, "batch". Image inputs are uint8 (batch, height, width, 3);
+    `modality` is that of an image, where the name is another.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TensorInfo:
     dtype: str
     shape: tuple[int | str, ...]
     meaning: str
+    modality: str = field(default="", metadata=STORED_IF_SET)
 
     def __post_init__(self) -> None:
         one_of("dtype", self.dtype, DTYPES)
@@ -42,6 +44,11 @@ class TensorInfo:
         for i, size in enumerate(self.shape):
             if not (isinstance(size, int) and size > 0) and not (i == 0 and size == BATCH):
                 raise InputError(f'shape must hold positive sizes, or "{BATCH}" in front, not {list(self.shape)}.')
+
+    @property
+    def sensor(self) -> str:
+        """Modality of an image input."""
+        return self.modality or self.name
 
     @property
     def sample_bytes(self) -> int:

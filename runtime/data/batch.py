@@ -27,6 +27,10 @@ class Input(Protocol):
         """One of the roles above."""
 
     @property
+    def sensor(self) -> str:
+        """Modality of an image."""
+
+    @property
     def dtype(self) -> str:
         """NumPy type."""
 
@@ -97,14 +101,14 @@ class Batch:
             InputError: an image is missing, and the model has no input for the mask.
         """
         names = list(self.images)
-        columns = [names.index(tensor.name) for tensor in inputs if tensor.role == IMAGE]
+        columns = [names.index(tensor.sensor) for tensor in inputs if tensor.role == IMAGE]
         mask = self.mask[:, columns]
         if not mask.all() and not any(tensor.role == MODALITY_MASK for tensor in inputs):
             sensors = ", ".join(names[column] for column in columns)
             raise InputError(f"The model needs an image of every sensor ({sensors}); some are missing.")
         values = {CAMERA: self.cameras, MODALITY_MASK: mask}
         return {
-            tensor.name: np.asarray(self.images[tensor.name] if tensor.role == IMAGE else values[tensor.role]).astype(
+            tensor.name: np.asarray(self.images[tensor.sensor] if tensor.role == IMAGE else values[tensor.role]).astype(
                 tensor.dtype, copy=False
             )
             for tensor in inputs

@@ -10,7 +10,7 @@ from ...errors import ParityError
 from ..bundle.artifact import CosineGate
 from ..bundle.bundle import Golden
 from ..bundle.checksums import GOLDEN
-from ..data.batch import CAMERA, MODALITY_MASK, Batch
+from ..data.batch import CAMERA, IMAGE, MODALITY_MASK, Batch
 from ..evaluation.gates.agreement import agreement_of
 from ..session import Session
 
@@ -33,7 +33,8 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
     metadata, agreement = session.metadata, agreement_of(session.metadata)
     name, inputs = metadata.output.name, golden.inputs
     mask, cameras = (next((inputs[each] for each in metadata.names(role)), None) for role in (MODALITY_MASK, CAMERA))
-    batch = Batch.of({modality: inputs[modality] for modality in metadata.modalities}, mask, cameras)
+    images = {tensor.sensor: inputs[tensor.name] for tensor in metadata.inputs if tensor.role == IMAGE}
+    batch = Batch.of(images, mask, cameras)
     actual, expected = session.run(batch)[name], golden.outputs[name].astype(np.float64)
     departures = agreement.distances(expected, actual)
     gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples, agreement.name)

@@ -18,7 +18,8 @@ from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.module_roles import ModuleRoles
-from ...runtime.bundle.tensors import EMBEDDING, TensorInfo
+from ...runtime.bundle.tasks import TASKS
+from ...runtime.bundle.tensors import EMBEDDING, LOGITS, TensorInfo
 from ...runtime.data.batch import IMAGE, Batch
 
 #: Batch size of PyTorch, so that memory stays that of a deployment.
@@ -62,14 +63,14 @@ class ModelSpec:
 
     @property
     def output(self) -> TensorInfo:
-        """Output that an export is compared by; a model has one."""
-        (output,) = self.outputs
+        """Output that an export is compared by, which the task decides."""
+        (output,) = (tensor for tensor in self.outputs if tensor.role == TASKS[self.task].output)
         return output
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names of the image inputs."""
-        return tuple(tensor.name for tensor in self.inputs if tensor.role == IMAGE)
+        """Modalities of the image inputs."""
+        return tuple(tensor.sensor for tensor in self.inputs if tensor.role == IMAGE)
 
     def has(self, role: str) -> bool:
         """Return True if an input has this role."""
@@ -96,6 +97,7 @@ class Model(nn.Module):
         cameras: rows of the camera table, 0 = none.
         trained_on: what the checkpoint says about its training; empty for files of others.
         headless: whether the checkpoint had no training heads, so that those of the model are untrained.
+        labels: of a logits output, where they are known.
         switches: fields of the config that may be overruled when a checkpoint is loaded.
         heads: beginnings of the names of parameters that only training needs.
         constants: names of buffers that public state dicts do not hold, and our files do; None where there is none.
@@ -110,6 +112,7 @@ class Model(nn.Module):
     aliases: ClassVar[Mapping[str, str]] = {}
     config: Any
     cameras = 0
+    labels: Labels | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,6 +127,24 @@ class Model(nn.Module):
             InputError: a part of a model, which has no task of its own.
         """
         raise InputError(f"A checkpoint of kind {self.kind!r} is a part of a model, without a task of its own.")
+
+    def set_labels(self, labels: Labels) -> None:
+        """Name the labels of a logits output.
+
+        Raises:
+            InputError: the model has no such output, or of another number of labels.
+        """
+        output = self.spec.output
+        if output.role != LOGITS:
+            raise InputError(f"A model of kind {self.kind!r} returns {output.role}, which have no labels.")
+        if len(labels.names) != output.shape[1]:
+            raise InputError(
+                f"The model has {output.shape[1]} labels, the list has {len(labels.names)}. Give one name for each, in "
+                "the order of the training."
+            )
+        self.labels = labels
+        # of the labels before
+        vars(self).pop("spec", None)
 
     def set_constants(self, **values: Any) -> None:
         """Set the buffers that `constants` names; a model without any has nothing to set."""

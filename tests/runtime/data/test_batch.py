@@ -44,6 +44,12 @@ class TestFeeds:
         assert feeds["rgb"] is batch.images["rgb"] and feeds["cam"].tolist() == [0, 1, 2, 3, 4]
         assert feeds["mask"].tolist() == [[1, 1], [1, 1], [0, 1], [1, 1], [1, 1]]
 
+    def test_images_by_modality(self, batch: Batch) -> None:
+        """An image input of another name gets the images of its modality."""
+        image = TensorInfo("image", IMAGE, "uint8", ("batch", 4, 2, 3), "", "tir")
+
+        assert batch[:2].feeds([image])["image"].tolist() == batch.images["tir"][:2].tolist()
+
     def test_without_a_mask_every_image_is_needed(self, batch: Batch) -> None:
         """A model without input for the mask takes complete samples only, of its own sensors."""
         with pytest.raises(InputError, match=r"image of every sensor \(tir, rgb\)"):

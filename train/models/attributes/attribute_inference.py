@@ -1,4 +1,4 @@
-"""Attribute models for export: one uint8 image in, the deployed logits out."""
+"""Attribute models for export: one uint8 image in, logits and probabilities of what is deployed out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class AttributeInference(nn.Module):
         self.register_buffer("mean", torch.tensor(config.pixel_mean))
         self.register_buffer("std", torch.tensor(config.pixel_std))
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor]:
-        """Recognize the attributes in images uint8 (B, H, W, 3). Returns logits (B, attributes)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Recognize the attributes in images uint8 (B, H, W, 3). Returns logits and probabilities (B, attributes)."""
         # the cast comes first: TensorRT-RTX accepts uint8 in no other operator
-        x = (rgb.float() / 255 - self.mean) / self.std
-        return (self.logits(x.permute(0, 3, 1, 2)),)
+        x = (image.float() / 255 - self.mean) / self.std
+        logits = self.logits(x.permute(0, 3, 1, 2))
+        return logits, logits.sigmoid()

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from ....common.foreign_text import shown_value
 from ....errors import InputError
 from ....runtime.bundle.tasks import ATTRIBUTES
-from ....runtime.bundle.tensors import BATCH, LOGITS, TensorInfo
+from ....runtime.bundle.tensors import BATCH, LOGITS, PROBABILITIES, TensorInfo
 from ....runtime.data.batch import IMAGE, Batch
+from ....runtime.data.modalities import RGB
 from ..folding import copy_for_folding
 from ..model_spec import Model, ModelSpec
 from ..parts.attribute_heads import AttributeLinears
@@ -107,12 +108,15 @@ class AttributeModel(Model):
     def spec(self) -> ModelSpec:
         """Inputs, outputs and structure."""
         config = self.config
-        image = TensorInfo("rgb", IMAGE, "uint8", (BATCH, *config.image_size, 3), "image, R G B, 0 to 255")
-        logits = TensorInfo(LOGITS, LOGITS, "float32", (BATCH, config.attributes), "one logit for each attribute")
+        image = TensorInfo("image", IMAGE, "uint8", (BATCH, *config.image_size, 3), "R G B, 0 to 255", RGB)
+        shape = (BATCH, config.attributes)
+        logits = TensorInfo(LOGITS, LOGITS, "float32", shape, "one logit for each attribute")
+        probabilities = TensorInfo(PROBABILITIES, PROBABILITIES, "float32", shape, "sigmoid of the logits")
         return ModelSpec(
             task=ATTRIBUTES,
             inputs=(image,),
-            outputs=(logits,),
+            outputs=(logits, probabilities),
+            labels=self.labels,
             settings=config.to_json(),
             summary="{}, {}x{} pixels, {} attributes".format(self.kind, *config.image_size, config.attributes),
         )
@@ -122,9 +126,10 @@ class AttributeModel(Model):
         copied = copy_for_folding(self).eval()
         return AttributeInference(self.config, copied, copied.logits).eval()
 
-    def predict(self, batch: Batch) -> tuple[Tensor]:
-        """Compute the logits of a batch's RGB images. Returns (N, attributes), on the model's device."""
-        return (self.logits(self.normalized(batch.images["rgb"])),)
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Compute logits and probabilities of a batch's RGB images. Returns (N, attributes) each."""
+        logits = self.logits(self.normalized(batch.images[RGB]))
+        return logits, logits.sigmoid()
 
     def normalized(self, images: np.ndarray) -> Tensor:
         """Normalize uint8 images (B, H, W, 3) for the forward pass. Returns (B, 3, H, W), on the model's device."""

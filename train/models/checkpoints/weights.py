@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ....common.foreign_text import escaped, shown_text
 from ....errors import ArtifactError, InputError
+from ....runtime.bundle.labels import Labels
 from ..mambapro.mambapro import MambaPro
 from ..model_spec import Model
 from ..registry import FIRST, model_class
@@ -76,6 +77,8 @@ def load_checkpoint(
         loaded = kind(replace(config, **switches))  # type: ignore[call-arg]
     loaded.headless = _fit(tensors, loaded, names, path)
     loaded.trained_on = dict(content.header.get("training", {}))
+    if "labels" in loaded.trained_on:
+        loaded.set_labels(Labels.from_json(loaded.trained_on["labels"], f"The labels in {shown_text(path)}"))
     loaded.set_constants(**(constants or stored))
     loaded.warn_of_use(path, dataset)
     return loaded.eval()

@@ -31,5 +31,7 @@ def test_exported_logits(tmp_path: Path, name: str, scans: int) -> None:
 
     graph = onnx.load(next(Path(report.bundle).rglob("*.onnx"))).graph
     assert report.parity.passed and report.parity.max_departure < 1e-4
+    assert [value.name for value in graph.input] == ["image"]
+    assert [value.name for value in graph.output] == ["logits", "probabilities"]
     assert sum(node.op_type == "SelectiveScan" for node in graph.node) == scans
     assert not [weight.name for weight in graph.initializer if ".mamba." in weight.name or ".vit." in weight.name]

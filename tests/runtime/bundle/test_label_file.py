@@ -1,0 +1,58 @@
+"""Label lists in JSON files: the forms that are read, and the errors of others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mambapro.errors import InputError
+from mambapro.runtime.bundle.label_file import read_label_file
+from mambapro.runtime.bundle.labels import Labels
+
+LABELS = Labels(("hat", "bag"), "sigmoid", (0.45, 0.45), ("a hat", "a bag"), (("hat", "bag"),))
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        (["hat", "bag"], Labels(("hat", "bag"), thresholds=(0.45, 0.45))),
+        ({"attributes": ["hat", "bag"], "words": ["a hat", "a bag"], "exclusive": [["hat", "bag"]], "x": 1}, LABELS),
+        ({"task": "attributes", "labels": LABELS.to_json()}, LABELS),
+        ({"names": ["hat"], "activation": "none", "thresholds": [1.5]}, Labels(("hat",), "none", (1.5,))),
+    ],
+)
+def test_forms(tmp_path: Path, value: Any, labels: Labels) -> None:
+    """A list of names, an attributes.json, and labels or metadata of a bundle; attributes get the threshold 0.45."""
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(value))
+
+    assert read_label_file(file) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "no list of labels. Give a JSON list"),
+        ('{"images": []}', "no list of labels"),
+        ('["hat", "hat"]', "none of them twice"),
+        ('["hat"', "it is not JSON"),
+        ('{"attributes": ["hat"], "words": ["a", "b"]}', "one for each of 1 labels, not 2"),
+    ],
+)
+def test_other_files(tmp_path: Path, text: str, message: str) -> None:
+    """InputError names the file, the problem and the forms."""
+    file = tmp_path / "labels.json"
+    file.write_text(text)
+
+    with pytest.raises(InputError, match=message) as caught:
+        read_label_file(file)
+
+    assert "labels.json" in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that does not exist is named."""
+    with pytest.raises(InputError, match=r"labels\.json"):
+        read_label_file(tmp_path / "labels.json")
