@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from ..options.images import image_options
-from ..options.shared import DATASETS, PATH, Numbers, data_option, json_option, overwrite_option, weights_option
+from ..options.shared import PATH, REID_DATASET, Numbers, data_option, json_option, overwrite_option, weights_option
 from ..terminal.console import emit, needs, track
 
 
 @click.command()
 @click.argument("table")
 @data_option
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark the folder holds; default: the table's.")
+@click.option("--dataset", type=REID_DATASET, help="Which benchmark the folder holds; default: the table's.")
 @click.option("--out", type=PATH, required=True, help="Folder for results and trainings; finished rows are kept.")
 @click.option("--rows", default="", metavar="A,B,...", help="Rows of the table; default: all.")
 @click.option("--seeds", type=Numbers(), default="1", show_default=True, help="Each row is trained with each.")

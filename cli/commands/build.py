@@ -11,7 +11,7 @@ from ..options.building import artifact_options, build_options
 from ..options.images import image_options
 from ..options.renamed import Command
 from ..options.shared import (
-    DATASETS,
+    ANY_DATASET,
     PATH,
     PRECISIONS,
     TARGETS,
@@ -27,7 +27,7 @@ from ..terminal.console import emit, needs, track
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Runtime to build for.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Default: that of BUNDLE, with --calib int8.")
 @click.option("--data", type=PATH, help="Root folder of --dataset: the mAP of the artifact is gated on its test part.")
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data and --calib hold.")
+@click.option("--dataset", type=ANY_DATASET, help="Which benchmark --data and --calib hold.")
 @max_cosine_distance_option("default by precision")
 @build_options
 @overwrite_option

@@ -9,7 +9,7 @@ import click
 
 from ..options.images import image_options, unpaired_option
 from ..options.renamed import Command
-from ..options.shared import DATASETS, PATH, allow_test_images_option, json_option, overwrite_option, seed_option
+from ..options.shared import ANY_DATASET, PATH, allow_test_images_option, json_option, overwrite_option, seed_option
 from ..terminal.console import emit, needs, track
 
 
@@ -21,7 +21,7 @@ from ..terminal.console import emit, needs, track
     required=True,
     help="Images: a folder with rgb/, nir/ and tir/, or the root of --dataset (its training part is taken).",
 )
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --calib or --data holds.")
+@click.option("--dataset", type=ANY_DATASET, help="Which benchmark --calib or --data holds.")
 @click.option("--data", type=PATH, help="Root of --dataset: its query and gallery images are refused in --calib.")
 @click.option("--images", type=click.IntRange(8), default=256, show_default=True, help="Samples taken from --calib.")
 @click.option(

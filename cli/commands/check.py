@@ -10,14 +10,14 @@ import click
 from ..options.building import fraction
 from ..options.images import image_options
 from ..options.renamed import Command
-from ..options.shared import DATASETS, PATH, check_options, json_option, max_cosine_distance_option
+from ..options.shared import ANY_DATASET, PATH, check_options, json_option, max_cosine_distance_option
 from ..terminal.console import emit, track
 
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
 @click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts that were not gated.")
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
+@click.option("--dataset", type=ANY_DATASET, help="Which benchmark --data holds.")
 @click.option(
     "--images",
     type=PATH,

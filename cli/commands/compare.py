@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..options.images import image_options
-from ..options.shared import PATH, data_option, dataset_option, json_option, switch_options
+from ..options.shared import PATH, data_option, json_option, reid_dataset_option, switch_options
 from ..terminal.console import emit, needs, track
 
 
@@ -16,7 +16,7 @@ from ..terminal.console import emit, needs, track
 @click.argument("bundles", type=PATH, nargs=-1, required=True)
 @click.option("--ckpt", type=PATH, required=True, help="The checkpoint the bundles were exported from.")
 @data_option
-@dataset_option
+@reid_dataset_option
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True, help="Timed runs of each.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds in which they take turns.")
 @switch_options

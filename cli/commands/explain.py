@@ -10,9 +10,9 @@ from ..options.images import image_options
 from ..options.shared import (
     PATH,
     data_option,
-    dataset_option,
     json_option,
     overwrite_option,
+    reid_dataset_option,
     seed_option,
     switch_options,
 )
@@ -24,7 +24,7 @@ PICTURES = ("gradcam", "tsne", "similarity")
 @click.command()
 @click.option("--ckpt", "checkpoints", type=PATH, multiple=True, required=True, help="A checkpoint; may come again.")
 @data_option
-@dataset_option
+@reid_dataset_option
 @click.option("--out", type=PATH, required=True, help="Folder to write; new or empty.")
 @click.option("--only", type=click.Choice(PICTURES), multiple=True, help="Just this picture; may come again.")
 @click.option("--identities", type=int, help="Identities to show, 2 to 56; default: 12, or all where there are fewer.")

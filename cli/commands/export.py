@@ -11,7 +11,7 @@ from ..options.building import artifact_options, asked_precision, build_options,
 from ..options.images import image_options
 from ..options.renamed import Command
 from ..options.shared import (
-    DATASETS,
+    ANY_DATASET,
     HELP,
     PATH,
     TARGETS,
@@ -44,7 +44,7 @@ _CARD = {
     "--target", "targets", type=click.Choice(TARGETS), multiple=True, help="Also build for this runtime; repeat it."
 )
 @click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-<precision>.mambapro beside it.")
-@click.option("--dataset", type=click.Choice(DATASETS), help="Benchmark the model is for: image size, parity images.")
+@click.option("--dataset", type=ANY_DATASET, help="Benchmark the model is for: image size, parity images.")
 @click.option("--data", type=PATH, help="Root of --dataset: parity on real images; mAP of fp16 and int8 is gated.")
 @max_cosine_distance_option("default 1e-8 (fp16: 1e-4)")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..options.shared import DATASETS, PATH, json_option, weights_option
+from ..options.shared import PATH, REID_DATASET, json_option, weights_option
 from ..terminal.console import emit, needs
 
 
@@ -14,7 +14,7 @@ from ..terminal.console import emit, needs
 @click.option("--config", "recipe", default="rgbnt201", show_default=True, help="Recipe whose model it is, or a file.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: model.size=tiny.")
 @click.option("--ckpt", type=PATH, help="A checkpoint's model in its place.")
-@click.option("--dataset", type=click.Choice(DATASETS), help="Images, cameras and identities; default: the recipe's.")
+@click.option("--dataset", type=REID_DATASET, help="Images, cameras and identities; default: the recipe's.")
 @weights_option
 @click.option("--table", help="A table of the paper instead: parameters and operations of its rows beside ours.")
 @json_option

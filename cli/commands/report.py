@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from ..options.images import image_options
-from ..options.shared import DATASETS, PATH, Numbers, json_option, overwrite_option, seed_option
+from ..options.shared import PATH, REID_DATASET, Numbers, json_option, overwrite_option, seed_option
 from ..terminal.console import emit, needs, track
 
 
 @click.command()
 @click.argument("bundle", type=PATH)
 @click.option("--data", type=PATH, help="Root folder of a benchmark, to measure accuracy on.")
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark --data holds.")
+@click.option("--dataset", type=REID_DATASET, help="Which benchmark --data holds.")
 @click.option("--sensitivity", type=PATH, help="Folder that a sensitivity analysis wrote, to show.")
 @click.option("--out", type=PATH, default="report.html", show_default=True, help="The page to write.")
 @click.option("--runs", type=click.IntRange(1), default=30, show_default=True, help="Timed runs of each file.")

@@ -9,7 +9,15 @@ import click
 
 from ..options.images import image_options, unpaired_option
 from ..options.renamed import Command
-from ..options.shared import DATASETS, HELP, PATH, allow_test_images_option, json_option, overwrite_option, seed_option
+from ..options.shared import (
+    ANY_DATASET,
+    HELP,
+    PATH,
+    allow_test_images_option,
+    json_option,
+    overwrite_option,
+    seed_option,
+)
 from ..terminal.console import emit, needs, track
 
 
@@ -21,9 +29,7 @@ from ..terminal.console import emit, needs, track
     required=True,
     help="Calibration images: a folder with rgb/, nir/ and tir/, or the root of --dataset.",
 )
-@click.option(
-    "--dataset", type=click.Choice(DATASETS), help="Benchmark that --calib holds; mAP is measured with it only."
-)
+@click.option("--dataset", type=ANY_DATASET, help="Benchmark that --calib holds; mAP is measured with it only.")
 @click.option("--images", type=click.IntRange(8), default=128, show_default=True, help="Samples to measure on.")
 @click.option(
     "--rank-images",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ..options.shared import DATASETS, PATH, json_option, overwrite_option, seed_option
+from ..options.shared import PATH, REID_DATASET, json_option, overwrite_option, seed_option
 from ..terminal.console import emit, track
 
 
 @click.command()
 @click.option("--out", type=PATH, required=True, help="Folder to write; serves as --data afterwards.")
-@click.option("--dataset", type=click.Choice(DATASETS), required=True, help="Whose folders and file names to follow.")
+@click.option("--dataset", type=REID_DATASET, required=True, help="Whose folders and file names to follow.")
 @click.option("--train-identities", type=click.IntRange(2), help="Identities of the training part.")
 @click.option("--test-identities", type=click.IntRange(2), help="Identities of query and gallery.")
 @click.option("--images", type=click.IntRange(2), help="Samples of each identity.")

@@ -9,14 +9,14 @@ import click
 
 from ...common.foreign_text import escaped
 from ..options.images import image_options
-from ..options.shared import DATASETS, PATH, data_option, json_option, overwrite_option, weights_option
+from ..options.shared import ANY_DATASET, PATH, data_option, json_option, overwrite_option, weights_option
 from ..terminal.console import emit, needs, track
 
 
 @click.command()
 @click.option("--config", "recipe", required=True, help="Recipe: rgbnt201, rgbnt100, msvr310, tiny, or a TOML file.")
 @data_option
-@click.option("--dataset", type=click.Choice(DATASETS), help="Which benchmark the folder holds; default: the recipe's.")
+@click.option("--dataset", type=ANY_DATASET, help="Which benchmark the folder holds; default: the recipe's.")
 @click.option("--out", type=PATH, required=True, help="Folder for best.pth, last.pth and log.csv.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: solver.epochs=30.")
 @click.option("--epochs", type=click.IntRange(1), help="Other number of epochs; a longer warm-up is cut.")

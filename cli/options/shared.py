@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,10 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DATASETS = ("rgbnt201", "rgbnt100", "msvr310")
+#: Names in `runtime.data.readers.benchmarks`, which is not imported for the help of a command.
+REID_DATASETS = ("rgbnt201", "rgbnt100", "msvr310")
+ATTRIBUTE_DATASETS = ("pa100k", "peta", "rapv1", "rapv2", "wider", "peta-zs", "rap-zs", "msp60k", "attributes")
+DATASETS = (*REID_DATASETS, *ATTRIBUTE_DATASETS)
 HELP = {"help_option_names": ["-h", "--help"]}
 PATH = click.Path(path_type=Path)
 
@@ -46,11 +49,34 @@ class Numbers(click.ParamType):
         return tuple(int(number) for number in str(value).split(","))
 
 
+class Dataset(click.Choice[str]):
+    """Parameter type of a benchmark's name; one for another task is named as such."""
+
+    def __init__(self, names: Sequence[str], task: str) -> None:
+        super().__init__(names)
+        self._task = task
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if value in DATASETS and value not in self.choices:
+            self.fail(
+                f"{value!r} is not for {self._task}, which this command is for. Give one of {', '.join(self.choices)}.",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+#: Types of --dataset: of any benchmark, or of those for one task.
+ANY_DATASET = click.Choice(DATASETS)
+REID_DATASET = Dataset(REID_DATASETS, "re-identification")
+ATTRIBUTE_DATASET = Dataset(ATTRIBUTE_DATASETS, "attribute recognition")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
-dataset_option = click.option(
-    "--dataset", type=click.Choice(DATASETS), required=True, help="Which benchmark the folder holds."
-)
+_DATASET_HELP = "Which benchmark the folder holds."
+dataset_option = click.option("--dataset", type=ANY_DATASET, required=True, help=_DATASET_HELP)
+reid_dataset_option = click.option("--dataset", type=REID_DATASET, required=True, help=_DATASET_HELP)
 data_option = click.option("--data", type=PATH, required=True, help="Root folder of the benchmark.")
 
 

@@ -12,8 +12,9 @@ from ...errors import InputError
 from ...runtime.data.batch import Batch
 from ...runtime.data.modalities import MODALITIES, subset_name, subsets_of
 from ...runtime.data.preprocess import Preprocessing, sensor_arrays
-from ...runtime.data.readers.benchmarks import BENCHMARKS, read_benchmark
+from ...runtime.data.readers.benchmarks import BENCHMARKS, benchmarks_of, read_benchmark
 from ...runtime.data.sample import Sample
+from ...runtime.data.task_names import RE_IDENTIFICATION
 from ...synthetic.observation import draw_samples
 
 #: Samples with all sensors, and samples for each other set of sensors.
@@ -90,8 +91,9 @@ def parity_images(
 
 
 def _benchmark_like(preprocessing: Preprocessing) -> str:
+    drawn = benchmarks_of(RE_IDENTIFICATION)
     upright = preprocessing.height >= preprocessing.width
-    return next(name for name, info in BENCHMARKS.items() if (info.image_size[0] >= info.image_size[1]) == upright)
+    return next(name for name, info in drawn.items() if (info.image_size[0] >= info.image_size[1]) == upright)
 
 
 def _drawn(preprocessing: Preprocessing, name: str) -> tuple[np.ndarray, np.ndarray]:

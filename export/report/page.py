@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ...common import html_pages
 from ...common.tables import points
-from ...runtime.data.readers.benchmarks import BENCHMARKS
+from ...runtime.data.readers.benchmarks import benchmarks_of
+from ...runtime.data.task_names import RE_IDENTIFICATION
 from ...runtime.evaluation.latency import END_TO_END
 from ...runtime.evaluation.retrieval.report import PART, percent
 from .bundle_report import BundleReport
@@ -83,7 +84,7 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
         PART=PART,
         REFERENCE=REFERENCE,
         ROUNDS=ROUNDS,
-        BENCHMARKS=BENCHMARKS,
+        BENCHMARKS=benchmarks_of(RE_IDENTIFICATION),
     )
 
 

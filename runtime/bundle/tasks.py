@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..data.task_names import ATTRIBUTES as ATTRIBUTES
+from ..data.task_names import RE_IDENTIFICATION as RE_IDENTIFICATION
 from .tensors import EMBEDDING, LOGITS
-
-RE_IDENTIFICATION, ATTRIBUTES = "re-identification", "attributes"
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,27 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class AttributeNames:
+    """Attributes that the samples of a benchmark are labeled with, in the order of all arrays.
+
+    Attributes:
+        names: of the attributes.
+        words: the phrase of each for models with text.
+        exclusive: groups of names, of which a person has at most one.
+    """
+
+    names: tuple[str, ...]
+    words: tuple[str, ...]
+    exclusive: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """Data set as read from disk.
 
     `junk` names the field ("camera" or "scene") by which a gallery sample of the query's identity is ignored.
-    `image_size` is (height, width) in pixels of the model's input.
+    `image_size` is (height, width) in pixels of the model's input. A set of labeled images has its test samples as
+    `query`, no gallery, `attributes`, and validation samples where its publishers chose some.
     """
 
     name: str
@@ -53,3 +69,5 @@ class Benchmark:
     gallery: tuple[Sample, ...]
     junk: str
     image_size: tuple[int, int]
+    validation: tuple[Sample, ...] = ()
+    attributes: AttributeNames | None = None

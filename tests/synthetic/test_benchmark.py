@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, benchmark_info, read_benchmark
+from mambapro.runtime.data.readers.benchmarks import benchmark_info, benchmarks_of, read_benchmark
 from mambapro.runtime.evaluation.retrieval.metrics import evaluate_retrieval
 from mambapro.synthetic import settings
 from mambapro.synthetic.benchmark import TEST_FROM, draw_benchmark
 from mambapro.synthetic.observation import draw_sample, draw_samples
 from PIL import Image
 
-NAMES = tuple(BENCHMARKS)
+NAMES = tuple(benchmarks_of("re-identification"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from ...common.foreign_text import shown_text
-from ...runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
+from ...runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo, benchmarks_of
+from ...runtime.data.task_names import RE_IDENTIFICATION
 from .mambapro.model_config import MambaProConfig
 
 log = logging.getLogger("mambapro")
@@ -67,7 +68,7 @@ def _is_upright(height: int, width: int) -> bool:
 
 def _suited(config: MambaProConfig) -> tuple[list[BenchmarkInfo], str]:
     """Return the benchmarks that match the model's number of identities or, failing that, cameras; and the reason."""
-    known = list(BENCHMARKS.values())
+    known = list(benchmarks_of(RE_IDENTIFICATION).values())
     same = [info for info in known if (info.identities, info.cameras) == (config.identities, config.cameras)]
     if same:
         return same, f"has {config.identities} identities and {config.cameras} cameras, as"

@@ -1,4 +1,4 @@
-"""The three benchmarks by name: image sizes, junk rules, readers."""
+"""The benchmarks by name: tasks, image sizes, junk rules, readers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import difflib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ....errors import InputError
+from ..attributes.attribute_readers import ANY, PUBLISHED, read_attribute_benchmark
+from ..attributes.attribute_set import IMAGE_SIZE
 from ..sample import Benchmark
+from ..task_names import ATTRIBUTES, RE_IDENTIFICATION
 from . import msvr310, rgbnt100, rgbnt201
 
 
@@ -18,8 +22,8 @@ class BenchmarkInfo:
     """Fixed properties of a benchmark.
 
     `image_size` is (height, width). `cameras` and `identities` are the published numbers of the training part, which
-    set the sizes of a model's camera table and classifier; without identities it is not for re-identification. `junk`
-    is "camera" or "scene".
+    set the sizes of a model's camera table and classifier; sets for other tasks have none. `junk` is "camera" or
+    "scene", or empty without a gallery. `task` is that of the labels.
     """
 
     name: str
@@ -29,6 +33,7 @@ class BenchmarkInfo:
     identities: int
     junk: str
     reader: Callable[[str | os.PathLike[str], bool], Benchmark]
+    task: str = RE_IDENTIFICATION
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, without the reader."""
@@ -39,7 +44,12 @@ class BenchmarkInfo:
             "cameras": self.cameras,
             "identities": self.identities,
             "junk": self.junk,
+            "task": self.task,
         }
+
+
+def _of_attributes(name: str, title: str) -> BenchmarkInfo:
+    return BenchmarkInfo(name, title, IMAGE_SIZE, 0, 0, "", partial(read_attribute_benchmark, name), ATTRIBUTES)
 
 
 BENCHMARKS: dict[str, BenchmarkInfo] = {
@@ -48,8 +58,30 @@ BENCHMARKS: dict[str, BenchmarkInfo] = {
         BenchmarkInfo("rgbnt201", "RGBNT201", rgbnt201.IMAGE_SIZE, 4, 171, "camera", rgbnt201.read_rgbnt201),
         BenchmarkInfo("rgbnt100", "RGBNT100", rgbnt100.IMAGE_SIZE, 8, 50, "camera", rgbnt100.read_rgbnt100),
         BenchmarkInfo("msvr310", "MSVR310", msvr310.IMAGE_SIZE, 8, 155, "scene", msvr310.read_msvr310),
+        *(_of_attributes(name, published.title) for name, published in PUBLISHED.items()),
+        _of_attributes(ANY, "a set of labeled images"),
     )
 }
+
+
+def benchmarks_of(purpose: str) -> dict[str, BenchmarkInfo]:
+    """Return the benchmarks for a task, by name."""
+    return {name: info for name, info in BENCHMARKS.items() if purpose == info.task}
+
+
+def require_benchmark_of(task: str, name: str) -> BenchmarkInfo:
+    """Return the properties of a benchmark for a task.
+
+    Raises:
+        InputError: no benchmark has that name, or it is for another task.
+    """
+    info = benchmark_info(name)
+    if name not in benchmarks_of(task):
+        raise InputError(
+            f"{info.title} ({name}) is a benchmark for {info.task}; this needs one for {task}: "
+            f"{', '.join(benchmarks_of(task))}."
+        )
+    return info
 
 
 def benchmark_info(name: str) -> BenchmarkInfo:

@@ -16,8 +16,10 @@ from ...data.inputs import UnusableImageError, camera_numbers, decode
 from ...data.modalities import MODALITIES, SUBSETS
 from ...data.preprocess import Preprocessing
 from ...data.range_watch import RangeWatch
+from ...data.readers.benchmarks import benchmarks_of
 from ...data.readers.listing import shown
 from ...data.sample import Benchmark, Sample
+from ...data.task_names import RE_IDENTIFICATION
 from ...extractor import Extractor, require_modalities
 from .metrics import RetrievalReport, evaluate_retrieval
 
@@ -132,6 +134,11 @@ def retrieval_of(benchmark: Benchmark) -> Retrieval:
     Raises:
         InputError: an empty query or gallery, or an unknown junk rule.
     """
+    if benchmark.attributes is not None and not benchmark.gallery:
+        raise InputError(
+            f"{escaped(benchmark.name)} has images with attributes, not with identities: it has no gallery to search. "
+            f"Give one of {', '.join(benchmarks_of(RE_IDENTIFICATION))}, or a model of attributes."
+        )
     if benchmark.junk not in ("camera", "scene"):
         raise InputError(f"The junk rule of {escaped(benchmark.name)} must be camera or scene, not {benchmark.junk!r}.")
     if not benchmark.query or not benchmark.gallery:

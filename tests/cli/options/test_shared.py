@@ -22,6 +22,8 @@ from mambapro.cli.options.building import (
     wanted_targets,
 )
 from mambapro.cli.options.shared import (
+    ATTRIBUTE_DATASET,
+    REID_DATASET,
     ImageSize,
     Numbers,
     allow_test_images_option,
@@ -31,6 +33,8 @@ from mambapro.cli.options.shared import (
 )
 from mambapro.errors import InputError
 from mambapro.export.artifacts.build_options import QuantizeOptions
+from mambapro.runtime.data.readers.benchmarks import benchmarks_of
+from mambapro.runtime.data.task_names import ATTRIBUTES, RE_IDENTIFICATION
 from mambapro.runtime.evaluation.retrieval import evaluate_bundle
 
 
@@ -243,3 +247,26 @@ def test_old_names_of_values_are_accepted(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert [choice.convert(value, None, None) for value in ("auto", "beside")] == ["auto", "external"]
     assert warnings == ["beside is called external now; the old name goes with release 0.3.0"]
+
+
+class TestDatasets:
+    def test_names_are_those_of_the_registry(self) -> None:
+        """The choices of --dataset are the benchmarks by task, so that none is forgotten."""
+        assert REID_DATASET.choices == tuple(benchmarks_of(RE_IDENTIFICATION))
+        assert set(benchmarks_of(ATTRIBUTES)) <= set(ATTRIBUTE_DATASET.choices)
+
+    @pytest.mark.parametrize(
+        ("kind", "name", "message"),
+        [
+            (
+                REID_DATASET,
+                "pa100k",
+                "'pa100k' is not for re-identification, which this command is for. Give one of rgb",
+            ),
+            (ATTRIBUTE_DATASET, "msvr310", "'msvr310' is not for attribute recognition, which this command is for"),
+        ],
+    )
+    def test_of_another_task(self, kind: click.ParamType, name: str, message: str) -> None:
+        """A set for another task is refused by its name, with those that the command takes."""
+        with pytest.raises(click.BadParameter, match=message):
+            kind.convert(name, None, None)

@@ -10,9 +10,13 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.readers import msvr310, rgbnt100, rgbnt201
-from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, benchmark_info, read_benchmark
+from mambapro.runtime.data.readers.benchmarks import benchmark_info, benchmarks_of, read_benchmark
 from mambapro.runtime.data.sample import ImageSource
+from mambapro.runtime.data.task_names import RE_IDENTIFICATION
 from PIL import Image
+
+#: The tests are of the readers of re-identification.
+BENCHMARKS = benchmarks_of(RE_IDENTIFICATION)
 
 
 def touch(*paths: Path) -> None:

@@ -1,0 +1,30 @@
+"""Search for the annotation file of a published set below the folder that was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ....common.foreign_text import escaped
+from ....errors import InputError
+from ..readers.listing import descend, shown
+
+
+def annotation_file(root: Path, title: str, *names: str) -> tuple[Path, Path]:
+    """Return the folder of a set and its annotation file at the path `names` below it.
+
+    The folder is `root`, or one in it that is called like the set, as archives unpack. The case of names does not
+    matter.
+
+    Raises:
+        InputError: no such folder or file; the message tells what is expected and what is there.
+    """
+    expected = f"{title} is expected as {'/'.join(names)} below the data folder"
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise InputError(f"The data folder {escaped(root)} {what}. {expected}.")
+    for folder in (root, descend(root, title)):
+        path = descend(folder, *names)
+        if path.exists():
+            return folder, path
+    entries = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir() if not entry.name.startswith("."))
+    raise InputError(f"{expected}, but {escaped(root)} {f'holds {shown(entries)}' if entries else 'is empty'}.")
