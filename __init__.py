@@ -12,8 +12,10 @@ __version__ = "0.1.0"
 
 #: Public names and the modules that define them; imported on first use, so that none costs anything before.
 _PUBLIC = {
+    "AttributeRecognizer": "runtime.attribute_recognizer",
     "Bundle": "runtime.bundle.bundle",
     "Extractor": "runtime.extractor",
+    "Pipeline": "runtime.pipeline",
     "check_bundle": "runtime.verification.check",
     "export_bundle": "export.pipeline",
     "load_checkpoint": "train.models.checkpoints.weights",

@@ -28,7 +28,7 @@ END_TO_END = "end to end"
 
 def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) -> float:
     """Median of the checkpoint in eager float32, from the same images as `mambapro bench` draws."""
-    from mambapro.runtime.data.inputs import decode
+    from mambapro.runtime.data.decoding import decode
     from mambapro.runtime.data.modalities import MODALITIES
     from mambapro.runtime.data.readers.benchmarks import benchmark_info
     from mambapro.runtime.evaluation.latency import SOURCE_SCALE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..runtime.bundle.metadata import BundleMetadata
-from ..runtime.data.inputs import UnusableImageError, decode, told_bad
+from ..runtime.data.decoding import UnusableImageError, decode, told_bad
 from ..runtime.data.sample import Sample
 
 

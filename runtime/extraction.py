@@ -17,8 +17,8 @@ from ..common.foreign_text import shown_text
 from ..common.progress import Track, silent
 from ..common.records import Report
 from ..errors import InputError
+from .data.decoding import UnusableImageError
 from .data.image_files import SUFFIXES
-from .data.inputs import UnusableImageError
 from .data.modalities import NIR, RGB, TIR
 from .data.pairing import ImageFiles, PairedFiles, paired_files
 from .data.skipped import Skipped, list_beside, told_skipped, writer_of_skipped

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
-from ..errors import ArtifactError, InputError
+from ..errors import InputError
 from ..moved import old_names_of
 from .bundle.artifact import Sidecar
 from .bundle.bundle import Bundle
@@ -20,16 +16,16 @@ from .bundle.metadata import BundleMetadata
 from .bundle.tensors import EMBEDDING
 from .data.batch import Batch
 from .data.inputs import Cameras, Images, Samples, gather
-from .data.modalities import MODALITIES, NIR, RGB, TIR
-from .data.readers.listing import shown
+from .data.modalities import NIR, RGB, TIR
 from .data.sixteen_bit import Ranges
+from .image_model import ImageModel
 from .run_options import LATENCY, RunOptions
 from .session import Session, require_rows
 
 __getattr__ = old_names_of("runtime.extractor")
 
 
-class Extractor(Session):
+class Extractor(ImageModel):
     """Embeddings of tri-modal samples, from a bundle: `Extractor("best.mambapro")(rgb, nir, tir, cameras)`.
 
     Thread-safe. As a context manager it frees the model at the end. A child of fork() opens the model again on first
@@ -68,6 +64,8 @@ class Extractor(Session):
         ArtifactError: the bundle is damaged, incomplete, newer, or not for re-identification.
     """
 
+    role = EMBEDDING
+
     def __init__(
         self,
         bundle: str | os.PathLike[str] | Bundle,
@@ -105,44 +103,15 @@ class Extractor(Session):
         )
         super().__init__(bundle, options)
 
-    @classmethod
-    def with_options(cls, bundle: str | os.PathLike[str] | Bundle, options: RunOptions) -> Extractor:
-        """Build an extractor from arguments in one object."""
-        extractor = cls.__new__(cls)
-        Session.__init__(extractor, bundle, options)
-        return extractor
-
     def _require_usable(self, metadata: BundleMetadata) -> None:
+        super()._require_usable(metadata)
         # raises where there is no embedding
         _ = metadata.dim
-        foreign = [name for name in metadata.modalities if name not in MODALITIES]
-        if foreign:
-            raise ArtifactError(f"The model takes {shown(foreign)}; this runtime knows {', '.join(MODALITIES)}.")
 
     @property
     def dim(self) -> int:
         """Length of an embedding."""
         return self.metadata.dim
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of the feature space: the bundle's, changed by other ranges of 16-bit images."""
-        metadata, used = self.metadata, self.preprocessing
-        stored = metadata.preprocessing
-        if (used.sixteen_bit_range, used.sensor_ranges) == (stored.sixteen_bit_range, stored.sensor_ranges):
-            return metadata.fingerprint
-        text = f"{used.sixteen_bit_range}"
-        if used.sensor_ranges:
-            text += " " + json.dumps(used.sensor_ranges, sort_keys=True)
-        return hashlib.sha256(f"{metadata.fingerprint} {text}".encode()).hexdigest()
-
-    def __reduce__(self) -> tuple[Callable[..., Extractor], tuple[str, RunOptions, str, str]]:
-        """Pickle the arguments: unpickling opens the same artifact of the same bundle."""
-        if self._closed:
-            raise InputError("The extractor is closed: there is nothing to pickle.")
-        artifact, bundle = self.artifact, self._bundle
-        options = replace(self.options, target=artifact.target, precision=artifact.precision, verify=bundle.verify)
-        return _opened_again, (str(bundle.files.absolute), options, self.fingerprint, artifact.sha256)
 
     def __call__(
         self,
@@ -245,8 +214,8 @@ def open_session(
     return session
 
 
-def unit_rows(embeddings: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1.
+def unit_rows(embeddings: np.ndarray, first: int = 0) -> np.ndarray:
+    """Scale each row to length 1; `first` is the caller's number of the first one, for messages.
 
     Returns:
         float32 (N, dim).
@@ -255,23 +224,8 @@ def unit_rows(embeddings: np.ndarray) -> np.ndarray:
         ArtifactError: a row of zeros, which has no direction; names the rows.
     """
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
-    require_rows(lengths[:, 0] != 0, 0, "only zeros")
+    require_rows(lengths[:, 0] != 0, first, "only zeros")
     return (embeddings / lengths).astype(np.float32)
-
-
-def _opened_again(folder: str, options: RunOptions, fingerprint: str, sha256: str) -> Extractor:
-    """Return an extractor from its pickled form.
-
-    Raises:
-        ArtifactError: the bundle was replaced.
-    """
-    extractor = Extractor.with_options(folder, options)
-    if (extractor.fingerprint, extractor.artifact.sha256) != (fingerprint, sha256):
-        extractor.close()
-        raise ArtifactError(
-            f"{escaped(folder)} is not the bundle that was pickled: it was replaced meanwhile. Open it again."
-        )
-    return extractor
 
 
 def require_modalities(given: Sequence[str], modalities: Sequence[str]) -> None:

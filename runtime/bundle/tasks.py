@@ -17,11 +17,21 @@ class Task:
         name: in metadata.json.
         output: role of the output that artifacts are compared by; a model returns exactly one.
         accuracy: the metric that the accuracy gate compares, see `evaluation.gates.task_metrics`.
+        opened_by: class that runs such a model.
+        command: of `mambapro` that does so.
     """
 
     name: str
     output: str
     accuracy: str
+    opened_by: str
+    command: str
 
 
-TASKS = {task.name: task for task in (Task(RE_IDENTIFICATION, EMBEDDING, "mAP"), Task(ATTRIBUTES, LOGITS, "mA"))}
+TASKS = {
+    task.name: task
+    for task in (
+        Task(RE_IDENTIFICATION, EMBEDDING, "mAP", "Extractor", "extract"),
+        Task(ATTRIBUTES, LOGITS, "mA", "AttributeRecognizer", "attributes"),
+    )
+}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...errors import InputError
 from .batch import Batch
-from .preprocess import ImageLike, LastFile, Preprocessing, image_array, is_encoded
+from .decoding import BadImage, UnusableImageError, decode, told_bad
+from .preprocess import ImageLike, Preprocessing, is_encoded
 from .range_watch import RangeWatch
 from .readers.listing import shown
 from .sample import UNKNOWN
@@ -20,9 +21,6 @@ Images = ImageLike | Sequence[ImageLike | None] | None
 
 #: Camera numbers: one for all samples, or one per sample; None = unknown.
 Cameras = int | Sequence[int | None] | np.ndarray | None
-
-#: Images of a batch that a message names.
-MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -53,72 +51,6 @@ class Samples:
         rows = ({name: images[i] for name, images in self.images.items()} for i in range(start, stop))
         batch, bad = decode(rows, self.cameras[start:stop], tuple(self.images), preprocessing, watch)
         return batch, [replace(image, sample=start + image.sample) for image in bad]
-
-
-def decode(
-    samples: Iterable[Mapping[str, ImageLike | None]],
-    cameras: np.ndarray,
-    modalities: Sequence[str],
-    preprocessing: Preprocessing,
-    watch: RangeWatch | None = None,
-) -> tuple[Batch, list[BadImage]]:
-    """Decode a batch; a file that holds several images of a sample is decoded once.
-
-    Args:
-        samples: the images of each sample by modality; None or no entry = missing.
-        cameras: int64 (N,), of the N samples.
-        modalities: of the batch, in order.
-        preprocessing: of the images.
-        watch: observes the 16-bit values, and warns.
-
-    Returns:
-        The batch, and the unusable images by sensor and sample; they are black and masked.
-    """
-    shape = (len(cameras), preprocessing.height, preprocessing.width, 3)
-    arrays = {modality: np.zeros(shape, np.uint8) for modality in modalities}
-    mask = np.zeros((len(cameras), len(modalities)), np.float32)
-    bad: list[list[BadImage]] = [[] for _ in modalities]
-    for row, images in enumerate(samples):
-        file = LastFile()
-        for column, modality in enumerate(modalities):
-            image = images.get(modality)
-            if image is None:
-                continue
-            try:
-                arrays[modality][row] = image_array(image, preprocessing, modality, watch, file)
-            except InputError as error:
-                bad[column].append(BadImage(row, modality, error))
-            else:
-                mask[row, column] = 1.0
-    if watch is not None:
-        watch.tell()
-    return Batch(arrays, mask, cameras), [image for of_sensor in bad for image in of_sensor]
-
-
-class UnusableImageError(InputError):
-    """Unusable images in a batch of otherwise good samples."""
-
-
-@dataclass(frozen=True)
-class BadImage:
-    """Unusable image: the number of its sample, its sensor, and the reason."""
-
-    sample: int
-    sensor: str
-    error: InputError
-
-    def __str__(self) -> str:
-        return f"Sample {self.sample}, {self.sensor}: {self.error}"
-
-
-def told_bad(bad: Sequence[BadImage]) -> str:
-    """Format the unusable images of one batch for a message."""
-    if len(bad) == 1:
-        return str(bad[0])
-    lines = [str(image) for image in bad[:MOST_TOLD]]
-    if len(bad) > MOST_TOLD:
-        lines.append(f"... and {len(bad) - MOST_TOLD} more")
-    return f"{len(bad)} images of one batch cannot be used:\n  " + "\n  ".join(lines)
 
 
 def gather(

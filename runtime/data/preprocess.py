@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeGuard, Union
 
@@ -157,19 +158,45 @@ def image_array(
         InputError: the file cannot be read or has too many pixels, the array has another type or shape, a 16-bit value
             is outside the range, a 16-bit image is of one grey, or the image is not opaque.
     """
-    settings = preprocessing.settings or image_settings()
-    to_rgb = _ToRgb(preprocessing.range_of(sensor), settings, sensor, watch, file or LastFile())
-    if isinstance(image, np.ndarray):
-        loaded = to_rgb.array(image)
-    elif isinstance(image, ImageSource):
-        loaded = to_rgb.source(image)
-    elif isinstance(image, str | os.PathLike):
-        loaded = to_rgb.source(ImageSource(Path(image)))
-    elif is_encoded(image):
-        loaded = to_rgb.pixels(open_image(image, to_rgb.settings), image_name(image))
-    else:
-        loaded = to_rgb.pil(image)
-    return np.array(resize(loaded, (preprocessing.height, preprocessing.width), preprocessing.resize))
+    return image_arrays(image, (preprocessing,), sensor, (watch,), file)[0]
+
+
+def image_arrays(
+    image: ImageLike,
+    preprocessings: Sequence[Preprocessing],
+    sensor: str | None = None,
+    watches: Sequence[RangeWatch | None] = (),
+    file: LastFile | None = None,
+) -> list[np.ndarray]:
+    """Convert an image as `image_array` for several models; it is decoded once.
+
+    Args:
+        image: as for `image_array`.
+        preprocessings: of the models.
+        sensor: of the image.
+        watches: of the models; values that several models scale alike are observed by the first of them.
+        file: as for `image_array`.
+
+    Returns:
+        uint8 (height, width, 3) each, in the order of `preprocessings`.
+
+    Raises:
+        InputError: as `image_array`.
+    """
+    file, name = file or LastFile(), ""
+    colours: dict[tuple[Range, ImageSettings], Image.Image] = {}
+    results = []
+    for preprocessing, watch in zip_longest(preprocessings, watches):
+        settings = preprocessing.settings or image_settings()
+        key = preprocessing.range_of(sensor), settings
+        if is_encoded(image):
+            # decoded here, since a stream can be read only once
+            name, image = image_name(image), open_image(image, settings)
+        if key not in colours:
+            colours[key] = _ToRgb(*key, sensor, watch, file).any(image, name)
+        size = preprocessing.height, preprocessing.width
+        results.append(np.array(resize(colours[key], size, preprocessing.resize)))
+    return results
 
 
 def sensor_arrays(images: Mapping[str, ImageLike], preprocessing: Preprocessing) -> list[np.ndarray]:
@@ -241,6 +268,16 @@ class _ToRgb:
     sensor: str | None
     watch: RangeWatch | None
     file: LastFile
+
+    def any(self, image: ImageLike, name: str = "") -> Image.Image:
+        """Convert an image that is a decoded file if `name` is given."""
+        if isinstance(image, np.ndarray):
+            return self.array(image)
+        if isinstance(image, ImageSource):
+            return self.source(image)
+        if isinstance(image, str | os.PathLike):
+            return self.source(ImageSource(Path(image)))
+        return self.pixels(image, name) if name else self.pil(image)  # type: ignore[arg-type]
 
     def source(self, source: ImageSource) -> Image.Image:
         image, name = self.file.open(source.path, self.settings), image_name(source.path)

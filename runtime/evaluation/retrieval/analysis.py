@@ -11,7 +11,7 @@ import numpy as np
 
 from ....common.progress import Track, silent
 from ....errors import InputError
-from ...data.inputs import UnusableImageError
+from ...data.decoding import UnusableImageError
 from ...data.modalities import MODALITIES, SUBSETS, subset_name
 from ...data.preprocess import Preprocessing
 from ...data.sample import Benchmark, Sample

@@ -12,7 +12,8 @@ from ....common.foreign_text import escaped, shown_text
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
 from ...data.batch import Batch
-from ...data.inputs import UnusableImageError, camera_numbers, decode
+from ...data.decoding import UnusableImageError, decode
+from ...data.inputs import camera_numbers
 from ...data.modalities import MODALITIES, SUBSETS
 from ...data.preprocess import Preprocessing
 from ...data.range_watch import RangeWatch

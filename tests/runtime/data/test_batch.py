@@ -10,7 +10,7 @@ from mambapro.errors import InputError
 from mambapro.runtime.bundle.tensors import TensorInfo
 from mambapro.runtime.data import preprocess
 from mambapro.runtime.data.batch import CAMERA, IMAGE, MODALITY_MASK, Batch
-from mambapro.runtime.data.inputs import decode
+from mambapro.runtime.data.decoding import decode
 from mambapro.runtime.data.modalities import MODALITIES, SUBSETS, subsets_of
 from mambapro.runtime.data.preprocess import Preprocessing, load_sources
 from mambapro.runtime.data.sample import ImageSource

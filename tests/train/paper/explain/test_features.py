@@ -10,7 +10,7 @@ import pytest
 import torch
 from mambapro.common.figures import COLORS, SHAPES, marker_of
 from mambapro.errors import InputError
-from mambapro.runtime.data.inputs import decode
+from mambapro.runtime.data.decoding import decode
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
