@@ -19,7 +19,7 @@ BYSTANDER, POLE = 64, 128
 PARTS = 256
 
 # Keys of the generators, so that streams are independent.
-IDENTITY_STREAM, SAMPLE_STREAM, CAMERA_STREAM, BACKGROUND_STREAM, SCENE_STREAM = range(5)
+IDENTITY_STREAM, SAMPLE_STREAM, CAMERA_STREAM, BACKGROUND_STREAM, SCENE_STREAM, TRAIT_STREAM = range(6)
 
 
 def generator(seed: int, stream: int, *keys: int) -> np.random.Generator:

@@ -71,6 +71,22 @@ def take_images(
     )
 
 
+def take_rgb(
+    rng: np.random.Generator, canvas: Canvas, table: Floats, scenery: Floats, camera: CameraLook
+) -> npt.NDArray[np.uint8]:
+    """Render the rgb image of a part map by day, in front of a part of a backdrop that is at least as large.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    height = canvas.size[0]
+    corner = [int(rng.integers(large - small + 1)) for large, small in zip(scenery.shape[:2], canvas.size, strict=True)]
+    cast = camera.cast * (1 + rng.uniform(-settings.IMAGE_CAST, settings.IMAGE_CAST, 3).astype(np.float32))
+    view = _view(rng, canvas, table, scenery, corner, shifted=False, dimmed=1.0)
+    view *= _light(rng, canvas.size, settings.SIDE_LIGHT) * (cast * between(rng, settings.DAY_GAIN))
+    return _exposed(rng, view, between(rng, (0.0, settings.BLUR)) * height / 256, settings.NOISE[0])
+
+
 def _view(
     rng: np.random.Generator,
     canvas: Canvas,

@@ -48,3 +48,11 @@ BACKDROP_COLOUR = 1.0
 SCENES_PER_IDENTITY = 3
 #: JPEG quality of the written files.
 JPEG_QUALITY = 90
+
+#: Crops of the attribute sets: limits of the width in pixels, and of width / height.
+CROP_WIDTH = (64, 116)
+CROP_ASPECT = (0.40, 0.50)
+#: Size of a person in such a crop against its height.
+ATTRIBUTE_SCALE = (0.86, 0.96)
+#: JPEG quality of the attribute sets.
+ATTRIBUTE_QUALITY = (70, 92)

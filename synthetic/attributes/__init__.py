@@ -1,0 +1,1 @@
+"""Drawn sets of pedestrian attributes: persons whose labels are true, in the published annotation formats."""

@@ -1,0 +1,131 @@
+"""One image of a person with given traits: pose, surroundings, companions and camera."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import settings
+from ..identity import person_look
+from ..part_map import BYSTANDER, POLE, Canvas, Floats, between
+from ..person import PersonPose, draw_person
+from ..scene import SPREAD, backdrop
+from ..sensors import camera_look, take_rgb
+from .carried import (
+    draw_backpack,
+    draw_backpack_behind,
+    draw_box_behind,
+    draw_in_hands,
+    draw_ride,
+    draw_shoulder_bag,
+)
+from .colors import color_table
+from .figure import Figure, Part, Traits
+from .garments import draw_dots, draw_trunk
+from .heads import draw_hair_behind, draw_head
+from .limbs import SKIRTS, draw_arm, draw_leg
+
+#: Number that keys backdrops and cameras of these sets.
+KIND = 3
+_PLACES = 16
+_CAMERAS = 6
+#: Largest crop (height, width).
+_LARGEST = (300, 150)
+_YAWS = {"front": (0.0,), "side": (90.0, -90.0), "back": (180.0,)}
+
+
+def draw_portrait(rng: np.random.Generator, seed: int, traits: Traits, look: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Draw one image of a person in a crop of varying size.
+
+    `rng` draws what differs between images of one person; `look` the colors that the traits leave open.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    width = int(rng.integers(settings.CROP_WIDTH[0], settings.CROP_WIDTH[1] + 1))
+    height = min(round(width / between(rng, settings.CROP_ASPECT)), _LARGEST[0])
+    canvas = Canvas((height, width), margin=1)
+    table = color_table(look, traits)
+    _companions(rng, canvas, traits, table)
+    middle = width * 0.5 + between(rng, (-settings.SHIFT, settings.SHIFT)) * height
+    scale = between(rng, settings.ATTRIBUTE_SCALE) * height
+    foot = height * (0.985 + between(rng, (-settings.SHIFT, 0.0)))
+    canvas.place(scale, middle, foot - scale, mirrored=bool(rng.random() < 0.5))
+    yaws = _YAWS[traits["view"]]
+    yaw = yaws[int(rng.integers(len(yaws)))] + between(rng, (-settings.YAW_JITTER, settings.YAW_JITTER))
+    draw_figure(Figure(canvas, traits, math.radians(yaw), between(rng, (0, 2 * math.pi))))
+    if rng.random() < settings.OCCLUSION_SHARE:
+        _pole(rng, canvas, table)
+    scenery = backdrop(seed, KIND, int(rng.integers(_PLACES)), _LARGEST)[0]
+    return take_rgb(rng, canvas, table, scenery, camera_look(seed, KIND, int(rng.integers(_CAMERAS))))
+
+
+def draw_figure(figure: Figure) -> None:
+    """Draw a person, from what is far to what is near."""
+    # the right hand holds things and is near, except from behind
+    far, near = (-1, 1) if abs(figure.side) > 0.6 else (1, -1)
+    behind = figure.has("arms", "behind") and not figure.turned_away
+    covered = figure.turned_away and figure.has("arms", "holding", "box", "pushing", "crossed")
+    draw_hair_behind(figure)
+    draw_backpack_behind(figure)
+    draw_box_behind(figure)
+    if figure.turned_away:
+        _things(figure, covered)
+    draw_leg(figure, far, far=True)
+    if behind or covered or abs(figure.side) > 0.6:
+        draw_arm(figure, far, far=True)
+    if behind or covered:
+        draw_arm(figure, near, far=False)
+    if figure.traits["motion"] in ("bicycle", "scooter") and abs(figure.side) > 0.6:
+        draw_ride(figure)
+    draw_leg(figure, near, far=False)
+    draw_dots(figure)
+    draw_trunk(figure)
+    draw_backpack(figure)
+    if not (behind or covered):
+        if abs(figure.side) <= 0.6:
+            draw_arm(figure, far, far=False)
+        draw_arm(figure, near, far=False)
+    draw_head(figure)
+    draw_shoulder_bag(figure)
+    if figure.has("age", "elder"):
+        _cane(figure)
+    if not (figure.traits["motion"] in ("bicycle", "scooter") and abs(figure.side) > 0.6):
+        draw_ride(figure)
+    if not (figure.turned_away and covered):
+        draw_in_hands(figure)
+
+
+def _things(figure: Figure, covered: bool) -> None:
+    if covered:
+        draw_in_hands(figure)
+
+
+def _cane(figure: Figure) -> None:
+    x = -(figure.body.shoulders * figure.width + 0.05)
+    figure.limb((x, 0.56), (x - 0.02, 0.985), 0.014, 0.012, Part.CANE)
+    figure.limb((x, 0.56), (x + 0.06, 0.56), 0.014, 0.014, Part.CANE)
+
+
+def _companions(rng: np.random.Generator, canvas: Canvas, traits: Traits, table: Floats) -> None:
+    """Draw one person whom the figure talks to, or two of a group, behind the figure."""
+    sides = {"none": (), "one": (1,), "two": (1, -1)}[traits["company"]]
+    height, width = canvas.size
+    for side in sides:
+        other = person_look(rng)
+        base = BYSTANDER if side > 0 else 2 * BYSTANDER + 32
+        table[base : base + 32] = other.materials.rgb[:32]
+        scale = between(rng, (0.8, 0.9)) * height
+        canvas.place(scale, width * (0.5 + side * between(rng, (0.32, 0.4))), height * 0.97 - scale, mirrored=side > 0)
+        draw_person(canvas, other, PersonPose(math.radians(60.0), between(rng, (0, 6.28))), base)
+
+
+def _pole(rng: np.random.Generator, canvas: Canvas, table: Floats) -> None:
+    height, width = canvas.size
+    thick = between(rng, (0.015, 0.035)) * height
+    x = width * (0.5 + (1 if rng.random() < 0.5 else -1) * between(rng, (0.2, 0.45)))
+    canvas.place(1.0, x, 0.0)
+    canvas.polygon([(-thick, -height), (thick, -height), (thick, 2 * height), (-thick, 2 * height)], POLE)
+    table[POLE] = rng.uniform(0.15, 0.6, 3)
