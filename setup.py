@@ -78,6 +78,7 @@ DATA = {
     "mambapro.train.paper.explain": ["pages/*"],
     "mambapro.plugins.selective_scan": ["contract/*.cpp", "contract/*.h", "*/csrc/*", "cuda/ptx/*"],
     "mambapro.synthetic": ["*.toml"],
+    "mambapro.synthetic.attributes": ["*.toml"],
     "mambapro.train.engine": ["recipes/*.toml"],
 }
 

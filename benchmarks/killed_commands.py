@@ -107,7 +107,7 @@ def _train(inputs: Inputs, out: Path) -> list[str]:
 
 def _drawn(inputs: Inputs, results: Path) -> bool:
     from mambapro.runtime.data.readers.benchmarks import read_benchmark
-    from mambapro.synthetic.benchmark import is_drawn
+    from mambapro.synthetic.drawn_folder import is_drawn
 
     if not (results / "drawn").exists():
         return False

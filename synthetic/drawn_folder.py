@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,12 @@ from ..common.files.atomic import json_text
 from ..common.formats.json_files import read_json
 from ..common.records import Report
 from ..errors import InputError
+from ..runtime.data.readers.benchmarks import benchmark_info
+from .attributes.annotation_files import FILES
+from .attributes.attribute_sets import KINDS, MOST_IMAGES
+from .attributes.image_names import image_names
+from .layout import names_of
+from .shot_list import check_numbers, placed_shots
 
 _MARKER, _README = "drawn.json", "README.txt"
 _LARGEST_MARKER = 1 << 16
@@ -31,19 +37,32 @@ def write_marks(root: Path, title: str, content: str, report: Report, *, seed: i
     (root / _README).write_text(notice, encoding="utf-8")
 
 
-def marked_facts(folder: Path) -> dict[str, Any]:
-    """Read the facts of a drawn set.
-
-    Raises:
-        OSError, ValueError, RecursionError, InputError: none, or not readable.
-    """
-    facts = read_json(folder / _MARKER, kind=InputError, limit=_LARGEST_MARKER)
-    if not isinstance(facts, dict):
-        raise ValueError("no object")
-    return facts
-
-
-def holds_only(folder: Path, files: Iterable[Path]) -> bool:
-    """Return True if a folder holds no other files than these, below it, and the marks."""
-    ours = {Path(_MARKER), Path(_README), *files}
+def is_drawn(folder: Path) -> bool:
+    """Return True if a folder holds only a drawn set: nothing else is ever replaced."""
+    try:
+        ours = {
+            Path(_MARKER),
+            Path(_README),
+            *_files(read_json(folder / _MARKER, kind=InputError, limit=_LARGEST_MARKER)),
+        }
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
     return all(path.is_dir() or path.relative_to(folder) in ours for path in folder.rglob("*"))
+
+
+def _files(facts: dict[str, Any]) -> Iterator[Path]:
+    """Yield the files of a drawn set below its folder."""
+    name = facts["dataset"]
+    if name in KINDS:
+        count = int(facts["images"])
+        if count > MOST_IMAGES:
+            raise ValueError("more images than are drawn")
+        yield from map(Path, FILES[name])
+        images, names = image_names(name, count)
+        yield from (Path(images, image) for image in names)
+        return
+    info = benchmark_info(name)
+    identities, views = (int(facts["train_identities"]), int(facts["test_identities"])), int(facts["views"])
+    check_numbers(identities, views)
+    for shot, folders in placed_shots(info, identities, views):
+        yield from (folder / part for folder in folders for part in names_of(name, shot))

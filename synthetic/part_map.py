@@ -19,7 +19,15 @@ BYSTANDER, POLE = 64, 128
 PARTS = 256
 
 # Keys of the generators, so that streams are independent.
-IDENTITY_STREAM, SAMPLE_STREAM, CAMERA_STREAM, BACKGROUND_STREAM, SCENE_STREAM, TRAIT_STREAM = range(6)
+(
+    IDENTITY_STREAM,
+    SAMPLE_STREAM,
+    CAMERA_STREAM,
+    BACKGROUND_STREAM,
+    SCENE_STREAM,
+    TRAIT_STREAM,
+    ATTRIBUTE_STREAM,
+) = range(7)
 
 
 def generator(seed: int, stream: int, *keys: int) -> np.random.Generator:

@@ -28,8 +28,14 @@ _RAPV2_SELECTED = range(13, 67)
 #: MATLAB's files begin with a text that holds the time, which differs from run to run.
 _HEADER = b"MATLAB 5.0 MAT-file, drawn by mambapro".ljust(116)
 _CROSS_DOMAIN = {
-    "split_1": (("Constuction Site", "Market", "Kitchens", "School", "Ski Resort"), ("Outdoors1", "Outdoors2", "Outdoors3")),
-    "split_2": (("Market", "Outdoors1", "Outdoors2", "Outdoors3"), ("Constuction Site", "Kitchens", "School", "Ski Resort")),
+    "split_1": (
+        ("Constuction Site", "Market", "Kitchens", "School", "Ski Resort"),
+        ("Outdoors1", "Outdoors2", "Outdoors3"),
+    ),
+    "split_2": (
+        ("Market", "Outdoors1", "Outdoors2", "Outdoors3"),
+        ("Constuction Site", "Kitchens", "School", "Ski Resort"),
+    ),
 }
 
 
@@ -99,9 +105,7 @@ def _rapv1(planned: PlannedSet) -> bytes:
 
 def _rapv2(planned: PlannedSet) -> bytes:
     _, names = image_names(planned.name, len(planned))
-    partitions = [
-        {f"{part}_index": (rows + 1)[None] for part, rows in parts.items()} for parts in _partitions(planned)
-    ]
+    partitions = [{f"{part}_index": (rows + 1)[None] for part, rows in parts.items()} for parts in _partitions(planned)]
     annotation = {
         "name": _cells(names),
         "attribute": _cells(planned.attributes),

@@ -103,11 +103,11 @@ def plan_set(
     kind = KINDS[name]
     rng = generator(seed, TRAIT_STREAM, kind.number)
     persons: list[Person] = []
-    identities = []
+    identities: list[int] = []
     counts = _counts(kind, images)
     for count in counts:
-        part, owners = _part(rng, kind, count, len(np.unique(identities)))
-        persons += part
+        drawn, owners = _part(rng, kind, count, len(set(identities)))
+        persons += drawn
         identities += owners
     order = rng.permutation(images) if kind.shuffled else np.arange(images)
     persons = [persons[row] for row in order]
@@ -121,8 +121,8 @@ def plan_set(
         if len(rows):
             exchange_labels(rng, labels, rows, label_noise if part == "train" else test_label_noise)
     forget_labels(rng, labels, kind.not_judged)
-    owners = np.array(identities, np.int64)[order]
-    return PlannedSet(name, seed, persons, owners, truth, labels, tuple(label_lists()[kind.listed]), parts)
+    rows_owners = np.array(identities, np.int64)[order]
+    return PlannedSet(name, seed, persons, rows_owners, truth, labels, tuple(label_lists()[kind.listed]), parts)
 
 
 def _counts(kind: SetKind, images: int) -> list[int]:

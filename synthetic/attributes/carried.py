@@ -52,7 +52,7 @@ def draw_in_hands(figure: Figure) -> None:
         if thing != "none":
             _hanging(figure, thing, arm_of(figure, side).hand, side)
     x, y = arm_of(figure, 1).hand
-    middle = (0.0 if abs(figure.side) < 0.6 else x)
+    middle = 0.0 if abs(figure.side) < 0.6 else x
     pose = figure.traits["arms"]
     hidden = figure.turned_away
     if pose == "holding" and not hidden:
@@ -109,7 +109,9 @@ def _hanging(figure: Figure, thing: str, hand: tuple[float, float], side: int) -
         figure.ellipse(x + 0.05, foot, 0.016, 0.016, Part.BLACK)
     elif thing == "umbrella":
         figure.limb((x, y - 0.02), (x, y + 0.06), 0.012, 0.012, Part.BLACK)
-        figure.polygon([(x - 0.045, y + 0.05), (x + 0.045, y + 0.05), (x + 0.008, y + 0.33), (x - 0.008, y + 0.33)], Part.UMBRELLA)
+        figure.polygon(
+            [(x - 0.045, y + 0.05), (x + 0.045, y + 0.05), (x + 0.008, y + 0.33), (x - 0.008, y + 0.33)], Part.UMBRELLA
+        )
 
 
 def _cart(figure: Figure, x: float) -> None:
@@ -136,9 +138,21 @@ def draw_ride(figure: Figure) -> None:
             figure.ellipse(x, 0.86, 0.135 * max(0.22, length), 0.13, Part.BLACK)
             figure.ellipse(x, 0.86, 0.105 * max(0.14, length), 0.1, Part.METAL)
         saddle, bar = (-0.07 * way * length, figure.body.hip_y + 0.06), (0.17 * way * length, figure.body.hip_y)
-        for start, end in ((saddle, (0.0, 0.87)), ((0.0, 0.87), bar), (saddle, (axles[0 if way > 0 else 1], 0.86)), (bar, (axles[1 if way > 0 else 0], 0.86)), (saddle, bar)):
+        for start, end in (
+            (saddle, (0.0, 0.87)),
+            ((0.0, 0.87), bar),
+            (saddle, (axles[0 if way > 0 else 1], 0.86)),
+            (bar, (axles[1 if way > 0 else 0], 0.86)),
+            (saddle, bar),
+        ):
             figure.limb(start, end, 0.013, 0.013, Part.RIDE)
-        figure.limb((bar[0] - 0.12 * (1.15 - length), bar[1]), (bar[0] + 0.12 * (1.15 - length), bar[1]), 0.014, 0.014, Part.RIDE)
+        figure.limb(
+            (bar[0] - 0.12 * (1.15 - length), bar[1]),
+            (bar[0] + 0.12 * (1.15 - length), bar[1]),
+            0.014,
+            0.014,
+            Part.RIDE,
+        )
     elif motion == "scooter":
         half = 0.06 + 0.14 * length
         stem = way * 0.19 * length
@@ -149,6 +163,9 @@ def draw_ride(figure: Figure) -> None:
             figure.ellipse(x, 0.98, 0.035, 0.035, Part.BLACK)
     elif motion == "skateboard":
         half = 0.08 + 0.14 * length
-        figure.polygon([(-half - 0.03, 0.955), (-half, 0.975), (half, 0.975), (half + 0.03, 0.955), (half, 1.0), (-half, 1.0)], Part.RIDE)
+        figure.polygon(
+            [(-half - 0.03, 0.955), (-half, 0.975), (half, 0.975), (half + 0.03, 0.955), (half, 1.0), (-half, 1.0)],
+            Part.RIDE,
+        )
         for x in (-0.7 * half, 0.7 * half):
             figure.ellipse(x, 1.01, 0.022, 0.022, Part.WHITE)

@@ -27,7 +27,7 @@ Part = IntEnum(
 
 @dataclass(frozen=True)
 class Body:
-    """Proportions: height of the head, heights of shoulders, hips and knees, half widths, and how far the back bends."""
+    """Proportions: heights of head, shoulders and hips, half widths, and how far the back bends."""
 
     head: float
     shoulder_y: float
@@ -46,11 +46,11 @@ class Body:
 
 #: Height of the head, of the hips, and bend of the back by age.
 _AGES = {
-    "child": (0.235, 0.60, 0.0),
-    "young": (0.165, 0.49, 0.0),
-    "adult": (0.150, 0.52, 0.0),
-    "mature": (0.150, 0.55, 0.015),
-    "elder": (0.155, 0.58, 0.04),
+    "child": (0.250, 0.62, 0.0),
+    "young": (0.175, 0.48, 0.0),
+    "adult": (0.160, 0.52, 0.0),
+    "mature": (0.160, 0.56, 0.015),
+    "elder": (0.165, 0.59, 0.04),
 }
 _BUILDS = {"thin": 0.68, "normal": 1.0, "fat": 1.42}
 #: Half widths of shoulders, waist and hips.

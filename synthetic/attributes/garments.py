@@ -172,7 +172,10 @@ def _suit(trunk: Trunk) -> None:
     if figure.faces:
         _neckline(trunk, 0.55, Part.WHITE, 0.075)
         x = 0.06 * figure.side
-        figure.polygon([(x - 0.016, trunk.top), (x + 0.016, trunk.top), (x + 0.01, trunk.at(0.5)), (x - 0.01, trunk.at(0.5))], Part.TIE)
+        figure.polygon(
+            [(x - 0.016, trunk.top), (x + 0.016, trunk.top), (x + 0.01, trunk.at(0.5)), (x - 0.01, trunk.at(0.5))],
+            Part.TIE,
+        )
     else:
         figure.shape([(0.055, trunk.top - 0.035), (0.06, trunk.top - 0.01)], Part.WHITE)
         figure.box(-0.006, trunk.at(0.6), 0.006, trunk.bottom, Part.BLACK)

@@ -91,7 +91,13 @@ def _mask(figure: Figure) -> None:
     shift = 0.17 * head * figure.side
     rows = [(0.30 * head, y + 0.63 * head), (0.31 * head, y + 0.8 * head), (0.18 * head, y + 0.97 * head)]
     figure.shape([(half * (1 - 0.35 * abs(figure.side)), row) for half, row in rows], Part.MASK, x + shift)
-    figure.limb((x - 0.2 * head * figure.side, y + 0.66 * head), (x + shift, y + 0.7 * head), 0.02 * head, 0.02 * head, Part.MASK)
+    figure.limb(
+        (x - 0.2 * head * figure.side, y + 0.66 * head),
+        (x + shift, y + 0.7 * head),
+        0.02 * head,
+        0.02 * head,
+        Part.MASK,
+    )
 
 
 def _headwear(figure: Figure) -> None:
@@ -109,7 +115,13 @@ def _headwear(figure: Figure) -> None:
         figure.shape([(half * head, y + row * head) for half, row in rows], Part.HAT_TRIM, x)
         figure.shape([(0.09 * head, y - 0.1 * head), (0.11 * head, y + 0.42 * head)], Part.WHITE, x)
         for side in (-0.44, 0.44):
-            figure.limb((x + side * head, y + 0.4 * head), (x + 0.5 * side * head, y + 0.96 * head), 0.03 * head, 0.03 * head, Part.BLACK)
+            figure.limb(
+                (x + side * head, y + 0.4 * head),
+                (x + 0.5 * side * head, y + 0.96 * head),
+                0.03 * head,
+                0.03 * head,
+                Part.BLACK,
+            )
 
 
 def _scarf(figure: Figure) -> None:

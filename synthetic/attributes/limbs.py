@@ -70,7 +70,13 @@ def _details(figure: Figure, leg: Leg, half: float) -> None:
     elif figure.has("lower", "jeans"):
         # worn patches and turned-up hems
         figure.ellipse(leg.knee[0], leg.knee[1], half * 0.62, 0.06, Part.SOLE)
-        _line(figure, (leg.ankle[0] - half * 0.8, leg.ankle[1] - 0.02), (leg.ankle[0] + half * 0.8, leg.ankle[1] - 0.02), 0.012, Part.SOLE)
+        _line(
+            figure,
+            (leg.ankle[0] - half * 0.8, leg.ankle[1] - 0.02),
+            (leg.ankle[0] + half * 0.8, leg.ankle[1] - 0.02),
+            0.012,
+            Part.SOLE,
+        )
 
 
 def _line(figure: Figure, start: Point, end: Point, half: float, part: Part) -> None:
@@ -135,7 +141,11 @@ def arm_of(figure: Figure, side: int) -> Arm:
         elbow = (shoulder[0] + out, low - 0.02)
         return Arm(shoulder, elbow, (-0.075 * side * front + 0.1 * turn, low - 0.05 - 0.03 * side))
     if pose == "behind":
-        return Arm(shoulder, (shoulder[0] + 1.6 * out - 0.1 * turn, low), (0.02 * side * front - 0.13 * turn, body.hip_y - 0.02))
+        return Arm(
+            shoulder,
+            (shoulder[0] + 1.6 * out - 0.1 * turn, low),
+            (0.02 * side * front - 0.13 * turn, body.hip_y - 0.02),
+        )
     if side > 0 and pose in ("calling", "smoking", "waving"):
         high = {"calling": 0.62, "smoking": 0.86, "waving": 0.1}[pose] * body.head
         aside = {"calling": 0.075, "smoking": 0.03, "waving": 0.2}[pose]
@@ -158,7 +168,9 @@ def draw_arm(figure: Figure, side: int, far: bool) -> None:
         cloth = Part.INNER
     skin = Part.FAR_SKIN if far else Part.SKIN
     upper, lower = 0.036 * girth, 0.028 * girth
-    wide = {"padded": 1.5, "gown": 1.6, "coat": 1.25, "suit": 1.2, "jacket": 1.2, "tight": 0.85}.get(figure.traits["upper"], 1.05)
+    wide = {"padded": 1.5, "gown": 1.6, "coat": 1.25, "suit": 1.2, "jacket": 1.2, "tight": 0.85}.get(
+        figure.traits["upper"], 1.05
+    )
     figure.limb(arm.elbow, arm.hand, lower, lower * 0.85, skin)
     figure.limb(arm.shoulder, arm.elbow, upper, lower, skin)
     if figure.has("sleeves", "long"):

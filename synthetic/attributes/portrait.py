@@ -11,7 +11,7 @@ from .. import settings
 from ..identity import person_look
 from ..part_map import BYSTANDER, POLE, Canvas, Floats, between
 from ..person import PersonPose, draw_person
-from ..scene import SPREAD, backdrop
+from ..scene import backdrop
 from ..sensors import camera_look, take_rgb
 from .carried import (
     draw_backpack,
@@ -25,7 +25,7 @@ from .colors import color_table
 from .figure import Figure, Part, Traits
 from .garments import draw_dots, draw_trunk
 from .heads import draw_hair_behind, draw_head
-from .limbs import SKIRTS, draw_arm, draw_leg
+from .limbs import draw_arm, draw_leg
 
 #: Number that keys backdrops and cameras of these sets.
 KIND = 3
@@ -36,7 +36,9 @@ _LARGEST = (300, 150)
 _YAWS = {"front": (0.0,), "side": (90.0, -90.0), "back": (180.0,)}
 
 
-def draw_portrait(rng: np.random.Generator, seed: int, traits: Traits, look: np.random.Generator) -> npt.NDArray[np.uint8]:
+def draw_portrait(
+    rng: np.random.Generator, seed: int, traits: Traits, look: np.random.Generator
+) -> npt.NDArray[np.uint8]:
     """Draw one image of a person in a crop of varying size.
 
     `rng` draws what differs between images of one person; `look` the colors that the traits leave open.
@@ -71,35 +73,31 @@ def draw_figure(figure: Figure) -> None:
     draw_hair_behind(figure)
     draw_backpack_behind(figure)
     draw_box_behind(figure)
-    if figure.turned_away:
-        _things(figure, covered)
-    draw_leg(figure, far, far=True)
-    if behind or covered or abs(figure.side) > 0.6:
-        draw_arm(figure, far, far=True)
+    if covered:
+        draw_in_hands(figure)
+    sideways = abs(figure.side) > 0.6
+    draw_leg(figure, far, far=sideways)
+    if behind or covered or sideways:
+        draw_arm(figure, far, far=sideways)
     if behind or covered:
         draw_arm(figure, near, far=False)
-    if figure.traits["motion"] in ("bicycle", "scooter") and abs(figure.side) > 0.6:
+    if figure.traits["motion"] in ("bicycle", "scooter") and sideways:
         draw_ride(figure)
     draw_leg(figure, near, far=False)
     draw_dots(figure)
     draw_trunk(figure)
     draw_backpack(figure)
     if not (behind or covered):
-        if abs(figure.side) <= 0.6:
+        if not sideways:
             draw_arm(figure, far, far=False)
         draw_arm(figure, near, far=False)
     draw_head(figure)
     draw_shoulder_bag(figure)
     if figure.has("age", "elder"):
         _cane(figure)
-    if not (figure.traits["motion"] in ("bicycle", "scooter") and abs(figure.side) > 0.6):
+    if not (figure.traits["motion"] in ("bicycle", "scooter") and sideways):
         draw_ride(figure)
-    if not (figure.turned_away and covered):
-        draw_in_hands(figure)
-
-
-def _things(figure: Figure, covered: bool) -> None:
-    if covered:
+    if not covered:
         draw_in_hands(figure)
 
 

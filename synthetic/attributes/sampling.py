@@ -30,11 +30,22 @@ CONFLICTS = (
     ("motion", _ACTIVE, "lower", frozenset(("long_skirt",))),
     ("upper_pattern", _PATTERNS, "upper", frozenset(("suit", "gown", "chef", "poncho", "padded", "vest", "coat"))),
     ("upper_pattern", frozenset(("logo",)), "upper", frozenset(("jacket",))),
-    ("neck", frozenset(("v",)), "upper", frozenset(("suit", "gown", "chef", "poncho", "padded", "coat", "jacket", "vest"))),
+    (
+        "neck",
+        frozenset(("v",)),
+        "upper",
+        frozenset(("suit", "gown", "chef", "poncho", "padded", "coat", "jacket", "vest")),
+    ),
     ("lower_pattern", frozenset(("stripe", "pattern")), "lower", frozenset(("formal",))),
     ("lower", frozenset(("dress", "short_skirt", "shorts")), "upper", frozenset(("gown",))),
     ("lower", frozenset(("dress",)), "upper", frozenset(("suit", "coat", "chef", "poncho"))),
     ("hair", frozenset(("bald",)), "age", frozenset(("child",))),
+)
+#: Values of which another slot's is part.
+COLORS = (
+    ("age", "elder", "hair_color", "white"),
+    ("upper", "chef", "upper_color", "white"),
+    ("upper", "gown", "upper_color", "black"),
 )
 _ATTEMPTS = 200
 
@@ -54,8 +65,9 @@ def draw_persons(rng: np.random.Generator, table: str, count: int) -> list[Perso
     persons = [{slot: column[row] for slot, column in columns.items()} for row in range(count)]
     _settle(rng, persons)
     for person in persons:
-        if person["age"] == "elder":
-            person["hair_color"] = "white"
+        for slot, value, other, color in COLORS:
+            if person[slot] == value:
+                person[other] = color
     return persons
 
 

@@ -12,8 +12,9 @@ from mambapro.errors import InputError
 from mambapro.runtime.data.readers.benchmarks import benchmark_info, benchmarks_of, read_benchmark
 from mambapro.runtime.evaluation.retrieval.metrics import evaluate_retrieval
 from mambapro.synthetic import settings
-from mambapro.synthetic.benchmark import TEST_FROM, draw_benchmark
+from mambapro.synthetic.benchmark import draw_benchmark
 from mambapro.synthetic.observation import draw_sample, draw_samples
+from mambapro.synthetic.shot_list import TEST_FROM
 from PIL import Image
 
 NAMES = tuple(benchmarks_of("re-identification"))
