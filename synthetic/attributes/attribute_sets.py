@@ -54,7 +54,7 @@ FEWEST_IMAGES, MOST_IMAGES = 40, 100_000
 
 @dataclass(frozen=True)
 class PlannedSet:
-    """What is drawn and annotated.
+    """Persons to draw, and their annotation.
 
     Attributes:
         persons: traits by row.
