@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ....errors import InputError
+from .label_rows import NOT_JUDGED
+
+log = logging.getLogger("mambapro")
 
 
 def as_labels(values: npt.NDArray[np.int64], count: int, width: int, where: str) -> npt.NDArray[np.uint8]:
@@ -34,3 +38,10 @@ def successive(counts: Sequence[int]) -> tuple[npt.NDArray[np.int64], ...]:
     """Return the rows of parts that stand one after the other."""
     ends = np.cumsum((0, *counts)).tolist()
     return tuple(np.arange(start, end, dtype=np.int64) for start, end in pairwise(ends))
+
+
+def tell_not_judged(labels: npt.NDArray[np.uint8], where: str) -> None:
+    """Log how many labels are 2, which take no part in training and evaluation."""
+    count = int((labels == NOT_JUDGED).sum())
+    if count:
+        log.info("%s: %d labels are 2, not judged; they take no part in training and evaluation", where, count)

@@ -14,7 +14,7 @@ from ....common.foreign_text import escaped, shown_text
 from ....errors import InputError
 from ..readers.listing import shown
 from ..sample import Benchmark
-from . import pa100k
+from . import msp60k, pa100k, peta, rap, rap2, wider, zero_shot
 from .attribute_file import FILE_NAME, read_attribute_file
 from .attribute_set import PARTITIONS, TEST, TRAIN, VALIDATION, AttributeSet
 from .image_listing import require_images
@@ -36,6 +36,13 @@ class PublishedSet:
 
 PUBLISHED: dict[str, PublishedSet] = {
     "pa100k": PublishedSet("PA100K", pa100k.read_pa100k),
+    "peta": PublishedSet("PETA", peta.read_peta, peta.PARTITION_COUNT),
+    "rapv1": PublishedSet("RAPv1", rap.read_rapv1, rap.PARTITION_COUNT),
+    "rapv2": PublishedSet("RAPv2", rap2.read_rapv2, rap2.PARTITION_COUNT),
+    "wider": PublishedSet("WIDER", wider.read_wider),
+    "peta-zs": PublishedSet("PETA-ZS", zero_shot.read_peta_zs, zero_shot.PARTITION_COUNT),
+    "rap-zs": PublishedSet("RAP-ZS", zero_shot.read_rap_zs, zero_shot.PARTITION_COUNT),
+    "msp60k": PublishedSet("MSP60K", msp60k.read_msp60k, msp60k.PARTITION_COUNT),
 }
 
 

@@ -96,3 +96,59 @@ def whole_numbers(values: Any, where: str) -> npt.NDArray[np.int64]:
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
         raise InputError(f"{where} holds numbers that are not whole.")
     return values.astype(np.int64)
+
+
+def cell_of(values: Any, number: int, where: str) -> Any:
+    """Return the content of a cell, counted from 0, of any shape of cell array.
+
+    Raises:
+        InputError: no cell array, or a shorter one.
+    """
+    if not isinstance(values, np.ndarray) or (values.dtype.kind != "O" and values.dtype.names is None):
+        raise InputError(f"{where} is no cell array.")
+    if number >= values.size:
+        raise InputError(f"{where} has {values.size} cells; number {number} (from 0) is none of them. It is cut short.")
+    return values.ravel()[number]
+
+
+def field_of(values: Any, key: int | str, where: str) -> Any:
+    """Return a field, by name or position, of a MATLAB struct of one element.
+
+    Raises:
+        InputError: no such struct or field.
+    """
+    while isinstance(values, np.ndarray) and values.size == 1 and (values.dtype.names or values.dtype.kind == "O"):
+        values = values.ravel()[0]
+    names = values.dtype.names if isinstance(values, np.void) else None
+    if names is None:
+        raise InputError(f"{where} is no struct with fields. It is of another set, or damaged.")
+    if (isinstance(key, int) and key >= len(names)) or (isinstance(key, str) and key not in names):
+        wanted = f"field {key + 1}" if isinstance(key, int) else f"the field {key}"
+        raise InputError(f"{where} has no {wanted}, only {shown(names)}. It is of another set, or cut short.")
+    return values[key]
+
+
+def rows_of(values: Any, where: str) -> npt.NDArray[np.int64]:
+    """Return MATLAB's numbers from 1 as rows from 0.
+
+    Raises:
+        InputError: no list of whole numbers, or one below 1.
+    """
+    numbers = whole_numbers(values, where)
+    if numbers.size != max(numbers.shape, default=1):
+        raise InputError(f"{where} is a matrix of {' x '.join(map(str, numbers.shape))}; a list is expected.")
+    if numbers.min(initial=1) < 1:
+        raise InputError(f"{where} has the number {int(numbers.min())}; images are counted from 1.")
+    return numbers.ravel() - 1
+
+
+def columns_of(values: Any, columns: Sequence[int], least: int, where: str) -> npt.NDArray[np.int64]:
+    """Return chosen columns of a matrix of whole numbers, int64 (rows, columns).
+
+    Raises:
+        InputError: no matrix of numbers, or fewer than `least` columns.
+    """
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] < least:
+        shape = " x ".join(map(str, getattr(values, "shape", ()))) or "no matrix"
+        raise InputError(f"{where} is {shape}; a matrix of {least} columns is expected. It is of another set.")
+    return whole_numbers(values[:, list(columns)], where)

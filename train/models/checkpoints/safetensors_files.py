@@ -14,8 +14,8 @@ from torch import Tensor
 from ....common.files.open_files import open_regular
 from ....common.foreign_text import shown_text
 from ....common.formats.json_files import parse_json
+from ....common.formats.plain_pickles import shown_reason
 from ....errors import ArtifactError
-from .plain_pickle import shown_reason
 
 #: Bytes of the header, which is JSON; a thousand tensors take 100 kB.
 LARGEST_HEADER = 4 * 2**20

@@ -16,19 +16,11 @@ from torch import Tensor
 
 from ....common.files.open_files import open_regular
 from ....common.foreign_text import shown_text
+from ....common.formats.plain_pickles import PlainPickleError, shown_reason
 from ....common.formats.size_limits import ADVICE, size_limit
 from ....common.formats.zip_files import ZIP_ERRORS, open_zip
 from ....errors import ArtifactError
-from .plain_pickle import (
-    LARGEST,
-    LimitedFile,
-    OddTensor,
-    PlainPickleError,
-    StoredTensor,
-    StoredValues,
-    read_plain,
-    shown_reason,
-)
+from .plain_pickle import LARGEST, OddTensor, StoredTensor, StoredValues, limited, read_plain
 
 #: Most entries of an archive; a tensor has one.
 _MEMBERS = 2**16
@@ -98,7 +90,7 @@ def _read_archive(file: BinaryIO, path: Path) -> Any:
         limit = size_limit(LARGEST)
         if entries[pickles[0]].file_size > limit:
             raise ValueError(f"its data.pkl unpacks to more than {limit:,} bytes")
-        content = read_plain(LimitedFile(io.BytesIO(archive.read(pickles[0])), limit))
+        content = read_plain(limited(io.BytesIO(archive.read(pickles[0])), limit))
         order = archive.read(f"{root}byteorder")[:8] if f"{root}byteorder" in entries else b"little"
 
         def load(values: StoredValues) -> Tensor:
@@ -145,12 +137,12 @@ def _fill(target: memoryview, stream: Any) -> None:
 
 def _read_legacy(file: BinaryIO) -> Any:
     """Read the format before 2020: consecutive pickles, then the values of each storage."""
-    limited = LimitedFile(file, size_limit(LARGEST))
-    if read_plain(limited) != _MAGIC or read_plain(limited) != _PROTOCOL:
+    part = limited(file, size_limit(LARGEST))
+    if read_plain(part) != _MAGIC or read_plain(part) != _PROTOCOL:
         raise PlainPickleError("it is no file of torch.save")
-    read_plain(limited)  # sizes of the machine's own integers
-    content = read_plain(limited)
-    keys = read_plain(limited)
+    read_plain(part)  # sizes of the machine's own integers
+    content = read_plain(part)
+    keys = read_plain(part)
     if type(keys) is not list or not all(isinstance(key, str) for key in keys):
         raise ValueError("its list of values is no list of names")
     if (odd := _odd(content)) is not None:
