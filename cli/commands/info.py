@@ -34,6 +34,7 @@ def info(
     """
     with needs("train"):
         from ...train.engine.recipes import load_recipe
+        from ...train.engine.training_config import TrainConfig
         from ...train.paper.cost.model_cost import checkpoint_info, model_info, table_info
 
     if ckpt is not None:
@@ -43,5 +44,5 @@ def info(
         return
     if weights is not None:
         raise click.UsageError("--weights chooses weights in a checkpoint: give --ckpt too.")
-    config = load_recipe(recipe, changes)
+    config = load_recipe(recipe, changes, kind=TrainConfig)
     emit(model_info(config, dataset) if table is None else table_info(table, config), as_json)

@@ -1,18 +1,20 @@
-"""Reading of foreign npz files: limits and headers are checked before allocation; objects are rejected."""
+"""Reading of foreign npz and npy files: limits and headers are checked before allocation; objects are rejected."""
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
 import zipfile
+from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
 from ...errors import ArtifactError, MambaProError
-from ..files.open_files import open_regular
+from ..files.open_files import open_regular, read_limited
 from ..foreign_text import shown_text
 from .size_limits import ADVICE, size_limit
 from .zip_files import ZIP_ERRORS, open_zip
@@ -56,6 +58,27 @@ def read_npz(
         return npz_arrays(file, path, what, kind, content=content, members=members)
 
 
+def read_npy(
+    path: str | os.PathLike[str], what: str = "file", kind: type[MambaProError] = ArtifactError, *, limit: int = CONTENT
+) -> np.ndarray:
+    """Read the array of an npy file, any shape, of numbers, truth values or text.
+
+    Returns:
+        the array.
+
+    Raises:
+        kind: missing, no regular file, no npy, damaged, larger than `limit` bytes, or an array of objects or records.
+    """
+    content = read_limited(path, limit, what, kind)
+    try:
+        _check_array(io.BytesIO(content), shown_text(Path(path).name, 60), len(content))
+        array: np.ndarray = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except _ERRORS as error:
+        reason = shown_text(error) or type(error).__name__
+        raise kind(f"The {what} {shown_text(path)} cannot be read: {reason.rstrip('.')}.") from error
+    return array
+
+
 def npz_arrays(
     file: BinaryIO,
     name: str | os.PathLike[str],
@@ -88,15 +111,20 @@ def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     if not entry.filename.endswith(".npy"):
         raise ValueError(f"its entry {name} is no array")
     with archive.open(entry) as stream:
-        version = np.lib.format.read_magic(stream)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"its array {name} has a header of format {version[0]}.{version[1]}; 1.0 and 2.0 are read")
-        shape, _, kind = readers[version](stream, max_header_size=_LONGEST_HEADER)
-        begins = stream.tell()
+        _check_array(stream, name, entry.file_size)
+
+
+def _check_array(stream: IO[bytes], name: str, size: int) -> None:
+    """Raise ValueError unless the header is of a plain array that fills `size` bytes exactly."""
+    version = np.lib.format.read_magic(stream)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"its array {name} has a header of format {version[0]}.{version[1]}; 1.0 and 2.0 are read")
+    shape, _, kind = readers[version](stream, max_header_size=_LONGEST_HEADER)
+    begins = stream.tell()
     if kind.kind not in _KINDS or kind.fields or kind.subdtype or not kind.itemsize:
         raise ValueError(f"its array {name} is of type {shown_text(kind, 60)}; arrays of numbers and text are read")
-    if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize != entry.file_size - begins:
+    if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize != size - begins:
         raise ValueError(f"its array {name} claims shape {shown_text(shape, 80)}, which its bytes do not fill")
 
 

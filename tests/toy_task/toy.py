@@ -160,9 +160,9 @@ class ToyTask(Task):
         right = ((outputs[0] > 0) == (batch.labels > 0)).all(1).sum()
         return StepLosses(loss, right, {"cross_entropy": loss})
 
-    def validate(self, model: Model, track: Track) -> float:
+    def validate(self, model: Model, track: Track) -> dict[str, float]:
         logits = model.run(Batch.of({"rgb": self.images}))[LOGITS]
-        return float(((logits > 0) == (self.labels > 0)).mean())
+        return {"accuracy": float(((logits > 0) == (self.labels > 0)).mean())}
 
     @property
     def counts(self) -> dict[str, int]:

@@ -17,18 +17,18 @@ from ...errors import InputError
 from ..models.model_spec import Model
 from .device import resolve_device
 from .distributed import World
+from .recipe import Recipe
 from .run_folder import run_folder
 from .state import NAME as STATE
 from .task import Task, task_for
 from .trainer import Trainer
-from .training_config import TrainConfig
 from .training_report import FitReport
 
 log = logging.getLogger("mambapro")
 
 
 def fit(
-    config: TrainConfig,
+    config: Recipe,
     data_root: str | os.PathLike[str],
     dataset: str,
     out: str | os.PathLike[str],
@@ -53,12 +53,14 @@ def fit(
         TrainingError: the loss is not finite.
         ArtifactError: the state to resume is damaged.
     """
-    if config.model.frozen and initialise is None:
+    kind = task_for(dataset)
+    if not isinstance(config, kind.recipe):
         raise InputError(
-            f"The recipe {config.name!r} freezes the backbone, so it needs pretrained weights to start from. "
-            "Give them (--clip, --imagenet or --backbone), or set model.frozen to false and train it from scratch."
+            f"The recipe {shown_text(config.name, 60)} is for {config.task}, and {dataset} is a data set for "
+            f"{kind.recipe.task}. Give another recipe (--config) or another data set."
         )
-    task = task_for(dataset).read(config, data_root, dataset)
+    config.check_start(initialise is not None)
+    task = kind.read(config, data_root, dataset)
     torch.manual_seed(config.seed)
     model = task.build_model()
     if initialise is not None:
@@ -71,7 +73,7 @@ def fit(
 def train_model(
     model: Model,
     task: Task,
-    config: TrainConfig,
+    config: Recipe,
     out: str | os.PathLike[str],
     *,
     device: str = "auto",

@@ -57,32 +57,35 @@ def build_optimizer(
     )
 
 
-def learning_rate(epoch: int, base: float, group_base: float, warmup: int, epochs: int) -> float:
+def learning_rate(
+    epoch: int, base: float, group_base: float, warmup: int, epochs: int, lowest: float = 0.001
+) -> float:
     """Return the rate of a group in epoch 1..epochs; 0 is the state before the first epoch.
 
     `base` is the recipe's rate, `group_base` the group's. Linear from 1 % of `base` during `warmup` epochs, then the
-    cosine of the whole training, not shifted by the warm-up, so that the peak is never reached; the last epoch has 0.1
-    % of `base`.
+    cosine of the whole training, not shifted by the warm-up, so that the peak is never reached; the last epoch has
+    `lowest` times `base`.
     """
     if not 0 <= epoch <= epochs:
         raise InputError(f"Epoch {epoch} is outside the schedule of {epochs} epochs.")
-    lowest = 0.001 * base
+    end = lowest * base
     if epoch == epochs:
-        return lowest
+        return end
     if epoch < warmup:
         start = 0.01 * base
         return start + epoch * (group_base - start) / warmup
-    return lowest + (group_base - lowest) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+    return end + (group_base - end) * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
 
 class EpochSchedule:
     """Stateless schedule that sets the rates of an epoch in an optimizer of `build_optimizer`."""
 
-    def __init__(self, optimizer: Optimizer, *, base: float, warmup: int, epochs: int) -> None:
+    def __init__(self, optimizer: Optimizer, *, base: float, warmup: int, epochs: int, lowest: float = 0.001) -> None:
         self._optimizer, self._base, self._warmup, self._epochs = optimizer, base, warmup, epochs
+        self._lowest = lowest
         self.apply(0)
 
     def apply(self, epoch: int) -> None:
         """Set the rates of `epoch`; call at its start."""
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(epoch, self._base, group["base_lr"], self._warmup, self._epochs)
+            group["lr"] = learning_rate(epoch, self._base, group["base_lr"], self._warmup, self._epochs, self._lowest)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ...errors import SetupError
 from ..models.checkpoints.weights import save_checkpoint
 from ..models.model_spec import Model
 from .image_ranges import noted_ranges
+from .recipe import Recipe
 from .run_folder import FILES
 from .state import NAME as STATE
 from .state import State, write_state
-from .training_config import TrainConfig
 from .training_report import LOG, CsvLog, EpochRecord
 
 logger = logging.getLogger("mambapro")
@@ -29,8 +30,12 @@ class RunFiles:
         best_epoch, best: epoch with the highest validation metric, and that value.
     """
 
-    def __init__(self, folder: Path, model: Model, dataset: str, config: TrainConfig) -> None:
+    def __init__(
+        self, folder: Path, model: Model, dataset: str, config: Recipe, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Prepare; `facts` are plain values of the task that every checkpoint holds."""
         self.folder, self.model, self.dataset, self.config = folder, model, dataset, config
+        self.facts = facts or {}
         self.log = CsvLog(folder / LOG)
         self.own: set[str] = set()
         self.saved_epoch, self.best_epoch, self.best = 0, 0, -1.0
@@ -41,7 +46,8 @@ class RunFiles:
 
     def save(self, name: str, epoch: int) -> None:
         """Write a checkpoint."""
-        training = {"dataset": self.dataset, "epoch": epoch, "config": self.config.to_json(), **noted_ranges()}
+        training = {"dataset": self.dataset, "epoch": epoch, "config": self.config.to_json(), **self.facts}
+        training |= noted_ranges()
         save_checkpoint(self.model, self.folder / name, training=training, overwrite=name in self.own)
         self.own.add(name)
 

@@ -17,7 +17,7 @@ from ...errors import ArtifactError, InputError, MambaProError
 from ..models.checkpoints.tensor_files import save_pickle
 from ..models.checkpoints.torch_files import read_torch_file
 from .image_ranges import FIELD, noted_ranges
-from .training_config import TrainConfig
+from .recipe import Recipe
 
 NAME = "state.pth"
 VERSION = 1
@@ -104,7 +104,7 @@ def _state_of(values: Any) -> State:
     return state
 
 
-def check_state(state: State, config: TrainConfig, data: str) -> None:
+def check_state(state: State, config: Recipe, data: str) -> None:
     """Check that a state has the recipe, the data and the image ranges of this run.
 
     Raises:
@@ -124,7 +124,7 @@ def check_state(state: State, config: TrainConfig, data: str) -> None:
         )
     if state.data != data:
         raise InputError(
-            "The training to resume saw other data (other images, identities or cameras). Give the same --data and "
+            "The training to resume saw other data (other images, or other labels of them). Give the same --data and "
             "--dataset, or start anew in another folder."
         )
 

@@ -15,10 +15,14 @@ from ...common.progress import Track
 from ...errors import InputError
 from ..models.model_spec import Model
 from .distributed import World
+from .recipe import Recipe
 from .training_config import TrainConfig
 
 #: Task by name: the class, or the module of this package and the class in it, imported when a data set is looked up.
-TASKS: dict[str, type[Task] | tuple[str, str]] = {"re-identification": ("train.reid.reid_task", "ReidTask")}
+TASKS: dict[str, type[Task] | tuple[str, str]] = {
+    "re-identification": ("train.reid.reid_task", "ReidTask"),
+    "attributes": ("train.attributes.attribute_task", "AttributeTask"),
+}
 
 
 class StepLosses(NamedTuple):
@@ -33,13 +37,15 @@ class Task(ABC):
     """Data, losses and validation of one training.
 
     Attributes:
-        metric: name of the validation metric, higher is better.
+        recipe: class of its recipes.
+        metric: name of the validation metric that selects the best epoch, higher is better.
         dataset: name of the data set.
         fingerprint: of the data, which must be the same when a training is resumed.
         validates: whether there is something to validate on.
     """
 
-    metric: ClassVar[str] = "mAP"
+    recipe: ClassVar[type[Recipe]] = TrainConfig
+    metric: str = "mAP"
     dataset: str
     fingerprint: str
     validates: bool
@@ -51,7 +57,7 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, config: TrainConfig, root: str | os.PathLike[str], dataset: str) -> Task:
+    def read(cls, config: Any, root: str | os.PathLike[str], dataset: str) -> Task:
         """Read the data set in a folder.
 
         Raises:
@@ -90,13 +96,23 @@ class Task(ABC):
         """Compute the losses of the network's outputs; `gather` concatenates a tensor over all processes."""
 
     @abstractmethod
-    def validate(self, model: Model, track: Track) -> float:
-        """Evaluate a model. Returns the task's metric, 0 to 1."""
+    def validate(self, model: Model, track: Track) -> dict[str, float]:
+        """Evaluate a model. Returns metrics by name, `metric` among them, 0 to 1."""
 
     @property
     @abstractmethod
     def counts(self) -> dict[str, int]:
         """Numbers of samples and other counts for the report."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Plain values about the data that every checkpoint holds."""
+        return {}
+
+    @property
+    def baseline(self) -> dict[str, float]:
+        """Metrics of a guess without the image on the validation data, by name; empty without one."""
+        return {}
 
     def __str__(self) -> str:
         return f"{self.counts['samples']} samples"

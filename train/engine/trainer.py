@@ -17,13 +17,13 @@ from ..models.model_spec import Model
 from .device import peak_mebibytes, resolve_precision
 from .distributed import World
 from .image_ranges import noted_ranges
-from .optimizer import EpochSchedule, build_optimizer, freeze_pretrained
+from .optimizer import EpochSchedule
+from .recipe import Recipe
 from .run_files import RunFiles
 from .state import NAME as STATE
 from .state import State, check_state, read_state
 from .step import NotFiniteError, TrainingStep
 from .task import Task
-from .training_config import TrainConfig
 from .training_report import EpochMeter, EpochRecord, FitReport
 
 logger = logging.getLogger("mambapro")
@@ -36,7 +36,7 @@ class Trainer:
         self,
         model: Model,
         task: Task,
-        config: TrainConfig,
+        config: Recipe,
         folder: Path,
         device: torch.device,
         world: World,
@@ -51,25 +51,21 @@ class Trainer:
         self.step = TrainingStep(
             self.network, task, self.optimizer, self.scaler, config.solver.accumulate, self.precision, device, world
         )
-        self.files = RunFiles(folder, self.model, task.dataset, config)
+        self.files = RunFiles(folder, self.model, task.dataset, config, task.facts)
         self.records: list[EpochRecord] = []
         self.epoch, self.batch, self.meter = 0, 0, EpochMeter()
         self.started = time.perf_counter()
 
     def _prepare_solver(self) -> None:
         solver = self.config.solver
-        if self.config.model.frozen:
-            freeze_pretrained(self.model)
-        self.optimizer = build_optimizer(
-            self.model.named_parameters(),
-            self.model.spec.pretrained,
-            base=solver.base_lr,
-            bias_factor=solver.bias_lr_factor,
-            pretrained=solver.backbone_lr,
-            weight_decay=solver.weight_decay,
-        )
+        self.config.freeze(self.model)
+        self.optimizer = solver.build(self.model)
         self.schedule = EpochSchedule(
-            self.optimizer, base=solver.base_lr, warmup=solver.warmup_epochs, epochs=solver.epochs
+            self.optimizer,
+            base=solver.base_lr,
+            warmup=solver.warmup_epochs,
+            epochs=solver.epochs,
+            lowest=solver.lowest,
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
 
@@ -146,7 +142,7 @@ class Trainer:
         record = replace(record, metric=self.task.metric)
         if self.world.is_first:
             if self.task.validates:
-                record = replace(record, validation=self.task.validate(self.model, self.track))
+                record = record.with_metrics(self.task.validate(self.model, self.track))
             with self.files.room_wanted():
                 self.files.write_epoch(record)
                 if record.epoch < self.config.solver.epochs:
@@ -231,6 +227,7 @@ class Trainer:
             seconds=time.perf_counter() - self.started,
             data=str(self.task),
             counts=self.task.counts,
+            baseline=self.task.baseline,
             trainable=sum(value.numel() for value in self.model.parameters() if value.requires_grad),
             device=str(self.device),
             precision=self.precision,

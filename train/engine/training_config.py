@@ -1,59 +1,44 @@
-"""Training configuration; the published recipes are TOML files in this folder, read by recipes.py."""
+"""Recipe of re-identification; the published ones are TOML files in this folder, read by recipes.py."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
-from ...common.foreign_text import shown_value
+from torch.optim import Optimizer
+
 from ...errors import InputError
+from ...runtime.bundle.tasks import RE_IDENTIFICATION
 from ..models.mambapro.model_config import MambaProConfig
-from ..models.ranges import Range, check_range
+from ..models.mambapro.pretrained import initialiser
+from ..models.model_spec import Model
+from ..models.ranges import Range
 from ..reid.transforms import Augmentation
+from .optimizer import build_optimizer, freeze_pretrained
+from .recipe import Recipe, Ranges, SolverSettings, check_ranges, override_names
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 #: Fields of the model's config that a recipe sets elsewhere, or that the data set decides.
 OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})
 #: Fields of the model's config that `ModelSettings.overrides` may set.
-OVERRIDES = tuple(sorted({item.name for item in fields(MambaProConfig)} - OWN_FIELDS))
+OVERRIDES = override_names(MambaProConfig, OWN_FIELDS)
 #: Default share of validation identities: one in this many training identities.
 VALIDATION_SHARE = 10
-
-
-#: Valid ranges by section and field; a typing error in a recipe must not exhaust the memory or waste a night.
-RANGES = {
+#: Valid ranges by section and field, beside those of all recipes.
+RANGES: Ranges = {
     "model": {"image_size": Range(1, 4096)},
     "solver": {
-        "epochs": Range(1, 100_000),
-        "warmup_epochs": Range(0, 100_000),
-        "base_lr": Range(0, 100, whole=False),
         "bias_lr_factor": Range(0, 1000, whole=False),
         "backbone_lr": Range(0, 100, whole=False),
-        "weight_decay": Range(0, 10, whole=False),
         "identities_per_batch": Range(1, 1024),
         "images_per_identity": Range(1, 1024),
         "id_weight": Range(0, 1000, whole=False),
         "triplet_weight": Range(0, 1000, whole=False),
         "label_smoothing": Range(0, 1, whole=False),
         "margin": Range(0, 1000, whole=False),
-        "accumulate": Range(1, 10_000),
     },
-    "": {
-        "validation_identities": Range(0, 1_000_000),
-        "seed": Range(0, 2**63 - 1),
-        "workers": Range(0, 256),
-        "save_every": Range(0, 1_000_000_000),
-    },
+    "": {"validation_identities": Range(0, 1_000_000)},
 }
-
-
-def _check_ranges(section: str, values: Any) -> None:
-    """Check every number of a section against its range; None means unset."""
-    for name, allowed in RANGES[section].items():
-        value = getattr(values, name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None:
-                check_range(f"{section}.{name}".lstrip("."), number, allowed)
 
 
 @dataclass(frozen=True)
@@ -68,10 +53,10 @@ class ModelSettings:
     image_size: tuple[int, int] = (256, 128)
     direct: bool = True
     frozen: bool = True
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict, metadata={"names": OVERRIDES})
 
     def __post_init__(self) -> None:
-        _check_ranges("model", self)
+        check_ranges("model", self, RANGES["model"])
         if ours := sorted(OWN_FIELDS & self.overrides.keys()):
             raise InputError(
                 f"model.overrides may not set {', '.join(ours)}: image_size and direct stand in [model], cameras and "
@@ -86,7 +71,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class Solver:
+class Solver(SolverSettings):
     """Optimizer, schedule, batch and loss.
 
     `backbone_lr` is the rate of CLIP's own tensors if they are not frozen. `margin` None is the soft margin.
@@ -108,34 +93,31 @@ class Solver:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        if self.accumulate < 1:
-            raise InputError(f"accumulate={self.accumulate}: at least 1, which is a step for every batch.")
-        if self.epochs < 1 or self.warmup_epochs < 0:
-            raise InputError(
-                f"epochs={self.epochs}, warmup_epochs={self.warmup_epochs}: "
-                "take at least one epoch and a warm-up no longer than the training."
-            )
-        if self.warmup_epochs > self.epochs:
-            raise InputError(
-                f"epochs={self.epochs}, warmup_epochs={self.warmup_epochs}: the warm-up is longer than the training. "
-                "Shorten it: --set solver.warmup_epochs=0 (solver.warmup_epochs in a recipe file)."
-            )
-        _check_ranges("solver", self)
+        super().__post_init__()
+        check_ranges("solver", self, RANGES["solver"])
+
+    def build(self, model: Model) -> Optimizer:
+        """Build Adam with the rates of the recipe, see `build_optimizer`."""
+        return build_optimizer(
+            model.named_parameters(),
+            model.spec.pretrained,
+            base=self.base_lr,
+            bias_factor=self.bias_lr_factor,
+            pretrained=self.backbone_lr,
+            weight_decay=self.weight_decay,
+        )
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Complete recipe. Change fields with `dataclasses.replace`.
-
-    `dataset` is the intended benchmark, None for any. `precision` "auto" is float16 on CUDA and float32 elsewhere.
+class TrainConfig(Recipe):
+    """Complete recipe of re-identification; see `Recipe`. Change fields with `dataclasses.replace`.
 
     The best epoch has the highest mAP on `validation_identities`, which are held out of the training set: None holds
-    out a tenth, 0 none, and then the last epoch counts as best. `select_on_test` selects on the test set instead, as
-    for the published figures, which are therefore optimistic.
-
-    The state for `--resume` is also written every `save_every` batches; 0: after each epoch only. `workers` is the
-    number of processes that prepare batches; 0 prepares them between steps.
+    out a tenth, 0 none, and then the last epoch counts as best.
     """
+
+    task: ClassVar[str] = RE_IDENTIFICATION
+    held_out_field: ClassVar[str] = "validation_identities"
 
     name: str
     dataset: str | None = None
@@ -150,18 +132,39 @@ class TrainConfig:
     save_every: int = 0
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise InputError(f"precision={shown_value(self.precision, 80)} is none of {', '.join(PRECISIONS)}.")
-        _check_ranges("", self)
-        if self.select_on_test and self.validation_identities:
-            raise InputError("select_on_test leaves no use for validation_identities; set it to 0.")
+        super().__post_init__()
+        check_ranges("", self, RANGES[""])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the pretrained weights, and of what belongs to them, that `initialiser` takes."""
+        return ("clip", "clip_torchscript", "imagenet", "backbone", "weights")
+
+    def check_start(self, initialised: bool) -> None:
+        """Raise InputError if the backbone is frozen and not pretrained."""
+        if self.model.frozen and not initialised:
+            raise InputError(
+                f"The recipe {self.name!r} freezes the backbone, so it needs pretrained weights to start from. "
+                "Give them (--clip, --imagenet or --backbone), or set model.frozen to false and train it from scratch."
+            )
+
+    def freeze(self, model: Model) -> None:
+        """Freeze the pretrained tower if the recipe says so."""
+        if self.model.frozen:
+            freeze_pretrained(model)
+
+    def initialiser(self, **sources: Any) -> Callable[[Any], Any] | None:
+        """Return the function that fills a new model's backbone, see `mambapro.pretrained.initialiser`."""
+        return initialiser(
+            sources.get("clip"),
+            sources.get("backbone"),
+            sources.get("imagenet"),
+            allow_torchscript=bool(sources.get("clip_torchscript")),
+            weights=sources.get("weights"),
+        )
 
     def held_out(self, identities: int) -> int:
         """Return the number of validation identities out of `identities` training identities."""
         if self.select_on_test:
             return 0
         return identities // VALIDATION_SHARE if self.validation_identities is None else self.validation_identities
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a nested plain dict of every field."""
-        return asdict(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ class EpochRecord:
     """Record of one epoch. Losses are means over its steps, `parts` are those of the task.
 
     `accuracy` is the fraction of correct predictions; `seconds` covers the training steps without validation;
-    `memory_mib` is the peak memory so far, of the GPU when training on one; `validation` is the task's metric, None
-    without validation.
+    `memory_mib` is the peak memory so far, of the GPU when training on one; `validation` is the value of `metric`, by
+    which the best epoch is chosen, None without validation; `others` are the task's other metrics.
     """
 
     epoch: int
@@ -40,6 +40,7 @@ class EpochRecord:
     memory_mib: float = 0.0
     validation: float | None = None
     metric: str = "mAP"
+    others: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EpochRecord:
@@ -55,18 +56,34 @@ class EpochRecord:
             values["validation"] = values.pop("validation_map")
         return cls(**values)
 
+    def with_metrics(self, metrics: dict[str, float]) -> EpochRecord:
+        """Return the record with the metrics of the validation, `metric` among them."""
+        others = {name: value for name, value in metrics.items() if name != self.metric}
+        return replace(self, validation=metrics[self.metric], others=others)
+
     def row(self) -> dict[str, Any]:
-        """Return flat values for a table, with one column per part of the loss."""
+        """Return flat values for a table, with one column per part of the loss and per metric of the validation."""
         values: dict[str, Any] = asdict(self)
-        parts, metric, value = (values.pop(name) for name in ("parts", "metric", "validation"))
-        return {**values, f"validation_{metric.lower()}": value, **parts}
+        parts, metric, value, others = (values.pop(name) for name in ("parts", "metric", "validation", "others"))
+        metrics = {f"validation_{name.lower()}": number for name, number in {metric: value, **others}.items()}
+        return {**values, **metrics, **parts}
 
     def __str__(self) -> str:
         text = (
             f"epoch {self.epoch}: loss {self.loss:.4f}, accuracy {100 * self.accuracy:.1f} %, "
             f"lr {self.learning_rate:.2e}, {self.images_per_second:.3g} samples/s, {self.memory_mib:.0f} MiB"
         )
-        return text if self.validation is None else f"{text}, validation {self.metric} {100 * self.validation:.2f} %"
+        return text if self.validation is None else f"{text}, validation {self.metrics_text()}"
+
+    def metrics_text(self) -> str:
+        """Return the metrics of the validation in words."""
+        assert self.validation is not None
+        return percentages({self.metric: self.validation, **self.others})
+
+
+def percentages(metrics: dict[str, float]) -> str:
+    """Return metrics, fractions by name, as a text of percentages."""
+    return ", ".join(f"{name} {100 * value:.2f} %" for name, value in metrics.items())
 
 
 class EpochMeter:
@@ -166,7 +183,7 @@ class FitReport:
     """Result of a training. `checkpoint` holds the weights of `best_epoch`, `last` those of the last epoch.
 
     Without validation these are the same. `data` and `counts` describe the training data of the task; `precision` and
-    `device` are the resolved ones.
+    `device` are the resolved ones; `baseline` are the metrics of a guess without the image, where the task has one.
     """
 
     dataset: str
@@ -181,18 +198,27 @@ class FitReport:
     device: str
     precision: str
     epochs: tuple[EpochRecord, ...] = field(repr=False)
+    baseline: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return a plain dict; epochs as in the log."""
-        values = {name: value for name, value in vars(self).items() if name not in ("data", "counts")}
-        return {**values, **self.counts, "epochs": [record.row() for record in self.epochs]}
+        values = {name: value for name, value in vars(self).items() if name not in ("data", "counts", "baseline")}
+        baseline = {"baseline": self.baseline} if self.baseline else {}
+        return {**values, **self.counts, **baseline, "epochs": [record.row() for record in self.epochs]}
 
     def __str__(self) -> str:
-        rows = (
+        rows = [
             ("checkpoint", escaped(self.checkpoint)),
             ("data", f"{self.dataset}: {self.data}"),
             ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
             ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),
             ("last epoch", str(self.epochs[-1]).partition(": ")[2]),
-        )
+        ]
+        if self.baseline:
+            rows += self._compared()
         return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+    def _compared(self) -> list[tuple[str, str]]:
+        """Return the lines of the best epoch's metrics and of the baseline's."""
+        best = next(record for record in self.epochs if record.epoch == self.best_epoch)
+        return [("best epoch", best.metrics_text()), ("majority", f"{percentages(self.baseline)} (same answer for all)")]

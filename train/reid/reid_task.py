@@ -22,10 +22,11 @@ from ...runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ..engine.distributed import World
 from ..engine.task import StepLosses, Task
 from ..engine.training_config import TrainConfig
+from ..engine.training_images import build_loader
 from ..models.mambapro.mambapro import MambaPro
 from ..models.mambapro.sizes import build_model
 from ..models.model_spec import Model
-from .dataset import ReidBatch, TriModalDataset, build_loader, fingerprint, split_training
+from .dataset import ReidBatch, TriModalDataset, fingerprint, split_training
 from .evaluate import torch_feature_function
 from .losses import pair_losses
 from .sampler import IdentitySampler
@@ -125,11 +126,12 @@ class ReidTask(Task):
         }
         return StepLosses(losses.total, (score.argmax(dim=1) == batch.labels).sum(), parts)
 
-    def validate(self, model: Model, track: Track) -> float:
+    def validate(self, model: Model, track: Track) -> dict[str, float]:
         """Return the mAP on the validation part."""
         assert self.validation is not None
         preprocessing = model.config.preprocessing.with_ranges(None, MODALITIES)
-        return evaluate_benchmark(self.validation, torch_feature_function(model), preprocessing, track=track).map
+        report = evaluate_benchmark(self.validation, torch_feature_function(model), preprocessing, track=track)
+        return {self.metric: report.map}
 
     @property
     def counts(self) -> dict[str, int]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from ...common.machine.memory import free_memory
 from ...errors import SetupError
+from ..engine.least_memory import step_bytes
 from ..engine.optimizer import freeze_pretrained
 from ..engine.training_config import TrainConfig
 from ..models.mambapro.mambapro import MambaPro
 from ..models.mambapro.model_config import MambaProConfig
 
-_FLOAT = 4
 # a gradient and Adam's two moments for each value that is trained
 _TRAINED_COPIES = 3
 
@@ -36,21 +35,7 @@ def least_bytes(model: MambaProConfig, images: int, *, frozen: bool, half: bool 
         cameras = torch.zeros(len(batch), dtype=torch.int64)
     if frozen:
         freeze_pretrained(twin)
-    saved: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        # views of one storage count once; the tensor is held, so that its storage's address is not used again
-        saved[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = twin(batch, cameras)
-    for parameter in twin.parameters():
-        saved.pop(parameter.untyped_storage()._cdata, None)
-    del outputs
-    activations = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-    trained = sum(parameter.numel() for parameter in twin.parameters() if parameter.requires_grad)
-    return _FLOAT * _TRAINED_COPIES * trained + activations // (2 if half else 1)
+    return step_bytes(twin, lambda: twin(batch, cameras), _TRAINED_COPIES, half)
 
 
 def require_memory(model: MambaProConfig, config: TrainConfig, processes: int = 1) -> None:

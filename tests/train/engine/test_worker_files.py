@@ -21,7 +21,8 @@ import numpy as np
 import torch
 from PIL import Image
 from mambapro.runtime.data.sample import ImageSource, Sample
-from mambapro.train.reid.dataset import TriModalDataset, build_loader
+from mambapro.train.engine.training_images import build_loader
+from mambapro.train.reid.dataset import TriModalDataset
 Image.new("RGB", (4, 8)).save(sys.argv[2])
 samples = [Sample(f"{k}", dict.fromkeys(("rgb", "nir", "tir"), ImageSource(sys.argv[2])), k % 2, 0) for k in range(4)]
 dataset = TriModalDataset(samples, (8, 4), lambda images, random: np.zeros((3, 3, 8, 4), np.float32))

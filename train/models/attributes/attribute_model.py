@@ -66,6 +66,9 @@ class AttributeModel(Model):
         """Compute the logits of the attributes' tokens (B, attributes, width). Returns (B, attributes)."""
         return getattr(self, f"bn{suffix}")(getattr(self, f"weight_layer{suffix}")(tokens))
 
+    def initialize_copies(self) -> None:
+        """Set parameters that start as copies of pretrained ones, after these were loaded."""
+
     def freeze(self) -> None:
         """Freeze the teacher's parameters for training."""
         trained = (*self.trained, *(self.accidents if self.config.teacher == RELEASED else ()))

@@ -63,7 +63,7 @@ def base_recipe(dataset: str, config: str | None, size: str | None, changes: Seq
         InputError: as `load_recipe`.
     """
     source = config or ("tiny" if size == "tiny" else dataset)
-    recipe = load_recipe(source, changes)
+    recipe = load_recipe(source, changes, kind=TrainConfig)
     return recipe if size is None else replace(recipe, model=replace(recipe.model, size=size))
 
 

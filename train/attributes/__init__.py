@@ -1,0 +1,1 @@
+"""Training of pedestrian attribute recognition (https://arxiv.org/abs/2407.10374)."""
