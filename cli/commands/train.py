@@ -18,7 +18,7 @@ from ..terminal.console import emit, needs, track
 
 
 @click.command()
-@click.option("--config", "recipe", required=True, help="Recipe: a name such as rgbnt201, tiny or vim_s, or a TOML file.")
+@click.option("--config", "recipe", required=True, help="Recipe: a name such as rgbnt201, tiny, vim_s, or a TOML file.")
 @click.option("--task", type=click.Choice(tuple(TASKS)), help="Task of a recipe file that names none.")
 @data_option
 @click.option("--dataset", type=ANY_DATASET, help="Which data set the folder holds; default: the recipe's.")

@@ -44,7 +44,7 @@ class Pretraining:
     @property
     def sources(self) -> tuple[str, ...]:
         """Names of the sources with an effect on this model."""
-        towers = (self.config.backbone,)
+        towers: tuple[str, ...] = (self.config.backbone,)
         if issubclass(self.kind, Hybrid):
             towers = ("vim", _TEACHER) if self.kind.teacher else ("vim", "vit")
         if not issubclass(self.kind, TextAttributes):

@@ -66,9 +66,7 @@ class AttributeTask(Task):
         self.training, self.validation = _split(benchmark, config)
         names = benchmark.attributes
         self.labels = Labels.of_attributes(names.names, names.words, names.exclusive)
-        self.fingerprint = fingerprint(
-            benchmark.name, names.names, names.words, (self.training, self.validation)
-        )
+        self.fingerprint = fingerprint(benchmark.name, names.names, names.words, (self.training, self.validation))
         self.validates = bool(self.validation)
         self.targets = label_matrix(self.training, names.names)
         self.truth = label_matrix(self.validation, names.names)
@@ -113,9 +111,7 @@ class AttributeTask(Task):
         settings = self.config.augmentation.settings(sizes.image_size)
         transform = TrainTransform(settings, sizes.pixel_mean, sizes.pixel_std)
         self.sampler = ShuffledBatches(len(self.training), self.config.solver.batch, seed, world)
-        self.images = AttributeImages(
-            self.training, self.targets, sizes.image_size, transform, seed=seed, track=track
-        )
+        self.images = AttributeImages(self.training, self.targets, sizes.image_size, transform, seed=seed, track=track)
         self.ratios = self.ratios.to(device)
         workers = self.config.workers
         if self.validates and world.is_first:

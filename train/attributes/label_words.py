@@ -70,8 +70,8 @@ def vocabulary_tokens(words: Sequence[str], path: str | os.PathLike[str]) -> npt
     ids = {piece.strip(): number for number, piece in enumerate(pieces)}
     if missing := [name for name in _SPECIAL if name not in ids]:
         raise InputError(
-            f"The vocabulary {shown_text(path)} lacks {', '.join(missing)}. Give BERT's vocab.txt with one word piece a "
-            "line."
+            f"The vocabulary {shown_text(path)} lacks {', '.join(missing)}. Give BERT's vocab.txt: a word piece on "
+            "each line."
         )
     rows = [[id_ for word in split_words(text) for id_ in word_pieces(word, ids)] for text in words]
     return _framed(rows, ids["[CLS]"], ids["[SEP]"], ids["[PAD]"])

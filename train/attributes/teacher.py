@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ...runtime.data.readers.listing import shown
 from ..models.attributes.attribute_model import AttributeModel
 from ..models.attributes.image_attributes import ImageAttributes
 from ..models.checkpoints.weights import load_checkpoint
+from ..models.parts.attribute_heads import AttributeLinears
 from ..models.parts.patch_embedding import RELEASED
 
 log = logging.getLogger("mambapro")
@@ -45,7 +46,9 @@ def load_teacher(model: AttributeModel, path: Path) -> None:
     problems = sorted(ours.keys() ^ theirs.keys())
     problems += [name for name in ours if name in theirs and ours[name].shape != theirs[name].shape]
     if problems:
-        raise ArtifactError(f"The teacher in {shown_text(path)} does not fit, {len(problems)} tensors: {shown(problems)}.")
+        raise ArtifactError(
+            f"The teacher in {shown_text(path)} does not fit, {len(problems)} tensors: {shown(problems)}."
+        )
     if model.config.teacher != RELEASED:
         theirs = {**theirs, **_folded_biases(source)}
     with torch.no_grad():
@@ -94,6 +97,6 @@ def _folded_biases(source: ImageAttributes) -> dict[str, Tensor]:
     with torch.no_grad():
         share = source.conv_vis.weight.sum(dim=(1, 2))
         embedding = source.vis_embed.flatten()
-        weight, bias = source.weight_layer.stacked()
+        weight, bias = cast(AttributeLinears, source.weight_layer).stacked()
         folded = bias + share * (weight @ embedding)
     return {f"weight_layer.{row}.bias": value[None] for row, value in enumerate(folded)}

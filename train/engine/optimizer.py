@@ -57,9 +57,7 @@ def build_optimizer(
     )
 
 
-def learning_rate(
-    epoch: int, base: float, group_base: float, warmup: int, epochs: int, lowest: float = 0.001
-) -> float:
+def learning_rate(epoch: int, base: float, group_base: float, warmup: int, epochs: int, lowest: float = 0.001) -> float:
     """Return the rate of a group in epoch 1..epochs; 0 is the state before the first epoch.
 
     `base` is the recipe's rate, `group_base` the group's. Linear from 1 % of `base` during `warmup` epochs, then the

@@ -16,7 +16,7 @@ from ..models.model_spec import Model
 from ..models.ranges import Range
 from ..reid.transforms import Augmentation
 from .optimizer import build_optimizer, freeze_pretrained
-from .recipe import Recipe, Ranges, SolverSettings, check_ranges, override_names
+from .recipe import Ranges, Recipe, SolverSettings, check_ranges, override_names
 
 #: Fields of the model's config that a recipe sets elsewhere, or that the data set decides.
 OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})

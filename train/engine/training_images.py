@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from ...common.children import tie_to_parent
 from ...common.progress import Track, silent
@@ -96,7 +96,7 @@ class TrainingImages(Dataset[Any]):
 
 
 def build_loader(
-    dataset: TrainingImages, batches: Sampler[list[Any]], *, workers: int = 0, pin_memory: bool = False
+    dataset: TrainingImages, batches: Iterable[list[Any]], *, workers: int = 0, pin_memory: bool = False
 ) -> DataLoader[Any]:
     """Build a loader of a data set's batches in the order of the batch sampler.
 

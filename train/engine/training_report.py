@@ -209,7 +209,7 @@ class FitReport:
     def __str__(self) -> str:
         rows = [
             ("checkpoint", escaped(self.checkpoint)),
-            ("data", f"{self.dataset}: {self.data}"),
+            ("data", f"{escaped(self.dataset)}: {self.data}"),
             ("trained", f"{self.trainable:,} values, {self.device}, {self.precision}"),
             ("epochs", f"{len(self.epochs)} in {self.seconds:.0f} s; kept: {self.best_epoch}"),
             ("last epoch", str(self.epochs[-1]).partition(": ")[2]),
@@ -221,4 +221,7 @@ class FitReport:
     def _compared(self) -> list[tuple[str, str]]:
         """Return the lines of the best epoch's metrics and of the baseline's."""
         best = next(record for record in self.epochs if record.epoch == self.best_epoch)
-        return [("best epoch", best.metrics_text()), ("majority", f"{percentages(self.baseline)} (same answer for all)")]
+        return [
+            ("best epoch", best.metrics_text()),
+            ("majority", f"{percentages(self.baseline)} (one answer for all)"),
+        ]
