@@ -1,6 +1,8 @@
 """The selective scan on this CPU: our operator, the loop in eager PyTorch, and the exponentials alone, side by side.
 
-    python benchmarks/scan_cpu.py [--threads 2] [--length 384] [--json FILE]
+    python benchmarks/scan_cpu.py [--threads 2] [--length 384] [--channels 1024] [--groups 1] [--json FILE]
+
+With several groups (directions of Vim and VMamba) --channels is that of each.
 
 One process, the candidates in turn, medians. Run it on a quiet machine: another busy process doubles any of them.
 """
@@ -26,17 +28,18 @@ Inputs = tuple[Tensor, ...]
 
 
 def loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
-    """The recurrence in PyTorch, one group: decays and inputs at once, states one after the other."""
+    """The recurrence in PyTorch: decays and inputs at once, states one after the other."""
     step = torch.nn.functional.softplus(delta + delta_bias)
     # (batch, length, channels, state)
     decay = torch.exp(step.unsqueeze(-1) * A)
-    added = (step * u).unsqueeze(-1) * B
+    groups = B.shape[2]
+    added = (step * u).unsqueeze(-1) * B.repeat_interleave(u.shape[2] // groups, 2)
     h = added.new_zeros(decay[:, 0].shape)
     outputs = []
     # unbind, not [:, t]: the gradient of each slice would be as large as the whole, ten times slower
     for keep, add, c in zip(decay.unbind(1), added.unbind(1), C.unbind(1), strict=True):
         h = keep * h + add
-        outputs.append((h @ c.transpose(1, 2)).squeeze(-1))
+        outputs.append((h.unflatten(1, (groups, -1)) @ c.unsqueeze(-1)).flatten(1))
     return torch.stack(outputs, 1) + D * u
 
 
@@ -56,15 +59,15 @@ def indexed_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
     return torch.stack(outputs, 1) + D * u
 
 
-def inputs(batch: int, length: int, channels: int, state: int) -> Inputs:
-    """Inputs as in a Mamba block at its start, one group: A from -1 to -state, steps from 0.001 to 0.1.
+def inputs(batch: int, length: int, channels: int, state: int, groups: int = 1) -> Inputs:
+    """Inputs as in a Mamba block at its start: A from -1 to -state, steps from 0.001 to 0.1.
 
     With normal numbers for the steps the loop's gradients decay into denormal numbers, and it takes a second.
     """
     normal = torch.Generator().manual_seed(0)
     u, delta, B, C, D = (
         torch.randn(shape, generator=normal)
-        for shape in [(batch, length, channels)] * 2 + [(batch, length, 1, state)] * 2 + [(channels,)]
+        for shape in [(batch, length, channels)] * 2 + [(batch, length, groups, state)] * 2 + [(channels,)]
     )
     A = -torch.arange(1.0, state + 1).repeat(channels, 1)
     steps = torch.logspace(-3, -1, channels)
@@ -119,12 +122,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--length", type=int, default=384)
     parser.add_argument("--channels", type=int, default=1024)
+    parser.add_argument("--groups", type=int, default=1)
     parser.add_argument("--state", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    arguments = inputs(1, options.length, options.channels, options.state)
+    channels = options.groups * options.channels
+    arguments = inputs(1, options.length, channels, options.state, options.groups)
     plain = tuple(x.detach() for x in arguments)
     torch.testing.assert_close(selective_scan(*plain), loop(*plain), rtol=1e-4, atol=1e-3)
     times = milliseconds(
@@ -146,7 +151,7 @@ def main() -> None:
 
 
 def report(options: argparse.Namespace, times: dict[str, float], ratios: dict[str, float]) -> None:
-    size = f"batch 1, length {options.length}, {options.channels} channels, {options.state} states"
+    size = f"batch 1, length {options.length}, {options.groups} x {options.channels} channels, {options.state} states"
     click.echo(f"{size}, float32, {options.threads} threads, {cpu_kernel.instruction_set()}")
     for name, value in times.items():
         click.echo(f"{name:26} {value:8.3f} ms")
