@@ -29,4 +29,5 @@ class AttributeLinears(nn.ModuleList):
     def forward(self, x: Tensor) -> Tensor:
         """Compute one value of each attribute's token, x (B, attributes, width). Returns (B, attributes)."""
         weight, bias = self.stacked()
-        return (x * weight).sum(-1) + bias
+        # a product, not a sum: OpenVINO 2026.4 adds biases behind a sum over the last axis wrongly in batches
+        return torch.matmul(x.unsqueeze(2), weight.unsqueeze(2)).flatten(1) + bias
