@@ -112,8 +112,23 @@ class Labels:
         """
         if self.activation == SOFTMAX:
             return np.arange(len(self.names)) == logits.argmax(axis=1)[:, None]
-        limits = np.array(self.thresholds or (0.0,))
+        return np.asarray(logits, dtype=np.float64) > self.limits
+
+    @property
+    def limits(self) -> npt.NDArray[np.float64]:
+        """Logits above which labels are assigned, float64 (labels,), where each is decided alone."""
         if self.thresholds and self.activation == SIGMOID:
             # the threshold converted to a logit, which is exact where the sigmoid rounds
-            limits = np.array([math.log(value / (1 - value)) for value in self.thresholds])
-        return np.asarray(logits, dtype=np.float64) > limits
+            return np.array([math.log(value / (1 - value)) for value in self.thresholds])
+        return np.array(self.thresholds or (0.0,) * len(self.names))
+
+    def probabilities(self, logits: np.ndarray) -> npt.NDArray[np.float64] | None:
+        """Return the probabilities of logits (N, labels), float64 of the same shape; None where there are none."""
+        values = np.asarray(logits, dtype=np.float64)
+        if self.activation == SIGMOID:
+            # tanh does not overflow
+            return 0.5 * (1 + np.tanh(0.5 * values))
+        if self.activation == SOFTMAX:
+            powers = np.exp(values - values.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
+        return None

@@ -21,10 +21,12 @@ from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.metadata_parts import CardFields
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.evaluation.attributes.labeled_images import labeled_images
+from mambapro.runtime.evaluation.evaluators import evaluate_any_bundle
 from mambapro.runtime.evaluation.gates.accuracy import accuracy_gate, require_accuracy
 from mambapro.runtime.run_options import RunOptions
 from mambapro.runtime.session import Session
 from mambapro.runtime.verification.check import check_bundle
+from mambapro.train.checkpoint_evaluation import evaluate_any_checkpoint
 from mambapro.train.engine.loop import fit
 from mambapro.train.engine.training_config import ModelSettings, Solver, TrainConfig
 from mambapro.train.engine.training_report import FitReport
@@ -136,6 +138,22 @@ def test_is_quantised(data: Path, exported: ExportReport, logits: tuple[dict[str
     assert "| onnxruntime-int8 | mA | toy | 64 |" in card and "| onnxruntime-int8 | F1 | toy | 64 |" in card
     assert {item.artifact for item in checked.artifacts} == {"onnxruntime-fp32", "onnxruntime-int8"}
     assert 0 < np.abs(found - wanted).max() < 0.5
+
+
+def test_is_evaluated(trained: FitReport, data: Path, exported: ExportReport) -> None:
+    """Checkpoint and bundle give the same values and labels, by the task of the model; others' options are refused."""
+    ckpt = evaluate_any_checkpoint(trained.checkpoint, data, "toy", options={"bootstrap": 20}).to_json()
+    bundle = evaluate_any_bundle(exported.bundle, data, "toy", {"bootstrap": 20}, RunOptions(device="cpu")).to_json()
+
+    assert bundle["values"] == pytest.approx(ckpt["values"]) and bundle["values"]["mA"] > 0.6
+    assert bundle["intervals"] == ckpt["intervals"] and bundle["majority"]["mA"] == 0.5
+    assert [row["label"] for row in bundle["labels"]] == ["red", "green", "blue"]
+    for options, words in (({"subsets": True}, "--subsets is for re-"), ({"tune_thresholds": True}, "belong together")):
+        with pytest.raises(InputError, match=words):
+            evaluate_any_bundle(exported.bundle, data, "toy", options, RunOptions(device="cpu"))
+    tuned = {"tune_thresholds": True, "out": data.parent / "x.mambapro"}
+    with pytest.raises(InputError, match="tuned on the checkpoint and exported with it"):
+        evaluate_any_bundle(exported.bundle, data, "toy", tuned, RunOptions(device="cpu"))
 
 
 def test_an_artifact_that_loses_labels_fails(

@@ -58,10 +58,24 @@ def evaluate_checkpoint(
         SetupError: `device` is not available, or the disk is too full for the strips.
         ArtifactError: a corrupt checkpoint, or features that are not finite.
     """
-    benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(path, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
     require_embedding(model, path)
+    return evaluate_reid_model(model, path, data, dataset, options, device, batch_size, track)
+
+
+def evaluate_reid_model(
+    model: Model,
+    path: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    dataset: str,
+    options: EvaluationOptions | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    track: Track = silent,
+) -> EvaluationReport:
+    """Evaluate a loaded model, called `path` in the report, as `evaluate_checkpoint`."""
+    benchmark = read_benchmark(dataset, data, test_only=True)
     model = model.to(resolve_device(device))
     preprocessing = model_preprocessing(model)
     function = torch_feature_function(model, batch_size)

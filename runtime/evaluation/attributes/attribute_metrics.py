@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....common.tables import text_table
-from ..bootstrap import DEFAULT_RESAMPLES, PairedDifference, interval_ends, resampled_means
+from ..bootstrap import DEFAULT_RESAMPLES, Interval, PairedDifference, interval_ends, resampled_means
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,6 +36,11 @@ class AttributeReport:
     def queries(self) -> int:
         """Number of samples."""
         return len(self.rows)
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Numbers of true positives, positives, true negatives and negatives by label, int64 (4, labels)."""
+        return self.rows[:, :-4].sum(axis=0).astype(np.int64).reshape(4, -1)
 
     @property
     def values(self) -> dict[str, float]:
@@ -64,6 +69,24 @@ def evaluate_attributes(truth: np.ndarray, assigned: np.ndarray) -> AttributeRep
     samples = (_ratio(both, true + found - both), precision, recall, _ratio(2 * precision * recall, precision + recall))
     by_label = (part.astype(np.float64) for part in (hits, positive, passes, negative))
     return AttributeReport(np.concatenate([*by_label, np.stack(samples, axis=1)], axis=1))
+
+
+def attribute_intervals(
+    report: AttributeReport, resamples: int = DEFAULT_RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Return the 95 % percentile interval of every value over draws of the samples, by name.
+
+    Raises:
+        InputError: fewer than 1 resample, or no samples.
+    """
+    drawn = np.stack(_values(resampled_means(report.rows, resamples, seed)), axis=1)
+    return dict(zip(VALUES, interval_ends(drawn), strict=True))
+
+
+def majority_report(truth: np.ndarray) -> AttributeReport:
+    """Evaluate the constant answer that each label is as most of these samples have it; `truth` as above."""
+    positive = (truth == 1).sum(axis=0) > (truth == 0).sum(axis=0)
+    return evaluate_attributes(truth, np.broadcast_to(positive, truth.shape))
 
 
 def attribute_differences(

@@ -1,14 +1,12 @@
-"""Evaluation of a bundle on a benchmark, and the list of skipped samples."""
+"""Evaluation of a bundle on a benchmark."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from ....common.files.atomic import write_atomically
 from ....common.progress import Track, silent
 from ...data.readers.benchmarks import read_benchmark
-from ...data.skipped import Skipped, writer_of_skipped
 from ...extractor import Extractor
 from ...run_options import RunOptions
 from ...suited import warn_of_other_benchmark
@@ -43,14 +41,3 @@ def evaluate_bundle(
             batch_size=running.batch_size or extractor.batch_size,
             track=track,
         )
-
-
-def write_left_out(path: Path, report: EvaluationReport, overwrite: bool) -> None:
-    """Write the list of the samples that an evaluation skipped.
-
-    Raises:
-        InputError: the file exists and may not be replaced.
-        SetupError: the disk is full or permission is missing.
-    """
-    left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
-    write_atomically(path, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)

@@ -35,7 +35,7 @@ from mambapro.errors import InputError
 from mambapro.export.artifacts.build_options import QuantizeOptions
 from mambapro.runtime.data.readers.benchmarks import benchmarks_of
 from mambapro.runtime.data.task_names import ATTRIBUTES, RE_IDENTIFICATION
-from mambapro.runtime.evaluation.retrieval import evaluate_bundle
+from mambapro.runtime.evaluation import evaluators
 
 
 def called(decorate: Callable[[Any], Any], *arguments: str) -> dict[str, Any]:
@@ -113,13 +113,15 @@ class TestWhatWasGiven:
             seen.append(options)
             raise InputError("that is all")
 
-        monkeypatch.setattr(evaluate_bundle, "evaluate_bundle", evaluated)
+        monkeypatch.setattr(evaluators, "evaluate_any_bundle", evaluated)
         for arguments in ((), ("--rerank",)):
             CliRunner().invoke(evaluate, [str(tmp_path), "--data", "d", "--dataset", "rgbnt201", *arguments])
 
         plain, reranked = seen
-        assert plain.reranking is None
-        assert (reranked.reranking.k1, reranked.reranking.k2, reranked.reranking.distance_weight) == (20, 6, 0.3)
+        # options that were not given are those of the model's task
+        assert plain == {} and list(reranked) == ["reranking"]
+        reranking = reranked["reranking"]
+        assert (reranking.k1, reranking.k2, reranking.distance_weight) == (20, 6, 0.3)
 
 
 class TestPrecision:

@@ -1,0 +1,100 @@
+"""Registry of the evaluations of `mambapro eval`, one for each task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...common.files.atomic import write_atomically
+from ...common.progress import Track, silent
+from ...errors import InputError
+from ..bundle.bundle import Bundle
+from ..bundle.tasks import ATTRIBUTES, RE_IDENTIFICATION
+from ..data.skipped import Skipped, writer_of_skipped
+from ..run_options import RunOptions
+from .attributes.attribute_bundles import evaluate_attribute_bundle
+from .attributes.attribute_evaluation import AttributeOptions
+from .retrieval.analysis import EvaluationOptions
+from .retrieval.evaluate_bundle import evaluate_bundle
+
+
+class Evaluated(Protocol):
+    """Report of any evaluation."""
+
+    @property
+    def samples(self) -> int:
+        """Number of evaluated samples."""
+
+    @property
+    def left_out(self) -> tuple[tuple[str, str], ...]:
+        """Samples (name, reason) with an unusable image."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Evaluation of the models of one task: its options, and the function for bundles."""
+
+    options: type[Any]
+    of_bundle: Callable[[Path, str | os.PathLike[str], str, Any, RunOptions, Track], Evaluated]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the options."""
+        return tuple(field.name for field in fields(self.options))
+
+
+EVALUATORS = {
+    RE_IDENTIFICATION: Evaluator(EvaluationOptions, evaluate_bundle),
+    ATTRIBUTES: Evaluator(AttributeOptions, evaluate_attribute_bundle),
+}
+#: Options of the command whose field has another name.
+_OPTIONS = {"reranking": "rerank"}
+
+
+def evaluation_options(task: str, values: Mapping[str, Any]) -> Any:
+    """Build the options of a task's evaluation from those that were given, by field.
+
+    Raises:
+        InputError: an option of another task, or a value that cannot be used.
+    """
+    evaluator = EVALUATORS[task]
+    for name in values:
+        if name not in evaluator.fields:
+            owners = [other for other, known in EVALUATORS.items() if name in known.fields]
+            option = _OPTIONS.get(name, name).replace("_", "-")
+            raise InputError(f"--{option} is for {' and '.join(owners)}; this model is for {task}. Leave it out.")
+    return evaluator.options(**values)
+
+
+def evaluate_any_bundle(
+    path: Path,
+    data: str | os.PathLike[str],
+    dataset: str,
+    options: Mapping[str, Any],
+    running: RunOptions,
+    track: Track = silent,
+) -> Evaluated:
+    """Evaluate a bundle by its task; `options` are the given fields of that task's options.
+
+    Raises:
+        InputError, SetupError, ArtifactError: as the function of the task.
+    """
+    task = Bundle.open(path, running.verify).metadata.task
+    return EVALUATORS[task].of_bundle(path, data, dataset, evaluation_options(task, options), running, track)
+
+
+def write_left_out(path: Path, report: Evaluated, overwrite: bool) -> None:
+    """Write the list of the samples that an evaluation skipped.
+
+    Raises:
+        InputError: the file exists and may not be replaced.
+        SetupError: the disk is full or permission is missing.
+    """
+    left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
+    write_atomically(path, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)

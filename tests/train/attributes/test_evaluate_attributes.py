@@ -1,0 +1,143 @@
+"""Evaluation of attribute checkpoints, and checkpoints with tuned thresholds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mambapro.errors import ArtifactError, InputError
+from mambapro.runtime.bundle.labels import Labels
+from mambapro.runtime.data.batch import Batch
+from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
+from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
+from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
+from mambapro.train.attributes.evaluate_attributes import evaluate_attribute_checkpoint
+from mambapro.train.checkpoint_evaluation import evaluate_any_checkpoint
+from mambapro.train.models.attributes.named_models import NAMED_MODELS
+from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
+from mambapro.train.models.registry import model_class
+from PIL import Image
+
+NAMES = tuple(f"label {i}" for i in range(10))
+
+
+@dataclass(frozen=True)
+class Noise(Benchmark):
+    """Benchmark with a validation part."""
+
+    validation: tuple[Sample, ...] = ()
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noise]:
+    """Twelve test and twelve validation images of noise with random labels, as the data set "noise"."""
+    folder, rng = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
+    samples = []
+    for number in range(24):
+        path = folder / f"{number}.png"
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
+        truth = dict(zip(NAMES, rng.integers(0, 2, 10).tolist(), strict=True))
+        samples.append(Sample(path.name, {"rgb": ImageSource(path)}, labels=truth))
+    found = Noise("noise", (), tuple(samples[:12]), (), "camera", (64, 64), tuple(samples[12:]))
+    BENCHMARKS["noise"] = BenchmarkInfo("noise", "Noise", (64, 64), 0, 0, "camera", lambda *_: found)
+    yield found
+    del BENCHMARKS["noise"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained mini that names its labels, in another order than the data set."""
+    torch.manual_seed(0)
+    named = NAMED_MODELS["mini_par_image_vim_s"]
+    path = tmp_path_factory.mktemp("checkpoint") / "mini.pth"
+    facts = {"labels": {"names": NAMES[::-1], "thresholds": [0.45] * 10}, "dataset": "noise"}
+    save_checkpoint(model_class(named.kind)(named.config).eval(), path, training=facts)
+    return path
+
+
+def test_checkpoint(checkpoint: Path, noise: Noise) -> None:
+    """The values are those of the model's own logits, matched by the names of its labels, above 0.45."""
+    report = evaluate_any_checkpoint(checkpoint, "data", "noise", options={"bootstrap": 0}, batch_size=5)
+
+    images = np.stack([np.asarray(Image.open(sample.sources["rgb"].path)) for sample in noise.query])
+    logits = load_checkpoint(checkpoint).run(Batch.of({"rgb": images}))["logits"]
+    truth = np.array([[sample.labels[name] for name in NAMES[::-1]] for sample in noise.query])
+    wanted = evaluate_attributes(truth, 1 / (1 + np.exp(-logits)) > 0.45).values
+    assert report.to_json()["values"] == pytest.approx(wanted)
+    assert [row["label"] for row in report.to_json()["labels"]] == list(NAMES[::-1])
+
+
+@pytest.mark.usefixtures("noise")
+def test_tuned_checkpoint(checkpoint: Path, tmp_path: Path) -> None:
+    """The new checkpoint holds the thresholds and how they came about, evaluates to the told values, and is the same
+    model with the same facts otherwise."""
+    out = tmp_path / "tuned.pth"
+    options = {"tune_thresholds": True, "maximize": "mA", "out": out, "bootstrap": 0}
+
+    report = evaluate_any_checkpoint(checkpoint, "data", "noise", options=options)
+    again = evaluate_any_checkpoint(out, "data", "noise", options={"bootstrap": 0})
+
+    first, second = load_checkpoint(checkpoint), load_checkpoint(out)
+    assert all(torch.equal(value, second.state_dict()[key]) for key, value in first.state_dict().items())
+    labels = second.trained_on.pop("labels")
+    assert labels["names"] == list(NAMES[::-1]) and len(set(labels["thresholds"])) > 1
+    assert second.trained_on == {
+        "dataset": "noise",
+        "tuned_thresholds": {"dataset": "noise", "objective": "mA", "samples": 12},
+    }
+    assert again.to_json()["values"] == report.to_json()["values"] != report.to_json()["before_tuning"]
+    assert [row["threshold"] for row in again.to_json()["labels"]] == labels["thresholds"]
+
+
+@pytest.mark.usefixtures("noise")
+def test_existing_and_odd_targets(checkpoint: Path, tmp_path: Path) -> None:
+    """InputError before anything is read: the file exists, or is no checkpoint by its name."""
+    (tmp_path / "x.pth").write_text("mine")
+    for name, words in (("x.pth", "overwrite"), ("x.mambapro", "--out is a checkpoint, .pth or .safetensors")):
+        with pytest.raises(InputError, match=words):
+            evaluate_any_checkpoint(
+                checkpoint, "data", "noise", options={"tune_thresholds": True, "out": tmp_path / name}
+            )
+    assert (tmp_path / "x.pth").read_text() == "mine"
+
+
+def test_without_names(checkpoint: Path, noise: Noise, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that names no labels takes those of a data set of as many, with a warning; of others it is refused."""
+    save_checkpoint(load_checkpoint(checkpoint), tmp_path / "bare.pth")
+
+    with caplog.at_level(logging.WARNING):
+        report = evaluate_attribute_checkpoint(tmp_path / "bare.pth", "data", "noise")
+
+    assert [row.label for row in report.labels] == list(NAMES) and "does not name its 10 labels" in caplog.text
+    fewer = tuple(replace(sample, labels={"label 0": 1}) for sample in noise.query)
+    smaller = replace(noise, query=fewer)
+    BENCHMARKS["noise"] = replace(BENCHMARKS["noise"], reader=lambda *_: smaller)
+    try:
+        with pytest.raises(InputError, match="10 labels without names, and noise has 1"):
+            evaluate_attribute_checkpoint(tmp_path / "bare.pth", "data", "noise")
+    finally:
+        BENCHMARKS["noise"] = replace(BENCHMARKS["noise"], reader=lambda *_: noise)
+
+
+@pytest.mark.usefixtures("noise")
+def test_damaged_labels(checkpoint: Path, tmp_path: Path) -> None:
+    """ArtifactError names what is wrong with a file's labels."""
+    facts = {"labels": {"names": ["a", "a"]}}
+    save_checkpoint(load_checkpoint(checkpoint), tmp_path / "odd.pth", training=facts)
+
+    with pytest.raises(ArtifactError, match=r"odd.pth has a damaged header: its labels: .*none of them twice"):
+        evaluate_attribute_checkpoint(tmp_path / "odd.pth", "data", "noise")
+
+
+def test_labels_are_stored_as_plain_values() -> None:
+    """What a checkpoint holds of labels is read again as the same labels."""
+    from mambapro.common.records import decode, encode
+
+    labels = Labels(NAMES, thresholds=tuple(0.1 + 0.05 * i for i in range(10)))
+
+    assert decode(Labels, encode(labels)) == labels
