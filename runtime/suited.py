@@ -26,9 +26,8 @@ def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str | None) -> No
     else:
         return
     log.warning(
-        "The bundle %s %s; it is used on %s (%d cameras), where its accuracy will be another.",
+        "The bundle %s %s; it is used on %s, where its accuracy will be another.",
         shown_text(metadata.name, 60),
         why,
-        used.title,
-        used.cameras,
+        f"{used.title} ({used.cameras} cameras)" if used.cameras else used.title,
     )

@@ -180,7 +180,7 @@ def read_toy(root: str | os.PathLike[str], test_only: bool = False) -> Benchmark
 
 KINDS["toy"] = Toy
 TASKS["toy"] = ToyTask
-BENCHMARKS["toy"] = BenchmarkInfo("toy", "Toy", (32, 16), 0, 0, "camera", read_toy)
+BENCHMARKS["toy"] = BenchmarkInfo("toy", "Toy", (32, 16), 0, 0, "", read_toy, ATTRIBUTES)
 
 
 def draw(folder: Path, count: int = 64) -> Path:

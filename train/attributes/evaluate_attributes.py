@@ -8,10 +8,10 @@ from typing import Any
 from ...common.files.targets import require_free
 from ...common.foreign_text import escaped
 from ...common.progress import Track, silent
-from ...common.records import RecordError, decode, encode
-from ...errors import ArtifactError, InputError
+from ...errors import InputError
 from ...runtime.bundle.labels import Labels
-from ...runtime.data.readers.benchmarks import read_benchmark
+from ...runtime.bundle.tasks import ATTRIBUTES
+from ...runtime.data.readers.benchmarks import read_benchmark, require_benchmark_of
 from ...runtime.data.sample import Benchmark
 from ...runtime.evaluation.attributes.attribute_evaluation import (
     AttributeOptions,
@@ -71,6 +71,7 @@ def evaluate_loaded_attributes(
         if options.out.suffix not in _SUFFIXES:
             raise InputError(f"--out is a checkpoint, {' or '.join(_SUFFIXES)}, not {escaped(options.out.name)}.")
         require_free(options.out, options.overwrite)
+    require_benchmark_of(ATTRIBUTES, dataset)
     benchmark = read_benchmark(dataset, data, test_only=not options.tune_thresholds)
     labels = checkpoint_labels(model, path, benchmark)
     model = model.to(resolve_device(device))
@@ -81,7 +82,7 @@ def evaluate_loaded_attributes(
         """Write the checkpoint with tuned thresholds."""
         assert options.out is not None and report.tuning is not None
         note = {"dataset": dataset, "objective": report.tuning.objective, "samples": report.tuning.samples}
-        facts = {**model.trained_on, LABELS: encode(tuned), TUNED: note}
+        facts = {**model.trained_on, LABELS: tuned.to_json(), TUNED: note}
         save_checkpoint(model, options.out, training=facts, overwrite=options.overwrite)
 
     return evaluate_attribute_model(benchmark, LabeledModel(one, labels), options, write, track)
@@ -92,14 +93,7 @@ def checkpoint_labels(model: Model, path: str | os.PathLike[str], benchmark: Ben
 
     Raises:
         InputError: a file that names none, and a benchmark with another number of labels.
-        ArtifactError: the file's labels are damaged.
     """
-    stored = model.trained_on.get(LABELS)
-    if stored is not None:
-        try:
-            return decode(Labels, stored)
-        except RecordError as error:
-            raise ArtifactError(f"{escaped(path)} has a damaged header: its labels: {error}. Save it again.") from error
     if model.spec.labels is not None:
         return model.spec.labels
     (count,) = model.spec.output.shape[1:]

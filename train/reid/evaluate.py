@@ -10,8 +10,9 @@ import numpy as np
 
 from ...common.progress import Track, silent
 from ...errors import InputError
+from ...runtime.bundle.tasks import RE_IDENTIFICATION
 from ...runtime.data.batch import Batch
-from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
+from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark, require_benchmark_of
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
 from ...runtime.evaluation.retrieval.evaluate import FeatureFunction
 from ...runtime.evaluation.retrieval.report import EvaluationReport
@@ -75,6 +76,7 @@ def evaluate_reid_model(
     track: Track = silent,
 ) -> EvaluationReport:
     """Evaluate a loaded model, called `path` in the report, as `evaluate_checkpoint`."""
+    require_benchmark_of(RE_IDENTIFICATION, dataset)
     benchmark = read_benchmark(dataset, data, test_only=True)
     model = model.to(resolve_device(device))
     preprocessing = model_preprocessing(model)

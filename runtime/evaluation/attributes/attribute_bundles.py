@@ -9,7 +9,8 @@ from pathlib import Path
 from ....common.foreign_text import shown_text
 from ....common.progress import Track, silent
 from ....errors import InputError
-from ...data.readers.benchmarks import read_benchmark
+from ...bundle.tasks import ATTRIBUTES
+from ...data.readers.benchmarks import read_benchmark, require_benchmark_of
 from ...extractor import open_session
 from ...run_options import RunOptions
 from ...suited import warn_of_other_benchmark
@@ -37,6 +38,7 @@ def evaluate_attribute_bundle(
             "Thresholds are tuned on the checkpoint and exported with it: each file of a bundle holds them, and passed "
             "its gates with them. Give the checkpoint with --ckpt, then export what --out wrote."
         )
+    require_benchmark_of(ATTRIBUTES, dataset)
     benchmark = read_benchmark(dataset, data, test_only=True)
     with open_session(path, running) as session:
         labels = session.metadata.labels

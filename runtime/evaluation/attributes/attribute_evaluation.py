@@ -21,7 +21,7 @@ from ..reference_features import Model, features_of
 from .attribute_metrics import attribute_intervals, majority_report
 from .attribute_report import AttributeEvaluation, Tuning
 from .calibration_error import calibration_errors
-from .label_rows import label_rows
+from .label_table import label_rows
 from .label_thresholds import OBJECTIVES, tune_thresholds
 from .labeled_images import LabeledImages, labeled_samples
 
@@ -131,7 +131,7 @@ def _validation(benchmark: Benchmark) -> tuple[Sample, ...]:
     Raises:
         InputError: there is none.
     """
-    samples = getattr(benchmark, "validation", ())
+    samples = benchmark.validation
     if not samples:
         raise InputError(
             f"{escaped(benchmark.name)} has no validation part here, and thresholds are never tuned on the images that "

@@ -11,7 +11,7 @@ from ....common.tables import text_table
 from ...data.readers.listing import shown
 from ..bootstrap import DEFAULT_LEVEL, Interval
 from .attribute_metrics import VALUES, AttributeReport
-from .label_rows import LabelRow, label_table, undefined_labels
+from .label_table import LabelRow, label_table, undefined_labels
 
 _CONVENTIONS = "F1: mean of the samples' F1, as released; F1 of means: 2PR/(P+R) of the mean precision and recall"
 

@@ -19,9 +19,6 @@ from .attribute_metrics import AttributeReport, evaluate_attributes
 
 log = logging.getLogger("mambapro")
 
-#: Probability above which the released code assigns a label.
-RELEASED_THRESHOLD = 0.45
-
 
 class LabeledImages(NamedTuple):
     """Part of a benchmark: its samples, and their labels in the order of a model's, int64 (N, labels)."""
@@ -88,14 +85,21 @@ def labels_by_position(benchmark: Benchmark, count: int, model: str) -> Labels:
         shown_text(names[0], 60),
         shown_text(names[-1], 60),
     )
-    return Labels(names, thresholds=(RELEASED_THRESHOLD,) * count)
+    return labels_of(benchmark)
+
+
+def labels_of(benchmark: Benchmark) -> Labels:
+    """Return the labels of a benchmark in its order, with the released threshold."""
+    attributes = benchmark.attributes
+    if attributes is not None:
+        return Labels.of_attributes(attributes.names, attributes.words, attributes.exclusive)
+    return Labels.of_attributes(label_names(benchmark))
 
 
 def label_names(benchmark: Benchmark) -> tuple[str, ...]:
     """Return the names of a benchmark's labels in its order; empty where it has none."""
-    attributes = getattr(benchmark, "attributes", None)
-    if attributes is not None:
-        return attributes.names
+    if benchmark.attributes is not None:
+        return benchmark.attributes.names
     return tuple(dict.fromkeys(name for sample in benchmark.query for name in sample.labels))
 
 

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from ....common.progress import Track, silent
-from ...data.readers.benchmarks import read_benchmark
+from ...bundle.tasks import RE_IDENTIFICATION
+from ...data.readers.benchmarks import read_benchmark, require_benchmark_of
 from ...extractor import Extractor
 from ...run_options import RunOptions
 from ...suited import warn_of_other_benchmark
@@ -29,6 +30,7 @@ def evaluate_bundle(
         InputError: an unusable bundle or benchmark, or no such artifact.
         SetupError, ArtifactError: the artifact cannot be loaded or run.
     """
+    require_benchmark_of(RE_IDENTIFICATION, dataset)
     benchmark = read_benchmark(dataset, data, test_only=True)
     with Extractor.with_options(path, running) as extractor:
         warn_of_other_benchmark(extractor.metadata, dataset)

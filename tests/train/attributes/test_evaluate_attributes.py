@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mambapro.errors import ArtifactError, InputError
-from mambapro.runtime.bundle.labels import Labels
+from mambapro.errors import InputError
+from mambapro.runtime.bundle.tasks import ATTRIBUTES
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
-from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
+from mambapro.runtime.data.sample import AttributeNames, Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
 from mambapro.train.attributes.evaluate_attributes import evaluate_attribute_checkpoint
 from mambapro.train.checkpoint_evaluation import evaluate_any_checkpoint
@@ -26,15 +26,8 @@ from PIL import Image
 NAMES = tuple(f"label {i}" for i in range(10))
 
 
-@dataclass(frozen=True)
-class Noise(Benchmark):
-    """Benchmark with a validation part."""
-
-    validation: tuple[Sample, ...] = ()
-
-
 @pytest.fixture(scope="module")
-def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noise]:
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Benchmark]:
     """Twelve test and twelve validation images of noise with random labels, as the data set "noise"."""
     folder, rng = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
     samples = []
@@ -43,8 +36,10 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noise]:
         Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
         truth = dict(zip(NAMES, rng.integers(0, 2, 10).tolist(), strict=True))
         samples.append(Sample(path.name, {"rgb": ImageSource(path)}, labels=truth))
-    found = Noise("noise", (), tuple(samples[:12]), (), "camera", (64, 64), tuple(samples[12:]))
-    BENCHMARKS["noise"] = BenchmarkInfo("noise", "Noise", (64, 64), 0, 0, "camera", lambda *_: found)
+    found = Benchmark(
+        "noise", (), tuple(samples[:12]), (), "", (64, 64), tuple(samples[12:]), AttributeNames(NAMES, NAMES)
+    )
+    BENCHMARKS["noise"] = BenchmarkInfo("noise", "Noise", (64, 64), 0, 0, "", lambda *_: found, ATTRIBUTES)
     yield found
     del BENCHMARKS["noise"]
 
@@ -60,7 +55,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_checkpoint(checkpoint: Path, noise: Noise) -> None:
+def test_checkpoint(checkpoint: Path, noise: Benchmark) -> None:
     """The values are those of the model's own logits, matched by the names of its labels, above 0.45."""
     report = evaluate_any_checkpoint(checkpoint, "data", "noise", options={"bootstrap": 0}, batch_size=5)
 
@@ -106,7 +101,7 @@ def test_existing_and_odd_targets(checkpoint: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.pth").read_text() == "mine"
 
 
-def test_without_names(checkpoint: Path, noise: Noise, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_names(checkpoint: Path, noise: Benchmark, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that names no labels takes those of a data set of as many, with a warning; of others it is refused."""
     save_checkpoint(load_checkpoint(checkpoint), tmp_path / "bare.pth")
 
@@ -114,8 +109,7 @@ def test_without_names(checkpoint: Path, noise: Noise, tmp_path: Path, caplog: p
         report = evaluate_attribute_checkpoint(tmp_path / "bare.pth", "data", "noise")
 
     assert [row.label for row in report.labels] == list(NAMES) and "does not name its 10 labels" in caplog.text
-    fewer = tuple(replace(sample, labels={"label 0": 1}) for sample in noise.query)
-    smaller = replace(noise, query=fewer)
+    smaller = replace(noise, attributes=AttributeNames(NAMES[:1], NAMES[:1]))
     BENCHMARKS["noise"] = replace(BENCHMARKS["noise"], reader=lambda *_: smaller)
     try:
         with pytest.raises(InputError, match="10 labels without names, and noise has 1"):
@@ -124,20 +118,7 @@ def test_without_names(checkpoint: Path, noise: Noise, tmp_path: Path, caplog: p
         BENCHMARKS["noise"] = replace(BENCHMARKS["noise"], reader=lambda *_: noise)
 
 
-@pytest.mark.usefixtures("noise")
-def test_damaged_labels(checkpoint: Path, tmp_path: Path) -> None:
-    """ArtifactError names what is wrong with a file's labels."""
-    facts = {"labels": {"names": ["a", "a"]}}
-    save_checkpoint(load_checkpoint(checkpoint), tmp_path / "odd.pth", training=facts)
-
-    with pytest.raises(ArtifactError, match=r"odd.pth has a damaged header: its labels: .*none of them twice"):
-        evaluate_attribute_checkpoint(tmp_path / "odd.pth", "data", "noise")
-
-
-def test_labels_are_stored_as_plain_values() -> None:
-    """What a checkpoint holds of labels is read again as the same labels."""
-    from mambapro.common.records import decode, encode
-
-    labels = Labels(NAMES, thresholds=tuple(0.1 + 0.05 * i for i in range(10)))
-
-    assert decode(Labels, encode(labels)) == labels
+def test_benchmark_of_another_task(checkpoint: Path) -> None:
+    """InputError before a folder is read: the data set is for another task."""
+    with pytest.raises(InputError, match=r"RGBNT201 \(rgbnt201\) is a benchmark for re-identification"):
+        evaluate_any_checkpoint(checkpoint, "data", "rgbnt201", options={})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from mambapro.errors import InputError
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.preprocess import Preprocessing
-from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
+from mambapro.runtime.data.sample import AttributeNames, Benchmark, ImageSource, Sample
 from mambapro.runtime.evaluation.attributes import attribute_evaluation
 from mambapro.runtime.evaluation.attributes.attribute_evaluation import (
     AttributeOptions,
@@ -24,14 +24,8 @@ from mambapro.runtime.evaluation.reference_features import Model
 from PIL import Image
 
 COLORS = ("red", "green", "blue")
+NAMES = AttributeNames(COLORS, ("red clothes", "green clothes", "blue clothes"))
 LABELS = Labels(COLORS, thresholds=(0.45,) * 3)
-
-
-@dataclass(frozen=True)
-class Colors(Benchmark):
-    """Benchmark with a validation part."""
-
-    validation: tuple[Sample, ...] = ()
 
 
 def drawn(folder: Path, values: list[tuple[int, int, int]], prefix: str) -> tuple[Sample, ...]:
@@ -47,11 +41,11 @@ def drawn(folder: Path, values: list[tuple[int, int, int]], prefix: str) -> tupl
 
 
 @pytest.fixture
-def benchmark(tmp_path: Path) -> Colors:
+def benchmark(tmp_path: Path) -> Benchmark:
     """Test: six images; validation: four."""
     test = [(200, 10, 10), (200, 200, 10), (10, 180, 10), (10, 10, 250), (150, 140, 20), (90, 100, 110)]
     val = [(200, 200, 200), (10, 10, 10), (140, 140, 140), (120, 120, 120)]
-    return Colors("colors", (), drawn(tmp_path, test, "t"), (), "camera", (8, 4), drawn(tmp_path, val, "v"))
+    return Benchmark("colors", (), drawn(tmp_path, test, "t"), (), "", (8, 4), drawn(tmp_path, val, "v"), NAMES)
 
 
 def model(lift: float = 0.0, names: tuple[str, ...] = COLORS) -> Model:
@@ -64,7 +58,7 @@ def model(lift: float = 0.0, names: tuple[str, ...] = COLORS) -> Model:
     return Model("a model", logits, Preprocessing(8, 4, (0.5,) * 3, (0.5,) * 3), 4)
 
 
-def test_values(benchmark: Colors) -> None:
+def test_values(benchmark: Benchmark) -> None:
     """A perfect model has 1 everywhere, beside the majority; intervals, counts of each label, JSON, the table."""
     report = evaluate_attribute_model(benchmark, LabeledModel(model(), LABELS), AttributeOptions(bootstrap=50))
 
@@ -80,7 +74,7 @@ def test_values(benchmark: Colors) -> None:
     assert "colors: 6 test samples, 3 labels" in text and "majority" in text and "F1 of means: 2PR/(P+R)" in text
 
 
-def test_labels_are_matched_by_name(benchmark: Colors) -> None:
+def test_labels_are_matched_by_name(benchmark: Benchmark) -> None:
     """A model of fewer labels in another order is evaluated on these."""
     names = ("blue", "red")
 
@@ -89,7 +83,7 @@ def test_labels_are_matched_by_name(benchmark: Colors) -> None:
     assert [row.label for row in report.labels] == ["blue", "red"] and report.report.values["mA"] == 1
 
 
-def test_other_labels(benchmark: Colors) -> None:
+def test_other_labels(benchmark: Benchmark) -> None:
     """InputError names the missing label, both numbers, and the first difference of the lists."""
     for names, words in (
         (
@@ -102,16 +96,16 @@ def test_other_labels(benchmark: Colors) -> None:
             evaluate_attribute_model(benchmark, LabeledModel(model(), Labels(names)))
 
 
-def test_labels_by_position(benchmark: Colors, caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_by_position(benchmark: Benchmark, caplog: pytest.LogCaptureFixture) -> None:
     """A model without names takes those of the data set, with a warning and 0.45; another number is refused."""
     labels = labels_by_position(benchmark, 3, "x.pth")
 
-    assert labels == LABELS and "in the order of colors, from red to blue" in caplog.text
+    assert labels == replace(LABELS, words=NAMES.words) and "in the order of colors, from red to blue" in caplog.text
     with pytest.raises(InputError, match=r"x.pth has 4 labels without names, and colors has 3"):
         labels_by_position(benchmark, 4, "x.pth")
 
 
-def test_tuned_on_validation_alone(benchmark: Colors, tmp_path: Path) -> None:
+def test_tuned_on_validation_alone(benchmark: Benchmark, tmp_path: Path) -> None:
     """A model that is too bold is mended by the validation images; the test part decides nothing."""
     options = AttributeOptions(bootstrap=0, tune_thresholds=True, out=tmp_path / "tuned")
     written: list[Labels] = []
@@ -130,7 +124,7 @@ def test_tuned_on_validation_alone(benchmark: Colors, tmp_path: Path) -> None:
     assert "thresholds before" in str(report) and "tuned for F1 on 4 validation samples" in str(report)
 
 
-def test_no_validation_part(benchmark: Colors, tmp_path: Path) -> None:
+def test_no_validation_part(benchmark: Benchmark, tmp_path: Path) -> None:
     """InputError: thresholds are not tuned on what they are evaluated on."""
     options = AttributeOptions(tune_thresholds=True, out=tmp_path / "tuned")
 
@@ -139,7 +133,7 @@ def test_no_validation_part(benchmark: Colors, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["t1.png", "v1.png"])
-def test_unusable_images(benchmark: Colors, tmp_path: Path, name: str) -> None:
+def test_unusable_images(benchmark: Benchmark, tmp_path: Path, name: str) -> None:
     """An unreadable image is an error that names it, or with skip_bad left out of its part and listed."""
     (tmp_path / name).write_bytes(b"no image")
     options = AttributeOptions(tune_thresholds=True, out=tmp_path / "tuned", bootstrap=0)
@@ -156,7 +150,9 @@ def test_unusable_images(benchmark: Colors, tmp_path: Path, name: str) -> None:
     )
 
 
-def test_nothing_is_written_after_a_failure(benchmark: Colors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_after_a_failure(
+    benchmark: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tuned model is written when the test part is evaluated."""
     monkeypatch.setattr(attribute_evaluation, "majority_report", lambda _: 1 / 0)
     options = AttributeOptions(tune_thresholds=True, out=tmp_path / "tuned")

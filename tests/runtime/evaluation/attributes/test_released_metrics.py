@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
-from mambapro.runtime.evaluation.attributes.label_rows import label_rows
+from mambapro.runtime.evaluation.attributes.label_table import label_rows
 
 RECORDED = np.load(Path(__file__).parents[3] / "golden" / "attributes" / "metrics.npz")
 NAMES = tuple(f"label {i}" for i in range(RECORDED["targets"].shape[1]))

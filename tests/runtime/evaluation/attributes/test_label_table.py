@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes, majority_report
-from mambapro.runtime.evaluation.attributes.label_rows import label_rows, label_table, undefined_labels
+from mambapro.runtime.evaluation.attributes.label_table import label_rows, label_table, undefined_labels
 
 LABELS = Labels(("hat", "bag", "boots"), thresholds=(0.45, 0.3, 0.45))
 TRUTH = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 2, 0]])
