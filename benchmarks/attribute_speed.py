@@ -1,34 +1,37 @@
 """Attribute models on this CPU: PyTorch with a sequential loop, PyTorch with our operator, and the bundle's OpenVINO.
 
-    python benchmarks/attribute_speed.py [--model par_image_vim_s] [--precision bf16] [--rounds 5] [--json FILE]
+    python benchmarks/attribute_speed.py [--model par_image_vim_s] [--precision bf16] [--rounds 3] [--json FILE]
 
 Each model has its published size and drawn weights, the same in every candidate. It is exported and built by the
-product's own commands. Then the candidates run batch 1 in turns in one process, each on all threads; medians. The loop
-replaces the operator in every scan and is the recurrence in eager PyTorch, token by token (see scan_cpu.py).
+product's own commands. Then the candidates run batch 1 in turns, each in a process of its own on all threads; the
+median of the rounds. The loop replaces the operator in every scan and is the recurrence in eager PyTorch, token by
+token (see scan_cpu.py).
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 import torch
-from scan_cpu import loop, milliseconds
+from precision import child_of, median_milliseconds
+from scan_cpu import loop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mambapro.train.models.model_spec import Model
 
 MODELS = ("par_image_vim_s", "par_image_vmamba_b")
+LOOP, OURS, OPENVINO = CANDIDATES = ("PyTorch, loop", "PyTorch, our operator", "OpenVINO")
+#: Timed calls in a process.
+RUNS = {LOOP: 2, OURS: 7, OPENVINO: 11}
 
 
 def drawn_model(name: str) -> Model:
@@ -41,20 +44,17 @@ def drawn_model(name: str) -> Model:
     return model_class(named.kind)(named.config).eval()
 
 
-@contextmanager
-def looped() -> Iterator[None]:
-    """Run every scan of the models as the loop."""
+def drawn_image(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+
+
+def replace_operator() -> None:
+    """Run every scan of the models as the loop, from now on."""
     from mambapro.train.models.parts import cross_scan, mamba_mixer
 
     modules: tuple[Any, ...] = (cross_scan, mamba_mixer)
-    operators = [module.selective_scan for module in modules]
     for module in modules:
         module.selective_scan = loop
-    try:
-        yield
-    finally:
-        for module, operator in zip(modules, operators, strict=True):
-            module.selective_scan = operator
 
 
 def built_bundle(model: Model, folder: Path, precision: str) -> Path:
@@ -71,59 +71,78 @@ def built_bundle(model: Model, folder: Path, precision: str) -> Path:
     return bundle
 
 
-def bundle_call(bundle: Path, precision: str, images: np.ndarray) -> Callable[[], np.ndarray]:
-    """Call that computes the bundle's compared output for uint8 images (B, H, W, 3)."""
+def bundle_call(bundle: Path, precision: str) -> Callable[[], np.ndarray]:
+    """Call that computes the bundle's logits of the drawn image."""
     from mambapro.runtime.data.batch import Batch
     from mambapro.runtime.run_options import RunOptions
     from mambapro.runtime.session import Session
 
     session = Session(bundle, RunOptions(target="openvino", precision=precision))
-    batch = Batch.of({"rgb": images})
+    batch = Batch.of({"rgb": drawn_image(session.preprocessing.height, session.preprocessing.width)})
     return lambda: session.run(batch)["logits"]
 
 
-def measure(name: str, precision: str, rounds: int) -> dict[str, float]:
-    """Milliseconds of each candidate by name."""
+def pytorch_call(name: str) -> Callable[[], np.ndarray]:
+    """Call that computes the model's logits of the drawn image."""
     model = drawn_model(name)
-    image = np.random.default_rng(0).integers(0, 256, (1, *model.config.image_size, 3), np.uint8)
-    pixels = model.normalized(image)
+    pixels = model.normalized(drawn_image(*model.config.image_size))
 
     @torch.inference_mode()
-    def ours() -> torch.Tensor:
-        return model(pixels)
+    def call() -> np.ndarray:
+        return model(pixels).numpy()
 
-    def with_loop() -> torch.Tensor:
-        with looped():
-            return ours()
+    return call
 
-    torch.testing.assert_close(ours(), with_loop(), rtol=1e-4, atol=1e-4)
+
+def time_one(candidate: str, name: str, bundle: Path, precision: str) -> dict[str, Any]:
+    """Milliseconds of one candidate in this process, and its logits."""
+    if candidate == LOOP:
+        replace_operator()
+    call = bundle_call(bundle, precision) if candidate == OPENVINO else pytorch_call(name)
+    return {"ms": median_milliseconds(call, RUNS[candidate]), "logits": call().tolist()}
+
+
+def measure(name: str, precision: str, rounds: int, threads: int) -> dict[str, float]:
+    """Milliseconds of each candidate by name, the median of the rounds; prints how far the logits differ."""
+    times: dict[str, list[float]] = {candidate: [] for candidate in CANDIDATES}
+    logits: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
-        call = bundle_call(built_bundle(model, Path(folder), precision), precision, image)
-        click.echo(f"largest difference of {precision} logits: {np.abs(call() - ours().numpy()).max():.2g}")
-        candidates = {
-            "PyTorch, loop": (with_loop, 1),
-            "PyTorch, our operator": (ours, 4),
-            f"OpenVINO {precision}": (call, 8),
-        }
-        return milliseconds(candidates, rounds)
+        bundle = built_bundle(drawn_model(name), Path(folder), precision)
+        fixed = ["--model", name, "--precision", precision, "--threads", str(threads), "--bundle", str(bundle)]
+        for _ in range(rounds):
+            for candidate in CANDIDATES:
+                result = json.loads(child_of(__file__, "--only", candidate, *fixed))
+                times[candidate].append(result["ms"])
+                logits[candidate] = np.array(result["logits"])
+    for candidate in (LOOP, OPENVINO):
+        difference = np.abs(logits[candidate] - logits[OURS]).max()
+        click.echo(f"logits of {candidate} and of our PyTorch differ by at most {difference:.2g}")
+    return {candidate: statistics.median(values) for candidate, values in times.items()}
 
 
 @click.command(help=__doc__)
 @click.option("--model", "models", multiple=True, default=MODELS, show_default=True)
 @click.option("--precision", default="bf16", show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "file", type=click.Path(path_type=Path))
-def main(models: tuple[str, ...], precision: str, rounds: int, threads: int, file: Path | None) -> None:
+@click.option("--only", type=click.Choice(CANDIDATES), help="Time one candidate and print JSON.")
+@click.option("--bundle", type=click.Path(path_type=Path), default=Path(), help="The bundle for --only.")
+def main(
+    models: tuple[str, ...], precision: str, rounds: int, threads: int, file: Path | None, only: str, bundle: Path
+) -> None:
     torch.set_num_threads(threads)
+    if only:
+        click.echo(json.dumps(time_one(only, models[0], bundle, precision)))
+        return
     results = {}
     for name in models:
-        times = results[name] = measure(name, precision, rounds)
+        times = results[name] = measure(name, precision, rounds, threads)
         click.echo(f"\n{name}, batch 1, {threads} threads")
-        ours = times["PyTorch, our operator"]
         for candidate, value in times.items():
-            click.echo(f"  {candidate:24}{value:10.1f} ms{ours / value:8.2f} times our PyTorch")
-        click.echo(f"  our operator is {times['PyTorch, loop'] / ours:.1f} times as fast as the loop")
+            label = f"{candidate} {precision}" if candidate == OPENVINO else candidate
+            click.echo(f"  {label:24}{value:10.1f} ms{times[OURS] / value:8.2f} times our PyTorch")
+        click.echo(f"  our operator: {times[LOOP] / times[OURS]:.1f} times as fast as the loop")
     if file is not None:
         file.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -103,10 +103,9 @@ def operations_of(checkpoint: Path, dataset: str) -> tuple[float, int, int]:
     return 2.0 * sum(operations(empty_model(config)).values()), 3 * tokens, config.width
 
 
-def child(*arguments: str) -> str:
-    """Output of this script in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
-    return done.stdout
+def child_of(script: str, *arguments: str) -> str:
+    """Output of a script in a process of its own."""
+    return subprocess.run([sys.executable, script, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def bundle_milliseconds(bundle: Path, target: str, precision: str, mode: str, batch: int, runs: int) -> float:
@@ -136,9 +135,13 @@ def measure(
     times: dict[str, list[float]] = {}
     rates: dict[str, float] = {}
     for _ in range(rounds):
-        found_rates = json.loads(child("--only-products", ",".join(map(str, size)), str(checkpoint), str(bundle)))
+        found_rates = json.loads(
+            child_of(__file__, "--only-products", ",".join(map(str, size)), str(checkpoint), str(bundle))
+        )
         rates = {name: max(rate, rates.get(name, 0.0)) for name, rate in found_rates.items()}
-        found = child("--only-pytorch", str(checkpoint), str(bundle), "--dataset", dataset, "--batch", str(batch))
+        found = child_of(
+            __file__, "--only-pytorch", str(checkpoint), str(bundle), "--dataset", dataset, "--batch", str(batch)
+        )
         times.setdefault(PYTORCH, []).append(float(found) / batch)
         for target, precision, mode in candidates(bundle, batch):
             name = f"{target} {precision}" + (" throughput" if mode == "throughput" else "")
