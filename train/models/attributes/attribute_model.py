@@ -15,12 +15,12 @@ from ....runtime.bundle.tasks import ATTRIBUTES
 from ....runtime.bundle.tensors import BATCH, LOGITS, PROBABILITIES, TensorInfo
 from ....runtime.data.batch import IMAGE, Batch
 from ....runtime.data.modalities import RGB
-from ..folding import copy_for_folding
 from ..model_spec import Model, ModelSpec
 from ..parts.attribute_heads import AttributeLinears
 from ..parts.patch_embedding import RELEASED
 from .attribute_config import AttributeConfig
-from .attribute_inference import AttributeInference
+from .attribute_inference import attribute_network
+from .deployment import Deployment, deployment_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -107,6 +107,15 @@ class AttributeModel(Model):
         """Compute the logits of what is deployed from images (B, 3, H, W). Returns (B, attributes)."""
         return self.outputs(images)["logits"]
 
+    @classmethod
+    def shapes(cls, config: AttributeConfig) -> Self:
+        """Build a model without memory for its tensors, as deployed and in eval mode."""
+        with torch.device("meta"):
+            return cls(config).eval()
+
+    def fold_constants(self) -> None:
+        """Replace what does not depend on the images by constants, in place; there is nothing by default."""
+
     @cached_property
     def spec(self) -> ModelSpec:
         """Inputs, outputs and structure."""
@@ -120,14 +129,23 @@ class AttributeModel(Model):
             inputs=(image,),
             outputs=(logits, probabilities),
             labels=self.labels,
+            stages=self.deployment.stages,
+            modules=self.deployment.roles,
+            float32_parts=self.deployment.float32_parts,
+            operators=self.deployment.operators,
             settings=config.to_json(),
             summary="{}, {}x{} pixels, {} attributes".format(self.kind, *config.image_size, config.attributes),
+            folded="BatchNorm, teachers and what else does not run",
         )
 
-    def inference(self) -> AttributeInference:
+    @property
+    def deployment(self) -> Deployment:
+        """Modules that run for the logits."""
+        return deployment_of(type(self), self.config)  # type: ignore[arg-type]
+
+    def inference(self) -> nn.Module:
         """Return the network for export, which shares this one's tensors; eval mode."""
-        copied = copy_for_folding(self).eval()
-        return AttributeInference(self.config, copied, copied.logits).eval()
+        return attribute_network(self, self.deployment)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute logits and probabilities of a batch's RGB images. Returns (N, attributes) each."""

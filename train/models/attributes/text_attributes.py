@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -12,10 +13,12 @@ from ....errors import InputError
 from ..parts.attribute_heads import TokenMix
 from ..parts.mamba_mixer import MambaBlock, RMSNorm
 from .attribute_config import AttributeConfig
-from .attribute_inference import AttributeInference
 from .attribute_model import Outputs
 from .image_attributes import VisualTokens
 from .text_encoder import TextEncoder
+
+if TYPE_CHECKING:
+    from typing import Self
 
 #: Layers of the fusion; the authors copy the last ones of the text encoder.
 FUSION_LAYERS = 2
@@ -42,6 +45,9 @@ class TextAttributes(VisualTokens):
             # not in the state dict, whose keys are the public ones
             self.register_buffer(name, None, persistent=False)
         self._encoded: tuple[Any, Tensor] | None = None
+        # projected tokens of the labels in place of the words, in a network for export
+        self.text: Tensor | None
+        self.register_buffer("text", None, persistent=False)
 
     def set_constants(self, *, label_tokens: Any = None, label_vectors: Any = None, **values: Any) -> None:
         """Set the labels' words: token ids for the text encoder, or vectors in its place. Each replaces the other.
@@ -107,13 +113,21 @@ class TextAttributes(VisualTokens):
             self._encoded = (state, self.mamba(self.label_tokens))
         return self._encoded[1]
 
-    def inference(self) -> AttributeInference:
-        """Return the network for export, with the labels' vectors as a constant and without the text encoder."""
-        network = super().inference()
-        with torch.no_grad():
-            network.model.label_vectors = self.label_matrix().clone()
-        network.model.register_module("mamba", None)
-        return network
+    @classmethod
+    def shapes(cls, config: AttributeConfig) -> Self:
+        """Build a model without memory for its tensors and without text encoder, as deployed and in eval mode."""
+        model = super().shapes(replace(config, text_encoder=False))
+        model.text = torch.empty(config.attributes, config.width, device="meta")
+        return model
+
+    def fold_constants(self) -> None:
+        """Replace text encoder and projection by the labels' tokens, in place."""
+        self.text = self.text_tokens(self.label_matrix()).contiguous()
+        self.label_tokens = self.label_vectors = self._encoded = None
+
+    def text_tokens(self, labels: Tensor) -> Tensor:
+        """Project the labels' vectors (attributes, text width). Returns (attributes, width)."""
+        return (self.word_proj(labels) + self.tex_embed)[0]
 
     def both_tokens(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute visual and text tokens of images (B, 3, H, W).
@@ -121,9 +135,11 @@ class TextAttributes(VisualTokens):
         Returns:
             (B, visual tokens + attributes, width), text behind, and the encoded labels by name.
         """
-        visual, labels = self.visual_tokens(images), self.label_matrix()
-        text = (self.word_proj(labels) + self.tex_embed).expand(visual.shape[0], -1, -1)
-        return torch.cat((visual, text), 1), {"label_embeds_mean": labels}
+        visual, text, encoded = self.visual_tokens(images), self.text, {}
+        if text is None:
+            labels = self.label_matrix()
+            text, encoded = self.text_tokens(labels), {"label_embeds_mean": labels}
+        return torch.cat((visual, text.expand(visual.shape[0], -1, -1)), 1), encoded
 
 
 class FusedAttributes(TextAttributes):

@@ -63,11 +63,19 @@ class SS2D(nn.Module):
         y = self.out_norm(self.scan(x))
         return self.out_proj(y if gate is None else y * F.silu(gate))
 
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """Compute the rates and step biases of all directions."""
+        return -torch.exp(self.A_logs), self.dt_projs_bias.flatten()
+
+    def project(self, x: Tensor) -> Tensor:
+        """Project a map (B, H, W, inner) for all directions. Returns (B, H, W, 4 (rank + 2 state))."""
+        return F.linear(x, self.x_proj_weight.flatten(0, 1))
+
     def scan(self, x: Tensor) -> Tensor:
         """Scan a map (B, H, W, inner) in all directions. Returns the sum of their outputs, (B, H, W, inner)."""
         rank = self.dt_projs_weight.shape[-1]
         # projected once for all directions, in one product, and ordered afterwards: (B, H, W, rank + 2 state) each
-        projected = F.linear(x, self.x_proj_weight.flatten(0, 1)).chunk(DIRECTIONS, -1)
+        projected = self.project(x).chunk(DIRECTIONS, -1)
         steps, bs, cs = [], [], []
         for direction, values in enumerate(projected):
             step, b, c = ordered(values, direction).split([rank, self.state, self.state], -1)
@@ -75,7 +83,7 @@ class SS2D(nn.Module):
             bs.append(b)
             cs.append(c)
         u = torch.cat([ordered(x, direction) for direction in range(DIRECTIONS)], -1)
-        A, bias = -torch.exp(self.A_logs), self.dt_projs_bias.flatten()
+        A, bias = self.constants()
         y = selective_scan(u, torch.cat(steps, -1), A, torch.stack(bs, 2), torch.stack(cs, 2), self.Ds, bias)
         size = (x.shape[1], x.shape[2])
         # summed pairwise along each axis, as the two of an axis share their way back

@@ -34,14 +34,14 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon) * self.weight
 
 
-class Direction(NamedTuple):
-    """Parameters of one scan direction."""
+class ScanConstants(NamedTuple):
+    """Constants of all directions: rates, skips and step biases of the scan, taps and biases of the convolution."""
 
-    A_log: Tensor
+    A: Tensor
     D: Tensor
-    conv: nn.Conv1d
-    x_proj: nn.Linear
-    dt_proj: nn.Linear
+    step_bias: Tensor
+    taps: Tensor
+    taps_bias: Tensor
 
 
 class MambaMixer(nn.Module):
@@ -67,29 +67,39 @@ class MambaMixer(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
 
     @property
-    def directions(self) -> list[Direction]:
-        """Directions in the order of the scan's groups."""
-        names = ("A{}_log", "D{}", "conv1d{}", "x_proj{}", "dt_proj{}")
-        suffixes = ("", "_b") if self.bidirectional else ("",)
-        return [Direction(*(getattr(self, name.format(suffix)) for name in names)) for suffix in suffixes]
+    def suffixes(self) -> tuple[str, ...]:
+        """Ends of the names of each direction's parameters, in the order of the scan's groups."""
+        return ("", "_b") if self.bidirectional else ("",)
+
+    def constants(self) -> ScanConstants:
+        """Compute the constants of all directions."""
+        parts = [
+            (
+                getattr(self, f"A{suffix}_log"),
+                getattr(self, f"D{suffix}"),
+                getattr(self, f"dt_proj{suffix}").bias,
+                getattr(self, f"conv1d{suffix}").weight,
+                getattr(self, f"conv1d{suffix}").bias,
+            )
+            for suffix in self.suffixes
+        ]
+        logs, *others = (torch.cat(values) for values in zip(*parts, strict=True))
+        return ScanConstants(-torch.exp(logs), *others)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix tokens (B, L, width). Returns (B, L, width)."""
         x, gate = self.in_proj(x).chunk(2, -1)
         if self.bidirectional:
             x = torch.cat((x, x.flip(1)), -1)
-        directions = self.directions
-        u = F.silu(self._convolve(x, directions))
+        A, D, bias, taps, taps_bias = self.constants()
+        u = F.silu(self._convolve(x, taps, taps_bias))
         steps, bs, cs = [], [], []
-        for part, direction in zip(u.chunk(len(directions), -1), directions, strict=True):
-            step, b, c = direction.x_proj(part).split([self.rank, self.state, self.state], -1)
+        for part, suffix in zip(u.chunk(len(self.suffixes), -1), self.suffixes, strict=True):
+            step, b, c = getattr(self, f"x_proj{suffix}")(part).split([self.rank, self.state, self.state], -1)
             # the bias of dt_proj is added inside the scan, in float32
-            steps.append(F.linear(step, direction.dt_proj.weight))
+            steps.append(F.linear(step, getattr(self, f"dt_proj{suffix}").weight))
             bs.append(b)
             cs.append(c)
-        A = -torch.exp(torch.cat([direction.A_log for direction in directions]))
-        D = torch.cat([direction.D for direction in directions])
-        bias = torch.cat([direction.dt_proj.bias for direction in directions])
         y = selective_scan(u, torch.cat(steps, -1), A, torch.stack(bs, 2), torch.stack(cs, 2), D, bias)
         if self.bidirectional:
             ahead, back = y.chunk(2, -1)
@@ -97,10 +107,8 @@ class MambaMixer(nn.Module):
         return self.out_proj(y * F.silu(gate))
 
     @staticmethod
-    def _convolve(x: Tensor, directions: list[Direction]) -> Tensor:
+    def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Convolve (B, L, channels) causally along L, all directions at once. Returns (B, L, channels)."""
-        weight = torch.cat([direction.conv.weight for direction in directions])
-        bias = torch.cat([direction.conv.bias for direction in directions if direction.conv.bias is not None])
         x = F.pad(x.transpose(1, 2), (TAPS - 1, 0))
         return F.conv1d(x, weight, bias, groups=len(weight)).transpose(1, 2)
 
