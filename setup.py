@@ -75,6 +75,7 @@ DATA = {
     "mambapro": ["py.typed"],
     "mambapro.common": ["pages/*"],
     "mambapro.export.report": ["pages/*"],
+    "mambapro.runtime.records": ["pages/*"],
     "mambapro.train.paper.explain": ["pages/*"],
     "mambapro.plugins.selective_scan": ["contract/*.cpp", "contract/*.h", "*/csrc/*", "cuda/ptx/*"],
     "mambapro.synthetic": ["*.toml"],

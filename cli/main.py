@@ -30,6 +30,7 @@ from click.shell_completion import shell_complete
 from .. import __version__
 from ..errors import FAULT, InputError, SetupError
 from .commands.ablate import ablate
+from .commands.attributes import attributes
 from .commands.bench import bench
 from .commands.build import build
 from .commands.calibrate import calibrate
@@ -73,7 +74,7 @@ def cli(verbose: bool) -> None:
 
 for _command in (
     *(synth, train, ablate, info, export, build, calibrate, sensitivity, check, sign, verify, compare),
-    *(compare_layers, extract, evaluate, explain, report, bench, environment, plugins),
+    *(compare_layers, extract, attributes, evaluate, explain, report, bench, environment, plugins),
 ):
     cli.add_command(_command)
 

@@ -71,7 +71,7 @@ def attribute_rule(labels: Labels, thresholds: Thresholds | None = None, exclusi
     """
     one_of("exclusive", exclusive, (INDEPENDENT, BEST))
     numbers = {name: number for number, name in enumerate(labels.names)}
-    groups = getattr(labels, "exclusive", ()) if exclusive == BEST else ()
+    groups = labels.exclusive if exclusive == BEST else ()
     if labels.activation == SOFTMAX:
         if thresholds is not None:
             raise InputError("The labels of the model are decided together (softmax): they have no thresholds.")

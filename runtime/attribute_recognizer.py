@@ -15,7 +15,7 @@ from .assigned_attributes import INDEPENDENT, AttributeRule, Attributes, Thresho
 from .bundle.bundle import Bundle
 from .bundle.labels import Labels
 from .bundle.metadata import BundleMetadata
-from .bundle.tensors import LOGITS
+from .bundle.tensors import LOGITS, PROBABILITIES
 from .data.batch import Batch
 from .data.inputs import Images, Samples, gather
 from .data.modalities import RGB
@@ -27,7 +27,6 @@ from .run_options import RunOptions
 
 log = logging.getLogger("mambapro")
 
-PROBABILITIES = "probabilities"
 #: Person crops: RGB images, or samples with the images of several sensors.
 Crops = Images | Sample | Mapping[str, ImageLike] | Sequence[ImageLike | Sample | Mapping[str, ImageLike] | None]
 

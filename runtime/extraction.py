@@ -11,21 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
-from ..common.files.atomic import Write, write_together
-from ..common.files.targets import require_free
 from ..common.foreign_text import shown_text
 from ..common.progress import Track, silent
 from ..common.records import Report
 from ..errors import InputError
-from .data.decoding import UnusableImageError
+from .attribute_recognizer import AttributeRecognizer
 from .data.image_files import SUFFIXES
-from .data.modalities import NIR, RGB, TIR
 from .data.pairing import ImageFiles, PairedFiles, paired_files
-from .data.skipped import Skipped, list_beside, told_skipped, writer_of_skipped
+from .data.skipped import Skipped, told_skipped
 from .extractor import Extractor
-from .partial import PartialEmbeddings, embed_readable
+from .pipeline import Pipeline
+from .records.recording import Outputs, Recording
 
 log = logging.getLogger("mambapro")
+
+
+@dataclass(frozen=True)
+class AttributePart:
+    """Attributes beside embeddings: of `samples` samples, those with an RGB image, for `labels` labels."""
+
+    samples: int
+    labels: int
+    artifact: str
+
+    def __str__(self) -> str:
+        return f"{self.labels} attributes of {self.samples} with an RGB image, by {self.artifact}"
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class ExtractionReport(Report):
     """Report of an extraction.
 
     `missing` counts, by sensor, the samples without its image; `skipped` are the skipped samples, listed in the file
-    `skipped_list` (None if nothing may be skipped).
+    `skipped_list` (None if nothing may be skipped). `attributes` are None without a recognizer.
     """
 
     out: str
@@ -45,16 +55,15 @@ class ExtractionReport(Report):
     provider: str
     skipped: tuple[Skipped, ...] = ()
     skipped_list: str | None = None
+    attributes: AttributePart | None = None
 
     def __str__(self) -> str:
         missing = ", ".join(f"{modality} {count}" for modality, count in self.missing.items() if count)
-        skipped = ""
-        if self.skipped_list is not None:
-            count = self.samples + len(self.skipped)
-            skipped = f"; {told_skipped(count, self.skipped)}; listed in {shown_text(self.skipped_list)}"
+        skipped = told_list(self.samples, self.skipped, self.skipped_list)
+        attributes = "" if self.attributes is None else f"; {self.attributes}"
         return (
             f"{shown_text(self.out)}: {self.samples} embeddings of {self.dim}, feature space {self.fingerprint[:16]}, "
-            f"by {self.artifact} on {self.provider}; missing images: {missing or 'none'}{skipped}"
+            f"by {self.artifact} on {self.provider}; missing images: {missing or 'none'}{attributes}{skipped}"
         )
 
 
@@ -68,8 +77,9 @@ def extract_folders(
     track: Track = silent,
     skip_bad: bool = False,
     unpaired: bool = False,
+    recognizer: AttributeRecognizer | None = None,
 ) -> ExtractionReport:
-    r"""Embed the images of up to three folders and write `out`, an .npz file.
+    r"""Embed the images of up to three folders and write `out`: .npz, .parquet, .csv or .jsonl.
 
     Images belong together if their file names agree up to the suffix. A sensor may be omitted; if a folder has no file
     for a name, that sensor is missing for that sample, which the report counts.
@@ -77,55 +87,44 @@ def extract_folders(
     Args:
         extractor: the opened bundle.
         folders: by modality; files in subfolders and files that are not images are ignored.
-        out: receives `names` (N,), `embeddings` float32 (N, dim) of length 1, `cameras` int64 (N,), `fingerprint`, and
-            `artifact`: the artifact that computed them.
+        out: an .npz file receives `names` (N,), `files` (N,), `embeddings` float32 (N, dim) of length 1, `cameras`
+            int64 (N,), `fingerprint`, and `artifact`: the artifact that computed them; with attributes also `labels`,
+            `thresholds`, `probabilities` float32 (N, labels), `assigned` and `present`. The other formats have the
+            columns of `records.columns`, and are written in constant memory.
         cameras_from: the camera number of a name, for example `camera_from_name("cam(\d)")`; None = unknown.
         strict_cameras: reject cameras that the model does not know.
         overwrite: replace an existing `out`.
         track: shows progress.
         skip_bad: skip samples with an unusable image, and list them in `list_beside(out)`.
         unpaired: accept sensors without common names, each image as a sample of its own.
+        recognizer: adds the attributes of the RGB images, which are decoded once for both.
 
     Raises:
         InputError: no images, two images of one name in a folder, an unreadable image (with `skip_bad`: no sample
             without one), sensors without a common name, `out` exists.
-        SetupError: the disk is full or permission is missing.
+        SetupError: the disk is full, permission is missing, or pyarrow where `out` is .parquet.
     """
-    out = Path(out)
-    require_free(out, overwrite)
-    if out.suffix not in ("", ".npz"):
-        raise InputError(f"Embeddings are written as .npz, not {shown_text(out.suffix)}: {shown_text(out)}. Rename it.")
-    listing = list_beside(out) if skip_bad else None
-    if listing is not None:
-        require_free(listing, overwrite)
+    outputs = Outputs(Path(out), overwrite, skip_bad)
+    outputs.require_writable()
     paired = paired_files(folders, unpaired, odd=skip_bad)
-    _require_images(paired, folders)
+    require_images(paired, folders)
     cameras = _cameras(paired.names, cameras_from, extractor.metadata.cameras)
-    embedded = _embed(extractor, paired, cameras, strict_cameras, skip_bad, track)
-    skipped = _skipped(embedded, paired)
-    content = {
-        "names": np.array(paired.names)[embedded.kept],
-        "embeddings": embedded.embeddings,
-        "cameras": cameras[embedded.kept],
-        "fingerprint": np.array(extractor.fingerprint),
-        "artifact": np.array(extractor.artifact.stem),
-    }
-    writes: dict[Path, Write] = {out: lambda path: _save(path, content)}
-    if listing is not None:
-        writes[listing] = writer_of_skipped(len(paired.names), skipped)
-    write_together(writes, overwrite=overwrite)
-    if skipped:
-        log.warning("%s", told_skipped(len(paired.names), skipped))
+    pipeline = Pipeline([extractor] if recognizer is None else [extractor, recognizer])
+    recorded = Recording(pipeline, paired, cameras, outputs).run(strict_cameras, track)
+    part = None
+    if recognizer is not None:
+        part = AttributePart(recorded.present, len(recognizer.labels), recognizer.artifact.stem)
     return ExtractionReport(
-        str(out),
-        len(embedded.kept),
+        str(outputs.out),
+        len(recorded.kept),
         extractor.dim,
-        {modality: _missing(paired, modality, embedded.kept) for modality in extractor.metadata.modalities},
+        {modality: _missing(paired, modality, recorded.kept) for modality in extractor.metadata.modalities},
         extractor.fingerprint,
         extractor.artifact.stem,
         extractor.provider,
-        skipped,
-        None if listing is None else str(listing),
+        recorded.skipped,
+        None if outputs.listing is None else str(outputs.listing),
+        part,
     )
 
 
@@ -146,43 +145,14 @@ def _cameras(names: Sequence[str], cameras_from: Callable[[str], int] | None, kn
     return cameras
 
 
-def _embed(
-    extractor: Extractor, paired: PairedFiles, cameras: np.ndarray, strict: bool, skip_bad: bool, track: Track
-) -> PartialEmbeddings:
-    images = (paired.files.get(RGB), paired.files.get(NIR), paired.files.get(TIR))
-    if skip_bad:
-        found = embed_readable(extractor, *images, cameras, strict_cameras=strict, track=track)
-        if not len(found.kept):
-            raise InputError(
-                f"None of the {len(paired.names)} samples can be read. The first: {found.skipped[0].reason}"
-            )
-        return found
-    try:
-        embeddings = extractor(*images, cameras, strict_cameras=strict, track=track)
-    except UnusableImageError as error:
-        raise InputError(f"{error}\nNothing was written. --skip-bad leaves such samples out and lists them.") from error
-    return PartialEmbeddings(embeddings, np.arange(len(cameras)), ())
-
-
-def _require_images(paired: PairedFiles, folders: Mapping[str, ImageFiles]) -> None:
+def require_images(paired: PairedFiles, folders: Mapping[str, ImageFiles]) -> None:
+    """Raise InputError if there are no images."""
     if paired.names:
         return
     looked = "; ".join(f"{modality} {given}" for modality, given in folders.items()) or "nothing was given"
     raise InputError(
         f"There are no images to extract ({shown_text(looked)}). Give folders that hold image files "
         f"({', '.join(sorted(SUFFIXES))}) directly, with the same name for the same sample."
-    )
-
-
-def _skipped(found: PartialEmbeddings, paired: PairedFiles) -> tuple[Skipped, ...]:
-    return tuple(
-        Skipped(
-            paired.names[one.sample],
-            one.sensor,
-            str(paired.files[one.sensor][one.sample] if one.sensor else ""),
-            one.reason,
-        )
-        for one in found.skipped
     )
 
 
@@ -218,7 +188,8 @@ def camera_from_name(pattern: str, first: int = 0) -> Callable[[str], int]:
     return camera
 
 
-def _save(path: Path, content: dict[str, np.ndarray]) -> None:
-    # An open file, because savez would add .npz to a name that lacks it.
-    with open(path, "wb") as file:
-        np.savez(file, **content)  # type: ignore[arg-type]
+def told_list(samples: int, skipped: tuple[Skipped, ...], listing: str | None) -> str:
+    """Format the skipped samples, and the file that lists them, as the end of a report; empty without a list."""
+    if listing is None:
+        return ""
+    return f"; {told_skipped(samples + len(skipped), skipped)}; listed in {shown_text(listing)}"

@@ -9,6 +9,7 @@ import numpy as np
 from ..common.progress import Track, silent
 from .data.inputs import Cameras, Images
 from .extractor import Extractor, unit_rows
+from .pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,16 @@ def embed_readable(
         ArtifactError: the model returned NaN, infinity or zeros.
     """
     empty: list[int] = []
-    samples = extractor.samples(rgb, nir, tir, cameras, strict_cameras, empty)
+    pipeline = Pipeline([extractor])
+    samples = pipeline.samples(rgb, nir, tir, cameras, strict_cameras, empty)
     skipped = {i: SkippedSample(i, "", "no sensor has an image") for i in empty}
     parts, kept = [np.empty((0, extractor.dim), np.float32)], [np.empty(0, np.int64)]
-    starts = range(0, len(samples), extractor.batch_size)
-    for start in track(starts, "Extracting batches", len(starts)):
-        stop = min(start + extractor.batch_size, len(samples))
-        batch, bad = samples.load_good(start, stop, extractor.preprocessing, extractor.watch)
-        for image in bad:
+    for batch in pipeline.batches(samples, frozenset(empty), skip_bad=True, track=track):
+        for image in batch.bad:
             skipped.setdefault(image.sample, SkippedSample(image.sample, image.sensor, str(image.error)))
-        good = np.array([i for i in range(start, stop) if i not in skipped], np.int64)
-        if len(good):
-            parts.append(extractor.features(batch[good - start]))
-            kept.append(good)
+        if batch.records.embeddings is not None:
+            parts.append(batch.records.embeddings)
+            kept.append(batch.rows)
     embeddings = np.concatenate(parts)
     left_out = tuple(skipped[i] for i in sorted(skipped))
     return PartialEmbeddings(unit_rows(embeddings) if normalize else embeddings, np.concatenate(kept), left_out)

@@ -84,7 +84,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     wanted |= {f"mambapro/{name}" for name in root}
     recipes = (ROOT / "train" / "engine" / "recipes").glob("*.toml")
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in recipes}
-    pages = [path for folder in ("common", "export", "train") for path in (ROOT / folder).rglob("pages/*")]
+    pages = [path for folder in ("common", "export", "runtime", "train") for path in (ROOT / folder).rglob("pages/*")]
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in pages}
     wanted.add("mambapro/synthetic/shapes.toml")
     scan = ROOT / "plugins" / "selective_scan"

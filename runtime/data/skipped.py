@@ -11,6 +11,8 @@ from ...common.foreign_text import shown_text
 from .readers.listing import shown
 
 SCHEMA = "mambapro.skipped/1"
+#: Suffixes of results that the name of their list leaves out.
+_RESULTS = (".npz", ".parquet", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Skipped:
 
 def list_beside(out: Path) -> Path:
     """Return the path of the list of a result: features.skipped.json for features.npz."""
-    return out.with_name(f"{out.name.removesuffix('.npz')}.skipped.json")
+    stem = out.stem if out.suffix in _RESULTS else out.name
+    return out.with_name(f"{stem}.skipped.json")
 
 
 def writer_of_skipped(samples: int, skipped: Sequence[Skipped]) -> Write:

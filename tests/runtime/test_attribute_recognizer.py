@@ -26,9 +26,11 @@ def recognizer(attribute_bundle: Path):
         yield opened
 
 
-def test_probabilities_and_names(recognizer, small_attribute_model) -> None:
-    """The sigmoid of the logits, float32, and the names above the threshold of the bundle, in its order."""
-    found = recognizer(CROPS)
+@pytest.mark.parametrize("image", ["image", "rgb"])
+def test_probabilities_and_names(make_attribute_bundle: MakeAttributeBundle, small_attribute_model, image: str) -> None:
+    """Float32 probabilities, of models with logits alone too, and the names above the threshold of the bundle."""
+    with AttributeRecognizer(make_attribute_bundle(image=image), "cpu", batch_size=2) as recognizer:
+        found = recognizer(CROPS)
 
     wanted = small_attribute_model.probabilities(CROPS)
     np.testing.assert_allclose(found.probabilities, wanted, rtol=0, atol=2e-5)

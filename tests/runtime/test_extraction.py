@@ -227,10 +227,10 @@ def test_existing_output_is_kept_unless_told(extractor, folders, tmp_path):
     assert np.load(out)["names"].shape == (3,)
 
 
-@pytest.mark.parametrize("name", ["f.csv", "f.parquet", "f.npz.gz"])
+@pytest.mark.parametrize("name", ["f.xlsx", "f.npz.gz"])
 def test_other_formats_are_refused(extractor, folders, tmp_path, name):
-    """InputError for a name that promises another format than .npz."""
-    with pytest.raises(InputError, match=r"written as \.npz, not"):
+    """InputError for a name that promises a format that is not written."""
+    with pytest.raises(InputError, match=r"written as \.npz, \.parquet, \.csv, \.jsonl, not"):
         extract_folders(extractor, folders, tmp_path / name)
 
     assert not (tmp_path / name).exists()
@@ -240,11 +240,11 @@ def test_other_formats_are_refused(extractor, folders, tmp_path, name):
 def test_what_appears_meanwhile_stays(extractor, folders, tmp_path, monkeypatch, name):
     """The usual error, the other's file is untouched, and nothing of this run is left."""
 
-    def appears(path, content):
-        path.write_bytes(b"ours")
+    def appears(writer):
+        writer.path.write_bytes(b"ours")
         (tmp_path / name).write_text("theirs")
 
-    monkeypatch.setattr("mambapro.runtime.extraction._save", appears)
+    monkeypatch.setattr("mambapro.runtime.records.writers.NpzWriter.close", appears)
     with pytest.raises(InputError, match="exists already"):
         extract_folders(extractor, folders, tmp_path / "f.npz", skip_bad=True)
 

@@ -1,0 +1,1 @@
+"""Files of records: a row for each crop, with its embedding and its attributes."""
