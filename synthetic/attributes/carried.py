@@ -26,7 +26,7 @@ def draw_backpack(figure: Figure) -> None:
             figure.limb((x, top), (x * 0.95, bottom - 0.05), 0.018, 0.018, Part.BACKPACK)
         return
     half = 0.108 if figure.turned_away else 0.07
-    x = -0.15 * figure.side
+    x = -0.125 * figure.side
     figure.shape([(half * 0.75, top - 0.02), (half, top + 0.04), (half * 1.08, bottom)], Part.BACKPACK, x)
     figure.shape([(half * 0.7, bottom - 0.09), (half * 0.7, bottom - 0.02)], Part.TRIM, x)
     if not figure.turned_away:

@@ -85,19 +85,11 @@ def _skirt(figure: Figure, hip: float) -> None:
             y = top + share * (bottom - top)
             half = hip + share * (wide - hip)
             figure.shape([(half, y), (half, y + 0.028)], Part.BOTTOM_PATTERN)
-    _dots(figure, top + 0.05, bottom - 0.03, 0.8 * hip)
-
-
-def draw_dots(figure: Figure) -> None:
-    """Draw the patches of patterned trousers over the legs."""
-    if not figure.has("lower", "short_skirt", "long_skirt", "dress"):
-        end = figure.body.knee_y if figure.has("lower", "shorts") else 0.9
-        _dots(figure, figure.body.hip_y + 0.05, end, 0.85 * figure.body.hips * figure.width)
+    if figure.has("lower_pattern", "pattern"):
+        _dots(figure, top + 0.05, bottom - 0.03, 0.8 * hip)
 
 
 def _dots(figure: Figure, top: float, bottom: float, half: float) -> None:
-    if not figure.has("lower_pattern", "pattern"):
-        return
     for row, y in enumerate(np.arange(top, bottom, 0.065)):
         for x in (-0.66, 0.0, 0.66) if row % 2 else (-0.33, 0.33):
             figure.ellipse(x * 1.3 * half, float(y), 0.021, 0.02, Part.BOTTOM_PATTERN)

@@ -51,10 +51,12 @@ def _hair(figure: Figure) -> None:
             end = figure.body.shoulder_y + 0.13
             figure.shape([(0.39 * head, y + 0.4 * head), (0.48 * head, end - 0.03), (0.4 * head, end)], Part.HAIR, x)
         return
-    back = -0.17 * head * turn
-    figure.ellipse(x + back * 0.5, y + 0.21 * head, 0.40 * head, 0.23 * head, Part.HAIR)
-    figure.ellipse(x + back * 1.2, y + 0.42 * head, (0.24 * abs(turn) + 0.01) * head, 0.38 * head, Part.HAIR)
-    sides = [-0.36, 0.36] if abs(turn) < 0.6 else [-0.26 * (1 if turn > 0 else -1)]
+    way = 1 if turn > 0 else -1
+    figure.ellipse(x - 0.085 * head * turn, y + 0.21 * head, 0.40 * head, 0.23 * head, Part.HAIR)
+    # the further the head is turned, the more of its back shows
+    depth = 0.24 * abs(turn)
+    figure.ellipse(x - (0.37 - depth) * way * head, y + 0.42 * head, depth * head, 0.38 * head, Part.HAIR)
+    sides = [-0.36, 0.36] if abs(turn) < 0.6 else [-0.26 * way]
     for offset in sides:
         edge = x + offset * head
         if long:

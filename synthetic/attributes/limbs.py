@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..part_map import Point
 from .figure import Figure, Part
 
-SKIRTS = ("short_skirt", "long_skirt", "dress")
 #: Half widths of a leg of cloth against the leg's.
 _LOOSE = {"trousers": 1.35, "formal": 1.3, "jeans": 1.12, "tight": 0.78}
 
@@ -58,6 +57,8 @@ def draw_leg(figure: Figure, side: int, far: bool) -> None:
         figure.limb(leg.hip, leg.knee, thigh * 1.3, calf * 1.5, cloth)
         if figure.has("lower_pattern", "stripe"):
             _line(figure, leg.hip, leg.knee, 0.016, Part.BOTTOM_PATTERN)
+        elif figure.has("lower_pattern", "pattern"):
+            _dots(figure, leg.hip, leg.knee, calf * 0.6)
     draw_shoe(figure, leg)
 
 
@@ -65,6 +66,9 @@ def _details(figure: Figure, leg: Leg, half: float) -> None:
     if figure.has("lower_pattern", "stripe"):
         for start, end in ((leg.hip, leg.knee), (leg.knee, leg.ankle)):
             _line(figure, start, end, 0.016, Part.BOTTOM_PATTERN)
+    elif figure.has("lower_pattern", "pattern"):
+        _dots(figure, leg.hip, leg.knee, half * 0.6)
+        _dots(figure, leg.knee, leg.ankle, half * 0.5)
     elif figure.has("lower", "formal"):
         _line(figure, leg.hip, leg.ankle, 0.006, Part.BLACK)
     elif figure.has("lower", "jeans"):
@@ -77,6 +81,13 @@ def _details(figure: Figure, leg: Leg, half: float) -> None:
             0.012,
             Part.SOLE,
         )
+
+
+def _dots(figure: Figure, start: Point, end: Point, half: float) -> None:
+    for index in range(4):
+        share, aside = (index + 0.5) / 4, half if index % 2 else -half
+        x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
+        figure.ellipse(x + aside, y, 0.02, 0.02, Part.BOTTOM_PATTERN)
 
 
 def _line(figure: Figure, start: Point, end: Point, half: float, part: Part) -> None:
@@ -110,9 +121,9 @@ def draw_shoe(figure: Figure, leg: Leg) -> None:
         if kind == "cloth":
             figure.ellipse(x, y + 0.006, half * 0.6, 0.014, Part.WHITE)
     elif kind == "leather":
-        figure.ellipse(x + toe, y + 0.018, 0.015, 0.01, Part.WHITE)
+        figure.ellipse(x + toe, y + 0.018, 0.018, 0.013, Part.WHITE)
     elif kind == "clogs":
-        figure.box(left, y + tall - 0.006, right, y + tall + 0.018, Part.SOLE)
+        figure.box(left, y + tall - 0.006, right, y + tall + 0.022, Part.SOLE)
         figure.ellipse(x, y + 0.01, half * 0.8, 0.012, Part.SKIN)
 
 

@@ -23,7 +23,7 @@ from .carried import (
 )
 from .colors import color_table
 from .figure import Figure, Part, Traits
-from .garments import draw_dots, draw_trunk
+from .garments import draw_trunk
 from .heads import draw_hair_behind, draw_head
 from .limbs import draw_arm, draw_leg
 
@@ -84,7 +84,6 @@ def draw_figure(figure: Figure) -> None:
     if figure.traits["motion"] in ("bicycle", "scooter") and sideways:
         draw_ride(figure)
     draw_leg(figure, near, far=False)
-    draw_dots(figure)
     draw_trunk(figure)
     draw_backpack(figure)
     if not (behind or covered):
