@@ -82,15 +82,14 @@ def color_table(rng: np.random.Generator, traits: Traits) -> Floats:
     table[Part.SKIN] = choose_colour(rng, SKIN)
     table[Part.HAIR] = _near(rng, _HAIR[traits["hair_color"]])
     table[Part.TOP] = _near(rng, NAMED[traits["upper_color"]])
-    table[Part.BOTTOM] = _near(rng, NAMED[traits["lower_color"]])
+    jeans = traits["lower"] == "jeans"
+    table[Part.BOTTOM] = _near(rng, _JEANS if jeans else NAMED[traits["lower_color"]])
     table[Part.SHOE] = _near(rng, NAMED[traits["shoe_color"]])
     table[Part.MASK] = _MASKS[int(rng.integers(len(_MASKS)))]
-    if traits["lower"] == "jeans":
-        table[Part.BOTTOM] = _near(rng, _JEANS)
     for part, other in _ANY.items():
         unlike = None if other is None else _triple(table[other])
         table[part] = choose_colour(rng, palette, unlike)
-    if traits["lower"] == "jeans":
+    if jeans:
         table[Part.SOLE] = np.clip(table[Part.BOTTOM] * 1.6, 0, 1)
     for part, near in _FAR.items():
         # dark cloth has lighter seams and folds

@@ -50,7 +50,7 @@ def draw_portrait(
     height = min(round(width / between(rng, settings.CROP_ASPECT)), _LARGEST[0])
     canvas = Canvas((height, width), margin=1)
     table = color_table(look, traits)
-    _companions(rng, canvas, traits, table)
+    _companions(np.random.default_rng(rng.integers(1 << 32)), canvas, traits, table)
     middle = width * 0.5 + between(rng, (-settings.SHIFT, settings.SHIFT)) * height
     scale = between(rng, settings.ATTRIBUTE_SCALE) * height
     foot = height * (0.985 + between(rng, (-settings.SHIFT, 0.0)))
