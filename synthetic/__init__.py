@@ -1,1 +1,1 @@
-"""Procedural tri-modal benchmark: persons and vehicles drawn with NumPy and Pillow in the layout of real benchmarks."""
+"""Generated benchmarks, drawn with NumPy and Pillow: tri-modal persons and vehicles, and persons with attributes."""

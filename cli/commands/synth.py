@@ -9,7 +9,7 @@ import click
 
 from ...errors import InputError
 from ..options.shared import ATTRIBUTE_DATASETS, PATH, REID_DATASETS, json_option, overwrite_option, seed_option
-from ..terminal.console import emit, track
+from ..terminal.console import emit, needs, track
 
 #: Sets of labeled images that are drawn; "attributes" is any set in the toolkit's format.
 _ATTRIBUTE_SETS = tuple(name for name in ATTRIBUTE_DATASETS if name != "attributes")
@@ -42,7 +42,9 @@ def synth(dataset: str, as_json: bool, **options: Any) -> None:
     the same images.
     """
     draw = _draw_attributes if dataset in _ATTRIBUTE_SETS else _draw_identities
-    emit(draw(dataset, track=track, **options), as_json)
+    with needs("train"):
+        report = draw(dataset, track=track, **options)
+    emit(report, as_json)
 
 
 def _draw_identities(

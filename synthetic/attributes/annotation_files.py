@@ -23,7 +23,8 @@ from .image_names import SCENES, image_names, scene_of_image
 RUNS = 5
 #: Columns before the labels of PETA: numbers of image, person and camera, and a spare one.
 _PETA_COLUMNS = 4
-#: Columns of RAPv2 that are evaluated, in order, counted from 1.
+#: Attributes of RAPv2; those of no drawn trait are absent. Columns that are evaluated, counted from 1.
+_RAPV2_ATTRIBUTES = 152
 _RAPV2_SELECTED = range(13, 67)
 #: MATLAB's files begin with a text that holds the time, which differs from run to run.
 _HEADER = b"MATLAB 5.0 MAT-file, drawn by mambapro".ljust(116)
@@ -48,9 +49,11 @@ def require_packages(name: str) -> None:
     if any(file.endswith(".mat") for file in FILES[name]):
         try:
             import scipy.io  # noqa: F401
-        except ImportError as error:
-            message = f"The annotation of {name} is a MATLAB file, which needs SciPy: pip install scipy"
-            raise SetupError(message) from error
+        except ModuleNotFoundError as error:
+            raise SetupError(
+                f"The annotation of {name} is a MATLAB file, which needs the package scipy, and that is not installed: "
+                'pip install "mambapro[train]". wider and msp60k are text and JSON.'
+            ) from error
 
 
 def write_annotation(planned: PlannedSet, root: Path) -> None:
@@ -106,10 +109,11 @@ def _rapv1(planned: PlannedSet) -> bytes:
 def _rapv2(planned: PlannedSet) -> bytes:
     _, names = image_names(planned.name, len(planned))
     partitions = [{f"{part}_index": (rows + 1)[None] for part, rows in parts.items()} for parts in _partitions(planned)]
+    rest = _RAPV2_ATTRIBUTES - len(planned.attributes)
     annotation = {
         "name": _cells(names),
-        "attribute": _cells(planned.attributes),
-        "data": planned.labels,
+        "attribute": _cells([*planned.attributes, *(f"not-drawn-{number}" for number in range(rest))]),
+        "data": np.pad(planned.labels, ((0, 0), (0, rest))),
         "selected_attribute": np.array(_RAPV2_SELECTED)[None],
         "partition_attribute": _cells(partitions).T,
     }

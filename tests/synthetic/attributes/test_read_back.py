@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mambapro.runtime.data.attributes.attribute_readers import PUBLISHED, read_attributes
+from mambapro.runtime.data.attributes.attribute_readers import read_attributes
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.synthetic.attribute_benchmark import draw_attribute_set
-from mambapro.synthetic.attributes.attribute_sets import PlannedSet, plan_set
+from mambapro.synthetic.attributes.attribute_sets import KINDS, PlannedSet, plan_set
 from mambapro.synthetic.attributes.image_names import image_names
 
 SEED, IMAGES = 7, 60
@@ -58,7 +58,7 @@ JUDGED = {
     "msp60k": [*range(7, 16), *range(19, 47), *range(0, 7), *range(16, 19), *range(47, 57)],
 }
 JUDGED["peta-zs"] = JUDGED["peta"]
-NAMES = sorted(PUBLISHED)
+NAMES = sorted(KINDS)
 
 
 @pytest.fixture(scope="module")
