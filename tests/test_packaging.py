@@ -82,15 +82,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     wanted = {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in modules}
     root = ("__init__.py", "__main__.py", "errors.py", "moved.py", "telemetry.py", "py.typed")
     wanted |= {f"mambapro/{name}" for name in root}
-<<<<<<< HEAD
-    recipes = (ROOT / "train" / "engine" / "recipes").glob("*.toml")
-    wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in recipes}
-    pages = [path for folder in ("common", "export", "runtime", "train") for path in (ROOT / folder).rglob("pages/*")]
-=======
     tables = [*(ROOT / "train" / "engine" / "recipes").glob("*.toml"), *(ROOT / "synthetic").rglob("*.toml")]
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in tables}
-    pages = [path for folder in ("common", "export", "train") for path in (ROOT / folder).rglob("pages/*")]
->>>>>>> 5a19268 (Drawn sets are documented; train brings SciPy, and tomli on Python 3.10; synth refuses options of the other kind)
+    pages = [path for folder in ("common", "export", "runtime", "train") for path in (ROOT / folder).rglob("pages/*")]
     wanted |= {f"mambapro/{path.relative_to(ROOT).as_posix()}" for path in pages}
     scan = ROOT / "plugins" / "selective_scan"
     sources = [
