@@ -42,7 +42,8 @@ def load_teacher(model: AttributeModel, path: Path) -> None:
     theirs = {name: value for name, value in source.state_dict().items() if name.startswith(_NAMES)}
     ours = {name: value for name, value in model.state_dict().items() if name.startswith(_NAMES)}
     for name in [name for name in ours if name.startswith(_CLASSIFIER)]:
-        theirs[name] = ours[name]
+        if name not in theirs or theirs[name].shape != ours[name].shape:
+            theirs[name] = ours[name]
     problems = sorted(ours.keys() ^ theirs.keys())
     problems += [name for name in ours if name in theirs and ours[name].shape != theirs[name].shape]
     if problems:

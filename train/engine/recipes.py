@@ -103,6 +103,8 @@ def _read(source: str | os.PathLike[str], depth: int = 0) -> dict[str, Any]:
     name = os.fspath(source)
     if name in recipe_names():
         values = read_toml(FOLDER / f"{name}.toml", "recipe")
+        if "base" not in values:
+            values.setdefault("task", RE_IDENTIFICATION)
     elif depth == 0 and os.path.lexists(name):
         values = read_toml(name, "recipe")
     else:

@@ -12,7 +12,7 @@ import torch
 
 from ...common.foreign_text import shown_text
 from ...common.progress import Track
-from ...errors import ArtifactError, TrainingError
+from ...errors import ArtifactError, InputError, TrainingError
 from ..models.model_spec import Model
 from .device import peak_mebibytes, resolve_precision
 from .distributed import World
@@ -172,11 +172,25 @@ class Trainer:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
+                **({"constants": constants} if (constants := self._constants()) else {}),
             },
             meter=self.meter.state() if self.batch else None,
             records=[asdict(record) for record in records],
             ranges=noted_ranges(),
         )
+
+    def _constants(self) -> dict[str, torch.Tensor]:
+        """Return the model's constants, which its state dict does not hold."""
+        values = {name: getattr(self.model, name) for name in self.model.constants}
+        return {name: value.detach().cpu() for name, value in values.items() if value is not None}
+
+    def _check_constants(self, before: dict[str, torch.Tensor]) -> None:
+        now = self._constants()
+        if before.keys() != now.keys() or not all(torch.equal(value, now[name]) for name, value in before.items()):
+            raise InputError(
+                "The training to resume had other words of the labels. Give the same ones, or start anew in another "
+                "folder."
+            )
 
     def resume(self) -> bool:
         """Resume from the state in the folder; return False if there is none.
@@ -191,6 +205,7 @@ class Trainer:
             self.files.log.restart([])
             return False
         check_state(state, self.config, self.task.fingerprint)
+        self._check_constants(state.tensors.get("constants", {}))
         try:
             self._restore(state)
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

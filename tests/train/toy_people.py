@@ -10,20 +10,6 @@ from PIL import Image
 
 NAMES = ("red", "green", "blue", "short")
 PARTS = {"train": 96, "val": 32, "test": 32}
-#: A model of `mini_vim_s`'s kind, small enough for tests.
-SMALL = [
-    "model.image_size=[32, 32]",
-    "model.overrides.width=32",
-    "model.overrides.vim.width=16",
-    "model.overrides.vim.depth=4",
-    "solver.batch=16",
-]
-#: Its ViT; a hybrid has both.
-SMALL_VIT = [
-    "model.overrides.vit.width=32",
-    "model.overrides.vit.depth=2",
-    "model.overrides.vit.heads=2",
-]
 
 
 def draw(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
