@@ -14,6 +14,7 @@ from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import require_mambapro
 from ...models.mambapro.model_config import MambaProConfig
 from ...models.mambapro.sizes import config_of_size
+from ...models.model_spec import Model
 from ..ablation.tables import table_named
 from .operations import operations
 from .paper_table import CostReport, table_costs
@@ -105,7 +106,15 @@ def checkpoint_info(path: Path, dataset: str | None = None, weights: str | None 
         ArtifactError: a damaged file.
     """
     size = None if dataset is None else benchmark_info(dataset).image_size
-    model = load_checkpoint(path, default_image_size=size, weights=weights, dataset=dataset)
+    return mambapro_info(load_checkpoint(path, default_image_size=size, weights=weights, dataset=dataset), path)
+
+
+def mambapro_info(model: Model, path: Path) -> InfoReport:
+    """Return the cost of a loaded model, of the checkpoint at `path`.
+
+    Raises:
+        InputError: a model of another kind.
+    """
     require_mambapro(model, path)
     settings = model.trained_on.get("config", {}).get("model", {})
     return _report(path.name, model.config, bool(settings.get("frozen", True)))

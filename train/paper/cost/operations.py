@@ -24,25 +24,28 @@ from .parameters import PARTS
 #: For each token, channel and state. The recurrence itself has eight products, sums and exponentials (d A, its
 #: exponential, d u, times B, decay times state, the sum, times C, the sum over states); nine is customary.
 SCAN_OPERATIONS = 9
+#: Part of a counter for scans, and their operator.
+SCAN, _SCAN = "scan", "mambapro::selective_scan"
 
 
 def operations(model: MambaPro) -> dict[str, int]:
     """Count the operations of one sample (three images) in eval mode, by part; `model` is from `empty_model`."""
     images = torch.empty((1, 3, 3, *model.config.image_size), device="meta")
     cameras = torch.zeros(1, dtype=torch.int64, device="meta")
-    counter = _Counter()
+    counter = OperationCounter()
     with _named(model, counter.place), torch.no_grad(), counter:
         model(images, cameras)
     return {part: counter.total[part] for part in PARTS}
 
 
-class _Counter(TorchDispatchMode):
-    """Sum of the operators' costs, by the part whose module called them."""
+class OperationCounter(TorchDispatchMode):
+    """Sum of the operators' costs, by the part whose module called them; with `scans` those of scans as SCAN."""
 
-    def __init__(self) -> None:
+    def __init__(self, scans: bool = False) -> None:
         super().__init__()
         self.total: Counter[str] = Counter()
-        self.place: list[str] = []
+        self.place: list[str] = ["whole"]
+        self.scans = scans
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -50,7 +53,8 @@ class _Counter(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         cost = _COSTS.get(str(func.name()))
         if cost is not None:
-            self.total[self.place[-1]] += cost(args, result)
+            scan = self.scans and func.name() == _SCAN
+            self.total[SCAN if scan else self.place[-1]] += cost(args, result)
         return result
 
 
@@ -71,7 +75,7 @@ _COSTS: dict[str, Callable[[Sequence[Any], Any], int]] = {
     "aten::addmm": lambda args, _: _product(args[1], args[2]),
     "aten::baddbmm": lambda args, _: _product(args[1], args[2]),
     "aten::convolution": lambda args, result: prod(result.shape) * prod(args[1].shape[1:]),
-    "mambapro::selective_scan": lambda args, _: _scan(args[0], args[2]),
+    _SCAN: lambda args, _: _scan(args[0], args[2]),
 }
 
 
