@@ -42,6 +42,7 @@ from .commands.evaluate import evaluate
 from .commands.explain import explain
 from .commands.export import export
 from .commands.extract import extract
+from .commands.find import find
 from .commands.info import info
 from .commands.plugins import plugins
 from .commands.report import report
@@ -74,7 +75,7 @@ def cli(verbose: bool) -> None:
 
 for _command in (
     *(synth, train, ablate, info, export, build, calibrate, sensitivity, check, sign, verify, compare),
-    *(compare_layers, extract, attributes, evaluate, explain, report, bench, environment, plugins),
+    *(compare_layers, extract, attributes, find, evaluate, explain, report, bench, environment, plugins),
 ):
     cli.add_command(_command)
 

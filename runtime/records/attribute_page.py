@@ -38,6 +38,9 @@ class AttributePage:
         path: of the HTML file.
         title: heading.
         facts: shown above the crops.
+        cards: crops that are drawn.
+        count: crops in all.
+        query: drawn before the others.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class AttributePage:
     facts: tuple[tuple[str, str], ...] = ()
     cards: list[Card] = field(default_factory=list)
     count: int = 0
+    query: Card | None = None
 
     def add(self, rows: Rows) -> None:
         """Add rows that are written to a file of records."""
@@ -61,7 +65,8 @@ class AttributePage:
 
     def text(self) -> str:
         """Render the page; fewer crops are drawn if their pictures are too large for it."""
-        cards = [(card, *_picture(card.file)) for card in self.cards]
+        drawn = self.cards if self.query is None else [self.query, *self.cards]
+        cards = [(card, *_picture(card.file)) for card in drawn]
         while True:
             try:
                 return self._rendered(cards)
@@ -71,7 +76,8 @@ class AttributePage:
                 cards = cards[: len(cards) // 2]
 
     def _rendered(self, cards: Sequence[tuple[Card, bytes | None, str]]) -> str:
-        rest = f"The first {len(cards)} of {self.count:,} are drawn." if self.count > len(cards) else ""
+        crops = len(cards) - (self.query is not None)
+        rest = f"The first {crops} of {self.count:,} are drawn." if self.count > crops else ""
         return html_pages.page_text(
             Path(__file__).parent / "pages",
             "Draw fewer crops.",

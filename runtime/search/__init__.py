@@ -1,0 +1,1 @@
+"""Search in files of records, by attributes and by likeness."""
