@@ -37,6 +37,7 @@ from .commands.calibrate import calibrate
 from .commands.check import check
 from .commands.compare import compare
 from .commands.compare_layers import compare_layers
+from .commands.convert import convert
 from .commands.env import environment
 from .commands.evaluate import evaluate
 from .commands.explain import explain
@@ -74,7 +75,7 @@ def cli(verbose: bool) -> None:
 
 
 for _command in (
-    *(synth, train, ablate, info, export, build, calibrate, sensitivity, check, sign, verify, compare),
+    *(synth, convert, train, ablate, info, export, build, calibrate, sensitivity, check, sign, verify, compare),
     *(compare_layers, extract, attributes, find, evaluate, explain, report, bench, environment, plugins),
 ):
     cli.add_command(_command)

@@ -139,6 +139,8 @@ _NumpyUnpickler.known = {
     "numpy dtype": Call(_Type),
     "numpy ndarray": "ndarray",
     "_codecs encode": Call(_encoded),
+    # empty bytes in protocol 2
+    "__builtin__ bytes": Call(bytes),
     **{f"numpy.{core}.multiarray _reconstruct": Call(_Array) for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray scalar": Call(_number) for core in ("core", "_core")},
     **{f"numpy.{core}.numeric _frombuffer": Call(_from_buffer) for core in ("core", "_core")},

@@ -91,7 +91,7 @@ def read_attribute_file(path: str | os.PathLike[str]) -> AttributeSet:
         content.words or tuple(name.replace("_", " ") for name in content.attributes),
         content.exclusive,
         {name: np.array(content.partitions.get(name, ()), np.int64) for name in PARTITIONS},
-        source=str(path),
+        source=f"{path} ({content.source})" if content.source else str(path),
     )
 
 
@@ -114,7 +114,7 @@ def _text(images: AttributeSet, root: str) -> str:
     fields: dict[str, str] = {
         "format": _json(FORMAT),
         "name": _json(images.name),
-        "source": _json(images.source),
+        "source": _json(Path(images.source).name),
         "root": _json(Path(root).as_posix()),
         "attributes": _json(images.attributes),
         "words": _json(images.words),

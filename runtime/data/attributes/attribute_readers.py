@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ....common.foreign_text import escaped, shown_text
 from ....errors import InputError
@@ -63,11 +64,22 @@ def read_attributes(
         SetupError: the package that reads the format is missing.
     """
     images = _read(name, Path(root), partition)
-    if trainval:
-        both = np.concatenate([images.partitions[TRAIN], images.partitions[VALIDATION]])
-        images = replace(images, partitions={TRAIN: both, VALIDATION: both[:0], TEST: images.partitions[TEST]})
-    _warn_of_missing_positives(images)
-    return images
+    return with_trainval(images) if trainval else images
+
+
+def read_published(name: str, root: Path, partition: int = 0) -> AttributeSet:
+    """Read the published annotation of a set alone; errors as `read_attributes`."""
+    if name not in PUBLISHED:
+        raise InputError(f"There is no attribute set {name!r}. Known: {', '.join((*PUBLISHED, ANY))}.")
+    published = PUBLISHED[name]
+    _require_partition(partition, published.partitions, published.title)
+    return published.read(root, partition)
+
+
+def with_trainval(images: AttributeSet) -> AttributeSet:
+    """Return a set whose training part is that of training and validation."""
+    both = np.concatenate([images.partitions[TRAIN], images.partitions[VALIDATION]])
+    return replace(images, partitions={TRAIN: both, VALIDATION: both[:0], TEST: images.partitions[TEST]})
 
 
 def read_attribute_benchmark(name: str, root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
@@ -77,7 +89,9 @@ def read_attribute_benchmark(name: str, root: str | os.PathLike[str], test_only:
         InputError, SetupError: as `read_attributes`; images are missing.
     """
     images = read_attributes(name, root)
-    rows = np.concatenate([images.partitions[part] for part in ((TEST,) if test_only else PARTITIONS)])
+    parts = (TEST,) if test_only else PARTITIONS
+    warn_of_missing_positives(images, parts)
+    rows = np.concatenate([images.partitions[part] for part in parts])
     require_images(
         images.root,
         [images.images[row] for row in rows.tolist()],
@@ -97,17 +111,14 @@ def _read(name: str, root: Path, partition: int) -> AttributeSet:
                 f"folder holds: {', '.join(PUBLISHED)}."
             )
         return read_attribute_file(own)
-    if name not in PUBLISHED:
-        raise InputError(f"There is no attribute set {name!r}. Known: {', '.join((*PUBLISHED, ANY))}.")
-    published = PUBLISHED[name]
-    _require_partition(partition, published.partitions, published.title)
-    if partition == 0 and own.is_file() and own.suffix == ".json":
+    if name in PUBLISHED and partition == 0 and own.is_file() and own.suffix == ".json":
         images = read_attribute_file(own)
         if images.name == name:
+            log.info("%s is read from %s", PUBLISHED[name].title, shown_text(images.source))
             return images
         if not root.is_dir():
             raise InputError(f"{escaped(own)} is the set {shown_text(images.name, 60)}, not {name}.")
-    return published.read(root, partition)
+    return read_published(name, root, partition)
 
 
 def _require_partition(number: int, count: int, title: str) -> None:
@@ -115,16 +126,22 @@ def _require_partition(number: int, count: int, title: str) -> None:
         raise InputError(f"{title} has {count} partition(s), from 0 to {count - 1}; {number} is none of them.")
 
 
-def _warn_of_missing_positives(images: AttributeSet) -> None:
-    for part, rows in images.partitions.items():
-        if not len(rows):
-            continue
-        positives = (images.labels[rows] == 1).any(axis=0)
-        if not positives.all():
-            without = [name for name, has in zip(images.attributes, positives.tolist(), strict=True) if not has]
+def warn_of_missing_positives(images: AttributeSet, parts: Sequence[str] = PARTITIONS) -> dict[str, list[str]]:
+    """Return the attributes that no image of a part has, for which mA is not defined; they are logged too."""
+    lacking = {part: _without_positives(images, images.partitions[part]) for part in parts}
+    for part, names in lacking.items():
+        if names:
             log.warning(
-                "%s: no image of %s has %s; mA is not defined for what no image has.",
+                "%s: no image of %s has %s; mA is not defined for what no image has",
                 shown_text(images.source),
                 part,
-                shown(without),
+                shown(names),
             )
+    return {part: names for part, names in lacking.items() if names}
+
+
+def _without_positives(images: AttributeSet, rows: npt.NDArray[np.int64]) -> list[str]:
+    if not len(rows):
+        return []
+    positives = (images.labels[rows] == 1).any(axis=0)
+    return [name for name, has in zip(images.attributes, positives.tolist(), strict=True) if not has]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ....common.files.open_files import open_regular
+from ....common.files.open_files import read_limited
 from ....common.foreign_text import shown_text
 from ....common.formats.size_limits import ADVICE, size_limit
 from ....errors import InputError, SetupError
 from ..readers.listing import shown
+from .matlab_elements import unpacked
 
-#: Bytes of a file; the largest published one has 13 MB.
-LARGEST = 2**28
+#: Bytes of a file, and of what it unpacks to; the largest matrix is RAPv2's with 100 MB of float64.
+LARGEST, UNPACKED = 2**28, 2**30
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -37,26 +38,23 @@ def read_matlab(path: Path, fields: Sequence[str], what: str) -> dict[str, Any]:
             "its attributes.json here."
         ) from error
     name = shown_text(path)
-    with open_regular(path, f"annotation of {what}") as file:
-        size, limit = os.fstat(file.fileno()).st_size, size_limit(LARGEST)
-        if size > limit:
-            raise InputError(f"The annotation {name} has {size:,} bytes; at most {limit:,} are read. {ADVICE}")
-        if _HDF5 in file.read(1024):
-            raise InputError(
-                f"{name} is a MATLAB 7.3 file (HDF5), which is not read. Save it in MATLAB with "
-                "save(file, '-v7'), or take the published file."
-            )
-        file.seek(0)
-        try:
-            content = loadmat(file, chars_as_strings=True)
-        except MemoryError:
-            raise InputError(f"{name} cannot be read: it claims more values than there is memory for.") from None
-        except Exception as error:
-            why = shown_text(error).rstrip(".") or type(error).__name__
-            raise InputError(
-                f"{name} cannot be read as a MATLAB file ({why}). It is damaged, cut short or another kind of file; "
-                "copy it again."
-            ) from error
+    raw = read_limited(path, size_limit(LARGEST), f"annotation of {what}")
+    if _HDF5 in raw[:1024]:
+        raise InputError(
+            f"{name} is a MATLAB 7.3 file (HDF5), which is not read. Save it in MATLAB with save(file, '-v7'), or take "
+            "the published file."
+        )
+    try:
+        content = loadmat(io.BytesIO(unpacked(raw, size_limit(UNPACKED))), chars_as_strings=True)
+    except MemoryError:
+        raise InputError(f"{name} cannot be read: it claims more values than there is memory for.") from None
+    except Exception as error:
+        why = shown_text(error).rstrip(".") or type(error).__name__
+        advice = f" {ADVICE}" if "unpacks to" in why else ""
+        raise InputError(
+            f"{name} cannot be read as a MATLAB file: {why}. It is damaged, cut short or another kind of file; copy it "
+            f"again.{advice}"
+        ) from error
     variables = {key: value for key, value in content.items() if not key.startswith("__")}
     if lacking := [field for field in fields if field not in variables]:
         raise InputError(
@@ -142,13 +140,13 @@ def rows_of(values: Any, where: str) -> npt.NDArray[np.int64]:
     return numbers.ravel() - 1
 
 
-def columns_of(values: Any, columns: Sequence[int], least: int, where: str) -> npt.NDArray[np.int64]:
-    """Return chosen columns of a matrix of whole numbers, int64 (rows, columns).
+def columns_of(values: Any, columns: Sequence[int], count: int, where: str) -> npt.NDArray[np.int64]:
+    """Return chosen columns of a matrix of whole numbers with `count` columns, int64 (rows, columns).
 
     Raises:
-        InputError: no matrix of numbers, or fewer than `least` columns.
+        InputError: no matrix of numbers, or another number of columns.
     """
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] < least:
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] != count:
         shape = " x ".join(map(str, getattr(values, "shape", ()))) or "no matrix"
-        raise InputError(f"{where} is {shape}; a matrix of {least} columns is expected. It is of another set.")
+        raise InputError(f"{where} is {shape}; a matrix of {count} columns is expected. It is of another set.")
     return whole_numbers(values[:, list(columns)], where)

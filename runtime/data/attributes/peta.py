@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ....common.foreign_text import shown_text
-from ....errors import InputError
 from .annotation import as_labels
 from .attribute_set import PARTITIONS, AttributeSet
 from .matlab_files import cell_of, columns_of, field_of, read_matlab, rows_of, texts
@@ -25,8 +24,8 @@ from .published_folder import annotation_file
 from .vocabulary import Word, names_of, phrases_of, require_names
 
 FILE, IMAGES, PARTITION_COUNT = "PETA.mat", "images", 5
-#: Columns of the matrix in front of the labels, and attributes that it has.
-FIRST_COLUMN, ALL = 4, 105
+#: Columns of the matrix in front of the labels.
+FIRST_COLUMN = 4
 #: Columns of the evaluated attributes, in the order of head, upper and lower body, shoes, carried things, age and sex.
 COLUMNS = (
     *(10, 18, 19, 30, 15),
@@ -112,12 +111,10 @@ def read_matrix(root: Path) -> Matrix:
     where = shown_text(path)
     content = read_matlab(path, ("peta",), "PETA")["peta"]
     names = texts(field_of(content, 1, where), f"names in {where}")
-    if len(names) != ALL:
-        raise InputError(f"{where} names {len(names)} attributes; PETA has {ALL}. It is of another set, or cut short.")
-    require_names([names[column] for column in COLUMNS], WORDS, where)
+    require_names([names[column] for column in COLUMNS if column < len(names)], WORDS, where)
     matrix = f"the label matrix in {where}"
     columns = [FIRST_COLUMN + column for column in COLUMNS]
-    labels = columns_of(field_of(content, 0, where), columns, FIRST_COLUMN + ALL, matrix)
+    labels = columns_of(field_of(content, 0, where), columns, FIRST_COLUMN + len(names), matrix)
     return Matrix(as_labels(labels, len(labels), len(COLUMNS), matrix), field_of(content, 3, where), folder, path)
 
 

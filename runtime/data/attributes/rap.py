@@ -30,8 +30,6 @@ log = logging.getLogger("mambapro")
 
 FILE, IMAGES, PARTITION_COUNT = ("RAP_annotation", "RAP_annotation.mat"), "RAP_dataset", 5
 VARIABLE = "RAP_annotation"
-#: Attributes in the file, of which the first ones are evaluated.
-ALL = 92
 
 WORDS = tuple(
     Word(*pair)
@@ -105,12 +103,10 @@ def read_rapv1(root: Path, partition: int = 0) -> AttributeSet:
     if "selected_attribute" in (content.dtype.names or ()):
         raise InputError(f"{where} is the annotation of RAPv2, not of RAPv1. Give --dataset rapv2 or rap-zs.")
     names = texts(field_of(content, 3, where), f"names in {where}")
-    if len(names) != ALL:
-        raise InputError(f"{where} names {len(names)} attributes; RAPv1 has {ALL}. It is of another set, or cut short.")
     require_names(names[: len(WORDS)], WORDS, where)
     images = texts(field_of(content, 5, where), f"image names in {where}")
     matrix = f"the label matrix in {where}"
-    values = columns_of(field_of(content, 1, where), range(len(WORDS)), ALL, matrix)
+    values = columns_of(field_of(content, 1, where), range(len(WORDS)), len(names), matrix)
     labels = as_labels(values, len(images), len(WORDS), matrix)
     tell_not_judged(labels, where)
     chosen = cell_of(field_of(content, 0, where), partition, f"partitions in {where}")

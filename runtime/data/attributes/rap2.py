@@ -32,8 +32,6 @@ from .vocabulary import Word, names_of, phrases_of, require_names
 
 PARTITION_COUNT = 5
 FIELDS = ("name", "attribute", "data", "selected_attribute", "partition_attribute")
-#: Attributes in the file.
-ALL = 152
 #: Order of the evaluated attributes: positions in `selected_attribute`, from 0.
 ORDER = (*range(10, 45), *range(1, 5), 0, *range(5, 10), *range(45, 54))
 
@@ -135,15 +133,16 @@ def read_matrix(root: Path) -> Matrix:
         raise InputError(f"{where} has no field selected_attribute, so it is not of RAPv2. Is it --dataset rapv1?")
     names, images = (texts(field_of(content, field, where), f"{field} in {where}") for field in ("attribute", "name"))
     selected = rows_of(field_of(content, "selected_attribute", where), f"selected_attribute in {where}")
-    if len(names) != ALL or len(selected) != len(WORDS) or selected.max() >= ALL:
+    if len(selected) != len(WORDS) or selected.max() >= len(names):
         raise InputError(
-            f"{where} names {len(names)} attributes and selects {len(selected)}; RAPv2 has {ALL} and {len(WORDS)}. It "
-            "is of another set, or cut short."
+            f"{where} names {len(names)} attributes and selects {len(selected)}, up to number "
+            f"{int(selected.max()) + 1}; RAPv2 selects {len(WORDS)} of 152. It is of another set, or cut short."
         )
     columns = selected[list(ORDER)].tolist()
     require_names([names[column] for column in columns], WORDS, where)
     matrix = f"data in {where}"
-    labels = as_labels(columns_of(field_of(content, "data", where), columns, ALL, matrix), len(images), 54, matrix)
+    values = columns_of(field_of(content, "data", where), columns, len(names), matrix)
+    labels = as_labels(values, len(images), len(WORDS), matrix)
     tell_not_judged(labels, where)
     return Matrix(images, labels, field_of(content, "partition_attribute", where), folder, path)
 

@@ -39,19 +39,19 @@ WORDS = tuple(
     Word(*pair)
     for pair in (
         ("Male", "male"),
-        ("LongHair", "long hair"),
-        ("Sunglasses", "sunglasses"),
+        ("longHair", "long hair"),
+        ("sunglass", "sunglasses"),
         ("Hat", "hat"),
-        ("T-shirt", "t-shirt"),
-        ("LongSleeve", "long sleeve"),
-        ("FormalSuits", "formal suit"),
-        ("Shorts", "shorts"),
-        ("Jeans", "jeans"),
-        ("LongPants", "long pants"),
-        ("Skirt", "skirt"),
-        ("FaceMask", "face mask"),
-        ("Logo", "logo"),
-        ("Plaid", "plaid"),
+        ("tShirt", "t-shirt"),
+        ("longSleeve", "long sleeve"),
+        ("formal", "formal suit"),
+        ("shorts", "shorts"),
+        ("jeans", "jeans"),
+        ("longPants", "long pants"),
+        ("skirt", "skirt"),
+        ("faceMask", "face mask"),
+        ("logo", "logo"),
+        ("stripe", "plaid"),
     )
 )
 

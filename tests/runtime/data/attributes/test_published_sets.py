@@ -2,178 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import pickle
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
-from annotation_files import cells, column, row, struct, write_matlab
 from mambapro.errors import InputError
 from mambapro.runtime.data.attributes.attribute_readers import PUBLISHED, read_attributes
 from mambapro.runtime.data.attributes.attribute_set import AttributeSet
-
-PA100K = (
-    "Female AgeOver60 Age18-60 AgeLess18 Front Side Back Hat Glasses HandBag ShoulderBag Backpack HoldObjectsInFront "
-    "ShortSleeve LongSleeve UpperStride UpperLogo UpperPlaid UpperSplice LowerStripe LowerPattern LongCoat Trousers "
-    "Shorts Skirt&Dress boots"
+from published_sets import (
+    WRITERS,
+    write_msp60k,
+    write_pa100k,
+    write_peta,
+    write_rapv1,
+    write_rapv2,
+    write_run,
+    write_wider,
 )
-#: Columns 0 to 34 of PETA.mat's names.
-PETA = (
-    "personalLess30 personalLess45 personalLess60 personalLarger60 carryingBackpack carryingOther lowerBodyCasual "
-    "upperBodyCasual lowerBodyFormal upperBodyFormal accessoryHat upperBodyJacket lowerBodyJeans footwearLeatherShoes "
-    "upperBodyLogo hairLong personalMale carryingMessengerBag accessoryMuffler accessoryNothing carryingNothing "
-    "upperBodyPlaid carryingPlasticBags footwearSandals footwearShoes lowerBodyShorts upperBodyShortSleeve "
-    "lowerBodyShortSkirt footwearSneaker upperBodyThinStripes accessorySunglasses lowerBodyTrousers upperBodyTshirt "
-    "upperBodyOther upperBodyVNeck"
-)
-RAP1 = (
-    "Female AgeLess16 Age17-30 Age31-45 BodyFat BodyNormal BodyThin Customer Clerk hs-BaldHead hs-LongHair "
-    "hs-BlackHair hs-Hat hs-Glasses hs-Muffler ub-Shirt ub-Sweater ub-Vest ub-TShirt ub-Cotton ub-Jacket ub-SuitUp "
-    "ub-Tight ub-ShortSleeve lb-LongTrousers lb-Skirt lb-ShortSkirt lb-Dress lb-Jeans lb-TightTrousers shoes-Leather "
-    "shoes-Sport shoes-Boots shoes-Cloth shoes-Casual attach-Backpack attach-SingleShoulderBag attach-HandBag "
-    "attach-Box attach-PlasticBag attach-PaperBag attach-HandTrunk attach-Other action-Calling action-Talking "
-    "action-Gathering action-Holding action-Pusing action-Pulling action-CarrybyArm action-CarrybyHand"
-)
-#: The attributes that RAPv2 selects, in the order of its list.
-RAP2 = (
-    "Female AgeLess16 Age17-30 Age31-45 Age46-60 BodyFat BodyNormal BodyThin Customer Employee hs-BaldHead hs-LongHair "
-    "hs-BlackHair hs-Hat hs-Glasses ub-Shirt ub-Sweater ub-Vest ub-TShirt ub-Cotton ub-Jacket ub-SuitUp ub-Tight "
-    "ub-ShortSleeve ub-Others lb-LongTrousers lb-Skirt lb-ShortSkirt lb-Dress lb-Jeans lb-TightTrousers shoes-Leather "
-    "shoes-Sports shoes-Boots shoes-Cloth shoes-Casual shoes-Other attachment-Backpack attachment-ShoulderBag "
-    "attachment-HandBag attachment-Box attachment-PlasticBag attachment-PaperBag attachment-HandTrunk attachment-Other "
-    "action-Calling action-Talking action-Gathering action-Holding action-Pushing action-Pulling "
-    "action-CarryingByArm action-CarryingByHand action-Other"
-)
-WIDER = "male long_hair sunglasses hat t-shirt long_sleeve formal shorts jeans long_pants skirt face_mask logo stripe"
-
-
-def write_pa100k(root: Path) -> None:
-    """Four images; image n has the attribute n alone."""
-    names = [f"{number:06d}.jpg" for number in range(1, 5)]
-    one = np.eye(4, 26, dtype=np.uint8)
-    variables: dict[str, Any] = {"attributes": cells(PA100K.split())}
-    for part, rows in (("train", slice(0, 2)), ("val", slice(2, 3)), ("test", slice(3, 4))):
-        variables |= {f"{part}_images_name": cells(names[rows]), f"{part}_label": one[rows]}
-    write_matlab(root / "annotation.mat", **variables)
-
-
-def write_peta(root: Path, images: int = 6) -> None:
-    """Image n has the attribute of the file's column n alone; the first four columns hold other numbers."""
-    matrix = np.zeros((images, 109), np.uint16)
-    matrix[:, :4] = 77
-    matrix[np.arange(images), 4 + np.arange(images)] = 1
-    partitions = [struct(train=column(2, 1), val=column(4), test=column(6, 3))] * 4
-    partitions.append(struct(a=column(5), b=column(6), c=column(1)))
-    names = [*PETA.split(), *(f"other{number}" for number in range(70))]
-    peta = struct(first=matrix, second=cells(names), third=cells(["?"]), fourth=cells(partitions))
-    write_matlab(root / "PETA.mat", peta=peta)
-
-
-def write_rapv1(root: Path) -> None:
-    """Image n has the attribute n alone, and 2 for the last of the 51; the other 41 columns hold 9."""
-    matrix = np.full((3, 92), 9, np.uint8)
-    matrix[:, :51] = np.eye(3, 51)
-    matrix[0, 50] = 2
-    names = [*RAP1.split(), *(f"up-Color{number}" for number in range(41))]
-    images = ["CAM01_1.png", "CAM02_2.png", "CAM03_3.png"]
-    partitions = cells([struct(p=row(3, 1), q=row(2)), struct(p=row(1), q=row(2, 3))])
-    annotation = struct(
-        partition=partitions, label=matrix, c=cells(["?"]), names=cells(names), e=cells(["?"]), images=cells(images)
-    )
-    write_matlab(root / "RAP_annotation" / "RAP_annotation.mat", RAP_annotation=annotation)
-
-
-def write_rapv2(root: Path) -> None:
-    """The selected attributes are the file's columns 151, 150, ...; image n has the nth selected attribute alone."""
-    names, matrix = [f"other{number}" for number in range(152)], np.full((54, 152), 9, np.uint8)
-    for position, name in enumerate(RAP2.split()):
-        names[151 - position] = name
-        matrix[:, 151 - position] = np.arange(54) == position
-    partitions = [
-        struct(train_index=row(1, 2), val_index=row(3), test_index=row(54)),
-        struct(train_index=row(4), val_index=row(5), test_index=row(6)),
-    ]
-    annotation = struct(
-        name=cells([f"{number}.png" for number in range(54)]),
-        attribute=cells(names),
-        data=matrix,
-        selected_attribute=row(*range(152, 98, -1)),
-        partition_attribute=cells(partitions, (1, 2)),
-    )
-    write_matlab(root / "RAP_annotation" / "RAP_annotation.mat", RAP_annotation=annotation)
-
-
-def write_wider(root: Path) -> None:
-    """Two training crops and one of the test."""
-    folder = root / "Annotations"
-    folder.mkdir(parents=True)
-    lines = {
-        "attr_name": WIDER.split(),
-        "trainval_name": ["0/a.jpg", "0/b.jpg"],
-        "test_name": ["1/c.jpg"],
-        "trainval_gt_label": ["[1, -1, 0, -1,1,1,1,1,1,1,1,1,1,0]", "[" + ", ".join(["-1"] * 13) + ", 1]"],
-        "test_gt_label": ["[" + ", ".join(["0"] * 14) + "]"],
-    }
-    for name, content in lines.items():
-        (folder / f"{name}.txt").write_text("\n".join(content) + "\n")
-
-
-class EasyDict(dict):  # type: ignore[type-arg]
-    """As the package easydict pickles it: entries are attributes too."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        self[name] = value
-
-
-def write_run(path: Path, protocol: int = 4, run: dict[str, Any] | None = None) -> None:
-    """The pickle of a zero-shot run, of EasyDicts of a module that is not there afterwards."""
-    content, partition = EasyDict(), EasyDict()
-    content.description, content.label = "peta", np.zeros((6, 35))
-    content.attr_words, content.weight_train = np.array(["hat", "scarf"]), [np.float32(0.5)]
-    content.partition = partition
-    partition.train, partition.val, partition.test = np.array([4, 0]), [1], np.array([5, 2], np.int32)
-    EasyDict.__module__ = "easydict"
-    sys.modules["easydict"] = ModuleType("easydict")
-    sys.modules["easydict"].EasyDict = EasyDict  # type: ignore[attr-defined]
-    try:
-        path.write_bytes(pickle.dumps(content if run is None else run, protocol))
-    finally:
-        del sys.modules["easydict"]
-
-
-def write_msp60k(root: Path) -> None:
-    """Image n has the attribute of the files' column n alone."""
-    root.mkdir(parents=True, exist_ok=True)
-    labels = {f"part0_{number}.jpg": [int(number == k) for k in range(57)] for number in range(57)}
-    names = list(labels)
-    parts = {"train": names[:50], "val": names[50:52], "test": names[52:]}
-    split = {part: {name: labels[name] for name in images} for part, images in parts.items()}
-    (root / "random_split.json").write_text(json.dumps(split))
-    (root / "merged_labels.json").write_text(json.dumps(labels))
-    scenes = {
-        "split": {
-            "split_1": {"trainval": ["Market", "School"], "test": ["Outdoors1"], "drop": []},
-            "split_2": {"trainval": ["Outdoors1"], "test": ["School"], "drop": []},
-        },
-        "image_names": {"Market": names[3:5], "School": names[:1], "Outdoors1": names[9:11]},
-    }
-    (root / "Multi_Sences2.json").write_text(json.dumps(scenes))
-
-
-WRITERS = {
-    "pa100k": write_pa100k,
-    "peta": write_peta,
-    "rapv1": write_rapv1,
-    "rapv2": write_rapv2,
-    "wider": write_wider,
-    "msp60k": write_msp60k,
-}
 
 
 def rows_of(images: AttributeSet) -> dict[str, list[int]]:
