@@ -23,7 +23,7 @@ def draw_backpack(figure: Figure) -> None:
     if figure.front > 0.45:
         for side in (-0.6, 0.6):
             x = side * body.shoulders * figure.width
-            figure.limb((x, top), (x * 0.95, bottom - 0.05), 0.018, 0.018, Part.BACKPACK)
+            figure.limb((x, top), (x * 0.95, bottom - 0.05), 0.026, 0.026, Part.BACKPACK)
         return
     half = 0.108 if figure.turned_away else 0.07
     x = -0.125 * figure.side
@@ -40,9 +40,9 @@ def draw_shoulder_bag(figure: Figure) -> None:
         hip = (body.hips * figure.width + 0.03) * (1 if figure.front > -0.45 else -1)
         shoulder = -0.65 * body.shoulders * figure.width * (1 if figure.front > -0.45 else -1)
         y = body.hip_y - 0.04
-        figure.limb((shoulder, body.shoulder_y), (hip, y), 0.016, 0.016, Part.TRIM)
-        figure.shape([(0.062, y), (0.068, y + 0.11)], Part.SHOULDER_BAG, hip)
-        figure.shape([(0.062, y), (0.065, y + 0.04)], Part.TRIM, hip)
+        figure.limb((shoulder, body.shoulder_y), (hip, y), 0.022, 0.022, Part.STRAP)
+        figure.shape([(0.07, y), (0.078, y + 0.13)], Part.SHOULDER_BAG, hip)
+        figure.shape([(0.07, y), (0.073, y + 0.045)], Part.STRAP, hip)
 
 
 def draw_in_hands(figure: Figure) -> None:
@@ -88,8 +88,8 @@ def _hanging(figure: Figure, thing: str, hand: tuple[float, float], side: int) -
     if thing == "handbag":
         for edge in (-0.035, 0.035):
             figure.limb((x + edge, y + 0.07), (x, y + 0.012), 0.009, 0.009, Part.TRIM)
-        figure.shape([(0.05, y + 0.06), (0.072, y + 0.15)], Part.HANDBAG, x)
-        figure.shape([(0.055, y + 0.06), (0.058, y + 0.085)], Part.TRIM, x)
+        figure.shape([(0.06, y + 0.06), (0.085, y + 0.175)], Part.HANDBAG, x)
+        figure.shape([(0.063, y + 0.06), (0.07, y + 0.09)], Part.TRIM, x)
     elif thing == "paper_bag":
         figure.limb((x, y), (x, y + 0.04), 0.012, 0.012, Part.BLACK)
         figure.shape([(0.052, y + 0.035), (0.052, y + 0.2)], Part.PAPER, x)

@@ -60,6 +60,7 @@ _ANY: dict[Part, Part | None] = {
     Part.BACKPACK: Part.TOP,
     Part.TRIM: Part.BACKPACK,
     Part.SHOULDER_BAG: Part.TOP,
+    Part.STRAP: Part.TOP,
     Part.HANDBAG: Part.BOTTOM,
     Part.CASE: Part.BOTTOM,
     Part.UMBRELLA: Part.BOTTOM,

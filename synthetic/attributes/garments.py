@@ -92,7 +92,7 @@ def _skirt(figure: Figure, hip: float) -> None:
 def _dots(figure: Figure, top: float, bottom: float, half: float) -> None:
     for row, y in enumerate(np.arange(top, bottom, 0.065)):
         for x in (-0.66, 0.0, 0.66) if row % 2 else (-0.33, 0.33):
-            figure.ellipse(x * 1.3 * half, float(y), 0.021, 0.02, Part.BOTTOM_PATTERN)
+            figure.ellipse(x * 1.3 * half, float(y), 0.025, 0.024, Part.BOTTOM_PATTERN)
 
 
 def _pattern(trunk: Trunk) -> None:
@@ -111,8 +111,8 @@ def _pattern(trunk: Trunk) -> None:
     elif kind == "logo" and trunk.figure.faces:
         figure = trunk.figure
         x = 0.07 * figure.side
-        figure.ellipse(x, trunk.at(0.36), 0.062 * figure.width, 0.055, Part.PATTERN)
-        figure.ellipse(x, trunk.at(0.36), 0.026 * figure.width, 0.022, Part.TOP)
+        figure.ellipse(x, trunk.at(0.36), 0.075 * figure.width, 0.066, Part.PATTERN)
+        figure.ellipse(x, trunk.at(0.36), 0.03 * figure.width, 0.026, Part.TOP)
 
 
 def _neckline(trunk: Trunk, depth: float, part: Part, wide: float = 0.055) -> None:

@@ -71,9 +71,9 @@ def _eyewear(figure: Figure) -> None:
     if kind == "none" or figure.turned_away:
         return
     x, y, profile = figure.head_x + 0.2 * head * figure.side, figure.head_y + 0.53 * head, abs(figure.side) > 0.8
-    tall = 0.13 * head if kind == "glasses" else 0.15 * head
-    wide = 0.15 * head
-    for eye in (0.0,) if profile else (-0.18, 0.18):
+    tall = 0.15 * head if kind == "glasses" else 0.17 * head
+    wide = 0.18 * head
+    for eye in (0.0,) if profile else (-0.2, 0.2):
         middle = x + eye * head
         figure.box(middle - wide, y - tall, middle + wide, y + tall, Part.FRAME)
         if kind == "glasses":

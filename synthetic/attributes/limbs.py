@@ -56,7 +56,7 @@ def draw_leg(figure: Figure, side: int, far: bool) -> None:
     elif lower == "shorts":
         figure.limb(leg.hip, leg.knee, thigh * 1.3, calf * 1.5, cloth)
         if figure.has("lower_pattern", "stripe"):
-            _line(figure, leg.hip, leg.knee, 0.016, Part.BOTTOM_PATTERN)
+            _line(figure, leg.hip, leg.knee, 0.02, Part.BOTTOM_PATTERN)
         elif figure.has("lower_pattern", "pattern"):
             _dots(figure, leg.hip, leg.knee, calf * 0.6)
     draw_shoe(figure, leg)
@@ -65,7 +65,7 @@ def draw_leg(figure: Figure, side: int, far: bool) -> None:
 def _details(figure: Figure, leg: Leg, half: float) -> None:
     if figure.has("lower_pattern", "stripe"):
         for start, end in ((leg.hip, leg.knee), (leg.knee, leg.ankle)):
-            _line(figure, start, end, 0.016, Part.BOTTOM_PATTERN)
+            _line(figure, start, end, 0.02, Part.BOTTOM_PATTERN)
     elif figure.has("lower_pattern", "pattern"):
         _dots(figure, leg.hip, leg.knee, half * 0.6)
         _dots(figure, leg.knee, leg.ankle, half * 0.5)
@@ -87,7 +87,7 @@ def _dots(figure: Figure, start: Point, end: Point, half: float) -> None:
     for index in range(4):
         share, aside = (index + 0.5) / 4, half if index % 2 else -half
         x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
-        figure.ellipse(x + aside, y, 0.02, 0.02, Part.BOTTOM_PATTERN)
+        figure.ellipse(x + aside, y, 0.025, 0.025, Part.BOTTOM_PATTERN)
 
 
 def _line(figure: Figure, start: Point, end: Point, half: float, part: Part) -> None:
@@ -105,9 +105,9 @@ def draw_shoe(figure: Figure, leg: Leg) -> None:
     if kind == "sport":
         half, tall = 0.042, 0.054
     if kind == "boots":
-        shaft = (x + 0.55 * (leg.knee[0] - x), y + 0.62 * (leg.knee[1] - y))
+        shaft = (x + 0.68 * (leg.knee[0] - x), y + 0.72 * (leg.knee[1] - y))
         figure.limb(shaft, (x, y), 0.052, 0.044, Part.SHOE)
-        _line(figure, (shaft[0] - 0.052, shaft[1]), (shaft[0] + 0.052, shaft[1]), 0.009, Part.SOLE)
+        _line(figure, (shaft[0] - 0.052, shaft[1]), (shaft[0] + 0.052, shaft[1]), 0.018, Part.SOLE)
     left, right = x - half + min(toe, 0), x + half + max(toe, 0)
     if kind == "sandals":
         figure.box(left, y, right, y + tall, Part.SKIN)
