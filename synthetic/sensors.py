@@ -122,6 +122,9 @@ def _exposed(rng: np.random.Generator, view: Floats, blur: float, noise: float) 
         picture = Image.fromarray(levels[:, :, 0] if view.shape[2] == 1 else levels)
         view = np.asarray(picture.filter(ImageFilter.GaussianBlur(blur)), np.float32).reshape(view.shape)
         view /= np.float32(255)
-    view = view + noise * rng.standard_normal(view.shape, dtype=np.float32)
-    levels = np.clip(np.rint(view * 255), 0, 255).astype(np.uint8)
+    noisy = rng.standard_normal(view.shape, dtype=np.float32)
+    noisy *= noise
+    noisy += view
+    noisy *= 255
+    levels = np.clip(np.rint(noisy, out=noisy), 0, 255, out=noisy).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))

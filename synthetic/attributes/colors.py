@@ -70,6 +70,9 @@ _ANY: dict[Part, Part | None] = {
     Part.RIDE: None,
     Part.SOLE: Part.SHOE,
 }
+_PALETTE = np.array(list(NAMED.values()))
+#: Sum of the channels' differences between colors that are visibly unlike.
+_UNLIKE = 0.7
 _FAR = {Part.FAR_SKIN: Part.SKIN, Part.FAR_TOP: Part.TOP, Part.FAR_BOTTOM: Part.BOTTOM}
 _MASKS: tuple[Colour, ...] = ((0.35, 0.72, 0.9), (0.93, 0.94, 0.95), (0.12, 0.13, 0.15))
 
@@ -77,7 +80,6 @@ _MASKS: tuple[Colour, ...] = ((0.35, 0.72, 0.9), (0.93, 0.94, 0.95), (0.12, 0.13
 def color_table(rng: np.random.Generator, traits: Traits) -> Floats:
     """Return the color of every part of a person: float32 (256, 3), 0..1; row 0, the background, is black."""
     table = np.zeros((PARTS, 3), np.float32)
-    palette = tuple(NAMED.values())
     for part, color in _FIXED.items():
         table[part] = color
     table[Part.SKIN] = choose_colour(rng, SKIN)
@@ -87,9 +89,7 @@ def color_table(rng: np.random.Generator, traits: Traits) -> Floats:
     table[Part.BOTTOM] = _near(rng, _JEANS if jeans else NAMED[traits["lower_color"]])
     table[Part.SHOE] = _near(rng, NAMED[traits["shoe_color"]])
     table[Part.MASK] = _MASKS[int(rng.integers(len(_MASKS)))]
-    for part, other in _ANY.items():
-        unlike = None if other is None else _triple(table[other])
-        table[part] = choose_colour(rng, palette, unlike)
+    _choose_others(rng, table)
     if jeans:
         table[Part.SOLE] = np.clip(table[Part.BOTTOM] * 1.6, 0, 1)
     for part, near in _FAR.items():
@@ -99,10 +99,17 @@ def color_table(rng: np.random.Generator, traits: Traits) -> Floats:
     return table
 
 
+def _choose_others(rng: np.random.Generator, table: Floats) -> None:
+    """Choose a named color for each part of any color, the first of a random order that is unlike the other part's."""
+    jitter = rng.uniform(-settings.COLOUR_JITTER, settings.COLOUR_JITTER, (len(_ANY), 1, 3))
+    choices = np.clip(_PALETTE + jitter, 0.02, 0.98).astype(np.float32)
+    orders = rng.permuted(np.tile(np.arange(len(_PALETTE)), (len(_ANY), 1)), axis=1)
+    for (part, other), colors, order in zip(_ANY.items(), choices, orders, strict=True):
+        ordered = colors[order]
+        distances = np.abs(ordered - table[other]).sum(axis=1) if other is not None else np.ones(len(order))
+        table[part] = ordered[int(np.argmax(distances > _UNLIKE))]
+
+
 def _near(rng: np.random.Generator, color: Colour) -> Floats:
     jitter = rng.uniform(-settings.COLOUR_JITTER, settings.COLOUR_JITTER, 3)
     return np.clip(np.asarray(color) + jitter, 0.02, 0.98).astype(np.float32)
-
-
-def _triple(row: Floats) -> Colour:
-    return float(row[0]), float(row[1]), float(row[2])

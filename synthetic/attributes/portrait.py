@@ -50,7 +50,10 @@ def draw_portrait(
     height = min(round(width / between(rng, settings.CROP_ASPECT)), _LARGEST[0])
     canvas = Canvas((height, width), margin=1)
     table = color_table(look, traits)
-    _companions(np.random.default_rng(rng.integers(1 << 32)), canvas, traits, table)
+    # companions have random numbers of their own, so that they do not change the person
+    others = int(rng.integers(1 << 32))
+    if traits["company"] != "none":
+        _companions(np.random.default_rng(others), canvas, traits, table)
     middle = width * 0.5 + between(rng, (-settings.SHIFT, settings.SHIFT)) * height
     scale = between(rng, settings.ATTRIBUTE_SCALE) * height
     foot = height * (0.985 + between(rng, (-settings.SHIFT, 0.0)))
@@ -108,7 +111,7 @@ def _cane(figure: Figure) -> None:
 
 def _companions(rng: np.random.Generator, canvas: Canvas, traits: Traits, table: Floats) -> None:
     """Draw one person whom the figure talks to, or two of a group, behind the figure."""
-    sides = {"none": (), "one": (1,), "two": (1, -1)}[traits["company"]]
+    sides = (1,) if traits["company"] == "one" else (1, -1)
     height, width = canvas.size
     for side in sides:
         other = person_look(rng)
