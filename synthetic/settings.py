@@ -54,5 +54,7 @@ CROP_WIDTH = (64, 116)
 CROP_ASPECT = (0.40, 0.50)
 #: Size of a person in such a crop against its height.
 ATTRIBUTE_SCALE = (0.86, 0.96)
+#: Contrast of their backdrops against those of the other sets, 0 is plain.
+ATTRIBUTE_BACKDROP = 0.6
 #: JPEG quality of the attribute sets.
 ATTRIBUTE_QUALITY = (70, 92)

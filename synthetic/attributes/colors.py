@@ -49,7 +49,7 @@ _FIXED: dict[Part, Colour] = {
     Part.TIE: (0.82, 0.1, 0.12),
     Part.APRON: (0.1, 0.62, 0.6),
 }
-#: Parts of any color; those of the second column are visibly unlike another part.
+#: Parts of any color; those of the second column are visibly unlike another part, lighter or darker.
 _ANY: dict[Part, Part | None] = {
     Part.HAT: Part.HAIR,
     Part.HAT_TRIM: Part.HAT,
@@ -71,8 +71,9 @@ _ANY: dict[Part, Part | None] = {
     Part.SOLE: Part.SHOE,
 }
 _PALETTE = np.array(list(NAMED.values()))
-#: Sum of the channels' differences between colors that are visibly unlike.
-_UNLIKE = 0.7
+_LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
+#: Difference in luminance between colors that are visibly unlike.
+_UNLIKE = 0.3
 _FAR = {Part.FAR_SKIN: Part.SKIN, Part.FAR_TOP: Part.TOP, Part.FAR_BOTTOM: Part.BOTTOM}
 _MASKS: tuple[Colour, ...] = ((0.35, 0.72, 0.9), (0.93, 0.94, 0.95), (0.12, 0.13, 0.15))
 
@@ -100,14 +101,16 @@ def color_table(rng: np.random.Generator, traits: Traits) -> Floats:
 
 
 def _choose_others(rng: np.random.Generator, table: Floats) -> None:
-    """Choose a named color for each part of any color, the first of a random order that is unlike the other part's."""
+    """Choose a named color for each part of any color, the first of a random order that is lighter or darker."""
     jitter = rng.uniform(-settings.COLOUR_JITTER, settings.COLOUR_JITTER, (len(_ANY), 1, 3))
     choices = np.clip(_PALETTE + jitter, 0.02, 0.98).astype(np.float32)
     orders = rng.permuted(np.tile(np.arange(len(_PALETTE)), (len(_ANY), 1)), axis=1)
     for (part, other), colors, order in zip(_ANY.items(), choices, orders, strict=True):
         ordered = colors[order]
-        distances = np.abs(ordered - table[other]).sum(axis=1) if other is not None else np.ones(len(order))
-        table[part] = ordered[int(np.argmax(distances > _UNLIKE))]
+        unlike = np.zeros(len(order)) if other is None else ordered @ _LUMINANCE - table[other] @ _LUMINANCE
+        # lighter than dark and middle tones, darker than light ones
+        wanted = unlike < -_UNLIKE if other is not None and table[other] @ _LUMINANCE > 0.55 else unlike > _UNLIKE
+        table[part] = ordered[int(np.argmax(wanted))]
 
 
 def _near(rng: np.random.Generator, color: Colour) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +64,16 @@ def draw_portrait(
     draw_figure(Figure(canvas, traits, math.radians(yaw), between(rng, (0, 2 * math.pi))))
     if rng.random() < settings.OCCLUSION_SHARE:
         _pole(rng, canvas, table)
-    scenery = backdrop(seed, KIND, int(rng.integers(_PLACES)), _LARGEST)[0]
+    scenery = _scenery(seed, int(rng.integers(_PLACES)))
     return take_rgb(rng, canvas, table, scenery, camera_look(seed, KIND, int(rng.integers(_CAMERAS))))
+
+
+@lru_cache(maxsize=2 * _PLACES)
+def _scenery(seed: int, place: int) -> Floats:
+    """Return a backdrop of lower contrast, so that the person is what is seen first: float32 (h, w, 3), 0..1."""
+    scenery = backdrop(seed, KIND, place, _LARGEST)[0]
+    middle = scenery.mean(axis=(0, 1))
+    return middle + np.float32(settings.ATTRIBUTE_BACKDROP) * (scenery - middle)
 
 
 def draw_figure(figure: Figure) -> None:
