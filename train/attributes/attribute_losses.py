@@ -41,6 +41,22 @@ def label_ratios(labels: npt.NDArray[np.uint8], unknown: str = IGNORED) -> npt.N
     return np.divide(positive, judged, out=np.zeros(len(judged)), where=judged > 0)
 
 
+def prior_logits(ratios: npt.NDArray[np.float64], samples: int) -> npt.NDArray[np.float32]:
+    """Compute the logit of each attribute that has the least weighted loss if it is the same for all images.
+
+    Args:
+        ratios: (attributes,), see `label_ratios`.
+        samples: number of samples that they are of; a ratio of 0 counts as half a sample.
+
+    Returns:
+        float32 (attributes,).
+    """
+    least = 0.5 / samples
+    share = np.clip(ratios, least, 1 - least)
+    logits = np.log(share / (1 - share)) + 1 - 2 * share
+    return logits.astype(np.float32)
+
+
 def label_weights(labels: Tensor, ratios: Tensor, unknown: str = IGNORED) -> Tensor:
     """Compute the weight of each label: exp(1 - ratio) of a positive, exp(ratio) of a negative.
 

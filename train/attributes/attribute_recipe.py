@@ -46,13 +46,15 @@ class AttributeModelSettings:
     `name` is one of `named_models.NAMED_MODELS`, `image_size` (height, width) in pixels. `overrides` are further fields
     of the model's config, its towers' among them: overrides.vim.drop_path. `words` says where the text models have
     their labels' token ids from: given with the training, or hashed. Without `from_scratch` pretrained weights of every
-    tower must be given.
+    tower must be given. `prior_bias` starts the last biases at the answer that suits the shares of positives; else they
+    start at 0, as in the authors' code, and take thousands of steps to get there.
     """
 
     name: str = "par_image_vim_s"
     image_size: tuple[int, int] = (224, 224)
     words: str = "given"
     from_scratch: bool = False
+    prior_bias: bool = False
     overrides: dict[str, Any] = field(default_factory=dict, metadata={"names": OVERRIDES})
 
     def __post_init__(self) -> None:

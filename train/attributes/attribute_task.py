@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ...common.foreign_text import shown_text
@@ -38,7 +38,7 @@ from .attribute_images import (
     label_matrix,
     split_images,
 )
-from .attribute_losses import attribute_losses, label_ratios
+from .attribute_losses import attribute_losses, label_ratios, prior_logits
 from .attribute_memory import require_memory
 from .attribute_recipe import METRICS, AttributeRecipe
 from .label_words import hashed_tokens
@@ -88,9 +88,18 @@ class AttributeTask(Task):
         settings = self.config.model
         model = settings.kind(settings.config(len(self.labels.names)))
         model.trained_on = self.facts
+        if settings.prior_bias:
+            self._set_biases(model)
         if settings.words == "hashed" and isinstance(model, TextAttributes):
             model.set_constants(label_tokens=hashed_tokens(self.labels.words))
         return model
+
+    def _set_biases(self, model: AttributeModel) -> None:
+        logits = torch.from_numpy(prior_logits(label_ratios(self.targets), len(self.targets)))
+        with torch.no_grad():
+            for module in model.children():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.bias.copy_(logits)
 
     def require_memory(self, model: Model, processes: int) -> None:
         """Raise SetupError if a training on the CPU does not fit into memory."""

@@ -12,6 +12,7 @@ from mambapro.train.attributes.attribute_losses import (
     attribute_losses,
     label_ratios,
     label_weights,
+    prior_logits,
     weighted_cross_entropy,
 )
 from mambapro.train.models.attributes.named_models import NAMED_MODELS
@@ -54,6 +55,23 @@ class TestReference:
         norms = {key: float(p.grad.norm()) for key, p in model.named_parameters() if p.grad is not None}
         keys, lengths = (units[f"grad_{name}_{part}"].tolist() for part in ("keys", "norms"))
         assert norms == pytest.approx(dict(zip(keys, lengths, strict=True)), rel=2e-6, abs=1e-9)
+
+
+def test_the_best_answer_for_all() -> None:
+    """No other logit for all images has a smaller loss; without a positive it is that of half a sample."""
+    labels = np.repeat(np.uint8([[1], [0]]), [3, 17], axis=0)
+    ratios = label_ratios(labels)
+    best = prior_logits(ratios, 20).item()
+
+    losses = [
+        weighted_cross_entropy(torch.full((20, 1), logit), torch.from_numpy(labels), torch.from_numpy(ratios)).item()
+        for logit in (best - 0.05, best, best + 0.05)
+    ]
+
+    assert losses[1] < min(losses[0], losses[2])
+    # log(17 / 3) of 3 in 20, moved by the weights exp(0.85) and exp(0.15)
+    assert best == pytest.approx(-math.log(17 / 3) + 0.85 - 0.15, rel=1e-6)
+    assert prior_logits(np.zeros(1), 20).item() == pytest.approx(math.log(0.025 / 0.975) + 0.95, rel=1e-6)
 
 
 class TestLabelsThatNobodyJudged:

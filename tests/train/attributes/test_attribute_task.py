@@ -90,6 +90,18 @@ class TestLearning:
         assert report.epochs[0].steps == 6
 
 
+def test_biases(data: Path) -> None:
+    """Tiny recipes start the last biases at the shares of positives; published ones at 0."""
+    benchmark = read_benchmark("attributes", data)
+    task = AttributeTask(benchmark, recipe("kdtm"))
+    zeros = AttributeTask(benchmark, recipe("kdtm", "model.prior_bias=false")).build_model()
+
+    model = task.build_model()
+
+    assert torch.equal(model.bn.bias, model.bn_vim.bias) and (model.bn.bias < 0).all()
+    assert not zeros.bn.bias.any() and not load_recipe("vim_s").model.prior_bias
+
+
 class TestSelection:
     def test_on_test(self, data: Path, caplog: pytest.LogCaptureFixture) -> None:
         """The test part selects with a warning; validation images may be trained on."""
