@@ -83,7 +83,7 @@ def take_rgb(
     corner = [int(rng.integers(large - small + 1)) for large, small in zip(scenery.shape[:2], canvas.size, strict=True)]
     cast = camera.cast * (1 + rng.uniform(-settings.IMAGE_CAST, settings.IMAGE_CAST, 3).astype(np.float32))
     view = _view(rng, canvas, table, scenery, corner, shifted=False, dimmed=1.0)
-    view *= _light(rng, canvas.size, settings.SIDE_LIGHT) * (cast * between(rng, settings.DAY_GAIN))
+    view *= _light(rng, canvas.size, settings.SIDE_LIGHT) * (cast * between(rng, settings.ATTRIBUTE_GAIN))
     return _exposed(rng, view, between(rng, (0.0, settings.BLUR)) * height / 256, settings.NOISE[0])
 
 

@@ -56,5 +56,8 @@ CROP_ASPECT = (0.40, 0.50)
 ATTRIBUTE_SCALE = (0.86, 0.96)
 #: Contrast of their backdrops against those of the other sets, 0 is plain.
 ATTRIBUTE_BACKDROP = 0.6
+#: Their exposure, and deviation of the view from straight, in degrees.
+ATTRIBUTE_GAIN = (0.8, 1.15)
+ATTRIBUTE_YAW = 18.0
 #: JPEG quality of the attribute sets.
 ATTRIBUTE_QUALITY = (70, 92)

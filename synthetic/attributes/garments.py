@@ -98,7 +98,7 @@ def _dots(figure: Figure, top: float, bottom: float, half: float) -> None:
 def _pattern(trunk: Trunk) -> None:
     kind = trunk.figure.traits["upper_pattern"]
     if kind in ("stripes", "thick_stripes"):
-        count = 6 if kind == "stripes" else 3
+        count = 5 if kind == "stripes" else 3
         for index in range(count):
             trunk.band((index + 0.35) / count, (index + 0.85) / count, Part.PATTERN)
     elif kind == "plaid":

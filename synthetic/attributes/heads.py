@@ -105,13 +105,11 @@ def _mask(figure: Figure) -> None:
 def _headwear(figure: Figure) -> None:
     kind, head, x, y, turn = figure.traits["headwear"], figure.body.head, figure.head_x, figure.head_y, figure.side
     if kind == "hat":
-        rows = [(0.22, -0.08), (0.36, 0.02), (0.42, 0.2), (0.43, 0.32)]
+        rows = [(0.26, -0.19), (0.40, -0.07), (0.44, 0.14), (0.45, 0.3)]
         figure.shape([(half * head, y + row * head) for half, row in rows], Part.HAT, x)
-        figure.shape([(0.43 * head, y + 0.24 * head), (0.44 * head, y + 0.33 * head)], Part.HAT_TRIM, x)
-        if not figure.turned_away:
-            brim = 0.3 * head * turn
-            left, right = x - 0.42 * head + min(brim, 0), x + 0.42 * head + max(brim, 0)
-            figure.box(left, y + 0.32 * head, right, y + 0.4 * head, Part.HAT)
+        figure.shape([(0.44 * head, y + 0.17 * head), (0.45 * head, y + 0.28 * head)], Part.HAT_TRIM, x)
+        brim = 0.12 * head * turn
+        figure.shape([(0.6 * head, y + 0.28 * head), (0.62 * head, y + 0.38 * head)], Part.HAT, x + brim)
     elif kind == "helmet":
         rows = [(0.2, -0.1), (0.4, 0.0), (0.52, 0.2), (0.54, 0.42)]
         figure.shape([(half * head, y + row * head) for half, row in rows], Part.HAT_TRIM, x)

@@ -60,7 +60,7 @@ def draw_portrait(
     foot = height * (0.985 + between(rng, (-settings.SHIFT, 0.0)))
     canvas.place(scale, middle, foot - scale, mirrored=bool(rng.random() < 0.5))
     yaws = _YAWS[traits["view"]]
-    yaw = yaws[int(rng.integers(len(yaws)))] + between(rng, (-settings.YAW_JITTER, settings.YAW_JITTER))
+    yaw = yaws[int(rng.integers(len(yaws)))] + between(rng, (-settings.ATTRIBUTE_YAW, settings.ATTRIBUTE_YAW))
     draw_figure(Figure(canvas, traits, math.radians(yaw), between(rng, (0, 2 * math.pi))))
     if rng.random() < settings.OCCLUSION_SHARE:
         _pole(rng, canvas, table)
