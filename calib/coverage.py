@@ -11,7 +11,7 @@ from ..runtime.data.modalities import MODALITIES
 from ..runtime.data.sample import UNKNOWN
 from .appearance import swapped
 from .images import CalibrationImages
-from .sampling import missing_sensors
+from .traits import missing_sensors
 
 
 @dataclass(frozen=True)

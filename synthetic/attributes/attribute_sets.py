@@ -11,7 +11,7 @@ from ...errors import InputError
 from ..part_map import TRAIT_STREAM, generator
 from .conditions import label_lists, true_labels
 from .label_errors import exchange_labels, forget_labels
-from .sampling import Person, draw_persons, quotas, redraw_images
+from .traits import Person, draw_persons, quotas, redraw_images
 
 Rows = npt.NDArray[np.int64]
 

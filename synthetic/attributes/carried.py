@@ -52,7 +52,7 @@ def draw_in_hands(figure: Figure) -> None:
         if thing != "none":
             _hanging(figure, thing, arm_of(figure, side).hand, side)
     x, y = arm_of(figure, 1).hand
-    middle = 0.0 if abs(figure.side) < 0.6 else x
+    middle = 0.0 if not figure.sideways else x
     pose = figure.traits["arms"]
     hidden = figure.turned_away
     if pose == "holding" and not hidden:
@@ -60,7 +60,7 @@ def draw_in_hands(figure: Figure) -> None:
         figure.shape([(0.03, y - 0.035), (0.03, y + 0.03)], Part.WHITE, middle)
     elif pose == "box":
         # a box is wider than the person
-        half = 0.15 if abs(figure.side) < 0.6 else 0.1
+        half = 0.15 if not figure.sideways else 0.1
         if not hidden:
             figure.shape([(half, y - 0.08), (half, y + 0.08)], Part.BOX, middle)
             figure.shape([(half, y - 0.012), (half, y + 0.012)], Part.WHITE, middle)
@@ -74,6 +74,14 @@ def draw_in_hands(figure: Figure) -> None:
         figure.shape([(0.075, y - 0.03), (0.085, y + 0.15)], Part.OBJECT, middle if not hidden else 0.16)
     elif pose == "pushing":
         _cart(figure, middle)
+
+
+def draw_cane(figure: Figure) -> None:
+    """Draw the cane of the old."""
+    if figure.has("age", "elder"):
+        x = -(figure.body.shoulders * figure.width + 0.05)
+        figure.limb((x, 0.56), (x - 0.02, 0.985), 0.014, 0.012, Part.CANE)
+        figure.limb((x, 0.56), (x + 0.06, 0.56), 0.014, 0.014, Part.CANE)
 
 
 def draw_box_behind(figure: Figure) -> None:
@@ -116,7 +124,7 @@ def _hanging(figure: Figure, thing: str, hand: tuple[float, float], side: int) -
 
 def _cart(figure: Figure, x: float) -> None:
     y = figure.body.hip_y
-    half = 0.15 if abs(figure.side) < 0.6 else 0.11
+    half = 0.15 if not figure.sideways else 0.11
     x = x + 0.06 * figure.side
     if figure.turned_away:
         half = 0.22

@@ -102,6 +102,11 @@ class Figure:
         return self.front > -0.45
 
     @property
+    def sideways(self) -> bool:
+        """True from the side."""
+        return abs(self.side) > 0.6
+
+    @property
     def turned_away(self) -> bool:
         """True from behind."""
         return self.front < -0.45

@@ -56,7 +56,7 @@ def _hair(figure: Figure) -> None:
     # the further the head is turned, the more of its back shows
     depth = 0.24 * abs(turn)
     figure.ellipse(x - (0.37 - depth) * way * head, y + 0.42 * head, depth * head, 0.38 * head, Part.HAIR)
-    sides = [-0.36, 0.36] if abs(turn) < 0.6 else [-0.26 * way]
+    sides = [-0.36, 0.36] if not figure.sideways else [-0.26 * way]
     for offset in sides:
         edge = x + offset * head
         if long:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .sampling import quotas
+from .traits import quotas
 
 #: Scenes of MSP60K: the prefix of their images, and the published number of images.
 SCENES = {

@@ -18,12 +18,13 @@ from .carried import (
     draw_backpack,
     draw_backpack_behind,
     draw_box_behind,
+    draw_cane,
     draw_in_hands,
     draw_ride,
     draw_shoulder_bag,
 )
 from .colors import color_table
-from .figure import Figure, Part, Traits
+from .figure import Figure, Traits
 from .garments import draw_trunk
 from .heads import draw_hair_behind, draw_head
 from .limbs import draw_arm, draw_leg
@@ -78,44 +79,37 @@ def _scenery(seed: int, place: int) -> Floats:
 
 def draw_figure(figure: Figure) -> None:
     """Draw a person, from what is far to what is near."""
-    # the right hand holds things and is near, except from behind
-    far, near = (-1, 1) if abs(figure.side) > 0.6 else (1, -1)
-    behind = figure.has("arms", "behind") and not figure.turned_away
-    covered = figure.turned_away and figure.has("arms", "holding", "box", "pushing", "crossed")
+    # the right side holds things: it is the near one from the side
+    far, near = (-1, 1) if figure.sideways else (1, -1)
+    # arms that the trunk hides, and with them what they hold
+    held = figure.turned_away and figure.has("arms", "holding", "box", "pushing", "crossed")
+    hidden = held or (figure.has("arms", "behind") and not figure.turned_away)
+    # a rider sits between the bars of what is seen from the side
+    ridden = figure.sideways and figure.has("motion", "bicycle", "scooter")
     draw_hair_behind(figure)
     draw_backpack_behind(figure)
     draw_box_behind(figure)
-    if covered:
+    if held:
         draw_in_hands(figure)
-    sideways = abs(figure.side) > 0.6
-    draw_leg(figure, far, far=sideways)
-    if behind or covered or sideways:
-        draw_arm(figure, far, far=sideways)
-    if behind or covered:
+    draw_leg(figure, far, far=figure.sideways)
+    if hidden or figure.sideways:
+        draw_arm(figure, far, far=figure.sideways)
+    if hidden:
         draw_arm(figure, near, far=False)
-    if figure.traits["motion"] in ("bicycle", "scooter") and sideways:
+    if ridden:
         draw_ride(figure)
     draw_leg(figure, near, far=False)
     draw_trunk(figure)
     draw_backpack(figure)
-    if not (behind or covered):
-        if not sideways:
-            draw_arm(figure, far, far=False)
-        draw_arm(figure, near, far=False)
+    for side in () if hidden else (near,) if figure.sideways else (far, near):
+        draw_arm(figure, side, far=False)
     draw_head(figure)
     draw_shoulder_bag(figure)
-    if figure.has("age", "elder"):
-        _cane(figure)
-    if not (figure.traits["motion"] in ("bicycle", "scooter") and sideways):
+    draw_cane(figure)
+    if not ridden:
         draw_ride(figure)
-    if not covered:
+    if not held:
         draw_in_hands(figure)
-
-
-def _cane(figure: Figure) -> None:
-    x = -(figure.body.shoulders * figure.width + 0.05)
-    figure.limb((x, 0.56), (x - 0.02, 0.985), 0.014, 0.012, Part.CANE)
-    figure.limb((x, 0.56), (x + 0.06, 0.56), 0.014, 0.014, Part.CANE)
 
 
 def _companions(rng: np.random.Generator, canvas: Canvas, traits: Traits, table: Floats) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.synthetic.attributes.attribute_sets import KINDS, plan_set
 from mambapro.synthetic.attributes.conditions import label_lists, true_labels
-from mambapro.synthetic.attributes.sampling import CONFLICTS, trait_tables
+from mambapro.synthetic.attributes.traits import CONFLICTS, trait_tables
 
 #: Sizes of the published annotations, and parts of 1,000 images in the published proportions.
 SIZES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.synthetic.attributes.portrait import draw_portrait
-from mambapro.synthetic.attributes.sampling import trait_tables
+from mambapro.synthetic.attributes.traits import trait_tables
 from PIL import Image
 
 #: Somebody plain.
