@@ -130,7 +130,7 @@ def read_msp60k(root: Path, partition: int = 0) -> AttributeSet:
     tell_not_judged(labels, shown_text(path))
     return AttributeSet(
         "msp60k",
-        folder / IMAGES,
+        descend(folder, IMAGES),
         tuple(images),
         labels,
         names_of(WORDS),

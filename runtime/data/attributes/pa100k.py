@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ....common.foreign_text import shown_text
+from ..readers.listing import descend
 from .annotation import as_labels, successive
 from .attribute_set import PARTITIONS, AttributeSet
 from .matlab_files import read_matlab, texts, whole_numbers
@@ -76,7 +77,7 @@ def read_pa100k(root: Path, partition: int = 0) -> AttributeSet:
         images.append(names)
     return AttributeSet(
         "pa100k",
-        folder / IMAGES,
+        descend(folder, IMAGES),
         tuple(name for part in images for name in part),
         np.concatenate(labels),
         names_of(WORDS),

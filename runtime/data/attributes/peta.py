@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....common.foreign_text import shown_text
+from ..readers.listing import descend
 from .annotation import as_labels
 from .attribute_set import PARTITIONS, AttributeSet
 from .matlab_files import cell_of, columns_of, field_of, read_matlab, rows_of, texts
@@ -122,7 +123,7 @@ def peta_set(name: str, matrix: Matrix, partitions: dict[str, npt.NDArray[np.int
     """Return the set of PETA's labels with the rows of a partition."""
     return AttributeSet(
         name,
-        matrix.folder / IMAGES,
+        descend(matrix.folder, IMAGES),
         tuple(f"{number:05d}.png" for number in range(1, len(matrix.labels) + 1)),
         matrix.labels,
         names_of(WORDS),

@@ -20,6 +20,7 @@ import numpy as np
 
 from ....common.foreign_text import shown_text
 from ....errors import InputError
+from ..readers.listing import descend
 from .annotation import as_labels, tell_not_judged
 from .attribute_set import TEST, TRAIN, VALIDATION, AttributeSet
 from .matlab_files import cell_of, columns_of, field_of, read_matlab, rows_of, texts
@@ -116,7 +117,7 @@ def read_rapv1(root: Path, partition: int = 0) -> AttributeSet:
     )
     return AttributeSet(
         "rapv1",
-        folder / IMAGES,
+        descend(folder, IMAGES),
         images,
         labels,
         names_of(WORDS),

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from ....common.foreign_text import shown_text
 from ....errors import InputError
+from ..readers.listing import descend
 from .annotation import as_labels, tell_not_judged
 from .attribute_set import PARTITIONS, AttributeSet
 from .matlab_files import cell_of, columns_of, field_of, read_matlab, rows_of, texts
@@ -159,7 +160,7 @@ def rap2_set(
     names = names_of(words)
     return AttributeSet(
         name,
-        matrix.folder / IMAGES,
+        descend(matrix.folder, IMAGES),
         matrix.images,
         matrix.labels[:, list(columns)],
         names,

@@ -71,7 +71,7 @@ def read_wider(root: Path, partition: int = 0) -> AttributeSet:
     train, test = successive([len(part) for part in names])
     return AttributeSet(
         "wider",
-        folder / IMAGES,
+        descend(folder, IMAGES),
         tuple(name.replace("\\", "/") for part in names for name in part),
         np.concatenate(labels),
         names_of(WORDS),

@@ -210,3 +210,18 @@ def test_partitions_that_are_not_there(tmp_path: Path) -> None:
         read_attributes("pa100k", tmp_path / "pa", partition=1)
     with pytest.raises(InputError, match="has 2 cells; number 4"):
         read_attributes("rapv1", tmp_path / "rap", partition=4)
+
+
+def test_folders(tmp_path: Path) -> None:
+    """A set is found in the only folder that has its files, in any case of names; of several one has to be named."""
+    write_peta(tmp_path / "sets" / "download")
+    (tmp_path / "sets" / "download" / "PETA.mat").rename(tmp_path / "sets" / "download" / "peta.MAT")
+    (tmp_path / "sets" / "download" / "Images").mkdir()
+
+    assert read_attributes("peta", tmp_path / "sets").root == tmp_path / "sets" / "download" / "Images"
+
+    write_peta(tmp_path / "sets" / "again")
+    with pytest.raises(InputError, match=r"which again, download in .* all have. Name one"):
+        read_attributes("peta", tmp_path / "sets")
+    write_peta(tmp_path / "sets" / "PETA")
+    assert read_attributes("peta", tmp_path / "sets").root == tmp_path / "sets" / "PETA" / "images"
