@@ -17,6 +17,9 @@ _MODULES = {
     "recipes": ("odd_recipes", ".toml"),
     "policies": ("odd_policies", ".toml"),
     "tables": ("odd_tables", ".json"),
+    "matlab": ("odd_matlab_files", ".mat"),
+    "pickles": ("odd_pickles", ".pkl"),
+    "attributes": ("odd_attribute_files", ".json"),
 }
 
 

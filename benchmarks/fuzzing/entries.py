@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .materials import Materials, relist
+from .materials import LABELED, Materials, relist
 
 #: Exit codes that the documentation knows.
 CODES = (0, 1, 2, 3, 4, 5, 6, 7)
@@ -106,6 +106,14 @@ def _in(source: str, target: str, made: Materials, seed: Path, file: Path, folde
     os.replace(file, folder / target / seed.relative_to(made.folder / source))
 
 
+def _labeled(made: Materials, seed: Path, file: Path, folder: Path) -> None:
+    """A copy of the labeled images with the file in the place of the good one of its suffix."""
+    _linked(made.labeled, folder / "labeled")
+    target = folder / "labeled" / next(name for name in LABELED.values() if Path(name).suffix == file.suffix)
+    target.unlink()
+    os.rename(file, target)
+
+
 _ON = "--data {data} --dataset rgbnt201"
 _HERE = "--data data --dataset rgbnt201"
 _CALIB = "--calib {data} --dataset rgbnt201 --images 8"
@@ -167,4 +175,7 @@ ENTRIES = (
         partial(_in, "ablation", "out"), trains=True,
     ),
     Entry("build, policy", "policies", f"{_INT8} {{table}} --policy {{file}}", _beside_bundle, starts=True),
+    Entry("convert, matlab", "matlab", "convert labeled --dataset peta --out o.json", _labeled, weight=10),
+    Entry("convert, pickle", "pickles", "convert labeled --dataset peta-zs --out o.json", _labeled, weight=10),
+    Entry("convert, attributes", "attributes", "convert labeled --dataset attributes --out o.json", _labeled, weight=8),
 )  # fmt: skip

@@ -14,6 +14,8 @@ from PIL import Image
 #: Pixels of the model's input.
 _SIZE = (32, 16)
 FOLDERS = {"bundle": "tiny.mambapro", "analysis": "analysis"}
+#: Files of the labeled images.
+LABELED = {"matlab": "PETA.mat", "pickles": "dataset_zs_run0.pkl", "attributes": "attributes.json"}
 _IMAGES = {"jpg": "JPEG", "png": "PNG", "tif": "TIFF", "bmp": "BMP", "webp": "WEBP", "pgm": "PPM"}
 
 
@@ -24,6 +26,7 @@ class Materials:
         bundle: a float32 bundle; checkpoint: its model, in the project's format; table: its scales.
         data: root of a drawn RGBNT201 of four identities in each part.
         run: a training that was killed and may be resumed.
+        labeled: a drawn PETA-ZS, and its attributes.json.
         analysis: results of a sensitivity analysis of the bundle; ablation: of one row of a table.
     """
 
@@ -32,11 +35,14 @@ class Materials:
         self.bundle, self.checkpoint = folder / "tiny.mambapro", folder / "checkpoints" / "tiny.pth"
         self.data, self.table, self.run = folder / "data", folder / "tables" / "scales.json", folder / "run"
         self.analysis, self.ablation = folder / "analysis", folder / "ablation"
+        self.labeled = folder / "labeled"
 
     def seeds(self, kind: str) -> list[Path]:
         """The good files of a kind, such as "images"; see the entries."""
         if kind in ("bundle", "analysis"):
             return sorted(path for path in (self.folder / FOLDERS[kind]).iterdir() if path.is_file())
+        if kind in LABELED:
+            return [self.labeled / LABELED[kind]]
         if kind == "ablation":
             return sorted(self.ablation.rglob("*.json"))
         if kind == "states":
@@ -62,6 +68,9 @@ def make(folder: Path, kinds: Collection[str]) -> Materials:
     _run("calibrate", bundle, *calib, "--out", str(made.table))
     for beside in made.table.parent.glob("*.images.json"):
         beside.unlink()
+    if LABELED.keys() & set(kinds):
+        _run("synth", "--out", str(made.labeled), "--dataset", "peta-zs", "--images", "40")
+        _run("convert", str(made.labeled), "--dataset", "peta-zs", "--out", str(made.labeled))
     if "analysis" in kinds:
         few = ["--calib-images", "8", "--group", "kind"]
         _run("sensitivity", bundle, *calib, *few, "--out", str(made.analysis))

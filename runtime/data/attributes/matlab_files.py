@@ -18,7 +18,7 @@ from ..readers.listing import shown
 from .matlab_elements import unpacked
 
 #: Bytes of a file, and of what it unpacks to; the largest matrix is RAPv2's with 100 MB of float64.
-LARGEST, UNPACKED = 2**28, 2**30
+LARGEST, UNPACKED = 2**27, 2**28
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
