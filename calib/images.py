@@ -14,6 +14,7 @@ from ..common.files.atomic import sha256_of
 from ..common.foreign_text import escaped
 from ..common.progress import Track, silent
 from ..errors import InputError
+from ..runtime.data.image_files import SUFFIXES
 from ..runtime.data.modalities import MODALITIES, NIR, RGB, TIR
 from ..runtime.data.pairing import paired_files
 from ..runtime.data.preprocess import Preprocessing
@@ -92,13 +93,14 @@ def calibration_images(
     first_camera: int = 0,
     insist: bool = False,
     unpaired: bool = False,
+    modalities: Sequence[str] = MODALITIES,
     track: Track = silent,
 ) -> CalibrationImages:
     """Choose `count` samples for calibration: from a folder, or from a benchmark's training split.
 
     Args:
         folder: holds rgb/, nir/ and tir/ (one at least) with equal file names for one sample; or is the root of the
-            benchmark `dataset`.
+            benchmark `dataset`; or holds the images themselves for a model of RGB alone.
         preprocessing: the model's.
         dataset: name of a benchmark.
         data: root of `dataset` where `folder` holds images: query and gallery images are not taken.
@@ -107,6 +109,7 @@ def calibration_images(
         camera_pattern, first_camera: camera numbers in the file names of a folder, see `camera_from_name`.
         insist: take query and gallery images too, with a warning.
         unpaired: take sensors' folders whose names have nothing in common, see `paired_files`.
+        modalities: of the model.
         track: shows the hashing.
 
     Raises:
@@ -121,7 +124,7 @@ def calibration_images(
         offered = _of_training(read_benchmark(dataset, folder), insist)
         source = f"training split of {dataset}"
     else:
-        offered = _of_folder(folder, camera_pattern, first_camera, unpaired)
+        offered = _of_folder(folder, modalities, camera_pattern, first_camera, unpaired)
         source = "folder"
         if dataset is not None and data is not None:
             _refuse_tested(offered, read_benchmark(dataset, data, test_only=True), insist)
@@ -143,7 +146,9 @@ def calibration_images(
     return CalibrationImages(images, seen, hashes, len(offered), source)
 
 
-def require_samples(folder: Path, dataset: str | None, unpaired: bool = False) -> None:
+def require_samples(
+    folder: Path, dataset: str | None, unpaired: bool = False, modalities: Sequence[str] = MODALITIES
+) -> None:
     """Check that there are enough samples, without opening an image; arguments as for `calibration_images`.
 
     Raises:
@@ -152,7 +157,7 @@ def require_samples(folder: Path, dataset: str | None, unpaired: bool = False) -
     if dataset is not None and not _is_plain(folder):
         _require_enough(len(read_benchmark(dataset, folder).train), folder)
     else:
-        _require_enough(len(_of_folder(folder, None, 0, unpaired)), folder)
+        _require_enough(len(_of_folder(folder, modalities, None, 0, unpaired)), folder)
 
 
 def _require_enough(count: int, folder: Path) -> None:
@@ -173,7 +178,7 @@ def _warn_of_swapped(looks: tuple[Look, ...]) -> None:
 
 def _of_training(benchmark: Benchmark, insist: bool) -> list[Sample]:
     """Return the training split; refuse identities of query and gallery."""
-    tested = {sample.identity for sample in (*benchmark.query, *benchmark.gallery)}
+    tested = {sample.identity for sample in (*benchmark.query, *benchmark.gallery)} - {UNKNOWN}
     both = sorted({sample.identity for sample in benchmark.train} & tested)
     if both:
         _complain(
@@ -199,16 +204,27 @@ def _is_plain(folder: Path) -> bool:
     return any((folder / modality).is_dir() for modality in MODALITIES)
 
 
-def _of_folder(folder: Path, pattern: str | None, first: int, unpaired: bool = False) -> list[Sample]:
-    present = [modality for modality in MODALITIES if (folder / modality).is_dir()]
-    if not present:
+def is_flat(folder: Path) -> bool:
+    """Return True if a folder has no folders of sensors and holds images itself."""
+    return (
+        not _is_plain(folder) and folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    )
+
+
+def _of_folder(
+    folder: Path, modalities: Sequence[str], pattern: str | None, first: int, unpaired: bool = False
+) -> list[Sample]:
+    folders = {modality: folder / modality for modality in MODALITIES if (folder / modality).is_dir()}
+    if tuple(modalities) == (RGB,) and is_flat(folder):
+        folders = {RGB: folder}
+    if not folders:
         raise InputError(
             f"{escaped(folder)} {'has no folder' if folder.is_dir() else 'is no folder with'} rgb, nir or "
             "tir. Calibration "
             "reads rgb/, nir/ and tir/ with the same file name for the same sample, or a benchmark that is named "
             "(--dataset)."
         )
-    paired = paired_files({modality: folder / modality for modality in present}, unpaired)
+    paired = paired_files(folders, unpaired)
     camera = None if pattern is None else camera_from_name(pattern, first)
     nothing = (None,) * len(paired.names)
     return [

@@ -81,8 +81,9 @@ def plan_export(options: ExportOptions) -> ExportPlan:
         InputError, ArtifactError: the checkpoint or the options do not fit, or the output exists.
         SetupError: a target of `options.builds` cannot be built for on this machine.
     """
-    _prepared(options)
-    return _plan(options, options.load_model())
+    quantizer, model = _prepared(options), options.load_model()
+    quantizer.suit(model.spec.modules, model.spec.modalities)
+    return _plan(options, model)
 
 
 def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
@@ -130,6 +131,7 @@ def export_bundle(options: ExportOptions, track: Track = silent) -> ExportReport
     """
     quantizer = _prepared(options, track)
     model = options.load_model()
+    quantizer.suit(model.spec.modules, model.spec.modalities)
     plan = _plan(options, model)
     log.info("%s", plan)
     _require_room(options.bundle, plan)

@@ -19,8 +19,8 @@ QUANTIZE: dict[str, Callable[[Any], Any]] = {
     "calib": click.option(
         "--calib",
         type=PATH,
-        help="Calibration images for int8: a folder with rgb/, nir/ and tir/, or the root of --dataset (its training "
-        "part is taken).",
+        help="Calibration images for int8: a folder with rgb/, nir/ and tir/, of images for a model of RGB alone, or "
+        "the root of --dataset (its training part is taken).",
     ),
     "calib_images": click.option(
         "--calib-images", type=click.IntRange(8), default=256, show_default=True, help="Samples taken from --calib."
@@ -33,7 +33,11 @@ QUANTIZE: dict[str, Callable[[Any], Any]] = {
         help="Ranges of activations; auto takes the best for each layer by measured error.",
     ),
     "scales": click.option("--scales", type=PATH, help="Table that mambapro calibrate wrote, in place of --calib."),
-    "policy": click.option("--policy", type=PATH, help="File of mambapro sensitivity: which layers stay in float."),
+    "policy": click.option(
+        "--policy",
+        type=PATH,
+        help="Layers in int8: a file of mambapro sensitivity, linear, none, or a part of the model.",
+    ),
     "allow_test_images": allow_test_images_option,
     "unpaired": unpaired_option,
 }

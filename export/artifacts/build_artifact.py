@@ -24,6 +24,7 @@ from ...runtime.bundle.catalog import add_artifact, has_already, require_own_car
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.limits import MAP_DROPS, believed
 from ...runtime.bundle.metadata_parts import UNVERIFIED
+from ...runtime.bundle.module_roles import MAMBAPRO
 from ...runtime.bundle.stage import files_of, list_artifact, make_room, own_copy, scratch_copy
 from ...runtime.evaluation.gates.agreement import agreement_of
 from ..engines.build_engine import build_engine
@@ -130,6 +131,8 @@ class ArtifactBuilder:
     ) -> None:
         self.bundle, self.track = Bundle.open(folder), track
         self.quantizer = quantizer or Quantizer(options.quantize, track)
+        metadata = self.bundle.metadata
+        self.quantizer.suit(metadata.modules or MAMBAPRO, metadata.modalities)
         options = replace(options, quantize=self.quantizer.options)
         self.base = self.bundle.base
         self.precision = options.precision_for(self.base.precision)

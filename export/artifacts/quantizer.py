@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -13,7 +15,7 @@ import onnx
 from ...calib.batches import Feeds
 from ...calib.calibrate import CalibrationOptions, calibrate
 from ...calib.float16_range import range_check
-from ...calib.images import CalibrationImages, calibration_images, require_samples
+from ...calib.images import CalibrationImages, calibration_images, is_flat, require_samples
 from ...calib.policy import read_policy
 from ...common.files.atomic import json_text
 from ...common.foreign_text import escaped
@@ -27,6 +29,7 @@ from ...plugins.compile import cache_folder
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.bundle.checksums import MODEL
 from ...runtime.bundle.metadata import BundleMetadata
+from ...runtime.bundle.module_roles import ModuleRoles
 from ...runtime.suited import warn_of_other_benchmark
 from .build_options import QuantizeOptions
 
@@ -59,15 +62,29 @@ class Quantizer:
 
     def __init__(self, options: QuantizeOptions, track: Track = silent) -> None:
         self.options, self._track = options, track
-        self.policy = None if options.policy is None else read_policy(options.policy)
+        # a preset's name means something for a model only, see `suit`
+        named = options.policy is None or not os.path.lexists(options.policy)
+        self.policy = None if named else read_policy(cast(Path, options.policy))
         self._table = None if options.scales is None else _stored_table(options.scales)
         self._images: CalibrationImages | None = None
         self._kept_fp32: tuple[str, ...] | None = None
         #: a test set is searched for the calibration images unless they are its own training part
         self._data = None if options.benchmark_root is not None else options.data
         self._dataset = options.dataset if options.benchmark_root is not None or self._data else None
-        if options.calib is not None:
+        if options.calib is not None and not (self._dataset is None and is_flat(options.calib)):
             require_samples(options.calib, self._dataset, options.unpaired)
+
+    def suit(self, roles: ModuleRoles, modalities: Sequence[str]) -> None:
+        """Read what depends on the model: the name of a policy, images without folders of sensors.
+
+        Raises:
+            InputError: the model has no such policy, there are too few images, or not of its sensors.
+        """
+        options = self.options
+        if options.policy is not None and self.policy is None:
+            self.policy = read_policy(options.policy, roles)
+        if options.calib is not None and is_flat(options.calib) and self._dataset is None:
+            require_samples(options.calib, None, options.unpaired, modalities)
 
     def quantize(self, model: onnx.ModelProto, target: str, bundle: Bundle) -> QuantizedModel:
         """Quantize the model for a target, by the scales and the policy.
@@ -119,6 +136,7 @@ class Quantizer:
                 count=options.calib_images,
                 insist=options.allow_test_images,
                 unpaired=options.unpaired,
+                modalities=metadata.modalities,
                 track=self._track,
             )
         return self._images

@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from ..folding import Rules
-from ..parts.attribute_heads import AttributeLinears
+from ..parts.attribute_heads import AttributeLinears, attribute_products
 from ..parts.cross_scan import SS2D
 from ..parts.mamba_mixer import MambaMixer, ScanConstants
 
@@ -79,7 +79,7 @@ class FoldedHeads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logit of each attribute's token, x (B, attributes, width). Returns (B, attributes)."""
-        return (x * self.weight).sum(-1) + self.bias
+        return attribute_products(x, self.weight) + self.bias
 
 
 FOLDED: Rules = {MambaMixer: FoldedMixer, SS2D: FoldedSS2D}

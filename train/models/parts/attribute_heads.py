@@ -29,5 +29,10 @@ class AttributeLinears(nn.ModuleList):
     def forward(self, x: Tensor) -> Tensor:
         """Compute one value of each attribute's token, x (B, attributes, width). Returns (B, attributes)."""
         weight, bias = self.stacked()
-        # a product, not a sum: OpenVINO 2026.4 adds biases behind a sum over the last axis wrongly in batches
-        return torch.matmul(x.unsqueeze(2), weight.unsqueeze(2)).flatten(1) + bias
+        return attribute_products(x, weight) + bias
+
+
+def attribute_products(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiply each attribute's token, x (B, attributes, width), with its weight. Returns (B, attributes)."""
+    # a product, not a sum: OpenVINO 2026.4 adds biases behind a sum over the last axis wrongly in batches
+    return torch.matmul(x.unsqueeze(2), weight.unsqueeze(2)).flatten(1)
