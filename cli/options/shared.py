@@ -196,7 +196,31 @@ def _switch(name: str, part: str) -> Callable[[Any], Any]:
     return click.option(f"--{name}/--no-{name}", default=None, help=text)
 
 
+def _label_array(context: click.Context, option: click.Parameter, path: Path | None) -> Any:
+    """Read the file of an option with one row for each label."""
+    if path is None:
+        return None
+    from ...runtime.bundle.label_file import read_label_array
+
+    return read_label_array(path)
+
+
 _SWITCHES: dict[str, Callable[[Any], Any]] = {
+    "model": click.option(
+        "--model", metavar="NAME", help="Model in a public file, such as par_image_vim_s; default: by its keys."
+    ),
+    "label_tokens": click.option(
+        "--label-tokens",
+        type=PATH,
+        callback=_label_array,
+        help="Attribute models with text: token ids of each label, a .npy, .npz or .json file.",
+    ),
+    "label_vectors": click.option(
+        "--label-vectors",
+        type=PATH,
+        callback=_label_array,
+        help="Attribute models with text: a vector of each label in place of the text encoder, as --label-tokens.",
+    ),
     "sie_coe": click.option(
         "--sie-coe", type=float, default=None, help="Weight of the camera embedding (SIE_COE); default: stored, or 1.0."
     ),

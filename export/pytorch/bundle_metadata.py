@@ -19,6 +19,7 @@ from ...runtime.bundle.metadata_parts import (
     Checkpoint,
     Embedding,
     FeatureSpace,
+    LabelText,
     Precision,
 )
 from ...runtime.bundle.tensors import EMBEDDING
@@ -59,6 +60,7 @@ def describe(model: Model, options: ExportOptions, preprocessing: Preprocessing)
         labels=spec.labels,
         card=options.card,
         modules=spec.modules,
+        label_text=LabelText(spec.text, spec.labels.sha256) if spec.text and spec.labels is not None else None,
     )
 
 

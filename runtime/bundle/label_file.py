@@ -1,15 +1,19 @@
-"""Label list in a JSON file: names alone, an attributes.json, or labels as a bundle's metadata holds them."""
+"""Files about labels: their names in JSON, and the token ids or vectors of their words as an array."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import read_json
+from ...common.formats.npz_files import read_npy, read_npz
 from ...errors import InputError
 from .labels import Labels
 
+_ARRAY = "array of the labels' words"
 _FORM = (
     'Give a JSON list of names, such as ["hat", "glasses"], an attributes.json with "attributes" and "words", or the '
     '"labels" of a bundle\'s metadata.json.'
@@ -28,6 +32,33 @@ def read_label_file(path: Path) -> Labels:
     except (InputError, TypeError, KeyError) as error:
         problem = f": {error}" if isinstance(error, InputError) else ""
         raise InputError(f"{shown_text(path)} is no list of labels{problem}. {_FORM}") from error
+
+
+def read_label_array(path: Path) -> np.ndarray:
+    """Read one row of numbers for each label, from an npy file, an npz file of one array, or a JSON list of lists.
+
+    Returns:
+        (labels, ...), of the file's type; of JSON int64 or float32.
+
+    Raises:
+        InputError: missing, damaged, or of another form.
+    """
+    if path.suffix == ".npy":
+        return read_npy(path, _ARRAY, InputError)
+    if path.suffix == ".npz":
+        arrays = read_npz(path, _ARRAY, InputError)
+        if len(arrays) != 1:
+            raise InputError(
+                f"{shown_text(path)} holds {len(arrays)} arrays; give a file of one, with a row per label."
+            )
+        return next(iter(arrays.values()))
+    try:
+        array = np.array(read_json(path, _ARRAY, InputError))
+    except ValueError:
+        array = np.array(None)
+    if array.ndim != 2 or array.dtype.kind not in "if":
+        raise InputError(f"{shown_text(path)} is no JSON list of equally long lists of numbers, one for each label.")
+    return array.astype(np.int64 if array.dtype.kind == "i" else np.float32)
 
 
 def _labels(value: Any) -> Labels:

@@ -27,6 +27,7 @@ from .metadata_parts import (
     Checkpoint,
     Embedding,
     FeatureSpace,
+    LabelText,
     Precision,
 )
 from .module_roles import ModuleRoles
@@ -59,6 +60,7 @@ class BundleMetadata:
         card: fields of the model card that the publisher gave, None where there are none.
         created: UTC, ISO 8601.
         modules: roles of modules; None in bundles of before.
+        label_text: matrix that depends on names, words and order of the labels, None where there is none.
     """
 
     name: str
@@ -81,6 +83,7 @@ class BundleMetadata:
     labels: Labels | None = None
     card: CardFields | None = None
     modules: ModuleRoles | None = field(default=None, metadata=STORED_IF_SET)
+    label_text: LabelText | None = field(default=None, metadata=STORED_IF_SET)
     schema: str = SCHEMA
 
     def __post_init__(self) -> None:
@@ -147,6 +150,12 @@ class BundleMetadata:
         if self.labels is not None and shapes != [(len(self.labels.names),)]:
             raise InputError(
                 f"labels has {len(self.labels.names)} names, the logits outputs have the shapes {shapes} per sample."
+            )
+        text = None if self.label_text is None else self.label_text.labels_sha256
+        if text is not None and text != (None if self.labels is None else self.labels.sha256):
+            raise InputError(
+                "labels is another list than that of the text matrix in the model: names, words and their order must "
+                "stay as they were at the export."
             )
         beside = [tensor.shape[1:] for tensor in self.outputs if tensor.role == PROBABILITIES]
         if beside and beside != shapes:

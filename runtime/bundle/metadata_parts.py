@@ -69,6 +69,17 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class LabelText:
+    """Matrix in the model that was computed from the words of its labels, and the hash of that list of labels."""
+
+    initializer: str
+    labels_sha256: str
+
+    def __post_init__(self) -> None:
+        require_sha256("labels_sha256", self.labels_sha256)
+
+
+@dataclass(frozen=True)
 class Artifact:
     """Loadable file of the bundle. `target` names the runtime; `constraints` are its requirements."""
 

@@ -44,6 +44,7 @@ class ModelSpec:
         multiplied: parameters that a matrix product outside Linears and convolutions reads.
         summary: size and switches in one line.
         folded: what the exported graph does not hold any more.
+        text: initializer of the exported graph that was computed from the labels' words; empty = there is none.
     """
 
     task: str
@@ -60,6 +61,7 @@ class ModelSpec:
     multiplied: Collection[str] = ()
     summary: str = ""
     folded: str = "training heads"
+    text: str = ""
 
     @property
     def output(self) -> TensorInfo:

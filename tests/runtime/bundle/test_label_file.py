@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.bundle.label_file import read_label_file
+from mambapro.runtime.bundle.label_file import read_label_array, read_label_file
 from mambapro.runtime.bundle.labels import Labels
 
 LABELS = Labels(("hat", "bag"), "sigmoid", (0.45, 0.45), ("a hat", "a bag"), (("hat", "bag"),))
@@ -56,3 +57,26 @@ def test_missing_file(tmp_path: Path) -> None:
     """A file that does not exist is named."""
     with pytest.raises(InputError, match=r"labels\.json"):
         read_label_file(tmp_path / "labels.json")
+
+
+def test_arrays(tmp_path: Path) -> None:
+    """Rows of numbers come from npy, npz and JSON, whole ones as int64."""
+    rows = np.arange(6).reshape(2, 3)
+    np.save(tmp_path / "a.npy", rows)
+    np.savez(tmp_path / "a.npz", vectors=rows / 2)
+    (tmp_path / "a.json").write_text("[[0, 1, 2], [3, 4, 5]]")
+
+    found = [read_label_array(tmp_path / f"a.{suffix}") for suffix in ("npy", "npz", "json")]
+
+    assert [array.dtype.name for array in found] == ["int64", "float64", "int64"]
+    np.testing.assert_array_equal(found[1], rows / 2)
+    np.testing.assert_array_equal(found[2], rows)
+
+
+@pytest.mark.parametrize("text", ["[[1, 2], [3]]", "[1, 2]", '[["a"]]', "{}"])
+def test_no_rows(tmp_path: Path, text: str) -> None:
+    """JSON of another form than equally long lists of numbers is refused."""
+    (tmp_path / "a.json").write_text(text)
+
+    with pytest.raises(InputError, match="no JSON list of equally long lists"):
+        read_label_array(tmp_path / "a.json")

@@ -35,6 +35,7 @@ class AttributeModel(Model):
 
     Attributes:
         variants: allowed values of the config's `variant`.
+        text_matrix: name of the buffer with the labels' tokens in the network for export.
         teacher: beginnings of the names of parameters that are pretrained for attributes and stay frozen.
         trained: exceptions from it.
         accidents: further exceptions of the released code, where these parameters have a second name.
@@ -44,6 +45,7 @@ class AttributeModel(Model):
     config: AttributeConfig
     switches = ("variant", "pixel_mean", "pixel_std")
     variants: ClassVar[tuple[str, ...]] = (RELEASED,)
+    text_matrix: ClassVar[str] = ""
     teacher: ClassVar[tuple[str, ...]] = ()
     trained: ClassVar[tuple[str, ...]] = ()
     accidents: ClassVar[tuple[str, ...]] = ()
@@ -136,6 +138,7 @@ class AttributeModel(Model):
             settings=config.to_json(),
             summary="{}, {}x{} pixels, {} attributes".format(self.kind, *config.image_size, config.attributes),
             folded="BatchNorm, teachers and what else does not run",
+            text=self.text_matrix,
         )
 
     @property

@@ -32,6 +32,7 @@ class TextAttributes(VisualTokens):
 
     aliases: ClassVar = {"mamba.lm_head.weight": "mamba.backbone.embedding.weight"}
     constants = ("label_tokens", "label_vectors")
+    text_matrix = "text"
 
     def __init__(self, config: AttributeConfig) -> None:
         super().__init__(config)
@@ -66,7 +67,8 @@ class TextAttributes(VisualTokens):
             tokens = _tensor(label_tokens, "label_tokens").to(device)
             if not self.config.text_encoder:
                 raise InputError(
-                    "The checkpoint holds no text encoder for label_tokens. Give label_vectors, one for each label."
+                    "The checkpoint holds no text encoder for label_tokens. Give label_vectors (--label-vectors), one "
+                    "for each label."
                 )
             self.mamba.check(tokens)
             self._check_count(tokens, "label_tokens")
@@ -101,8 +103,10 @@ class TextAttributes(VisualTokens):
             return self.label_vectors
         if self.label_tokens is None:
             raise InputError(
-                "The model reads the words of its labels: give load_checkpoint or set_constants label_tokens, int64 "
-                "(attributes, tokens), or label_vectors, float32 (attributes, width)."
+                "The model reads the words of its labels, and the checkpoint holds neither their token ids nor their "
+                "vectors. Give label_tokens, int64 (attributes, tokens), or label_vectors, float32 (attributes, "
+                "width): arguments of load_checkpoint and set_constants, or files for --label-tokens or "
+                "--label-vectors."
             )
         tensors = (self.label_tokens, *self.mamba.parameters())
         # tensors that were made in inference mode do not count their changes

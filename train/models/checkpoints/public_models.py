@@ -49,8 +49,9 @@ def read_public_file(tree: Any, path: Path, request: Request) -> ForeignFile:
         config = replace(config, image_size=tuple(request.image_size))
     if kind.constants and not any(constant in request.switches for constant in kind.constants):
         raise InputError(
-            f"{shown_text(path)} holds a model that reads the words of its labels. Give load_checkpoint label_tokens, "
-            "int64 (attributes, tokens), or label_vectors, float32 (attributes, width)."
+            f"{shown_text(path)} holds a model that reads the words of its labels. Give label_tokens, int64 "
+            "(attributes, tokens), or label_vectors, float32 (attributes, width): arguments of load_checkpoint, or "
+            "files for --label-tokens or --label-vectors."
         )
     way = request.switches.get("position_resize", ALIGNED)
     expected = _empty(kind, config)

@@ -26,6 +26,8 @@ from .tensor_files import Content, only_tensors, read_content, write_tensors
 log = logging.getLogger("mambapro")
 
 FORMAT_VERSION = 1
+#: Entry of a header with the hash of the labels whose words the file holds as constants.
+_WORDS_OF = "words_of"
 
 
 def load_checkpoint(
@@ -78,7 +80,9 @@ def load_checkpoint(
     loaded.headless = _fit(tensors, loaded, names, path)
     loaded.trained_on = dict(content.header.get("training", {}))
     if "labels" in loaded.trained_on:
-        loaded.set_labels(Labels.from_json(loaded.trained_on["labels"], f"The labels in {shown_text(path)}"))
+        labels = Labels.from_json(loaded.trained_on["labels"], f"The labels in {shown_text(path)}")
+        _require_words_of(labels, content.header.get(_WORDS_OF), path)
+        loaded.set_labels(labels)
     loaded.set_constants(**(constants or stored))
     loaded.warn_of_use(path, dataset)
     return loaded.eval()
@@ -167,9 +171,20 @@ def save_checkpoint(
     elif layout == "mambapro":
         header: dict[str, Any] = {"version": FORMAT_VERSION, "kind": model.kind, "config": model.config.to_json()}
         header["training"] = dict(training or {})
+        if constants and "labels" in header["training"]:
+            header[_WORDS_OF] = Labels.from_json(header["training"]["labels"]).sha256
         write_tensors(path, state, header, overwrite)
     else:
         raise InputError(f"Unknown layout {layout!r}; there are 'mambapro' and 'authors'.")
+
+
+def _require_words_of(labels: Labels, stored: object, path: Path) -> None:
+    """Raise ArtifactError if the words that a file holds were stored with another list of labels."""
+    if stored is not None and stored != labels.sha256:
+        raise ArtifactError(
+            f"{shown_text(path)} holds the words of another list of labels than it names: their order or wording was "
+            "changed after the training. Take the checkpoint as it was saved."
+        )
 
 
 def _check_image_size(size: Any) -> None:
