@@ -93,6 +93,7 @@ def run_calibration(
         first_camera=first_camera,
         insist=allow_test_images,
         unpaired=unpaired,
+        modalities=metadata.modalities,
         track=track,
     )
     with opened.named_copy(MODEL) as model:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ..common.foreign_text import escaped
 from ..common.records import Report
-from ..runtime.data.modalities import MODALITIES
 from ..runtime.data.sample import UNKNOWN
 from .appearance import swapped
 from .images import CalibrationImages
@@ -24,7 +23,7 @@ class Coverage(Report):
         identities: different ones; 0 where they are not known.
         cameras: samples by camera ("unknown" for those without).
         dark: samples whose RGB image is dark.
-        missing: samples without its image, by sensor.
+        missing: samples without its image, by sensor of the model.
         strange: images that look as if another sensor took them, by sensor.
         sha256: of the list of images.
     """
@@ -64,7 +63,7 @@ def coverage_of(images: CalibrationImages) -> Coverage:
         identities=len(identities),
         cameras={"unknown" if camera < 0 else str(camera): count for camera, count in sorted(cameras.items())},
         dark=sum(bool(look.dark) for look in images.looks),
-        missing={modality: missing.get(modality, 0) for modality in MODALITIES},
+        missing={modality: missing.get(modality, 0) for modality in images.modalities},
         strange=swapped(images.looks),
         sha256=images.sha256,
     )

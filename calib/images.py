@@ -46,6 +46,7 @@ class CalibrationImages:
         hashes: SHA-256 of each image's files, by modality; None where it is missing.
         offered: how many samples there were to choose from.
         source: where they are from, in words.
+        modalities: of the model.
     """
 
     images: tuple[Sample, ...]
@@ -53,6 +54,7 @@ class CalibrationImages:
     hashes: tuple[tuple[str | None, ...], ...]
     offered: int
     source: str
+    modalities: tuple[str, ...] = MODALITIES
 
     @cached_property
     def sha256(self) -> str:
@@ -143,7 +145,7 @@ def calibration_images(
         )
     seen = tuple(looks[i] for i in chosen)
     _warn_of_swapped(seen)
-    return CalibrationImages(images, seen, hashes, len(offered), source)
+    return CalibrationImages(images, seen, hashes, len(offered), source, tuple(modalities))
 
 
 def require_samples(

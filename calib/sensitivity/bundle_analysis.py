@@ -37,7 +37,7 @@ def analyze_bundle(
         bundle: the bundle's folder.
         calib: calibration images, or the root of `dataset`.
         options: None = the defaults.
-        dataset: benchmark that `calib` holds; mAP is measured with it only.
+        dataset: benchmark that `calib` holds; mAP is measured with it only, if it has identities.
         out: folder to write to and to resume in; None = <bundle>.sensitivity beside the bundle.
         images, calib_images: numbers of samples to measure on, and to calibrate with.
         allow_test_images, unpaired, seed: as for `calibration_images`.
@@ -60,12 +60,15 @@ def analyze_bundle(
         seed=seed,
         insist=allow_test_images,
         unpaired=unpaired,
+        modalities=metadata.modalities,
         track=track,
     )
     with opened.named_copy(MODEL) as model:
         table = calibrate(model, metadata, chosen, cache=folder / "scales", track=track).table
-        if dataset is None:
+        benchmark = None if dataset is None else read_benchmark(dataset, calib)
+        if benchmark is None or not benchmark.junk:
+            # without identities there is no mAP
             material = folder_material(chosen, metadata, images, track)
         else:
-            material = benchmark_material(read_benchmark(dataset, calib), metadata, images, seed, track)
+            material = benchmark_material(benchmark, metadata, images, seed, track)
         return analyse(model, table, material, folder, options, track)

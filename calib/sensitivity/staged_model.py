@@ -59,7 +59,8 @@ class Chain:
         for point in self.points:
             table.of(point.module)
         self._float = [self._open(extract(model, segment)) for segment in self.segments]
-        (self._result,) = (value.name for value in model.graph.output)
+        # the one that artifacts are compared by comes first
+        self._result = model.graph.output[0].name
 
     def _open(self, model: onnx.ModelProto) -> Backend:
         return OnnxRuntimeBackend(model.SerializeToString(), device="cpu", threads=1)

@@ -42,9 +42,11 @@ def bench(
     disagree, the machine was busy, and a line reports it.
     """
     from ...runtime.evaluation.latency import END_TO_END, MODEL_ONLY, measure_latency
-    from ...runtime.extractor import Extractor
+    from ...runtime.extractor import open_session
+    from ...runtime.run_options import RunOptions
 
     scopes = (MODEL_ONLY,) if model_only else (END_TO_END, MODEL_ONLY)
-    with Extractor(bundle, batch_size=max(batches), threads=threads, **running) as extractor:
-        report = measure_latency(extractor, batches, runs, warmup, track, seconds=seconds, scopes=scopes, rounds=rounds)
+    options = RunOptions(batch_size=max(batches), threads=threads, **running)
+    with open_session(bundle, options) as session:
+        report = measure_latency(session, batches, runs, warmup, track, seconds=seconds, scopes=scopes, rounds=rounds)
     emit(report, as_json)

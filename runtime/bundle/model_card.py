@@ -33,7 +33,7 @@ _CARD = """\
 
 {model}
 
-## Intended use
+{labels}## Intended use
 
 {use}
 
@@ -114,6 +114,7 @@ def card_text(metadata: BundleMetadata, parity: Any, artifacts: Sequence[Sidecar
         ours=_OURS,
         version=__version__,
         model=_table(("field", "value"), *_model_rows(metadata)),
+        labels=_labels(metadata),
         use=f"{_safe(metadata.task).capitalize()}. Use and limits: {_safe(fields.note or _NOT_STATED)}.{scope}",
         data=f"Made for: {_safe(', '.join(metadata.datasets) or _NOT_STATED)}. Checkpoint: "
         f"{_safe(metadata.checkpoint.file)}, SHA-256 {metadata.checkpoint.sha256}.",
@@ -135,12 +136,25 @@ def _model_rows(metadata: BundleMetadata) -> Iterator[tuple[str, str]]:
     yield "inputs", "; ".join(map(_tensor, metadata.inputs))
     yield "outputs", "; ".join(map(_tensor, metadata.outputs))
     if metadata.labels is not None:
-        yield "labels", f"{', '.join(metadata.labels.names)} ({metadata.labels.activation})"
+        yield "labels", f"{len(metadata.labels.names)}, {metadata.labels.activation}"
     yield "images", f"{pre.height} x {pre.width} pixels (height x width), {pre.resize} resize"
     yield "cameras", str(metadata.cameras) if metadata.cameras else "no camera input"
     yield "precision of parts", ", ".join(f"{part} {value}" for part, value in metadata.precision.parts.items())
     yield "exported", f"{metadata.created}, commit {metadata.git_commit or 'unknown'}"
     yield "fingerprint", metadata.fingerprint
+
+
+def _labels(metadata: BundleMetadata) -> str:
+    """Return the section on the labels: name, words, threshold and the labels that exclude each."""
+    labels = metadata.labels
+    if labels is None:
+        return ""
+    rows = []
+    for i, name in enumerate(labels.names):
+        groups = [", ".join(other for other in group if other != name) for group in labels.exclusive if name in group]
+        threshold = f"{labels.thresholds[i]:g}" if labels.thresholds else "-"
+        rows.append((name, labels.words[i] if labels.words else "-", threshold, "; ".join(groups) or "-"))
+    return f"## Labels\n\n{_table(('label', 'words', 'threshold', 'excludes'), *rows)}\n\n"
 
 
 def _tensor(tensor: TensorInfo) -> str:
@@ -205,6 +219,8 @@ def _limits(metadata: BundleMetadata) -> Iterator[str]:
     pre = metadata.preprocessing
     ranges = {"all sensors": pre.sixteen_bit_range, **pre.sensor_ranges}
     yield "16-bit images: " + ", ".join(f"{_safe(name)} {low} to {high}" for name, (low, high) in ranges.items())
+    if metadata.labels is not None:
+        yield "Labels are what annotators saw in images. Those of age or sex are impressions, not facts about a person."
     if metadata.batch is not None:
         yield f"The batch is fixed to {metadata.batch}."
 

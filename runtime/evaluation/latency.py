@@ -103,7 +103,7 @@ class LatencyReport(Report):
         """Describe the start and end of the timed scopes."""
         (high, wide), (height, width) = self.source_size, self.model_size
         meanings = {
-            END_TO_END: f"end to end: from decoded images of {high} x {wide} to the normalised embedding",
+            END_TO_END: f"end to end: from decoded images of {high} x {wide} to the result",
             MODEL_ONLY: f"model only: from {height} x {width}",
         }
         timed = dict.fromkeys(timing.scope for timing in self.timings)

@@ -81,19 +81,22 @@ def test_names_its_writer(small_metadata: BundleMetadata) -> None:
 
 def test_labels_are_named(small_metadata: BundleMetadata) -> None:
     """A model of attributes lists its labels, and no rule for embeddings."""
-    tensor = replace(small_metadata.outputs[0], name="logits", role="logits", shape=("batch", 2))
+    tensor = replace(small_metadata.outputs[0], name="logits", role="logits", shape=("batch", 3))
     metadata = replace(
         small_metadata,
         task="attributes",
         outputs=(tensor,),
         embedding=None,
         feature_space=None,
-        labels=Labels(("hat", "bag")),
+        labels=Labels(
+            ("hat", "bag", "cap"), "sigmoid", (0.45, 0.5, 0.5), ("a hat", "a bag", "a cap"), (("hat", "cap"),)
+        ),
     )
 
     text = card_text(metadata, {**PARITY, "measure": "|difference| of logits"}, [])
 
-    assert "| labels | hat, bag (sigmoid) |" in text and "Embeddings may be compared" not in text
+    assert "| labels | 3, sigmoid |" in text and "Embeddings may be compared" not in text
+    assert "| hat | a hat | 0.45 | cap |" in text and "| bag | a bag | 0.5 | - |" in text
     assert "\\|difference\\| of logits at most" in text
 
 

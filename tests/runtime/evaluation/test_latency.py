@@ -100,7 +100,7 @@ def test_scopes_that_were_not_timed_are_not_explained(extractor):
     whole = measure_latency(extractor, runs=1, warmup=0, scopes=("end to end",))
 
     assert str(alone).splitlines()[1] == "model only: from 16 x 8"
-    assert str(whole).splitlines()[1] == "end to end: from decoded images of 32 x 16 to the normalised embedding"
+    assert str(whole).splitlines()[1] == "end to end: from decoded images of 32 x 16 to the result"
 
 
 def test_a_busy_machine_is_told(extractor, monkeypatch):
