@@ -10,7 +10,7 @@ from ..common.records import Report
 from ..runtime.data.sample import UNKNOWN
 from .appearance import swapped
 from .images import CalibrationImages
-from .traits import missing_sensors
+from .sampling import missing_sensors
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ..runtime.data.readers.listing import shown
 from ..runtime.data.sample import UNKNOWN, Benchmark, ImageSource, Sample
 from ..runtime.extraction import camera_from_name
 from .appearance import Look, look_at, swapped
-from .traits import balanced
+from .sampling import balanced
 
 log = logging.getLogger("mambapro")
 
