@@ -39,11 +39,13 @@ _MEASURES: dict[str, Callable[[Any], Any]] = {
     "per_modality": click.option(
         "--per-modality", is_flag=True, default=None, help="Also each modality's third of the feature alone."
     ),
-    "strips": click.option("--strips", type=PATH, help="Folder for pictures of queries and their top 10."),
+    "strips": click.option(
+        "--strips", type=PATH, help="Folder for pictures: queries and their top 10; right and wrong of each attribute."
+    ),
     "strips_count": click.option(
         "--strips-count",
         type=click.IntRange(1),
-        help="Queries to draw, half of them the worst, the others spread up to the best; default: 10.",
+        help="Queries to draw, half of them the worst (default: 10); images of each kind of an attribute (4).",
     ),
     "tune_thresholds": click.option(
         "--tune-thresholds",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from ...data.modalities import SUBSETS
 from ...data.sample import Benchmark, Sample
 from ..bootstrap import DEFAULT_RESAMPLES
 from ..reference_features import Model, features_of
+from ..retrieval.strip_folder import check_strips_folder
 from .attribute_metrics import attribute_intervals, majority_report
 from .attribute_report import AttributeEvaluation, Tuning
 from .calibration_error import calibration_errors
+from .label_strips import label_strips, write_label_strips
 from .label_table import label_rows
 from .label_thresholds import OBJECTIVES, tune_thresholds
 from .labeled_images import LabeledImages, labeled_samples
@@ -41,6 +43,8 @@ class AttributeOptions:
         out: new checkpoint or bundle with the tuned thresholds.
         overwrite: replace `out`.
         skip_bad: skip samples with an unusable image; the report names them.
+        strips: folder to write a picture of right and wrong decisions of each label to.
+        strips_count: most right, and most wrong decisions of a label to draw.
 
     Raises:
         InputError: an invalid number or value, or one of tune_thresholds and out without the other.
@@ -53,10 +57,15 @@ class AttributeOptions:
     out: Path | None = None
     overwrite: bool = False
     skip_bad: bool = False
+    strips: Path | None = None
+    strips_count: int = 4
 
     def __post_init__(self) -> None:
-        if self.bootstrap < 0 or self.seed < 0:
-            raise InputError(f"An evaluation needs bootstrap >= 0 and seed >= 0, not {self.bootstrap} and {self.seed}.")
+        if self.bootstrap < 0 or self.seed < 0 or self.strips_count < 1:
+            raise InputError(
+                "An evaluation needs bootstrap >= 0, seed >= 0 and strips_count >= 1, not "
+                f"{self.bootstrap}, {self.seed} and {self.strips_count}."
+            )
         if self.maximize not in OBJECTIVES:
             raise InputError(f"Thresholds can maximize {' or '.join(OBJECTIVES)}, not {self.maximize!r}.")
         if self.tune_thresholds != (self.out is not None):
@@ -94,6 +103,8 @@ def evaluate_attribute_model(
         SetupError: no room or no permission for the new file.
     """
     options = options or AttributeOptions()
+    if options.strips is not None:
+        check_strips_folder(options.strips, options.overwrite)
     (model, before), bad = labeled, dict[Sample, InputError]()
     images = labeled_samples(benchmark, benchmark.query, before, model.name)
     labels, tuning = before, None
@@ -120,6 +131,11 @@ def evaluate_attribute_model(
         tuning=tuning,
         left_out=tuple((sample.name, str(error)) for sample, error in bad.items()),
     )
+    if options.strips is not None:
+        strips = label_strips(images.samples, images.truth, logits, labels, options.strips_count)
+        where = (options.strips, strips, benchmark.name, model.preprocessing)
+        written = write_label_strips(*where, options.overwrite, track)
+        found = replace(found, strips=tuple(map(str, written)))
     if options.out is not None and write is not None:
         write(labels, found)
     return found

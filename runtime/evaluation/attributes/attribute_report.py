@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ....common.foreign_text import escaped, shown_text
@@ -40,6 +41,7 @@ class AttributeEvaluation(Report):
         calibration_error: over all labels; None where the model returns no probabilities.
         tuning: of the thresholds, if they were tuned.
         left_out: samples (name, reason) with an unusable image.
+        strips: the written pictures.
     """
 
     dataset: str
@@ -54,6 +56,7 @@ class AttributeEvaluation(Report):
     calibration_error: float | None
     tuning: Tuning | None = None
     left_out: tuple[tuple[str, str], ...] = ()
+    strips: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -77,6 +80,7 @@ class AttributeEvaluation(Report):
             "labels": [row.to_json() for row in self.labels],
             "tuning": None if self.tuning is None else self.tuning.to_json(),
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
+            "strips": list(self.strips),
         }
 
     def __str__(self) -> str:
@@ -85,7 +89,7 @@ class AttributeEvaluation(Report):
             self._table(),
             "\n".join([_CONVENTIONS, *self._notes()]),
             label_table(self.labels),
-            "\n".join([*undefined_labels(self.labels), *self._tuning()]),
+            "\n".join([*undefined_labels(self.labels), *self._tuning(), *self._strips()]),
         ]
         return "\n\n".join(part for part in parts if part)
 
@@ -119,6 +123,11 @@ class AttributeEvaluation(Report):
                 f"samples, seed {self.seed}"
             )
         return lines
+
+    def _strips(self) -> list[str]:
+        if not self.strips:
+            return []
+        return [f"{len(self.strips)} strips in {escaped(str(Path(self.strips[0]).parent))}"]
 
     def _tuning(self) -> list[str]:
         if self.tuning is None:

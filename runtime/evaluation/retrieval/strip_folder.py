@@ -1,9 +1,13 @@
-"""Folder of the pictures of ranked retrievals, and its listing."""
+"""Folder of pictures of right and wrong, of ranked retrievals or of labels, and its listing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
 
 from ....common.files.atomic import json_text, staged_folder
 from ....common.files.targets import require_free
@@ -23,6 +27,14 @@ def check_strips_folder(folder: Path, overwrite: bool) -> None:
     require_free(folder, overwrite, _is_ours)
 
 
+class Drawing(NamedTuple):
+    """One picture: the stem of its file, the function that draws it, and its entry in the listing."""
+
+    name: str
+    draw: Callable[[], Image.Image]
+    entry: dict[str, Any]
+
+
 def write_strips(
     folder: Path,
     strips: Sequence[Strip],
@@ -32,10 +44,22 @@ def write_strips(
     track: Track = silent,
     preprocessing: Preprocessing | None = None,
 ) -> tuple[Path, ...]:
-    """Write one PNG for each strip, and LISTING, into the new folder `folder`.
+    """Write one PNG for each ranked retrieval, see `write_drawings`.
 
     `title` is printed above each picture; `image_size` (height, width) gives the proportions of the images;
     `preprocessing` is that of `draw_strip`.
+    """
+    drawings = [
+        Drawing(strip.query.name, partial(draw_strip, strip, title, image_size, preprocessing), strip.to_json())
+        for strip in strips
+    ]
+    return write_drawings(folder, drawings, title, overwrite, track)
+
+
+def write_drawings(
+    folder: Path, drawings: Sequence[Drawing], title: str, overwrite: bool = False, track: Track = silent
+) -> tuple[Path, ...]:
+    """Write one numbered PNG for each drawing, and LISTING, into the new folder `folder`.
 
     Returns:
         the pictures' paths.
@@ -44,11 +68,11 @@ def write_strips(
         InputError: `folder` exists and may not be replaced, or an image cannot be read.
         SetupError: no room or no permission.
     """
-    names = [f"{number:03d}_{strip.query.name}.png" for number, strip in enumerate(strips, 1)]
+    names = [f"{number:03d}_{drawing.name}.png" for number, drawing in enumerate(drawings, 1)]
     with staged_folder(folder, overwrite=overwrite, replaceable=_is_ours) as stage:
-        for name, strip in track(list(zip(names, strips, strict=True)), "Drawing strips", len(strips)):
-            draw_strip(strip, title, image_size, preprocessing).save(stage / name)
-        listing = [{"file": name, **strip.to_json()} for name, strip in zip(names, strips, strict=True)]
+        for name, drawing in track(list(zip(names, drawings, strict=True)), "Drawing strips", len(drawings)):
+            drawing.draw().save(stage / name)
+        listing = [{"file": name, **drawing.entry} for name, drawing in zip(names, drawings, strict=True)]
         (stage / LISTING).write_text(json_text({"title": title, "strips": listing}), encoding="utf-8")
     return tuple(folder / name for name in names)
 
