@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...common.files.atomic import write_atomically
 from ...common.progress import Track, silent
-from ...errors import InputError
+from ...common.task_options import task_options
 from ..bundle.bundle import Bundle
 from ..bundle.tasks import ATTRIBUTES, RE_IDENTIFICATION
 from ..data.skipped import Skipped, writer_of_skipped
@@ -43,18 +43,11 @@ class Evaluator:
     options: type[Any]
     of_bundle: Callable[[Path, str | os.PathLike[str], str, Any, RunOptions, Track], Evaluated]
 
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the options."""
-        return tuple(field.name for field in fields(self.options))
-
 
 EVALUATORS = {
     RE_IDENTIFICATION: Evaluator(EvaluationOptions, evaluate_bundle),
     ATTRIBUTES: Evaluator(AttributeOptions, evaluate_attribute_bundle),
 }
-#: Options of the command whose field has another name.
-_OPTIONS = {"reranking": "rerank"}
 
 
 def evaluation_options(task: str, values: Mapping[str, Any]) -> Any:
@@ -63,13 +56,8 @@ def evaluation_options(task: str, values: Mapping[str, Any]) -> Any:
     Raises:
         InputError: an option of another task, or a value that cannot be used.
     """
-    evaluator = EVALUATORS[task]
-    for name in values:
-        if name not in evaluator.fields:
-            owners = [other for other, known in EVALUATORS.items() if name in known.fields]
-            option = _OPTIONS.get(name, name).replace("_", "-")
-            raise InputError(f"--{option} is for {' and '.join(owners)}; this model is for {task}. Leave it out.")
-    return evaluator.options(**values)
+    types = {other: evaluator.options for other, evaluator in EVALUATORS.items()}
+    return task_options(types, task, values, reranking="rerank")
 
 
 def evaluate_any_bundle(

@@ -10,6 +10,7 @@ from mambapro.cli.commands.explain import PICTURES
 from mambapro.cli.main import run
 from mambapro.synthetic.benchmark import draw_benchmark
 from mambapro.train.paper.explain.explain import KINDS
+from mambapro.train.paper.explain.explain_attributes import KINDS as ATTRIBUTE_KINDS
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def code(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 def test_kinds_are_those_of_the_call() -> None:
     """--only offers what can be drawn."""
-    assert PICTURES == KINDS
+    assert sorted(PICTURES) == sorted({*KINDS, *ATTRIBUTE_KINDS})
 
 
 def test_results(data: Path, tiny_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

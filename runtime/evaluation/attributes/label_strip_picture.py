@@ -13,6 +13,8 @@ from ..picture_sheet import FRAME, MARK, Sheet, loaded, shown_size
 if TYPE_CHECKING:
     from .label_strips import Decision, LabelStrip
 
+#: Proportions (height, width) of the shown image: those of a person, whatever the model's input has.
+PERSON = (256, 128)
 # Pixels.
 _MARGIN, _GAP, _BETWEEN = 10, 10, 34
 _TITLE, _HEAD, _NARROWEST = 40, 34, 84
@@ -24,7 +26,7 @@ def draw_label_strip(strip: LabelStrip, title: str, preprocessing: Preprocessing
     Raises:
         InputError: an image that cannot be read.
     """
-    height, width = shown_size((preprocessing.height, preprocessing.width))
+    height, width = shown_size(PERSON)
     column = max(width, _NARROWEST) + 2 * FRAME
     block = count * column + (count - 1) * _GAP
     sheet = Sheet(2 * _MARGIN + 2 * block + _BETWEEN, 2 * _MARGIN + _TITLE + _HEAD + height + 2 * FRAME)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ....common.progress import Track, silent
+from ....common.records import Report
 from ...bundle.labels import Labels
 from ...data.preprocess import Preprocessing
 from ...data.sample import Sample
@@ -20,7 +21,7 @@ from .label_strip_picture import draw_label_strip
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decision(Report):
     """Decision on one sample: `probability` (None where the model returns none), the true label, the assigned one."""
 
     sample: Sample
@@ -40,7 +41,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class LabelStrip:
+class LabelStrip(Report):
     """Label, numbers of its samples, and the surest right and wrong decisions.
 
     `positives` of the judged samples have the label, `found` of these are assigned it; `negatives` have it not, `false`

@@ -21,9 +21,9 @@ def test_options_of_the_task() -> None:
 @pytest.mark.parametrize(
     ("task", "values", "words"),
     [
-        ("attributes", {"reranking": Reranking()}, "--rerank is for re-identification; this model is for attributes"),
+        ("attributes", {"reranking": Reranking()}, "--rerank is for re-identification; this is for attributes"),
         ("attributes", {"per_modality": True}, "--per-modality is for re-identification"),
-        ("re-identification", {"tune_thresholds": True}, "--tune-thresholds is for attributes; this model is for re-"),
+        ("re-identification", {"tune_thresholds": True}, "--tune-thresholds is for attributes; this is for re-"),
     ],
 )
 def test_options_of_another_task(task: str, values: dict[str, object], words: str) -> None:

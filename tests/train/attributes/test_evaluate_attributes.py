@@ -11,37 +11,24 @@ import numpy as np
 import pytest
 import torch
 from mambapro.errors import InputError
-from mambapro.runtime.bundle.tasks import ATTRIBUTES
 from mambapro.runtime.data.batch import Batch
-from mambapro.runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo
-from mambapro.runtime.data.sample import AttributeNames, Benchmark, ImageSource, Sample
+from mambapro.runtime.data.readers.benchmarks import BENCHMARKS
+from mambapro.runtime.data.sample import AttributeNames, Benchmark
 from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
 from mambapro.train.attributes.evaluate_attributes import evaluate_attribute_checkpoint
 from mambapro.train.checkpoint_evaluation import evaluate_any_checkpoint
 from mambapro.train.models.attributes.named_models import NAMED_MODELS
 from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
 from mambapro.train.models.registry import model_class
+from noise_images import NAMES, noise_benchmark
 from PIL import Image
-
-NAMES = tuple(f"label {i}" for i in range(10))
 
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Benchmark]:
     """Twelve test and twelve validation images of noise with random labels, as the data set "noise"."""
-    folder, rng = tmp_path_factory.mktemp("noise"), np.random.default_rng(0)
-    samples = []
-    for number in range(24):
-        path = folder / f"{number}.png"
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(path)
-        truth = dict(zip(NAMES, rng.integers(0, 2, 10).tolist(), strict=True))
-        samples.append(Sample(path.name, {"rgb": ImageSource(path)}, labels=truth))
-    found = Benchmark(
-        "noise", (), tuple(samples[:12]), (), "", (64, 64), tuple(samples[12:]), AttributeNames(NAMES, NAMES)
-    )
-    BENCHMARKS["noise"] = BenchmarkInfo("noise", "Noise", (64, 64), 0, 0, "", lambda *_: found, ATTRIBUTES)
-    yield found
-    del BENCHMARKS["noise"]
+    with noise_benchmark(tmp_path_factory.mktemp("noise")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,6 @@ import numpy as np
 import torch
 
 from ....common.figures import require_analysis
-from ....common.files.atomic import json_text, staged_folder
-from ....common.files.targets import require_free
 from ....common.foreign_text import escaped
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
@@ -25,6 +22,7 @@ from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import MambaPro, require_mambapro
 from .embedding import silhouette, tsne
 from .explain_report import CheckpointReport, ExplainReport, GradCamReport, StageReport
+from .explanation_folder import NUMBERS, PAGE, names_of, require_explainable, write_explanation
 from .gradcam import choose_cut, token_gradients
 from .page import Picture, page_text
 from .pictures import Findings, embedding_picture, gradcam_picture, similarity_picture
@@ -34,7 +32,6 @@ from .similarity import modality_similarities
 from .stages import Features, identity_directions, preprocessing_of, stage_features
 
 GRADCAM, TSNE, SIMILARITY = KINDS = ("gradcam", "tsne", "similarity")
-PAGE, NUMBERS = "index.html", "explain.json"
 #: Most rows of a readable picture.
 MOST_ROWS = 24
 
@@ -83,10 +80,7 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
         ArtifactError: a corrupt checkpoint, one for images of the other orientation, features that are not finite.
     """
     require_analysis()
-    overwrite = options.overwrite or _is_empty(options.out)
-    require_free(options.out, overwrite, _is_ours)
-    if missing := [str(path) for path in options.checkpoints if not path.is_file()]:
-        raise InputError(f"There is no checkpoint {', '.join(missing)}. Check the path.")
+    overwrite = require_explainable(options.checkpoints, options.out, options.overwrite)
     device = resolve_device(options.device)
     benchmark = read_benchmark(options.dataset, options.data, test_only=True)
     selection = select_samples(benchmark, options.identities, options.samples, options.seed)
@@ -97,11 +91,7 @@ def explain(options: ExplainOptions, track: Track = silent) -> ExplainReport:
     pictures = draw(findings, selection, track)
     page = page_text(_title(options, findings), _facts(options, selection, str(device)), pictures)
     report = _report(options, selection, str(device), findings, pictures, page)
-    with staged_folder(options.out, overwrite=overwrite, replaceable=_is_ours) as stage:
-        for picture in pictures:
-            (stage / picture.name).write_bytes(picture.png)
-        (stage / PAGE).write_text(page, encoding="utf-8")
-        (stage / NUMBERS).write_text(json_text(report.to_json()), encoding="utf-8")
+    write_explanation(options.out, overwrite, pictures, page, report)
     return report
 
 
@@ -181,34 +171,6 @@ def draw(findings: Sequence[Findings], selection: Selection, track: Track = sile
         place = sum(bool(found.rows) for found in findings)
         pictures.insert(place, embedding_picture(findings, selection.labels, "tsne.png"))
     return pictures
-
-
-def names_of(paths: Sequence[Path]) -> list[str]:
-    """Return a short name for each checkpoint: its file name, with as many folders as needed for uniqueness.
-
-    The training always uses the file names best and last.
-    """
-    parts = [(*path.absolute().parts[:-1], path.stem) for path in paths]
-    least = 2 if any(path.stem in ("best", "last") for path in paths) else 1
-    for depth in range(least, max(map(len, parts)) + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{part[-1]} ({number})" for number, part in enumerate(parts, 1)]
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
-
-
-def _is_ours(folder: Path) -> bool:
-    """Return True if a folder holds only the numbers, the page, and the pictures that the numbers name."""
-    try:
-        numbers = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
-        named = {NUMBERS, PAGE, *numbers["files"]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return (folder / PAGE).is_file() and all(path.name in named and path.is_file() for path in folder.iterdir())
 
 
 def _title(options: ExplainOptions, findings: Sequence[Findings]) -> str:

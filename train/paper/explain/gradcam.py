@@ -10,14 +10,13 @@ product per patch does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...models.mambapro.mambapro import MambaPro
+from .token_leaf import Cut, leaf_at, untouched
 
 _SHARED = "the patch tokens after the aggregation, which the three modalities share in this kind ({})"
 _PLACES = {
@@ -25,16 +24,6 @@ _PLACES = {
     "sum": _SHARED.format("sum"),
     "concat": _SHARED.format("concat"),
 }
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Location of the gradient: the output of a module, or (`entering`) its first input."""
-
-    module: nn.Module
-    entering: bool
-    #: for the caption
-    text: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +66,7 @@ def token_gradients(model: MambaPro, images: Tensor, cameras: Tensor, targets: T
         cameras: int64 (B,).
         targets: (B, 3 dim); the score is the feature's scalar product with them.
     """
-    with _untouched(model), torch.enable_grad(), _leaf_at(choose_cut(model)) as held:
+    with untouched(model), torch.enable_grad(), leaf_at(choose_cut(model)) as held:
         feature = model(images, cameras)
         scores = feature * targets
         (gradient,) = torch.autograd.grad(scores.sum(), held)
@@ -91,36 +80,3 @@ def _patches(x: Tensor, patches: int) -> Tensor:
     """Return (3, B, patches, channels) from (3, B, N, channels) or (3B, N, channels), without a class token."""
     x = x.unflatten(0, (3, -1)) if x.dim() == 3 else x
     return x[:, :, x.shape[2] - patches :]
-
-
-@contextmanager
-def _leaf_at(cut: Cut) -> Iterator[list[Tensor]]:
-    """Make the tensor at the cut a leaf of the graph and append it to the yielded list."""
-    held: list[Tensor] = []
-
-    def swap(x: Tensor) -> Tensor:
-        """Replace the tensor by the leaf."""
-        held.append(x.detach().requires_grad_())
-        return held[-1]
-
-    if cut.entering:
-        handle = cut.module.register_forward_pre_hook(lambda _, inputs: (swap(inputs[0]), *inputs[1:]))
-    else:
-        handle = cut.module.register_forward_hook(lambda _, inputs, output: swap(output))
-    try:
-        yield held
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _untouched(model: MambaPro) -> Iterator[None]:
-    """Set evaluation mode and disable gradients of parameters, so that no graph is stored before the cut."""
-    training, flags = model.training, [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        model.train(training)
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)

@@ -101,7 +101,7 @@ def plot_gradcam(rows: Sequence[GradCamRow], title: str) -> bytes:
             write(figure, left, _HEAD + 0.07, name.upper(), size=8, color=QUIET)
         for number, row in enumerate(rows):
             _draw_row(figure, row, _HEAD + number * (cell[0] + _LINE), cell)
-        _draw_scale(figure)
+        draw_scale(figure, _LABEL, "evidence for the identity")
         return png_bytes(figure)
 
 
@@ -121,16 +121,16 @@ def _draw_row(figure: Figure, row: GradCamRow, top: float, cell: tuple[float, fl
             axes.set_axis_off()
 
 
-def _draw_scale(figure: Figure) -> None:
-    """Draw a color bar with the colors of the maps over a medium gray."""
+def draw_scale(figure: Figure, left: float, text: str) -> None:
+    """Draw a color bar at the foot, with the colors of the maps over a medium gray; `text` says what they are."""
     grey = np.full((8, 256, 3), 128, dtype=np.uint8)
     heat = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (8, 1))
     top = float(figure.get_size_inches()[1]) - 0.42
-    axes = place(figure, _LABEL, top, _SCALE, 0.12)
+    axes = place(figure, left, top, _SCALE, 0.12)
     axes.imshow(overlay(grey, heat), aspect="auto", extent=(0, 1, 0, 1))
     axes.set_yticks([])
     axes.set_xticks([0, 1], ["none", "largest"])
     axes.tick_params(length=0, labelsize=7)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    write(figure, _LABEL + _SCALE + 0.15, top - 0.01, "evidence for the identity", size=8, color=QUIET)
+    write(figure, left + _SCALE + 0.15, top - 0.01, text, size=8, color=QUIET)

@@ -19,7 +19,8 @@ from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.synthetic.benchmark import draw_benchmark
 from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
 from mambapro.train.models.mambapro.sizes import build_model
-from mambapro.train.paper.explain.explain import KINDS, ExplainOptions, explain, names_of
+from mambapro.train.paper.explain.explain import KINDS, ExplainOptions, explain
+from mambapro.train.paper.explain.explanation_folder import names_of
 from mambapro.train.paper.explain.plot_gradcam import GradCamRow, overlay, plot_gradcam, scaled_map, signed
 from mambapro.train.paper.explain.plot_similarity import plot_similarity
 from mambapro.train.paper.explain.similarity import modality_similarities
