@@ -84,6 +84,15 @@ class TestReadBack:
         np.testing.assert_array_equal(images.labels[order], planned.labels[:, JUDGED[name]])
         assert (planned.labels == 2).any() == (name in ("rapv1", "rapv2", "rap-zs"))
 
+    def test_names(
+        self, drawn: dict[str, tuple[Path, PlannedSet]], name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Attributes are spelled as published: the reader takes none of them for another."""
+        images = read_attributes(name, drawn[name][0])
+
+        assert "spells" not in caplog.text
+        assert len(images.attributes) == len(JUDGED[name])
+
     def test_parts(self, drawn: dict[str, tuple[Path, PlannedSet]], name: str) -> None:
         """Training, validation and test hold the images planned."""
         root, planned = drawn[name]
