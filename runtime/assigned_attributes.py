@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.foreign_text import shown_text
-from ..errors import InputError
+from ..errors import ArtifactError, InputError
 from .bundle.field_checks import one_of
 from .bundle.labels import SIGMOID, SOFTMAX, Labels
 
@@ -68,6 +68,7 @@ def attribute_rule(labels: Labels, thresholds: Thresholds | None = None, exclusi
 
     Raises:
         InputError: an unknown label, a threshold outside 0 to 1, or one for labels that are decided together.
+        ArtifactError: the labels have no probabilities.
     """
     one_of("exclusive", exclusive, (INDEPENDENT, BEST))
     numbers = {name: number for number, name in enumerate(labels.names)}
@@ -77,7 +78,7 @@ def attribute_rule(labels: Labels, thresholds: Thresholds | None = None, exclusi
             raise InputError("The labels of the model are decided together (softmax): they have no thresholds.")
         return AttributeRule(labels.names, None)
     if labels.activation != SIGMOID:
-        raise InputError(f"The labels have no probabilities: their activation is {shown_text(labels.activation)!r}.")
+        raise ArtifactError(f"The labels have no probabilities: their activation is {labels.activation!r}.")
     values = list(labels.thresholds or (_MIDDLE,) * len(labels.names))
     changes = thresholds if isinstance(thresholds, Mapping) else dict.fromkeys(labels.names, thresholds)
     for name, value in changes.items():

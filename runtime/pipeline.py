@@ -103,7 +103,16 @@ class Pipeline:
             kinds = shown([type(model).__name__ for model in models]) or "nothing"
             raise InputError(f"A pipeline takes an Extractor, an AttributeRecognizer, or one of each, not {kinds}.")
         self.batch_size = max(model.batch_size for model in known)
-        self._views = tuple(View(model.metadata.modalities, model.preprocessing, model.watch) for model in known)
+
+    @property
+    def _views(self) -> tuple[View, ...]:
+        # read at each call: a fork replaces the watch of a model
+        models = [model for model in (self.extractor, self.recognizer) if model is not None]
+        return tuple(View(model.metadata.modalities, model.preprocessing, model.watch) for model in models)
+
+    def __reduce__(self) -> tuple[type[Pipeline], tuple[list[ImageModel]]]:
+        """Pickle the models: unpickling opens their bundles again."""
+        return Pipeline, ([model for model in (self.extractor, self.recognizer) if model is not None],)
 
     def __call__(
         self,
@@ -199,7 +208,8 @@ class Pipeline:
             ArtifactError: a model returned NaN or infinity.
         """
         starts = range(0, len(samples), self.batch_size)
-        for start in track(starts, "Extracting batches", len(starts)):
+        what = "Recognizing batches" if self.extractor is None else "Extracting batches"
+        for start in track(starts, what, len(starts)):
             stop = min(start + self.batch_size, len(samples))
             rows = [row for row in range(start, stop) if row not in skipped]
             yield self._batch(samples, np.array(rows, np.int64), skip_bad)

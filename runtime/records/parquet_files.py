@@ -131,5 +131,23 @@ def read_parquet(file: BinaryIO, path: Path, skip: Sequence[str] = ()) -> dict[s
         raise InputError(f"The records {shown_text(path)} cannot be read: {why}.") from error
 
 
+def vectors_of(array: Any) -> np.ndarray:
+    """Return a column of lists of numbers as one array. Returns float32 (N, length).
+
+    Raises:
+        ValueError: no lists of numbers, of different lengths, or missing ones.
+    """
+    arrow = require_pyarrow()
+    kind = array.type
+    lists = arrow.types.is_fixed_size_list(kind) or arrow.types.is_list(kind) or arrow.types.is_large_list(kind)
+    if not lists or not arrow.types.is_floating(kind.value_type):
+        raise ValueError(f"its column {EMBEDDING!r} is of {shown_text(kind, 60)}, not of lists of numbers")
+    values = array.flatten()
+    length = kind.list_size if arrow.types.is_fixed_size_list(kind) else len(values) // max(len(array), 1)
+    if array.null_count or values.null_count or set(array.value_lengths().to_pylist()) - {length}:
+        raise ValueError("its embeddings are missing or of different lengths")
+    return np.asarray(values, np.float32).reshape(len(array), length)
+
+
 def _cells(arrow: Any, kind: Any) -> int:
     return int(kind.list_size) if arrow.types.is_fixed_size_list(kind) else 1

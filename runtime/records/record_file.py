@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from ...common.files.open_files import open_regular
 from ...common.foreign_text import shown_text
-from ...common.formats.npz_files import npz_arrays
 from ...errors import InputError
-from .columns import ATTRIBUTES, CAMERA, EMBEDDING, FILE, FINGERPRINT, NAME, label_of
-from .parquet_files import read_parquet
-from .text_files import TextRows, csv_rows, json_rows
+from .stored_columns import READERS, StoredColumns
 from .writers import WRITERS
-
-#: Bytes of the arrays of an .npz file, at most.
-_LARGEST = 16 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,35 +63,21 @@ def read_records(path: str | os.PathLike[str], embeddings: bool = True) -> Recor
     """
     path = Path(path)
     suffix = path.suffix or ".npz"
-    if suffix not in _READERS:
+    if suffix not in READERS:
         raise InputError(
             f"Records are read from {', '.join(WRITERS)}, not {shown_text(suffix)}: {shown_text(path)}. Give a file of "
             "mambapro extract --attributes or mambapro attributes."
         )
     with open_regular(path, "file of records") as file:
-        columns = _READERS[suffix](file, path, embeddings)
-    try:
-        return _records(path, columns)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"The records {shown_text(path)} cannot be used: {shown_text(error)}.") from error
+        try:
+            return _records(path, READERS[suffix](file, path, embeddings))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"The records {shown_text(path)} cannot be used: {shown_text(error)}.") from error
 
 
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """Columns as they stand in a file."""
-
-    names: Sequence[str]
-    files: Sequence[str | None]
-    labels: tuple[str, ...] | None
-    probabilities: np.ndarray
-    assigned: Sequence[Sequence[str] | None] | np.ndarray
-    embeddings: np.ndarray | None
-    fingerprints: Iterable[str]
-
-
-def _records(path: Path, columns: _Columns) -> Records:
+def _records(path: Path, columns: StoredColumns) -> Records:
     """Check the columns. Raises ValueError."""
     count, labels = len(columns.names), columns.labels
     known = columns.probabilities[~np.isnan(columns.probabilities)]
@@ -146,84 +125,3 @@ def _assigned(
                 raise ValueError(f"row {row} has the attribute {shown_text(name, 60)!r}, which has no column")
             decided[row, numbers[name]] = True
     return decided
-
-
-def _npz(file: BinaryIO, path: Path, embeddings: bool) -> _Columns:
-    arrays = npz_arrays(file, path, "file of records", InputError, content=_LARGEST)
-    if "names" not in arrays or arrays["names"].ndim != 1 or arrays["names"].dtype.kind != "U":
-        raise InputError(f"{shown_text(path)} holds no records: its array of names is missing.")
-    count = len(arrays["names"])
-    labels = tuple(map(str, arrays["labels"].reshape(-1))) if "labels" in arrays else None
-    empty = np.zeros((count, 0))
-    probabilities = np.asarray(arrays.get("probabilities", empty), np.float32)
-    vectors = np.asarray(arrays["embeddings"], np.float32) if embeddings and "embeddings" in arrays else None
-    if probabilities.shape != (len(probabilities), len(labels or ())) or (vectors is not None and vectors.ndim != 2):
-        raise InputError(f"{shown_text(path)} holds no records: its arrays have other shapes.")
-    return _Columns(
-        arrays["names"].tolist(),
-        [file or None for file in map(str, arrays.get("files", np.full(count, "")).reshape(-1))],
-        labels,
-        probabilities,
-        arrays.get("assigned", empty.astype(bool)),
-        vectors,
-        [str(arrays["fingerprint"])] if "fingerprint" in arrays else [],
-    )
-
-
-def _parquet(file: BinaryIO, path: Path, embeddings: bool) -> _Columns:
-    columns = read_parquet(file, path, (CAMERA,) if embeddings else (CAMERA, EMBEDDING))
-    _require(columns, path)
-    numbers = {label: columns[name] for name in columns if (label := label_of(name)) is not None}
-    # columns that others added are of other types
-    labels = {label: array for label, array in numbers.items() if str(array.type) in ("float", "double")}
-    has = ATTRIBUTES in columns
-    count = len(columns[NAME])
-    values = [array.to_numpy(zero_copy_only=False).astype(np.float32) for array in labels.values()] if has else []
-    vectors = None
-    if EMBEDDING in columns:
-        array = columns[EMBEDDING]
-        flat = np.asarray(array.flatten(), np.float32)
-        if not count or len(flat) % count or array.null_count:
-            raise InputError(
-                f"The records {shown_text(path)} cannot be used: some have no embedding, or another length."
-            )
-        vectors = flat.reshape(count, -1)
-    return _Columns(
-        columns[NAME].to_pylist(),
-        columns[FILE].to_pylist() if FILE in columns else [None] * count,
-        tuple(labels) if has else None,
-        np.stack(values, axis=1) if values else np.zeros((count, 0), np.float32),
-        columns[ATTRIBUTES].to_pylist() if has else [None] * count,
-        vectors,
-        columns[FINGERPRINT].unique().to_pylist() if FINGERPRINT in columns else [],
-    )
-
-
-def _require(columns: dict[str, Any], path: Path) -> None:
-    if NAME not in columns or str(columns[NAME].type) not in ("string", "large_string"):
-        raise InputError(f"{shown_text(path)} holds no records: its column {NAME!r} is missing.")
-
-
-def _text(rows: Callable[[BinaryIO, Path, bool], TextRows]) -> Callable[[BinaryIO, Path, bool], _Columns]:
-    def read(file: BinaryIO, path: Path, embeddings: bool) -> _Columns:
-        found = rows(file, path, embeddings)
-        count = len(found.names)
-        return _Columns(
-            found.names,
-            found.files,
-            found.labels,
-            np.stack(found.probabilities) if count else np.zeros((0, len(found.labels or ())), np.float32),
-            found.attributes,
-            np.stack(found.embeddings) if count and found.has_embeddings else None,
-            found.fingerprints,
-        )
-
-    return read
-
-
-_READERS: dict[str, Callable[[BinaryIO, Path, bool], _Columns]] = {
-    ".npz": _npz,
-    ".parquet": _parquet,
-    ".csv": _text(csv_rows),
-    ".jsonl": _text(json_rows),
-}

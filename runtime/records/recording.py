@@ -118,6 +118,8 @@ class Recording:
             raise InputError(
                 f"{error}\nNothing was written. --skip-bad leaves such samples out and lists them."
             ) from error
+        if self.pipeline.recognizer is not None and not self._present:
+            log.warning("None of the samples has an RGB image: their attributes are not known, and left empty.")
         if self._skipped:
             log.warning("%s", told_skipped(len(self.paired.names), self.skipped))
         return Recorded(np.concatenate(self._kept), self._present, self.skipped)

@@ -20,6 +20,8 @@ from .condition import Condition, parse_condition
 if TYPE_CHECKING:
     from ..records.attribute_page import AttributePage
 
+#: Largest departure of the squared length of an embedding from 1.
+_LENGTH = 1e-2
 #: Most letters of a name in a table.
 _LONGEST_NAME = 60
 
@@ -88,8 +90,12 @@ def read_for(path: str | os.PathLike[str], where: str | None, like: str | None) 
     name = shown_text(records.path)
     if where is not None and records.labels is None:
         raise InputError(f"{name} has no attributes. Write it with mambapro extract --attributes.")
-    if like is not None and records.embeddings is None:
-        raise InputError(f"{name} has no embeddings, so nothing can be compared. Write it with mambapro extract.")
+    if like is not None:
+        if records.embeddings is None:
+            raise InputError(f"{name} has no embeddings, so nothing can be compared. Write it with mambapro extract.")
+        lengths = np.einsum("ij,ij->i", records.embeddings, records.embeddings, dtype=np.float64)
+        if not np.allclose(lengths, 1, rtol=0, atol=_LENGTH):
+            raise InputError(f"The embeddings of {name} are not of length 1. Write it with mambapro extract.")
     return records
 
 

@@ -152,6 +152,21 @@ def test_tasks_are_told_apart(bundle: Path, attribute_bundle: Path, monkeypatch)
         AttributeRecognizer(bundle, "cpu")
 
 
+def test_labels_without_names(make_attribute_bundle: MakeAttributeBundle, caplog) -> None:
+    """They are numbered, which a warning says, and have the threshold 0.5."""
+    with AttributeRecognizer(make_attribute_bundle(named=False), "cpu") as recognizer:
+        found = recognizer(CROPS)
+
+    assert found.labels[5] == "attribute_05" and found.thresholds.tolist() == [0.5] * 6
+    assert "no names of its 6 attributes" in caplog.text
+
+
+def test_labels_without_probabilities() -> None:
+    """ArtifactError for labels whose logits are compared themselves."""
+    with pytest.raises(ArtifactError, match="no probabilities: their activation is 'none'"):
+        attribute_rule(Labels(("a",), "none"))
+
+
 def test_pickled_with_its_settings(attribute_bundle: Path) -> None:
     """A copy in another process opens the same bundle with the same thresholds."""
     with AttributeRecognizer(attribute_bundle, "cpu", thresholds=0.8, exclusive="best") as opened:

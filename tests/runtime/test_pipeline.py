@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,17 @@ def test_unusable_models_and_images(models, files, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"x")
     with pytest.raises(InputError, match=r"Sample 1, rgb: .*bad\.png is not an image"):
         Pipeline(models)([files["rgb"][0], tmp_path / "bad.png"])
+
+
+def test_pickled(models, files) -> None:
+    """A copy in another process opens the bundles of the models again."""
+    wanted = Pipeline(models)(files["rgb"])
+
+    with pickle.loads(pickle.dumps(Pipeline(models))) as copy:
+        found = copy(files["rgb"])
+
+    np.testing.assert_array_equal(found.embeddings, wanted.embeddings)
+    np.testing.assert_array_equal(found.attributes.probabilities, wanted.attributes.probabilities)
 
 
 def test_closed_with_its_models(bundle: Path, attribute_bundle: Path, files) -> None:

@@ -196,6 +196,15 @@ class TestExtract:
         assert found.present.tolist() == [True] * 7 + [False] and not found.assigned[7].any()
         assert found.files[7] is None
 
+    def test_no_rgb_at_all(self, bundle: Path, attribute_bundle: Path, folder: Path, tmp_path: Path, capfd) -> None:
+        """Without RGB images the embeddings are written, and a warning says that no attributes are known."""
+        out = tmp_path / "f.csv"
+
+        code, _, err = said(capfd, "extract", bundle, "--nir", folder, "--attributes", attribute_bundle, "--out", out)
+
+        assert code == 0 and "None of the samples has an RGB image" in err
+        assert not read_records(out).present.any() and len(read_records(out)) == 7
+
     def test_decisions_need_attributes(self, bundle: Path, folder: Path, tmp_path: Path, capfd) -> None:
         """--threshold without --attributes is refused, and so are bundles of the wrong task on either side."""
         call = ("extract", bundle, "--rgb", folder, "--out", tmp_path / "f.npz")

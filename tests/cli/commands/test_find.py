@@ -127,7 +127,8 @@ def test_records_and_images_move_together(npz: Path, tmp_path: Path, capfd) -> N
 def test_what_cannot_be_answered(npz: Path, bundle: Path, attribute_bundle: Path, tmp_path: Path, capfd) -> None:
     """Exit code 2 or 7 with the reason: nothing asked, unknown labels, other feature spaces, missing halves."""
     query = tmp_path / "rgb" / "c03.png"
-    half = tmp_path / "a.csv"
+    half, long = tmp_path / "a.csv", tmp_path / "l.csv"
+    long.write_text("name,embedding_0\na,3e38\nb,1\n")
     assert said(capfd, "attributes", attribute_bundle, tmp_path / "rgb", "--out", half)[0] == 0
     assert said(capfd, "extract", bundle, "--rgb", tmp_path / "rgb", "--out", tmp_path / "e.npz")[0] == 0
     assert (
@@ -146,6 +147,7 @@ def test_what_cannot_be_answered(npz: Path, bundle: Path, attribute_bundle: Path
         ((npz, "--like", query, "--bundle", attribute_bundle), 7, "Open it with AttributeRecognizer"),
         ((npz, "--like", tmp_path / "gone.png", "--bundle", bundle), 2, "no image"),
         ((half, "--like", 0), 2, "has no embeddings"),
+        ((long, "--like", 0), 2, "are not of length 1"),
         ((tmp_path / "e.npz", "--where", "hat"), 2, "has no attributes"),
         ((tmp_path / "x.npz", "--like", query, "--bundle", bundle), 2, "they cannot be compared"),
         ((tmp_path / "gone.csv", "--where", "hat"), 2, "There is no file of records"),

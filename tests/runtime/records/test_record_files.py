@@ -157,10 +157,55 @@ def test_arrays_of_other_shapes(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
     np.savez(tmp_path / "b.npz", names=np.array(["a", "b"]), embeddings=np.zeros((3, 4)))
     np.savez(tmp_path / "c.npz", names=np.array(["a"]), labels=np.array(["hat"]), probabilities=np.zeros((1, 2)))
+    np.savez(tmp_path / "d.npz", names=np.array(["a"]), embeddings=np.array([["x"]]))
 
-    for name, message in (("a", "names is missing"), ("b", "different lengths"), ("c", "other shapes")):
+    for name, message in (
+        ("a", "names is missing"),
+        ("b", "different lengths"),
+        ("c", "1 labels, and probabilities of 2"),
+        ("d", "array embeddings is <U1 of shape"),
+    ):
         with pytest.raises(InputError, match=message):
             read_records(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("name", [1, 2], "column 'name' is of int64"),
+        ("name", [None, "b"], "missing in some rows"),
+        ("file", [1, 2], "column 'file' is of int64"),
+        ("attributes", ["hat", None], "column 'attributes' is of string"),
+        ("attributes", [[1], None], "column 'attributes' is of list<"),
+        ("attributes", [["hat", None], None], "missing in some rows"),
+        ("fingerprint", [1, 1], "column 'fingerprint' is of int64"),
+        ("fingerprint", ["x", "y"], "of 2 feature spaces"),
+        ("embedding", [[1.0], [1.0, 2.0]], "missing or of different lengths"),
+        ("embedding", [[1.0], None], "missing or of different lengths"),
+        ("embedding", [["a"], ["b"]], "not of lists of numbers"),
+    ],
+)
+def test_parquet_of_other_types(tmp_path: Path, name: str, values: list, message: str) -> None:
+    """InputError for columns of other types; columns that others added are ignored, and so are wider types."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    good = {
+        "name": arrow.array(["a", "b"], arrow.large_string()),
+        "file": ["x.png", None],
+        "attributes": [["hat"], None],
+        "hat": [0.7, None],
+        "fingerprint": ["x", "x"],
+        "embedding": [[1.0, 0.0], [0.0, 1.0]],
+        "score": [5, 6],
+    }
+    parquet.write_table(arrow.table(good), tmp_path / "good.parquet")
+    parquet.write_table(arrow.table({**good, name: values}), tmp_path / "odd.parquet")
+
+    found = read_records(tmp_path / "good.parquet")
+
+    assert found.labels == ("hat",) and found.embeddings.tolist() == good["embedding"]
+    assert found.assigned.tolist() == [[True], [False]] and found.present.tolist() == [True, False]
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / "odd.parquet")
 
 
 def test_row_groups_are_large(tmp_path: Path) -> None:
