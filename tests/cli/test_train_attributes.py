@@ -44,7 +44,7 @@ def test_teacher_and_student(data: Path, tmp_path: Path, capsys: pytest.CaptureF
         ("vim_s", [], "give --vim, or set model.from_scratch to true"),
         ("mini_kdtm", [], "give its best.pth as --teacher"),
         ("vsf_vim_s", ["--vim", "x"], "give --vocab or --label-tokens or --label-vectors"),
-        ("mini_vim_s", ["--clip", "x"], "--clip has no effect with the recipe mini_vim_s; it takes --vim."),
+        ("mini_vim_s", ["--clip", "x"], "--clip has no effect with the recipe mini_vim_s; it takes --vim, --weights."),
         ("tiny", ["--teacher", "x"], "--teacher has no effect with the recipe tiny; it takes --clip,"),
         ("mini_vim_s", ["--task", "re-identification"], "is for attributes, not for re-identification"),
         (

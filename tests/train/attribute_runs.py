@@ -14,6 +14,8 @@ from mambapro.train.engine.training_report import FitReport
 SMALL = (
     "model.image_size=[32, 32]",
     "model.overrides.width=32",
+    "model.overrides.vim.patch_size=16",
+    "model.overrides.vit.patch_size=16",
     "model.overrides.vim.width=16",
     "model.overrides.vim.depth=4",
     "model.overrides.vit.width=32",

@@ -19,10 +19,10 @@ from .teacher import load_teacher
 
 #: Part of a model by the name of its weights.
 _PARTS = {"vim": "vim", "vmamba": "vmamba", "vit": "vit", "text": "mamba"}
-_TEACHER, _VOCABULARY, _TOKENS, _VECTORS = "teacher", "vocab", "label_tokens", "label_vectors"
+_WEIGHTS, _TEACHER, _VOCABULARY, _TOKENS, _VECTORS = "weights", "teacher", "vocab", "label_tokens", "label_vectors"
 _WORDS = (_VOCABULARY, _TOKENS, _VECTORS)
 #: Label of each source in messages: its option of the command line.
-_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*_PARTS, _TEACHER, *_WORDS)}
+_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*_PARTS, _WEIGHTS, _TEACHER, *_WORDS)}
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Pretraining:
         if issubclass(self.kind, Hybrid):
             towers = ("vim", _TEACHER) if self.kind.teacher else ("vim", "vit")
         if not issubclass(self.kind, TextAttributes):
-            return towers
+            return (*towers, _WEIGHTS)
         text = ("text",) if self.config.text_encoder else ()
         words = _WORDS if self.config.text_encoder else (_VECTORS,)
-        return (*towers, *text, *(() if self.hashed else words))
+        return (*towers, *text, _WEIGHTS, *(() if self.hashed else words))
 
     def require(self, given: Mapping[str, Any]) -> None:
         """Check that all sources that the model needs are given.
@@ -61,6 +61,8 @@ class Pretraining:
         """
         if wrong := sorted(set(given) - set(self.sources)):
             raise InputError(f"{_named(wrong)} has no effect on this model; it takes {_named(self.sources)}.")
+        if _WEIGHTS in given and not any(name in given for name in _PARTS):
+            raise InputError(f"{_OPTIONS[_WEIGHTS]} chooses weights in the files of the towers: give one of them too.")
         words = [name for name in _WORDS if name in given]
         if len(words) > 1:
             raise InputError(f"The words of the labels come from one place, not from {_named(words)}. Give one.")
@@ -105,7 +107,7 @@ def fill(model: AttributeModel, given: Mapping[str, Any]) -> None:
         set_words(model, given)
     for name, part in _PARTS.items():
         if name in given and hasattr(model, part):
-            load_part(getattr(model, part), Path(given[name]))
+            load_part(getattr(model, part), Path(given[name]), given.get(_WEIGHTS))
     if _TEACHER in given:
         load_teacher(model, Path(given[_TEACHER]))
     model.initialize_copies()

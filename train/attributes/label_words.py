@@ -66,8 +66,9 @@ def vocabulary_tokens(words: Sequence[str], path: str | os.PathLike[str]) -> npt
     Raises:
         InputError: missing file, or no BERT vocabulary.
     """
-    pieces = read_text(path, "vocabulary", _LARGEST_VOCABULARY).splitlines()
-    ids = {piece.strip(): number for number, piece in enumerate(pieces)}
+    # not splitlines: pieces of a vocabulary may be separators of Unicode
+    pieces = read_text(path, "vocabulary", _LARGEST_VOCABULARY).split("\n")
+    ids = {piece.rstrip("\r"): number for number, piece in enumerate(pieces)}
     if missing := [name for name in _SPECIAL if name not in ids]:
         raise InputError(
             f"The vocabulary {shown_text(path)} lacks {', '.join(missing)}. Give BERT's vocab.txt: a word piece on "

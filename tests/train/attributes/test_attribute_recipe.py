@@ -127,7 +127,7 @@ class TestFields:
             ("model.overrides.vim=3", "model.overrides.vim must be a table"),
             ("model.overrides.width.x=3", "model.overrides.width must be a value"),
             ("model.overrides.variant=mid", "variant of image_attributes must be one of released"),
-            ("model.image_size=[8, 8]", "smaller than one patch"),
+            ("model.image_size=[4, 4]", "smaller than one patch"),
         ],
     )
     def test_models_that_cannot_be_built(self, change: str, words: str) -> None:
@@ -205,11 +205,11 @@ class TestStart:
             for name in (*FULL, *HYBRIDS, "mini_vim_s", "mini_vsf_vim_s")
         }
 
-        assert sources["vim_s"] == sources["mini_vim_s"] == ("vim",)
-        assert sources["vsf_vmamba_b"] == ("vmamba", "text", "vocab", "label_tokens", "label_vectors")
-        assert sources["mini_vsf_vim_s"] == ("vim", "text")
-        assert sources["pafusion"] == ("vim", "vit")
-        assert all(sources[name] == ("vim", "teacher") for name in ("maformer", "mahdft", "kdtm", "makdf"))
+        assert sources["vim_s"] == sources["mini_vim_s"] == ("vim", "weights")
+        assert sources["vsf_vmamba_b"] == ("vmamba", "text", "weights", "vocab", "label_tokens", "label_vectors")
+        assert sources["mini_vsf_vim_s"] == ("vim", "text", "weights")
+        assert sources["pafusion"] == ("vim", "vit", "weights")
+        assert all(sources[name] == ("vim", "teacher", "weights") for name in ("maformer", "mahdft", "kdtm", "makdf"))
 
     def test_missing(self) -> None:
         """InputError names the options that are needed."""
@@ -221,7 +221,10 @@ class TestStart:
         )
         assert "give --text," in self.refused("vsf_vim_s", {"vim": "x", "vocab": "y"})
         assert "Give one." in self.refused("vsf_vim_s", {"vim": "x", "vocab": "y", "label_tokens": "z"})
-        assert "--vmamba has no effect on this model; it takes --vim." in self.refused("vim_s", {"vmamba": "x"})
+        assert "--weights chooses weights in the files" in self.refused("mini_vim_s", {"weights": "ema"})
+        assert "--vmamba has no effect on this model; it takes --vim, --weights." in self.refused(
+            "vim_s", {"vmamba": "x"}
+        )
 
     def test_enough(self) -> None:
         """Vectors replace the text encoder's weights; from nothing nothing is needed."""

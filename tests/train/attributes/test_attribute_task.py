@@ -259,13 +259,14 @@ class TestPublicWeights:
         config = recipe("vsf_vim_s", "model.words=given")
         task = AttributeTask(read_benchmark("attributes", data), config)
         source, model = task.build_model(), task.build_model()
-        torch.save({"model": source.vim.state_dict()}, tmp_path / "vim.pth")
-        torch.save(source.mamba.state_dict(), tmp_path / "text.pth")
+        average = {key: torch.zeros_like(value) for key, value in source.vim.state_dict().items()}
+        torch.save({"model": source.vim.state_dict(), "model_ema": average}, tmp_path / "vim.pth")
+        torch.save({"model": source.mamba.state_dict()}, tmp_path / "text.pth")
         np.save(tmp_path / "ids.npy", np.zeros((4, 10), np.int64))
 
-        config.initialiser(vim=tmp_path / "vim.pth", text=tmp_path / "text.pth", label_tokens=tmp_path / "ids.npy")(
-            model
-        )
+        config.initialiser(
+            vim=tmp_path / "vim.pth", text=tmp_path / "text.pth", label_tokens=tmp_path / "ids.npy", weights="model"
+        )(model)
 
         assert torch.equal(model.vim.layers[3].mixer.A_log, source.vim.layers[3].mixer.A_log)
         assert torch.equal(model.vim.pos_embed, source.vim.pos_embed)
