@@ -312,7 +312,6 @@ def test_two_processes_are_one(data: Path, tmp_path: Path) -> None:
     for a, b in zip(single, double, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], abs=1e-4)
         assert (b["steps"], b["accuracy"]) == (a["steps"], pytest.approx(a["accuracy"], abs=1e-3))
-        assert b["validation_ma"] == pytest.approx(a["validation_ma"], abs=0.02)
     expected, found = (state(tmp_path / name / "last.pth") for name in ("one", "two"))
     torch.testing.assert_close(found["bn.running_mean"], expected["bn.running_mean"], rtol=1e-3, atol=1e-3)
 
