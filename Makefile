@@ -67,6 +67,14 @@ demo: $(VENV)/demo
 	$(SAY) 'all of them side by side'
 	$(BIN)/mambapro compare --ckpt $(DEMO)/run/best.pth $(DEMO)/run/best-fp32.mambapro $(DEMO)/run/best-fp16.mambapro \
 		--data $(DEMO)/data --dataset $(DATASET)
+	$(SAY) 'the second task, attributes of persons: drawing them, training a tiny Vim (about two minutes), exporting it'
+	$(BIN)/mambapro synth --out $(DEMO)/persons --dataset pa100k
+	$(BIN)/mambapro train --config mini_vim_s --data $(DEMO)/persons --dataset pa100k --out $(DEMO)/attributes --epochs 10
+	$(BIN)/mambapro-export --ckpt $(DEMO)/attributes/best.pth --data $(DEMO)/persons --dataset pa100k --fp16
+	$(SAY) 'both tasks on the same crops, each decoded once: embeddings and attributes, then a search by both'
+	$(BIN)/mambapro extract $(DEMO)/run/best-fp16.mambapro --rgb $(DEMO)/data/RGBNT201/test/RGB \
+		--attributes $(DEMO)/attributes/best-fp16.mambapro --out $(DEMO)/crops.npz
+	$(BIN)/mambapro find $(DEMO)/crops.npz --like 0 --top 1
 
 # Tests that measure time or memory run after the others, alone on the machine. Threads of processes that share the cores
 # do not spin while they wait. Exit code 5: no test was selected.
