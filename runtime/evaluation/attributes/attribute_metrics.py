@@ -79,8 +79,21 @@ def attribute_intervals(
     Raises:
         InputError: fewer than 1 resample, or no samples.
     """
-    drawn = np.stack(_values(resampled_means(report.rows, resamples, seed)), axis=1)
-    return dict(zip(VALUES, interval_ends(drawn), strict=True))
+    return dict(zip(VALUES, interval_ends(resampled_values(report, resamples, seed)), strict=True))
+
+
+def resampled_values(report: AttributeReport, resamples: int, seed: int = 0) -> Floats:
+    """Compute the values over draws of the samples with replacement.
+
+    Equal seeds and numbers of samples draw the same samples.
+
+    Returns:
+        (resamples, values), in the order of VALUES.
+
+    Raises:
+        InputError: fewer than 1 resample, or no samples.
+    """
+    return np.stack(_values(resampled_means(report.rows, resamples, seed)), axis=1)
 
 
 def majority_report(truth: np.ndarray) -> AttributeReport:
@@ -97,9 +110,8 @@ def attribute_differences(
     Raises:
         InputError: fewer than 1 resample, or no samples.
     """
-    # equal seeds and numbers of rows draw the same samples of both
-    means = [resampled_means(report.rows, resamples, seed) for report in (first, second)]
-    drawn = np.stack(_values(means[1]), axis=1) - np.stack(_values(means[0]), axis=1)
+    a, b = (resampled_values(report, resamples, seed) for report in (first, second))
+    drawn = b - a
     return tuple(
         PairedDifference(name, a, b, b - a, ends.low, ends.high, float((column <= 0).mean()))
         for (name, a), b, ends, column in zip(

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from ....errors import InputError
 from . import sweeps, variants
+from .attribute_tables import ATTRIBUTE_TABLES
 from .components import TABLE_3, TABLE_12
 from .table_rows import Table
 
@@ -41,6 +42,7 @@ def table_named(name: str) -> Table:
     key = name.lower().replace(" ", "").replace("figure", "fig").removeprefix("table")
     if key in TABLES:
         return TABLES[key]
-    near = get_close_matches(key, TABLES, n=1)
+    known = (*TABLES, *ATTRIBUTE_TABLES)
+    near = get_close_matches(key, known, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
-    raise InputError(f"There is no ablation {name!r}; there are {', '.join(TABLES)}.{hint}")
+    raise InputError(f"There is no ablation {name!r}; there are {', '.join(known)}.{hint}")
