@@ -63,7 +63,8 @@ _MEASURES: dict[str, Callable[[Any], Any]] = {
 
 
 @click.command("eval")
-@click.argument("model", type=PATH, required=False)
+# --model is a switch of checkpoints
+@click.argument("subject", metavar="[MODEL]", type=PATH, required=False)
 @click.option("--ckpt", type=PATH, help="The checkpoint to evaluate, in place of MODEL.")
 @data_option
 @dataset_option
@@ -75,7 +76,7 @@ _MEASURES: dict[str, Callable[[Any], Any]] = {
 @image_options
 @json_option
 def evaluate(
-    model: Path | None,
+    subject: Path | None,
     ckpt: Path | None,
     data: Path,
     dataset: str,
@@ -98,7 +99,7 @@ def evaluate(
     from ...runtime.evaluation.retrieval.reranking import Reranking
     from ...runtime.run_options import RunOptions
 
-    path = _the_model(model, ckpt)
+    path = _the_model(subject, ckpt)
     # a flag that was not given is no option of the wrong task
     measures = {name: value for name, value in measures.items() if value is not False}
     if skipped is not None and "skip_bad" not in measures:
