@@ -68,8 +68,8 @@ def draw_attribute_set(
         InputError: unknown name, numbers out of range, `out` exists and `overwrite` is false.
         SetupError: SciPy is missing for a MATLAB file; no room or no permission.
     """
-    require_packages(name)
     planned = plan_set(name, seed=seed, images=images, label_noise=label_noise, test_label_noise=test_label_noise)
+    require_packages(name)
     report = DrawnAttributes(
         dataset=name,
         path=str(out),

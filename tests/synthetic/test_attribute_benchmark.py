@@ -74,3 +74,11 @@ def test_without_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_attribute_set(tmp_path / "msp60k", "msp60k", images=40)
 
     assert [path.name for path in tmp_path.iterdir()] == ["msp60k"]
+
+
+def test_unknown_set(tmp_path: Path) -> None:
+    """The name of no attribute set is refused with the names there are, and nothing is written."""
+    with pytest.raises(InputError, match=r"no attribute set 'rgbnt201' to draw\. Known: pa100k, peta"):
+        draw_attribute_set(tmp_path / "set", "rgbnt201")
+
+    assert list(tmp_path.iterdir()) == []
