@@ -99,10 +99,17 @@ def number_of(name: str, numbers: Mapping[str, int]) -> int:
 
 
 def nearest_names(name: str, names: tuple[str, ...]) -> str:
-    """Return a sentence with the names that are spelled most like `name`."""
+    """Return a sentence with the names that are spelled like `name`; the nearest one, where none is."""
+    return f"The nearest of {len(names)}: {', '.join(shown_text(each, 80) for each in spelled_like(name, names))}."
+
+
+def spelled_like(name: str, names: tuple[str, ...]) -> list[str]:
+    """Return at most three names that are spelled like `name` or hold it; the nearest one, where none does."""
     folded = {each.casefold(): each for each in names}
-    near = difflib.get_close_matches(name.casefold()[:200], list(folded), n=3, cutoff=0.0)
-    return f"The nearest of {len(names)}: {', '.join(shown_text(folded[each], 80) for each in near)}."
+    text = name.casefold()[:200]
+    near = [*difflib.get_close_matches(text, folded, n=3), *(each for each in folded if text in each)]
+    near = near or difflib.get_close_matches(text, folded, n=1, cutoff=0.0)
+    return [folded[each] for each in list(dict.fromkeys(near))[:3]]
 
 
 def _threshold(name: str, value: object) -> float:

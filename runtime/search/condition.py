@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.foreign_text import shown_text
-from ..assigned_attributes import nearest_names
+from ..assigned_attributes import nearest_names, spelled_like
 from .tokens import Token, error_at, tokens
 
 #: Most levels of parentheses and nots.
 DEEPEST = 100
 _COMPARISONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_QUOTED = ' Labels with spaces are quoted: "two words".'
 _NUMBER = re.compile(r"\d{1,3}(\.\d{0,12})?|\.\d{1,12}")
 
 
@@ -205,11 +206,11 @@ class _Parser:
         alike = [i for i, label in enumerate(self.labels) if label.casefold() == token.text.casefold()]
         if len(alike) == 1:
             return alike[0]
-        near = nearest_names(token.text, self.labels)
-        spaces = ' Labels with spaces are quoted: "two words".' if " " in near.partition(":")[2].strip() else ""
-        raise error_at(self.text, token.at, f"there is no label {shown_text(token.text, 80)!r}. {near}{spaces}")
+        spaces = any(" " in label for label in spelled_like(token.text, self.labels))
+        near = nearest_names(token.text, self.labels) + _QUOTED * spaces
+        raise error_at(self.text, token.at, f"there is no label {shown_text(token.text, 80)!r}. {near}")
 
     def unexpected(self, wanted: str) -> Exception:
         found = "the end" if self.next.kind == "end" else repr(shown_text(self.next.text, 80))
-        spaces = ' Labels with spaces are quoted: "two words".' if self.next.kind == "label" else ""
+        spaces = _QUOTED * (self.next.kind == "label")
         return error_at(self.text, self.next.at, f"{wanted} should stand here, not {found}.{spaces}")

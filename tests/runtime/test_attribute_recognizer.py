@@ -129,6 +129,8 @@ def test_exclusive_labels() -> None:
     found = rule.assign(probabilities).tolist()
 
     assert found == [[False, True, True], [True, False, False], [False, False, True], [True, False, False]]
+    rule = AttributeRule(("a", "b"), (0.9, 0.5), exclusive=((0, 1),))
+    assert rule.assign(np.array([[0.8, 0.6]])).tolist() == [[False, True]]
 
 
 def test_softmax_labels() -> None:

@@ -164,6 +164,20 @@ def test_pickled(models, files) -> None:
     np.testing.assert_array_equal(found.attributes.probabilities, wanted.attributes.probabilities)
 
 
+def test_bad_images_of_later_batches(models, files, tmp_path: Path) -> None:
+    """Skipped and bad samples have their own numbers in every batch; the others are as without them."""
+    pipeline = Pipeline(models)
+    (tmp_path / "bad.png").write_bytes(b"x")
+    rgb = [*files["rgb"][:4], tmp_path / "bad.png", *files["rgb"][4:]]
+
+    batches = list(pipeline.batches(pipeline.samples(rgb), frozenset([3]), skip_bad=True))
+
+    assert [batch.rows.tolist() for batch in batches] == [[0, 1, 2], [5]]
+    assert [(image.sample, image.sensor) for batch in batches for image in batch.bad] == [(4, "rgb")]
+    found = batches[1].records.attributes.probabilities
+    np.testing.assert_allclose(found, models[1](files["rgb"][4]).probabilities, rtol=0, atol=1e-6)
+
+
 def test_closed_with_its_models(bundle: Path, attribute_bundle: Path, files) -> None:
     """At the end of the block both models are closed."""
     with Pipeline([Extractor(bundle, "cpu"), AttributeRecognizer(attribute_bundle, "cpu")]) as pipeline:

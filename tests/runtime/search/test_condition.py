@@ -70,7 +70,9 @@ def test_certainty() -> None:
         ("", 1, "a label, not, or a parenthesis should stand here, not the end"),
         ("   ", 1, "not the end"),
         ("hat and", 8, "not the end"),
-        ("hat and bakpack", 9, "there is no label 'bakpack'. The nearest of 6: backpack"),
+        ("hat and bakpack", 9, r"there is no label 'bakpack'\. The nearest of 6: backpack\.$"),
+        ("hat and 'c d'", 9, "there is no label 'c d'"),
+        ("hat and qq", 9, r"The nearest of 6: [^,]+\.$"),
         ("hat backpack", 5, r"and, or, or the end should stand here, not 'backpack'.* spaces are quoted"),
         ("short sleeve", 1, "there is no label 'short'. .*short sleeve.* spaces are quoted"),
         ("(hat", 5, "the parenthesis that closes character 1 should stand here"),
@@ -88,7 +90,7 @@ def test_certainty() -> None:
 )
 def test_errors_have_a_position(text: str, at: int, message: str) -> None:
     """InputError with the character, the reason, and a mark below it."""
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=f"(?m){message}") as error:
         parse_condition(text, LABELS)
 
     told = str(error.value)
