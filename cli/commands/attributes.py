@@ -18,7 +18,7 @@ from ..terminal.console import emit, needs, track
 @click.argument("folder", type=PATH)
 @click.option("--out", type=PATH, required=True, help="File to write: .parquet, .csv, .jsonl or .npz.")
 @click.option("--show", type=PATH, help="HTML page to write: the first 200 images with their attributes.")
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images at a time.")
+@click.option("--batch", type=click.IntRange(1), help="Images at a time; default: the model's fixed batch, or 32.")
 @decision_options
 @skip_bad_option
 @run_options
@@ -30,7 +30,7 @@ def attributes(
     folder: Path,
     out: Path,
     show: Path | None,
-    batch: int,
+    batch: int | None,
     overwrite: bool,
     skip_bad: bool,
     running: dict[str, Any],

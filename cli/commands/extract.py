@@ -24,7 +24,7 @@ from ..terminal.console import emit, track
 @click.option("--camera-pattern", help=r"Camera number in the file names, such as 'cam(\d+)'; default: unknown.")
 @click.option("--first-camera", type=int, default=0, show_default=True, help="Number of the first camera in the names.")
 @click.option("--strict-cameras", is_flag=True, help="Refuse cameras the model does not know.")
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples at a time.")
+@click.option("--batch", type=click.IntRange(1), help="Samples at a time; default: the model's fixed batch, or 32.")
 @skip_bad_option
 @unpaired_option
 @run_options
@@ -38,7 +38,7 @@ def extract(
     camera_pattern: str | None,
     first_camera: int,
     strict_cameras: bool,
-    batch: int,
+    batch: int | None,
     overwrite: bool,
     skip_bad: bool,
     unpaired: bool,
