@@ -1,4 +1,4 @@
-"""Warning for a bundle that is used on another benchmark than that of its training."""
+"""Warning for a bundle that is used on another benchmark than that of its training, and refusal of other tasks'."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import logging
 
 from ..common.foreign_text import shown_text
 from .bundle.metadata import BundleMetadata
-from .data.readers.benchmarks import BENCHMARKS
+from .data.attributes.attribute_readers import ANY
+from .data.readers.benchmarks import BENCHMARKS, require_benchmark_of
 
 log = logging.getLogger("mambapro")
 
 
 def warn_of_other_benchmark(metadata: BundleMetadata, dataset: str | None) -> None:
-    """Warn if the bundle's benchmarks, or its number of cameras, are not those of `dataset`; None is no benchmark."""
+    """Warn if the bundle's benchmarks, or its number of cameras, are not those of `dataset`; None is no benchmark.
+
+    Raises:
+        InputError: the benchmark is for another task than the bundle's.
+    """
     if dataset is None:
         return
-    used = BENCHMARKS[dataset]
+    used = require_benchmark_of(metadata.task, dataset)
+    if dataset == ANY:
+        # the file tells which set it is
+        return
     if metadata.datasets:
         if dataset in metadata.datasets:
             return

@@ -56,7 +56,8 @@ class QuantizeOptions:
                 f"Both calibration images ({escaped(self.calib)}) and a table ({self.scales}) were given; give one of "
                 "them."
             )
-        if self.calib is not None and not self.calib.is_dir():
+        # with a benchmark's name also a file, an attributes.json
+        if self.calib is not None and not (self.calib.exists() if self.dataset else self.calib.is_dir()):
             raise InputError(f"There is no folder {escaped(self.calib)} of calibration images.")
 
     @property

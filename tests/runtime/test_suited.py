@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from mambapro.errors import InputError
 from mambapro.runtime.suited import warn_of_other_benchmark
 
 
@@ -15,6 +16,7 @@ class Metadata:
     datasets: tuple[str, ...] = ()
     cameras: int = 4
     name: str = field(default="best")
+    task: str = "re-identification"
 
 
 @pytest.mark.parametrize(
@@ -42,5 +44,20 @@ def test_both_are_named(
 def test_nothing_to_say(datasets: tuple[str, ...], cameras: int, used: str, caplog: pytest.LogCaptureFixture) -> None:
     """A bundle on its own benchmark, or one that does not say."""
     warn_of_other_benchmark(Metadata(datasets, cameras), used)
+
+    assert caplog.text == ""
+
+
+def test_another_task_is_refused() -> None:
+    """InputError names the benchmark's task and the bundle's, with the benchmarks that fit."""
+    with pytest.raises(
+        InputError, match=r"PA100K \(pa100k\) is a benchmark for attributes; .* re-identification: rgbnt"
+    ):
+        warn_of_other_benchmark(Metadata(), "pa100k")
+
+
+def test_a_file_of_labels_is_any_set(caplog: pytest.LogCaptureFixture) -> None:
+    """A converted set has the name of its file's, so nothing is said about it."""
+    warn_of_other_benchmark(Metadata(("peta",), 0, task="attributes"), "attributes")
 
     assert caplog.text == ""
