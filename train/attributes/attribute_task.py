@@ -17,7 +17,8 @@ from ...common.progress import Track
 from ...errors import InputError
 from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.tasks import ATTRIBUTES
-from ...runtime.data.readers.benchmarks import benchmarks_of, read_benchmark
+from ...runtime.data.attributes.attribute_readers import ANY, PUBLISHED
+from ...runtime.data.readers.benchmarks import read_benchmark
 from ...runtime.data.readers.listing import shown
 from ...runtime.data.sample import Benchmark, Sample
 from ...runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
@@ -75,8 +76,8 @@ class AttributeTask(Task):
 
     @classmethod
     def knows(cls, dataset: str) -> bool:
-        """Return True for the sets of labeled images."""
-        return dataset in benchmarks_of(ATTRIBUTES)
+        """Return True for the sets of labeled images; other benchmarks with labels have tasks of their own."""
+        return dataset in (*PUBLISHED, ANY)
 
     @classmethod
     def read(cls, config: Any, root: str | os.PathLike[str], dataset: str) -> AttributeTask:
