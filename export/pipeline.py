@@ -40,7 +40,7 @@ from .artifacts.quantizer import Quantizer
 from .pytorch.accuracy import export_accuracy
 from .pytorch.bundle_metadata import describe
 from .pytorch.onnx_graph import check_graph, onnx_from_model
-from .pytorch.parity import compare, require_parity
+from .pytorch.parity import compare, require_parity, require_probabilities
 from .pytorch.parity_images import ParityBatch, ParityImages, batches_of_subsets, parity_images
 from .pytorch.parity_report import ParityReport
 from .pytorch.plan import ExportOptions, ExportPlan
@@ -244,7 +244,9 @@ def _gate(
     def exported(batch: ParityBatch) -> np.ndarray:
         """Return the outputs of the exported file."""
         feeds = batch.samples.feeds(spec.inputs)
-        return backend.run({name: value for name, value in feeds.items() if name in backend.inputs})[name]
+        values = backend.run({name: value for name, value in feeds.items() if name in backend.inputs})
+        require_probabilities(spec, values, options.max_departure(role))
+        return values[name]
 
     report, _ = compare(
         lambda batch: expected[batch.name][name],

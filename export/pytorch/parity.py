@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from ...common.progress import Track, silent
 from ...errors import ParityError
 from ...runtime.bundle.labels import Labels
 from ...runtime.bundle.tensors import EMBEDDING
-from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement, Pair
-from ...train.models.model_spec import PART
+from ...runtime.evaluation.gates.agreement import AGREEMENTS, Agreement, Pair, probability_error
+from ...train.models.model_spec import PART, ModelSpec
 from .parity_images import ParityBatch
 from .parity_report import ParityReport, SubsetParity
 
@@ -69,6 +69,16 @@ def _subset_parity(
         constant=int((np.ptp(values, axis=0) == 0).sum()),
         not_finite=int((~np.isfinite(values)).any(1).sum()),
     )
+
+
+def require_probabilities(spec: ModelSpec, values: Mapping[str, np.ndarray], limit: float) -> None:
+    """Raise ParityError if an exported model's probabilities, if any, are not those of its own logits."""
+    error = probability_error(spec.outputs, spec.labels, values)
+    if error > limit:
+        raise ParityError(
+            f"The exported model returns probabilities that are not those of its logits: the largest |difference| is "
+            f"{error:.1e}, the limit {limit:.0e}. No bundle was written."
+        )
 
 
 def require_parity(report: ParityReport, where: str | None) -> None:

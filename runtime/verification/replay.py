@@ -11,7 +11,7 @@ from ..bundle.artifact import CosineGate
 from ..bundle.bundle import Golden
 from ..bundle.checksums import GOLDEN
 from ..data.batch import CAMERA, IMAGE, MODALITY_MASK, Batch
-from ..evaluation.gates.agreement import agreement_of
+from ..evaluation.gates.agreement import agreement_of, probability_error
 from ..session import Session
 
 
@@ -35,7 +35,8 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
     mask, cameras = (next((inputs[each] for each in metadata.names(role)), None) for role in (MODALITY_MASK, CAMERA))
     images = {tensor.sensor: inputs[tensor.name] for tensor in metadata.inputs if tensor.role == IMAGE}
     batch = Batch.of(images, mask, cameras)
-    actual, expected = session.run(batch)[name], golden.outputs[name].astype(np.float64)
+    outputs = session.run(batch)
+    actual, expected = outputs[name], golden.outputs[name].astype(np.float64)
     departures = agreement.distances(expected, actual)
     gate = CosineGate(float(departures.max()), float(departures.mean()), limit, golden.samples, agreement.name)
     # Written so that NaN fails as well.
@@ -45,6 +46,12 @@ def replay(session: Session, golden: Golden, limit: float, notes: Sequence[str] 
             f"{agreement.name} over the {golden.samples} samples of {GOLDEN} is {gate.largest:.2e} "
             f"(sample {int(np.argmax(departures))}), the limit {limit:.0e}{''.join(f'; {note}' for note in notes)}. "
             f"Do not use its {agreement.noun}s here; try another runtime or device, or a higher precision."
+        )
+    other = probability_error(metadata.outputs, metadata.labels, outputs)
+    if not other <= limit:
+        raise ParityError(
+            f"{session.artifact.stem} returns probabilities that are not those of its logits on {session.provider}: "
+            f"the largest |difference| is {other:.2e}, the limit {limit:.0e}. Do not use them here."
         )
     return gate, float(np.abs(expected - actual).max())
 

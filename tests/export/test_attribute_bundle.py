@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +20,12 @@ from mambapro.cli.main import cli
 from mambapro.errors import ArtifactError, InputError
 from mambapro.export.artifacts.build_artifact import build_artifact
 from mambapro.export.artifacts.build_options import BuildOptions
+from mambapro.export.engines.build_engine import build_engine
+from mambapro.export.engines.engine_options import EngineOptions
 from mambapro.export.pipeline import ExportReport, export_bundle
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.graph.layers import points
+from mambapro.runtime.bundle.artifact import Profile
 from mambapro.runtime.bundle.bundle import Bundle
 from mambapro.runtime.bundle.checksums import METADATA, MODEL, write_sums
 from mambapro.runtime.bundle.labels import Labels
@@ -90,6 +95,20 @@ def test_probabilities(exported: ExportReport, data: Path) -> None:
     assert len(images) == 3
     for values in (outputs, golden.outputs):
         np.testing.assert_allclose(values["probabilities"], 1 / (1 + np.exp(-values["logits"])), rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None or sys.platform != "linux",
+    reason="needs TensorRT-RTX on Linux: pip install tensorrt-rtx",
+)
+def test_engine(exported: ExportReport, tmp_path: Path) -> None:
+    """An engine for TensorRT-RTX is built without a GPU; each scan is a plugin layer: 8 of Vim, 2 of the fusion."""
+    options = EngineOptions("tensorrt_rtx", Profile(1, 2, 4), ("8.6",))
+
+    report = build_engine(exported.bundle / MODEL, tmp_path / "x.engine", options)
+
+    assert report.build.plugin_layers == 8 + 2
+    assert report.build.bytes == (tmp_path / "x.engine").stat().st_size > 100_000
 
 
 def test_reordered_labels(exported: ExportReport, tmp_path: Path) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...bundle.labels import Labels
+from ...bundle.labels import SOFTMAX, Labels
 from ...bundle.limits import LIMITS
 from ...bundle.metadata import BundleMetadata
-from ...bundle.tensors import EMBEDDING, LOGITS
+from ...bundle.tensors import EMBEDDING, LOGITS, PROBABILITIES, TensorInfo
 from ..retrieval.metrics import rank_gallery
 
 #: Outputs of samples, and those of the samples with all modalities.
@@ -72,6 +72,27 @@ def label_agreement(expected: Pair, found: Pair, labels: Labels | None) -> float
     """Return the fraction of labels on which two models' logits agree; without `labels` one is predicted above 0."""
     first, second = (pair[0] > 0 if labels is None else labels.assign(pair[0]) for pair in (expected, found))
     return float((first == second).mean())
+
+
+def probability_error(outputs: Sequence[TensorInfo], labels: Labels | None, values: Mapping[str, np.ndarray]) -> float:
+    """Return the largest |difference| of a model's probabilities from the activation of its own logits.
+
+    Args:
+        outputs: of the model.
+        labels: those of the logits, None = sigmoid.
+        values: outputs by name, (N, labels) each.
+
+    Returns:
+        0 where the model returns no probabilities; NaN where a value is not finite.
+    """
+    names = {tensor.role: tensor.name for tensor in outputs}
+    if PROBABILITIES not in names:
+        return 0.0
+    logits, found = (_float64(values[names[role]]) for role in (LOGITS, PROBABILITIES))
+    if labels is not None and labels.activation == SOFTMAX:
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return float(np.abs(powers / powers.sum(axis=1, keepdims=True) - found).max())
+    return float(np.abs(0.5 * (1 + np.tanh(logits / 2)) - found).max())
 
 
 def _float64(rows: np.ndarray) -> np.ndarray:

@@ -124,6 +124,13 @@ class TextAttributes(VisualTokens):
         model.text = torch.empty(config.attributes, config.width, device="meta")
         return model
 
+    def inference(self) -> nn.Module:
+        """Return the network for export, with the labels' vectors as a constant and without the text encoder."""
+        with torch.no_grad():
+            # computed once: the copy that is folded takes it over
+            self.label_matrix()
+        return super().inference()
+
     def fold_constants(self) -> None:
         """Replace text encoder and projection by the labels' tokens, in place."""
         self.text = self.text_tokens(self.label_matrix()).contiguous()
