@@ -98,7 +98,7 @@ def _prepared(options: ExportOptions, track: Track = silent) -> Quantizer:
 def _plan(options: ExportOptions, model: Model) -> ExportPlan:
     if options.data is not None and options.dataset is None:
         raise InputError(f"--data {options.data} needs --dataset, to know how to read it.")
-    images = f"{options.dataset} in {options.images}" if options.images else f"drawn {options.dataset or 'images'}"
+    images = f"{options.dataset} in {options.images}" if options.images else "drawn images"
     # a part of a model has no spec, and nothing to fold
     spec, folded = model.spec, model.inference()
     return ExportPlan(

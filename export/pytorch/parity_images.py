@@ -68,7 +68,7 @@ def parity_images(
         preprocessing: size and filter of the model's input.
         cameras: rows of the model's camera table; 0 where it has none.
         data: root folder of `dataset`, or None.
-        dataset: name of a benchmark; None picks the drawn one whose images lie as the model's do.
+        dataset: name of a benchmark; None and sets of attributes pick the drawn one whose images lie as the model's do.
         modalities: of the model.
 
     Raises:
@@ -80,7 +80,7 @@ def parity_images(
         images, numbers = _from_disk(preprocessing, dataset, data)
         source = f"{dataset} in {data}"
     else:
-        name = dataset or _benchmark_like(preprocessing)
+        name = dataset if dataset in benchmarks_of(RE_IDENTIFICATION) else _benchmark_like(preprocessing)
         images, numbers = _drawn(preprocessing, name)
         source = f"drawn {name}, seed {_SEED}"
     numbers = np.where(numbers < cameras, numbers, -1) if cameras else np.full_like(numbers, -1)

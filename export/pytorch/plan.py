@@ -151,7 +151,7 @@ class ExportPlan:
             "model": spec.summary,
             "parameters": f"{self.parameters:,} in the checkpoint, {self.exported_parameters:,} exported: "
             f"{spec.folded} fold away",
-            "graph": f"ONNX opset {OPSET}, {', '.join(spec.input_names)} -> {output.name} ({shape})",
+            "graph": f"ONNX opset {OPSET}, {', '.join(spec.input_names)} -> {', '.join(spec.output_names)} ({shape})",
             "precision": f"{self.precision}{islands}",
             "parity": f"largest {AGREEMENTS[output.role].name} {self.limit:.0e}, on {escaped(self.images)}",
             "bundle": escaped(self.bundle),

@@ -158,3 +158,11 @@ def test_the_last_cameras_are_unknown() -> None:
 
     assert found.samples.cameras[-COMPLETE // 4 :].tolist() == [-1] * (COMPLETE // 4)
     assert set(found.samples.cameras.tolist()) == {-1, 0, 1} and found.samples.cameras.max() < 2
+
+
+def test_drawn_images_of_attribute_sets() -> None:
+    """A set of attributes without its folder takes the drawn images that lie as the model's do."""
+    found = parity_images(Preprocessing(16, 8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), 0, None, "pa100k", ("rgb",))
+
+    assert list(found.samples.images) == ["rgb"] and len(found.samples) == COMPLETE
+    assert found.source.startswith("drawn rgbnt201")
