@@ -76,7 +76,7 @@ def test_exports(exported: ExportReport) -> None:
     assert (metadata["task"], metadata["embedding"], metadata["modalities"]) == ("attributes", None, ["rgb"])
     assert metadata["modules"]["float32"] == ["head"] and metadata["feature_space"] is None
     card = (exported.bundle / "MODEL_CARD.md").read_text()
-    assert "| labels | red, green, blue (sigmoid) |" in card and "| weights | MIT |" in card
+    assert "| labels | 3, sigmoid |" in card and "| green | - | - | - |" in card and "| weights | MIT |" in card
     assert metadata["labels"] == {"names": ["red", "green", "blue"], "activation": "sigmoid", "thresholds": []}
 
 
