@@ -18,6 +18,8 @@ MAY_NAME = {
     "train/models/checkpoints/": "translates the names of other checkpoints into the model's",
     "train/models/attributes/": "models of their own, whose parts have some of the same names",
     "train/models/parts/mamba_mixer.py": "defines the products of the Mamba mixer under the authors' names",
+    "train/engine/training_config.py": "weights to start from have the name of the option --backbone",
+    "train/attributes/": "recipes set a field of the attribute models' config that is called backbone",
     "train/paper/ablation/": "the rows of the paper's tables switch single modules off",
     "train/paper/cost/": "the paper counts parameters and operations by module",
     "runtime/bundle/module_roles.py": "the roles for bundles written before they held their own",
