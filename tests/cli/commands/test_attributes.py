@@ -61,6 +61,17 @@ class TestAttributes:
         np.testing.assert_array_equal(found.assigned, wanted.assigned)
         assert [path.resolve() for path in found.files if path] == sorted(folder.glob("*.png"))
 
+    def test_a_fixed_batch(
+        self, make_attribute_bundle: MakeAttributeBundle, folder: Path, tmp_path: Path, capfd
+    ) -> None:
+        """A bundle of a fixed batch is run with it, without an option."""
+        out = tmp_path / "a.csv"
+
+        code, _, err = said(capfd, "attributes", make_attribute_bundle(batch=4), folder, "--out", out)
+
+        assert code == 0, err
+        assert len(read_records(out)) == 7
+
     def test_thresholds(self, attribute_bundle: Path, folder: Path, tmp_path: Path, capfd) -> None:
         """--threshold replaces those of the bundle, for all labels or for those that are named."""
         call = ("attributes", attribute_bundle, folder, "--out")
