@@ -11,12 +11,15 @@ from ...common.tables import text_table
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.metadata import BundleMetadata
 from ...runtime.environment import EnvironmentReport
+from ...runtime.evaluation.gates.agreement import agreement_of
+from ...runtime.evaluation.gates.task_metrics import metric_of
 from ...runtime.evaluation.latency import END_TO_END
 from ..pytorch.parity_report import ParityReport
 from .measure import Measured
 from .precision_map import PrecisionMap
 from .readiness import OPEN, READY, REFUSED, Verdict
 from .sensitivity_folder import Analysis
+from .task_views import VIEWS
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ class BundleReport(Report):
     page_bytes: int = 0
 
     @property
+    def metric(self) -> str:
+        """Name of the value that stands for the accuracy."""
+        return metric_of(self.metadata).name
+
+    @property
     def state(self) -> str:
         """READY if some file is, else OPEN if some file is, else REFUSED."""
         states = {file.verdict.state for file in self.files}
@@ -91,7 +99,7 @@ class BundleReport(Report):
 
     def __str__(self) -> str:
         rows = [
-            ("file", "verdict", "1 - cosine", "mAP", "ms, p50 (rounds)"),
+            ("file", "verdict", agreement_of(self.metadata).name, self.metric, "ms, p50 (rounds)"),
             *(self._cells(file) for file in self.files),
         ]
         reasons = [f"{file.name}: {reason}" for file in self.files for reason in file.verdict.reasons]
@@ -113,6 +121,6 @@ class BundleReport(Report):
             file.name,
             file.verdict.state,
             "-" if cosine is None else f"{cosine.largest:.1e}",
-            "-" if measured.accuracy is None else f"{measured.accuracy.map:.1%}",
+            "-" if measured.accuracy is None else f"{VIEWS[self.metadata.task].value(measured.accuracy):.1%}",
             "-" if time is None else f"{time.p50:.1f} ({time.spread.low:.1f} to {time.spread.high:.1f})",
         )

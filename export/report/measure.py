@@ -15,13 +15,11 @@ from ...errors import ArtifactError, ParityError, SetupError
 from ...runtime.bundle.artifact import CosineGate, Sidecar
 from ...runtime.bundle.bundle import Bundle
 from ...runtime.data.sample import Benchmark
-from ...runtime.evaluation.bootstrap import paired_differences
-from ...runtime.evaluation.feature_cache import extractor_identity
-from ...runtime.evaluation.gates.accuracy import require_extractor
+from ...runtime.evaluation.attributes.attribute_evaluation import AttributeOptions
+from ...runtime.evaluation.attributes.attribute_report import AttributeEvaluation
 from ...runtime.evaluation.gates.agreement import agreement_of
 from ...runtime.evaluation.latency import LatencyReport, Timing
-from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
-from ...runtime.evaluation.retrieval.evaluate import feature_function
+from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ...runtime.evaluation.timed_process import artifact_process
 from ...runtime.extractor import open_session
@@ -29,6 +27,9 @@ from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...runtime.session import Session
 from ...runtime.verification.replay import replay, why_other_type
+from .task_views import VIEWS, TaskView
+
+Evaluation = EvaluationReport | AttributeEvaluation
 
 _WARMUP = 3
 #: Number of rounds.
@@ -62,7 +63,7 @@ class Measured(Report):
         other_type: reason why it computed in another type, which makes the measurements invalid for its own. None
             otherwise.
         cosine: agreement with PyTorch over the bundle's goldens.
-        accuracy: retrieval on the given benchmark; None without one.
+        accuracy: on the given benchmark; None without one.
         against_base: mAP and the like against those of the exported model; empty for itself.
         latency: percentiles.
     """
@@ -72,7 +73,7 @@ class Measured(Report):
     provider: str | None = None
     other_type: str | None = None
     cosine: CosineGate | None = None
-    accuracy: EvaluationReport | None = None
+    accuracy: Evaluation | None = None
     against_base: tuple[Difference, ...] = ()
     latency: LatencyReport | None = None
 
@@ -108,7 +109,7 @@ class Plan:
     """
 
     benchmark: Benchmark | None
-    options: EvaluationOptions
+    options: EvaluationOptions | AttributeOptions
     batches: tuple[int, ...]
     runs: int
 
@@ -128,7 +129,7 @@ def measure_all(bundle: Bundle, artifacts: Sequence[Sidecar], plan: Plan, track:
     return _timed_in_turns(bundle, artifacts, found, plan, track)
 
 
-def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationReport | None, track: Track) -> Measured:
+def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: Evaluation | None, track: Track) -> Measured:
     opening = RunOptions(unverified=True)
     reason = why_not(bundle, sidecar, opening)
     if reason is not None:
@@ -145,7 +146,7 @@ def _measured(bundle: Bundle, sidecar: Sidecar, plan: Plan, base: EvaluationRepo
                     gate, limit=min(sidecar.max_departure, agreement_of(bundle.metadata).limits[sidecar.precision])
                 ),
                 accuracy=accuracy,
-                against_base=_against(base, accuracy, plan.options),
+                against_base=_against(VIEWS[bundle.metadata.task], base, accuracy, plan.options),
             )
     except SetupError as error:
         return Measured(not_run=str(error))
@@ -200,19 +201,15 @@ def _batches(sidecar: Sidecar, plan: Plan) -> tuple[int, ...]:
     return tuple(dict.fromkeys(min(batch, sidecar.profile.largest) for batch in plan.batches))
 
 
-def _accuracy(extractor: Session, sidecar: Sidecar, plan: Plan, track: Track, base: bool) -> EvaluationReport | None:
+def _accuracy(extractor: Session, sidecar: Sidecar, plan: Plan, track: Track, base: bool) -> Evaluation | None:
     if plan.benchmark is None:
         return None
     strips = plan.options.strips
     # drawn once, by the first file that runs
     options = plan.options if strips is None or not strips.exists() else replace(plan.options, strips=None)
-    extractor = require_extractor(extractor)
-    function, preprocessing = feature_function(extractor), extractor.preprocessing
-    # the reference is the same in every report
-    identity = extractor_identity(extractor) if base else None
-    return evaluate_model(
-        plan.benchmark, function, preprocessing, options, model=sidecar.stem, track=track, identity=identity
-    )
+    view = VIEWS[extractor.metadata.task]
+    found: Evaluation = view.evaluate(extractor, sidecar.stem, plan.benchmark, options, track, base)
+    return found
 
 
 def _other_type(extractor: Session) -> str | None:
@@ -223,12 +220,15 @@ def _other_type(extractor: Session) -> str | None:
 
 
 def _against(
-    base: EvaluationReport | None, found: EvaluationReport | None, options: EvaluationOptions
+    view: TaskView,
+    base: Evaluation | None,
+    found: Evaluation | None,
+    options: EvaluationOptions | AttributeOptions,
 ) -> tuple[Difference, ...]:
     if base is None or found is None:
         return ()
     # the differences themselves need no resamples
-    paired = paired_differences(base.whole, found.whole, options.bootstrap or 1, options.seed)
+    paired = view.differences(base, found, options.bootstrap or 1, options.seed)
     differences = tuple(Difference(**asdict(one)) for one in paired)
     if options.bootstrap:
         return differences

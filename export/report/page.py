@@ -6,40 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...common import html_pages
 from ...common.tables import points
 from ...runtime.data.readers.benchmarks import benchmarks_of
-from ...runtime.data.task_names import RE_IDENTIFICATION
+from ...runtime.evaluation.gates.agreement import agreement_of
 from ...runtime.evaluation.latency import END_TO_END
 from ...runtime.evaluation.retrieval.report import PART, percent
 from .bundle_report import BundleReport
 from .measure import ROUNDS
 from .precision_map import INT8, Cell, PrecisionMap
 from .readiness import REFERENCE, map_limit
+from .task_views import VIEWS
 
 #: Exponents of the ends of the logarithmic axis; below the first is the noise of float64.
 _DECADES = (-14.0, 0.0)
-
-
-@dataclass(frozen=True)
-class StripPicture:
-    """Ranked retrieval as a PNG, and its numbers as alternative text."""
-
-    png: bytes
-    query: str
-    average_precision: float
-    first_match: int
-    right: int
-    shown: int
-
-    @property
-    def text(self) -> str:
-        """Caption."""
-        return (
-            f"{self.query}: average precision {100 * self.average_precision:.1f} %, first match at rank "
-            f"{self.first_match}, {self.right} of the first {self.shown} right"
-        )
 
 
 @dataclass
@@ -61,7 +43,7 @@ class SharedMap:
     is_open: bool = False
 
 
-def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
+def page_of(report: BundleReport, strips: Sequence[Any] = ()) -> str:
     """Render the page as HTML; everything is inside it.
 
     Raises:
@@ -84,7 +66,10 @@ def page_of(report: BundleReport, strips: Sequence[StripPicture] = ()) -> str:
         PART=PART,
         REFERENCE=REFERENCE,
         ROUNDS=ROUNDS,
-        BENCHMARKS=benchmarks_of(RE_IDENTIFICATION),
+        BENCHMARKS=benchmarks_of(report.metadata.task),
+        view=VIEWS[report.metadata.task],
+        metric=report.metric,
+        distance=agreement_of(report.metadata).name,
     )
 
 

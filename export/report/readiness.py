@@ -10,6 +10,7 @@ from ...common.rounds import ratios
 from ...runtime.bundle.artifact import CosineGate, Sidecar, SpeedGate
 from ...runtime.bundle.limits import MAP_DROPS
 from ...runtime.bundle.metadata_parts import VERIFIED
+from ...runtime.evaluation.gates.agreement import AGREEMENTS
 from ...runtime.evaluation.latency import MODEL_ONLY
 from ..pytorch.parity_report import ParityReport
 from .measure import Measured
@@ -44,7 +45,13 @@ class Rival(NamedTuple):
     rounds: tuple[float, ...] = ()
 
 
-def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival: Rival | None = None) -> Verdict:
+def judge(
+    sidecar: Sidecar,
+    cosine: CosineGate | None,
+    measured: Measured,
+    rival: Rival | None = None,
+    metrics: tuple[str, ...] = ("mAP",),
+) -> Verdict:
     """Return the verdict on one artifact.
 
     Args:
@@ -52,13 +59,14 @@ def judge(sidecar: Sidecar, cosine: CosineGate | None, measured: Measured, rival
         cosine: its gate at build time.
         measured: measurements of this machine.
         rival: the fastest baseline here, of higher precision for its target.
+        metrics: names of the values that may not drop, the main one first.
     """
     failed: list[str] = []
     missing: list[str] = []
     if measured.failure is not None:
         failed.append(f"it failed on this machine: {measured.failure}")
     numbers = _numbers(cosine, measured, failed, missing)
-    accuracy = _accuracy(sidecar, measured, failed, missing)
+    accuracy = _accuracy(sidecar, measured, metrics, failed, missing)
     speed = _speed(sidecar, measured, rival, missing)
     if measured.other_type is not None:
         missing.append(f"it is {measured.other_type}; what was measured says nothing of {sidecar.precision}")
@@ -77,16 +85,16 @@ def parity_gate(parity: ParityReport) -> CosineGate:
     """Return the exported model's own gate, over all sets of sensors."""
     samples = sum(subset.samples for subset in parity.subsets)
     mean = sum(subset.mean_departure * subset.samples for subset in parity.subsets) / samples
-    return CosineGate(parity.max_departure, mean, parity.limit, samples)
+    return CosineGate(parity.max_departure, mean, parity.limit, samples, AGREEMENTS[parity.role].name)
 
 
 def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
-    gates = [] if cosine is None else [("when it was made", cosine.largest, cosine.limit)]
+    gates = [] if cosine is None else [("when it was made", cosine)]
     if measured.cosine is not None:
-        gates.append(("on this machine", measured.cosine.largest, measured.cosine.limit))
+        gates.append(("on this machine", measured.cosine))
     # written so that NaN fails
-    over = [f"1 - cosine to PyTorch {where}: {found:.1e}, limit {limit:.0e}" for where, found, limit in gates
-            if not found <= limit]  # fmt: skip
+    over = [f"{gate.measure} to PyTorch {where}: {gate.largest:.1e}, limit {gate.limit:.0e}" for where, gate in gates
+            if not gate.largest <= gate.limit]  # fmt: skip
     failed.extend(over)
     # in another type it verifies nothing, unless it exceeds the limit even so
     proved = cosine is not None or (measured.cosine is not None and measured.other_type is None)
@@ -96,23 +104,31 @@ def _numbers(cosine: CosineGate | None, measured: Measured, failed: list[str], m
     return not over
 
 
-def _accuracy(sidecar: Sidecar, measured: Measured, failed: list[str], missing: list[str]) -> bool | None:
+def _accuracy(
+    sidecar: Sidecar, measured: Measured, metrics: tuple[str, ...], failed: list[str], missing: list[str]
+) -> bool | None:
     if sidecar.precision == REFERENCE:
         return None
-    gates = [] if sidecar.accuracy is None else [
-        (f"on {sidecar.accuracy.dataset} when it was made", sidecar.accuracy.drop, sidecar.accuracy.limit)
-    ]  # fmt: skip
-    here = measured.difference("mAP")
-    if here is not None and sidecar.max_map_drop > 0 and measured.other_type is None:
-        gates.append(("on the images of this report", -here.difference, map_limit(sidecar)))
-    over = [f"mAP drop {where}: {100 * drop:.2f} points, limit {100 * limit:.2f}" for where, drop, limit in gates
-            if not drop <= limit]  # fmt: skip
+    made = () if sidecar.accuracy is None else (sidecar.accuracy, *sidecar.accuracy.others)
+    gates = [(gate.metric, f"on {gate.dataset} when it was made", gate.drop, gate.limit) for gate in made]
+    if sidecar.max_map_drop > 0 and measured.other_type is None:
+        here = [one for name in metrics if (one := measured.difference(name)) is not None]
+        gates += [(one.name, "on the images of this report", -one.difference, map_limit(sidecar)) for one in here]
+    over = [
+        f"{name} drop {where}: {100 * drop:.2f} points, limit {100 * limit:.2f}"
+        for name, where, drop, limit in gates
+        # written so that NaN fails
+        if not drop <= limit
+    ]
     failed.extend(over)
     if not gates:
         missing.append(
-            "its mAP was not compared with float32's: give --data and --dataset, here or to mambapro build"
-            if sidecar.max_map_drop > 0
-            else "its mAP was not compared with float32's: export in float32 and build this precision from that"
+            f"its {metrics[0]} was not compared with float32's: "
+            + (
+                "give --data and --dataset, here or to mambapro build"
+                if sidecar.max_map_drop > 0
+                else "export in float32 and build this precision from that"
+            )
         )
         return None
     return not over

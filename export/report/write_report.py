@@ -7,32 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from ...common.files.atomic import write_atomically
 from ...common.files.locks import temporary_folder
 from ...common.files.targets import require_free
-from ...common.foreign_text import shown_text
 from ...common.progress import Track, silent
 from ...errors import InputError
 from ...runtime.bundle.artifact import Sidecar
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.metadata import BundleMetadata
-from ...runtime.data.batch import MODALITY_MASK
-from ...runtime.data.modalities import MODALITIES
-from ...runtime.data.readers.benchmarks import read_benchmark
+from ...runtime.data.readers.benchmarks import read_benchmark, require_benchmark_of
 from ...runtime.environment import environment_report
+from ...runtime.evaluation.gates.task_metrics import metric_of
 from ...runtime.evaluation.latency import MODEL_ONLY
-from ...runtime.evaluation.retrieval.analysis import EvaluationOptions
 from ...runtime.evaluation.retrieval.strip_folder import LISTING
 from ...runtime.suited import warn_of_other_benchmark
 from ...runtime.verification.listed_files import verify_files
 from ..pytorch.parity_report import ParityReport, read_parity
 from .bundle_report import BundleReport, FileReport
 from .measure import Measured, Plan, measure_all
-from .page import StripPicture, page_of
+from .page import page_of
 from .precision_map import INT8, precision_map
 from .readiness import Rival, judge, parity_gate
 from .sensitivity_folder import read_sensitivity
+from .task_views import VIEWS, TaskView
 
 
 @dataclass(frozen=True)
@@ -85,17 +83,14 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     Every file is included; files that do not run here are listed with the reason.
 
     Raises:
-        InputError: an unusable bundle, benchmark or folder, a bundle without an embedding, or `out` exists.
+        InputError: an unusable bundle, benchmark or folder, a benchmark of another task, or `out` exists.
         ArtifactError: the bundle or the sensitivity analysis is damaged.
         SetupError: the disk is full or permission is missing.
     """
     require_free(options.out, options.overwrite)
     bundle = Bundle.open(options.bundle)
-    if bundle.metadata.embedding is None:
-        raise InputError(
-            f"mambapro report is for bundles with an embedding; the model of {shown_text(options.bundle)} is for "
-            f"{shown_text(bundle.metadata.task)} and returns none. Use mambapro check and mambapro bench."
-        )
+    if options.dataset is not None:
+        require_benchmark_of(bundle.metadata.task, options.dataset)
     verify_files(bundle, track)
     sensitivity = None if options.sensitivity is None else read_sensitivity(options.sensitivity)
     parity, artifacts = read_parity(bundle), bundle.artifacts
@@ -106,9 +101,11 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     # pictures of a killed run are removed by the next one
     with temporary_folder("report") as folder:
         strips = folder / "strips"
-        plan = Plan(benchmark, _evaluation(bundle.metadata, options, strips), options.batches, options.runs)
+        view = VIEWS[bundle.metadata.task]
+        evaluation = view.options(bundle.metadata, options.bootstrap, options.seed, strips, options.strips)
+        plan = Plan(benchmark, evaluation, options.batches, options.runs)
         measured = measure_all(bundle, artifacts, plan, track)
-        pictures = _strips(strips)
+        pictures = _strips(strips, view, options.strips)
     report = BundleReport(
         bundle=bundle.folder.resolve().name,
         metadata=bundle.metadata,
@@ -126,25 +123,14 @@ def report_bundle(options: ReportOptions, track: Track = silent) -> BundleReport
     return replace(report, page=str(options.out), page_bytes=len(text.encode()))
 
 
-def _evaluation(metadata: BundleMetadata, options: ReportOptions, strips: Path) -> EvaluationOptions:
-    """Return all evaluations that the model supports."""
-    return EvaluationOptions(
-        options.bootstrap,
-        options.seed,
-        subsets=bool(metadata.names(MODALITY_MASK)),
-        per_modality=metadata.dim % len(MODALITIES) == 0,
-        strips=strips,
-        strips_count=options.strips,
-    )
-
-
 def _files(
     bundle: Bundle, artifacts: Sequence[Sidecar], measured: Sequence[Measured], parity: ParityReport
 ) -> tuple[FileReport, ...]:
     files = []
     for i, (sidecar, found) in enumerate(zip(artifacts, measured, strict=True)):
         cosine = sidecar.cosine if i else parity_gate(parity)
-        verdict = judge(sidecar, cosine, found, _rival(sidecar, found, artifacts, measured))
+        rival = _rival(sidecar, found, artifacts, measured)
+        verdict = judge(sidecar, cosine, found, rival, metric_of(bundle.metadata).gated)
         # an ignored hint has no effect
         with bundle.named_copy(sidecar.onnx) as file:
             found_map = precision_map(file, None if found.other_type else sidecar.hint)
@@ -171,19 +157,10 @@ def _rival(
     return None
 
 
-def _strips(folder: Path) -> list[StripPicture]:
+def _strips(folder: Path, view: TaskView, count: int) -> list[Any]:
     """Return the pictures of the evaluation; none if it did not reach them."""
     if not folder.is_dir():
         return []
     listing = json.loads((folder / LISTING).read_text(encoding="utf-8"))
-    return [
-        StripPicture(
-            png=(folder / entry["file"]).read_bytes(),
-            query=entry["query"]["name"],
-            average_precision=entry["average_precision"],
-            first_match=entry["first_match"],
-            right=sum(found["right"] for found in entry["retrieved"]),
-            shown=len(entry["retrieved"]),
-        )
-        for entry in listing["strips"]
-    ]
+    entries = view.chosen(listing["strips"], count)
+    return [view.picture(entry, (folder / entry["file"]).read_bytes()) for entry in entries]

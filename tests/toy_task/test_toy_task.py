@@ -93,14 +93,35 @@ def test_is_checked_and_run(exported: ExportReport, logits: tuple[dict[str, np.n
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
 
 
-def test_has_no_report(exported: ExportReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """InputError says that a report needs an embedding, before a file is hashed or measured."""
-    monkeypatch.setattr(write_report, "verify_files", lambda *_: pytest.fail("hashed"))
+def test_report(exported: ExportReport, data: Path, tmp_path: Path) -> None:
+    """The page has the task's own values, labels, pictures and words; images of another task are refused before a file
+    is hashed or measured."""
+    labeled = {"data": data, "dataset": "toy", "bootstrap": 20, "runs": 1, "strips": 2}
 
-    with pytest.raises(InputError, match=r"for bundles with an embedding; .* is for attributes .* mambapro bench"):
-        write_report.report_bundle(write_report.ReportOptions(exported.bundle, out=tmp_path / "report.html"))
+    report = write_report.report_bundle(
+        write_report.ReportOptions(exported.bundle, out=tmp_path / "report.html", **labeled)  # type: ignore[arg-type]
+    )
 
-    assert list(tmp_path.iterdir()) == []
+    page = (tmp_path / "report.html").read_text()
+    accuracy = report.files[0].measured.accuracy
+    assert report.state == "ready" and accuracy is not None and accuracy.to_json()["values"]["mA"] > 0.6
+    assert report.metric == "mA" and "|difference| of logits" in str(report) and " mA " in str(report)
+    for words in (
+        "to 3 labels, for",
+        "largest |difference| of logits",
+        "Accuracy of the labels",
+        "majority",
+        ">green<",
+    ):
+        assert words in page, words
+    # two labels of three, those that are recognized worst
+    assert page.count("others assigned it</figcaption>") == 2
+    assert ">mAP" not in page and " embedding" not in page
+    with pytest.raises(InputError, match=r"RGBNT201 \(rgbnt201\) is a benchmark for re-identification"):
+        write_report.report_bundle(
+            write_report.ReportOptions(exported.bundle, data=data, dataset="rgbnt201", out=tmp_path / "other.html")
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_half_precision(trained: FitReport, data: Path, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def task_for(dataset: str) -> type[Task]:
     Raises:
         InputError: no task has this data set.
     """
-    for name, entry in TASKS.items():
+    # what was registered last goes first: it may serve a data set of another task
+    for name, entry in reversed(TASKS.items()):
         if isinstance(entry, tuple):
             package = __package__.split(".")[0]
             entry = TASKS[name] = getattr(importlib.import_module(f"{package}.{entry[0]}"), entry[1])

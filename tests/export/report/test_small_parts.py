@@ -51,7 +51,7 @@ def test_shares_are_of_weights() -> None:
 def test_the_mean_over_all_sets_of_sensors_weighs_samples() -> None:
     """32 samples with a mean of 1e-4 and 8 with 6e-4 have one of 2e-4; the largest is the report's."""
     subsets = [SimpleNamespace(samples=32, mean_departure=1e-4), SimpleNamespace(samples=8, mean_departure=6e-4)]
-    parity: Any = SimpleNamespace(subsets=subsets, max_departure=9e-4, limit=1e-3)
+    parity: Any = SimpleNamespace(subsets=subsets, max_departure=9e-4, limit=1e-3, role="embedding")
 
     found = parity_gate(parity)
 
