@@ -73,8 +73,9 @@ demo: $(VENV)/demo
 	$(BIN)/mambapro-export --ckpt $(DEMO)/attributes/best.pth --data $(DEMO)/persons --dataset pa100k --fp16
 	$(SAY) 'both tasks on the same crops, each decoded once: embeddings and attributes, then a search by both'
 	$(BIN)/mambapro extract $(DEMO)/run/best-fp16.mambapro --rgb $(DEMO)/data/RGBNT201/test/RGB \
+		--nir $(DEMO)/data/RGBNT201/test/NI --tir $(DEMO)/data/RGBNT201/test/TI \
 		--attributes $(DEMO)/attributes/best-fp16.mambapro --out $(DEMO)/crops.npz
-	$(BIN)/mambapro find $(DEMO)/crops.npz --like 0 --top 1
+	$(BIN)/mambapro find $(DEMO)/crops.npz --like 0 --top 3
 
 # Tests that measure time or memory run after the others, alone on the machine. Threads of processes that share the cores
 # do not spin while they wait. Exit code 5: no test was selected.

@@ -56,7 +56,7 @@ class FindReport(Report):
         page = "" if self.page is None else f"\nDrawn in {shown_text(self.page)}."
         first = f"{self.matching} of {self.records} records fit{told}."
         if len(self.hits) < self.matching:
-            first += f" The first {len(self.hits)}:"
+            first += f" The first {len(self.hits)}:" if len(self.hits) > 1 else " The first:"
         if not self.hits:
             return first + page
         kinds = (("cosine", self.like), ("certainty", self.where))
