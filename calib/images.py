@@ -122,7 +122,7 @@ def calibration_images(
     folder = Path(folder)
     if data is not None and dataset is None:
         raise InputError(f"{escaped(data)} needs the name of the benchmark that it holds (--dataset).")
-    if dataset is not None and not _is_plain(folder):
+    if dataset is not None and not holds_images(folder, data):
         offered = _of_training(read_benchmark(dataset, folder), insist)
         source = f"training split of {dataset}"
     else:
@@ -149,14 +149,18 @@ def calibration_images(
 
 
 def require_samples(
-    folder: Path, dataset: str | None, unpaired: bool = False, modalities: Sequence[str] = MODALITIES
+    folder: Path,
+    dataset: str | None,
+    unpaired: bool = False,
+    modalities: Sequence[str] = MODALITIES,
+    data: str | os.PathLike[str] | None = None,
 ) -> None:
     """Check that there are enough samples, without opening an image; arguments as for `calibration_images`.
 
     Raises:
         InputError: nothing to choose from, or fewer than FEWEST samples.
     """
-    if dataset is not None and not _is_plain(folder):
+    if dataset is not None and not holds_images(folder, data):
         _require_enough(len(read_benchmark(dataset, folder).train), folder)
     else:
         _require_enough(len(_of_folder(folder, modalities, None, 0, unpaired)), folder)
@@ -204,6 +208,12 @@ def _complain(what: str, insist: bool) -> None:
 
 def _is_plain(folder: Path) -> bool:
     return any((folder / modality).is_dir() for modality in MODALITIES)
+
+
+def holds_images(folder: Path, data: str | os.PathLike[str] | None) -> bool:
+    """Return True if a folder is one of images, not the root of a benchmark; `data` is that root where it is known."""
+    elsewhere = data is not None and Path(data).resolve() != folder.resolve()
+    return _is_plain(folder) or (elsewhere and is_flat(folder))
 
 
 def is_flat(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...calib.images import holds_images
 from ...common.foreign_text import escaped
 from ...errors import InputError
 from ...graph.cast import require_runs_on
@@ -68,7 +69,7 @@ class QuantizeOptions:
     @property
     def benchmark_root(self) -> Path | None:
         """`calib` if it is the root of `dataset`, whose test part can gate accuracy; None for a plain folder."""
-        plain = self.calib is None or any((self.calib / name).is_dir() for name in ("rgb", "nir", "tir"))
+        plain = self.calib is None or holds_images(self.calib, self.data)
         return None if plain or self.dataset is None else self.calib
 
 

@@ -71,8 +71,10 @@ class Quantizer:
         #: a test set is searched for the calibration images unless they are its own training part
         self._data = None if options.benchmark_root is not None else options.data
         self._dataset = options.dataset if options.benchmark_root is not None or self._data else None
-        if options.calib is not None and not (self._dataset is None and is_flat(options.calib)):
-            require_samples(options.calib, self._dataset, options.unpaired)
+        #: whether these images are ones of a model's sensors is known with the model only
+        self._flat = options.calib is not None and options.benchmark_root is None and is_flat(options.calib)
+        if options.calib is not None and not self._flat:
+            require_samples(options.calib, self._dataset, options.unpaired, data=self._data)
 
     def suit(self, roles: ModuleRoles, modalities: Sequence[str]) -> None:
         """Read what depends on the model: the name of a policy, images without folders of sensors.
@@ -83,8 +85,8 @@ class Quantizer:
         options = self.options
         if options.policy is not None and self.policy is None:
             self.policy = read_policy(options.policy, roles)
-        if options.calib is not None and is_flat(options.calib) and self._dataset is None:
-            require_samples(options.calib, None, options.unpaired, modalities)
+        if options.calib is not None and self._flat:
+            require_samples(options.calib, self._dataset, options.unpaired, modalities, self._data)
 
     def quantize(self, model: onnx.ModelProto, target: str, bundle: Bundle) -> QuantizedModel:
         """Quantize the model for a target, by the scales and the policy.

@@ -19,7 +19,7 @@ from mambapro.calib.policy import presets, read_policy
 from mambapro.cli.main import cli
 from mambapro.errors import ArtifactError, InputError
 from mambapro.export.artifacts.build_artifact import build_artifact
-from mambapro.export.artifacts.build_options import BuildOptions
+from mambapro.export.artifacts.build_options import BuildOptions, QuantizeOptions
 from mambapro.export.engines.build_engine import build_engine
 from mambapro.export.engines.engine_options import EngineOptions
 from mambapro.export.pipeline import ExportReport, export_bundle
@@ -159,6 +159,10 @@ def test_calibration_images(exported: ExportReport, data: Path, tmp_path: Path) 
     assert (of_set.offered, of_folder.offered) == (len(benchmark.train), 9)
     with pytest.raises(InputError, match="has no folder rgb, nir or tir"):
         calibration_images(tmp_path, preprocessing, count=8)
+    with pytest.raises(InputError, match="9 of the calibration images are query or gallery images of pa100k"):
+        calibration_images(tmp_path, preprocessing, "pa100k", data, count=8, modalities=("rgb",))
+    assert QuantizeOptions(tmp_path, dataset="pa100k", data=data).benchmark_root is None
+    assert QuantizeOptions(data, dataset="pa100k", data=data).benchmark_root == data
 
 
 def test_bench(exported: ExportReport) -> None:
