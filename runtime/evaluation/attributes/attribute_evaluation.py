@@ -39,7 +39,7 @@ class AttributeOptions:
         bootstrap: resamples of the samples for the confidence intervals; 0 = no intervals.
         seed: of the resamples.
         tune_thresholds: tune the labels' thresholds on the validation part, and evaluate with them.
-        maximize: value of each label that they maximize, "F1" or "mA".
+        maximize: value of each label that they maximize, "F1" (None) or "mA".
         out: new checkpoint or bundle with the tuned thresholds.
         overwrite: replace `out`.
         skip_bad: skip samples with an unusable image; the report names them.
@@ -53,7 +53,7 @@ class AttributeOptions:
     bootstrap: int = DEFAULT_RESAMPLES
     seed: int = 0
     tune_thresholds: bool = False
-    maximize: str = "F1"
+    maximize: str | None = None
     out: Path | None = None
     overwrite: bool = False
     skip_bad: bool = False
@@ -66,10 +66,17 @@ class AttributeOptions:
                 "An evaluation needs bootstrap >= 0, seed >= 0 and strips_count >= 1, not "
                 f"{self.bootstrap}, {self.seed} and {self.strips_count}."
             )
-        if self.maximize not in OBJECTIVES:
+        if self.maximize is not None and not self.tune_thresholds:
+            raise InputError("--maximize says what --tune-thresholds tunes for; give both, or none.")
+        if self.objective not in OBJECTIVES:
             raise InputError(f"Thresholds can maximize {' or '.join(OBJECTIVES)}, not {self.maximize!r}.")
         if self.tune_thresholds != (self.out is not None):
             raise InputError("--tune-thresholds and --out belong together: tuned thresholds are stored in a new file.")
+
+    @property
+    def objective(self) -> str:
+        """Value of each label that tuned thresholds maximize."""
+        return self.maximize or OBJECTIVES[0]
 
 
 class LabeledModel(NamedTuple):
@@ -111,8 +118,8 @@ def evaluate_attribute_model(
     if options.tune_thresholds:
         part = labeled_samples(benchmark, _validation(benchmark), before, model.name)
         part, logits = _outputs(model, part, bad if options.skip_bad else None, track)
-        labels = tune_thresholds(part.truth, logits, before, options.maximize)
-        tuning = Tuning(options.maximize, len(part.samples), str(options.out))
+        labels = tune_thresholds(part.truth, logits, before, options.objective)
+        tuning = Tuning(options.objective, len(part.samples), str(options.out))
     images, logits = _outputs(model, images, bad if options.skip_bad else None, track)
     report = images._replace(labels=labels).report(logits)
     probabilities = labels.probabilities(logits)

@@ -1,6 +1,6 @@
 """Values, multiply-additions and scan work of the attribute models, counted without memory, beside the paper's figures.
 
-The paper (https://arxiv.org/abs/2407.10374) has no table of operations; parameters are read from its efficiency figure.
+Of the paper (https://arxiv.org/abs/2407.10374) parameters are known, from its efficiency figure; its tables are not.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class AttributeCostReport(Report):
             "As trained, with text encoder (values) and teacher, and deployed: what the exported logits depend on; "
             "the labels' vectors are constants, and classifiers and blocks without use are left out. G mult-adds: 10^9 "
             "multiplications with their addition in products and convolutions; scan: 9 for each token, channel, "
-            "direction and state, and 1 for D. paper: read from its efficiency figure; its tables have no operations."
+            "direction and state, and 1 for D. paper: parameters read from its efficiency figure; others are not known "
+            "here."
         )
         notes = [f"{model.name}: {model.note}" for model in self.models if model.note]
         head = f"one image of {height}x{width} pixels, {self.attributes} attributes"

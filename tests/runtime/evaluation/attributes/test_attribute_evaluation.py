@@ -165,7 +165,8 @@ def test_options() -> None:
     """Negative numbers, other objectives, and one of --tune-thresholds and --out alone are InputErrors."""
     for given, words in (
         ({"bootstrap": -1}, "bootstrap >= 0"),
-        ({"maximize": "recall"}, "F1 or mA"),
+        ({"maximize": "recall", "tune_thresholds": True, "out": Path("x")}, "F1 or mA"),
+        ({"maximize": "mA"}, "--maximize says what --tune-thresholds tunes for"),
         ({"tune_thresholds": True}, "belong together"),
         ({"out": Path("x")}, "belong together"),
     ):
