@@ -71,7 +71,7 @@ def test_names(name: str, key: str) -> None:
 
 def test_unknown_table() -> None:
     """A table that is none raises InputError with all there are."""
-    with pytest.raises(InputError, match=r"3, 4, .* fig9d\. Did you mean fig8"):
+    with pytest.raises(InputError, match=r"3, 4, .* fig9d, par-backbones, .* Did you mean fig8"):
         table_named("fig8")
 
 
