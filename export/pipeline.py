@@ -32,6 +32,7 @@ from ..runtime.bundle.metadata_parts import Precision
 from ..runtime.bundle.model_card import card_of
 from ..runtime.bundle.tasks import TASKS
 from ..runtime.data.batch import MODALITY_MASK
+from ..runtime.data.readers.benchmarks import require_benchmark_of
 from ..train.engine.image_ranges import model_preprocessing
 from ..train.models.model_spec import Model, ModelSpec
 from .artifacts.build_artifact import build_artifacts
@@ -101,6 +102,8 @@ def _plan(options: ExportOptions, model: Model) -> ExportPlan:
     images = f"{options.dataset} in {options.images}" if options.images else "drawn images"
     # a part of a model has no spec, and nothing to fold
     spec, folded = model.spec, model.inference()
+    if options.dataset is not None:
+        require_benchmark_of(spec.task, options.dataset)
     return ExportPlan(
         checkpoint=str(options.checkpoint),
         bundle=str(options.bundle),

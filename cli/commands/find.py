@@ -16,7 +16,7 @@ from ..terminal.console import emit, needs
 @click.command()
 @click.argument("records", type=PATH)
 @click.option("--where", help="Condition, such as 'backpack and not hat' or '\"short sleeve\" > 0.7 or skirt'.")
-@click.option("--like", help="Crop to compare with: an RGB image, or a record by number or name.")
+@click.option("--like", help="Crop to compare with: an RGB image, or a record by name or number.")
 @click.option("--bundle", type=PATH, help="Embeds the image of --like: the bundle that wrote the records.")
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Hits to show at most.")
 @click.option("--show", type=PATH, help="HTML page of the hits to write.")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Largest departure of the squared length of an embedding from 1.
 _LENGTH = 1e-2
+#: Most digits of a record's number.
+_DIGITS = 18
 #: Most letters of a name in a table.
 _LONGEST_NAME = 60
 
@@ -100,21 +102,24 @@ def read_for(path: str | os.PathLike[str], where: str | None, like: str | None) 
 
 
 def row_of(records: Records, like: str) -> int | None:
-    """Return the record that `like` names: its number from 0, or its name; None if it is neither.
+    """Return the record that `like` names: its name, or its number from 0; None if it is neither.
+
+    A name counts before a number: images may be called 00001, 00002 and so on.
 
     Raises:
         InputError: a number beyond the last record, or a name that several records have.
     """
-    if like.isascii() and like.isdecimal():
-        if int(like[:18]) >= len(records):
-            raise InputError(f"There is no record {like[:18]}: {len(records)} are numbered from 0.")
-        return int(like)
     rows = [row for row, name in enumerate(records.names) if name == like]
     if len(rows) > 1:
         raise InputError(
             f"{len(rows)} records are named {shown_text(like)!r}. Give the number of one, such as {rows[0]}."
         )
-    return rows[0] if rows else None
+    if rows or not (like.isascii() and like.isdecimal()):
+        return rows[0] if rows else None
+    digits = like.lstrip("0") or "0"
+    if len(digits) > _DIGITS or int(digits) >= len(records):
+        raise InputError(f"There is no record {digits[:_DIGITS]}: {len(records)} are numbered from 0.")
+    return int(digits)
 
 
 def query_of(records: Records, row: int) -> Query:

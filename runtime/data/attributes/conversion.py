@@ -23,7 +23,7 @@ from .attribute_readers import (
     with_trainval,
 )
 from .attribute_set import PARTITIONS, AttributeSet
-from .image_listing import missing_images
+from .image_listing import is_folder, missing_images
 from .label_rows import NOT_JUDGED
 
 
@@ -117,7 +117,7 @@ def convert_set(
 
 def _missing(images: AttributeSet, skip: bool) -> list[str]:
     where = shown_text(images.source)
-    if not images.root.is_dir():
+    if not is_folder(images.root):
         raise InputError(f"The folder of the images of {where}, {escaped(images.root)}, is not there.")
     missing = missing_images(images.root, images.images)
     if missing and not skip:

@@ -12,6 +12,15 @@ from ....errors import InputError
 from ..readers.listing import shown
 
 
+def is_folder(path: Path) -> bool:
+    """Return True for a folder, False also for a name that none can have."""
+    try:
+        return path.is_dir()
+    except OSError:
+        # of too many letters
+        return False
+
+
 def missing_images(root: Path, images: Iterable[str]) -> list[str]:
     """Return the images that are no regular files below `root`, folder by folder.
 
@@ -31,7 +40,7 @@ def missing_images(root: Path, images: Iterable[str]) -> list[str]:
 def require_images(root: Path, images: Iterable[str], what: str, advice: str) -> None:
     """Raise InputError unless all images are files; `what` names the annotation, `advice` is a remedy."""
     images = list(images)
-    if not root.is_dir():
+    if not is_folder(root):
         raise InputError(f"The folder of the images of {what}, {escaped(root)}, is not there. {advice}")
     missing = missing_images(root, images)
     if missing:
@@ -46,7 +55,8 @@ def _files(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
             names = [(entry.name, entry.is_file()) for entry in entries]
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # a name that cannot be one is a ValueError
         return set()
     except OSError as error:
         raise InputError(f"The folder {escaped(folder)} cannot be listed: {error.strerror}.") from error

@@ -41,7 +41,8 @@ def require_names(names: Sequence[str], words: Sequence[Word], where: str) -> No
     Case, spaces and signs do not matter; a few other spellings are logged.
 
     Raises:
-        InputError: another number of names, or most of them differ: it is the file of another set.
+        InputError: another number of names, the name of one attribute in the place of another, or most of them differ:
+            it is the file of another set.
     """
     if len(names) != len(words):
         raise InputError(f"{where} names {len(names)} attributes; the set has {len(words)}. It is of another set.")
@@ -49,8 +50,16 @@ def require_names(names: Sequence[str], words: Sequence[Word], where: str) -> No
     text = ", ".join(f"{shown_text(name, 60)} for {published}" for name, published in pairs[:10])
     if 2 * len(pairs) > len(names):
         raise InputError(f"{where} has other attributes than the set, such as {text}. It is of another set.")
+    if moved := [pair for pair in pairs if any(_alike(pair[0], word) for word in words)]:
+        name, published = moved[0]
+        raise InputError(
+            f"{where} has {len(moved)} attributes in other places than the set, the first is {shown_text(name, 60)} in "
+            f"the place of {published}. Its labels would be taken for those of others; take the published file."
+        )
     if pairs:
-        log.warning("%s spells %d attributes in another way, which is not judged: %s.", where, len(pairs), text)
+        log.warning(
+            "%s spells %d attributes in another way; they are taken by their places: %s.", where, len(pairs), text
+        )
 
 
 def _alike(name: str, word: Word) -> bool:

@@ -85,7 +85,8 @@ def attribute_intervals(
 def resampled_values(report: AttributeReport, resamples: int, seed: int = 0) -> Floats:
     """Compute the values over draws of the samples with replacement.
 
-    Equal seeds and numbers of samples draw the same samples.
+    Equal seeds and numbers of samples draw the same samples. A draw without a positive sample of a label, or without a
+    negative one, takes that recall of all samples: 0 would count the luck of the draw as an error.
 
     Returns:
         (resamples, values), in the order of VALUES.
@@ -93,7 +94,8 @@ def resampled_values(report: AttributeReport, resamples: int, seed: int = 0) -> 
     Raises:
         InputError: fewer than 1 resample, or no samples.
     """
-    return np.stack(_values(resampled_means(report.rows, resamples, seed)), axis=1)
+    whole = _recalls(report.rows.mean(axis=0))
+    return np.stack(_values(resampled_means(report.rows, resamples, seed), whole), axis=1)
 
 
 def majority_report(truth: np.ndarray) -> AttributeReport:
@@ -120,14 +122,21 @@ def attribute_differences(
     )
 
 
-def _values(means: Floats) -> tuple[Floats, ...]:
-    """Values in the order of VALUES from means of a report's rows (..., columns)."""
-    hits, positives, passes, negatives = np.split(means[..., :-4], 4, axis=-1)
-    ma = (0.5 * (_ratio(hits, positives) + _ratio(passes, negatives))).mean(axis=-1)
+def _values(means: Floats, undefined: tuple[Floats | float, Floats | float] = (0.0, 0.0)) -> tuple[Floats, ...]:
+    """Values in the order of VALUES from means of a report's rows (..., columns); `undefined` as of `_recalls`."""
+    found, spared = _recalls(means, undefined)
+    ma = (0.5 * (found + spared)).mean(axis=-1)
     accuracy, precision, recall, f1 = np.moveaxis(means[..., -4:], -1, 0)
     return ma, accuracy, precision, recall, f1, _ratio(2 * precision * recall, precision + recall)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> Floats:
-    """Quotients, 0 where the denominator is."""
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) != 0)
+def _recalls(means: Floats, undefined: tuple[Floats | float, Floats | float] = (0.0, 0.0)) -> tuple[Floats, Floats]:
+    """Recalls of positives and negatives (..., labels); `undefined` are those where there are none."""
+    hits, positives, passes, negatives = np.split(means[..., :-4], 4, axis=-1)
+    return _ratio(hits, positives, undefined[0]), _ratio(passes, negatives, undefined[1])
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray, undefined: Floats | float = 0.0) -> Floats:
+    """Quotients, `undefined` where the denominator is 0."""
+    out = np.array(np.broadcast_to(undefined, np.shape(whole)), np.float64)
+    return np.divide(part, whole, out=out, where=np.asarray(whole) != 0)

@@ -10,7 +10,9 @@ import pytest
 from attribute_bundles import *  # noqa: F403 - fixtures
 from mambapro import Extractor
 from mambapro.cli.main import run
+from mambapro.errors import InputError
 from mambapro.runtime.records.record_file import Records, read_records
+from mambapro.runtime.search.find import row_of
 from PIL import Image
 from small_bundles import *  # noqa: F403 - fixtures
 
@@ -76,7 +78,7 @@ def test_a_condition(features: Path, capfd) -> None:
 
 
 def test_likeness(features: Path, bundle: Path, tmp_path: Path, capfd) -> None:
-    """Ranked by cosine: to an image, to a record by number or name, alone or among those of a condition."""
+    """Ranked by cosine: to an image, to a record by name or number, alone or among those of a condition."""
     found = read_records(features)
     with Extractor(bundle, "cpu") as extractor:
         query = extractor(tmp_path / "rgb" / "c03.png")[0]
@@ -92,6 +94,18 @@ def test_likeness(features: Path, bundle: Path, tmp_path: Path, capfd) -> None:
     _, printed, _ = said(capfd, "find", features, "--like", 3, "--where", "hat", "--json", "--top", 2)
     hats = found.assigned[:, label(found, "hat")]
     assert rows_of(printed) == [row for row in order[1:] if hats[row]][:2]
+
+
+def test_names_of_digits(tmp_path: Path) -> None:
+    """A name counts before a number: 00002 is the crop of this name, not the third; numbers of no name still count."""
+    names = ("00001", "00002", "00003")
+    nothing = np.zeros((3, 0), np.float32)
+    records = Records(tmp_path / "r.csv", names, (None,) * 3, None, nothing, nothing.astype(bool), None, "")
+
+    assert [row_of(records, like) for like in ("00002", "2", "0", "00", "other")] == [1, 2, 0, 0, None]
+    for beyond in ("3", "9" * 5000, "0" * 30 + "7"):
+        with pytest.raises(InputError, match="3 are numbered from 0"):
+            row_of(records, beyond)
 
 
 def test_a_page(npz: Path, bundle: Path, tmp_path: Path, capfd) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
+from mambapro.export.pipeline import plan_export
 from mambapro.export.pytorch.plan import ExportOptions
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.train.models.attributes.named_models import NAMED_MODELS
@@ -125,3 +126,11 @@ def test_tokens_without_encoder(tmp_path: Path) -> None:
         load_checkpoint(path, label_tokens=np.ones((10, 4), np.int64))
 
     assert load_checkpoint(path, label_vectors=np.ones((10, 64), np.float32)).inference().text.shape == (10, 64)
+
+
+def test_a_benchmark_of_another_task(tmp_path: Path) -> None:
+    """InputError before anything is exported, with the benchmarks of the model's task."""
+    path = checkpoint(tmp_path / "model.safetensors", labels=LABELS)
+
+    with pytest.raises(InputError, match=r"RGBNT201 \(rgbnt201\) is a benchmark for re-identification; .*: pa100k, "):
+        plan_export(ExportOptions(path, dataset="rgbnt201"))

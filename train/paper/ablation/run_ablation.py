@@ -16,8 +16,9 @@ from ....common.formats.json_files import read_json
 from ....common.progress import Track, silent
 from ....errors import ArtifactError, InputError
 from ....runtime.data.modalities import MODALITIES
-from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark
+from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark, require_benchmark_of
 from ....runtime.data.sample import Benchmark
+from ....runtime.data.task_names import RE_IDENTIFICATION
 from ....runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ....runtime.evaluation.retrieval.metrics import RetrievalReport
 from ...engine.device import resolve_device
@@ -80,6 +81,7 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
     """
     table = table_named(options.table)
     dataset = options.dataset or table.dataset
+    require_benchmark_of(RE_IDENTIFICATION, dataset)
     rows = table.pick(options.rows)
     pretrained = pretraining(options.clip, options.vit, options.backbones, options.clip_torchscript, options.weights)
     recipe = base_recipe(dataset, options.config, options.size, options.changes)

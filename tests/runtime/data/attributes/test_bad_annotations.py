@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from annotation_files import cells, column, row, struct, write_matlab
 from mambapro.errors import InputError, MambaProError, SetupError
 from mambapro.runtime.data.attributes import matlab_files, wider, zero_shot
 from mambapro.runtime.data.attributes.attribute_readers import read_attributes
+from mambapro.runtime.data.attributes.vocabulary import Word
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from published_sets import PETA, RAP1, WRITERS, write_run
 
@@ -130,6 +131,11 @@ WRONG: dict[str, tuple[str, Change, str]] = {
         lambda root: (WRITERS["wider"](root), lines_of(root, "attr_name", "male", "", "hat")),
         "has an empty line, number 2",
     ),
+    "names in other places": (
+        "wider",
+        lambda root: (WRITERS["wider"](root), lines_of(root, "attr_name", *exchanged(wider.WORDS, 2, 3))),
+        "has 2 attributes in other places than the set, the first is Hat in the place of sunglass",
+    ),
     "Latin-1": (
         "wider",
         lambda root: (WRITERS["wider"](root), (root / "Annotations" / "test_name.txt").write_bytes(b"gr\xfcn.jpg\n")),
@@ -155,6 +161,13 @@ WRONG: dict[str, tuple[str, Change, str]] = {
     ),
     "a path outside": ("msp60k", lambda root: msp60k(root, val={"../c.jpg": [0] * 57}), "not below the images' folder"),
 }
+
+
+def exchanged(words: Sequence[Word], first: int, second: int) -> list[str]:
+    """Return the published names, two of them in each other's place."""
+    names = [word.published for word in words]
+    names[first], names[second] = names[second], names[first]
+    return names
 
 
 def shorten(root: Path, name: str) -> None:
@@ -312,7 +325,7 @@ def test_other_spellings_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     """A few names that differ are logged and read; case and signs do not count."""
     WRITERS["wider"](tmp_path)
     names = [word.published.upper() for word in wider.WORDS]
-    lines_of(tmp_path, "attr_name", *names[:12], "emblem", "Long.Pants")
+    lines_of(tmp_path, "attr_name", *names[:12], "emblem", "check")
 
     assert read_attributes("wider", tmp_path).attributes[12] == "logo"
-    assert "spells 2 attributes in another way, which is not judged: emblem for logo" in caplog.text
+    assert "spells 2 attributes in another way; they are taken by their places: emblem for logo" in caplog.text

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import InputError
-from mambapro.runtime.evaluation.attributes.attribute_metrics import attribute_differences, evaluate_attributes
+from mambapro.runtime.evaluation.attributes.attribute_metrics import (
+    attribute_differences,
+    attribute_intervals,
+    evaluate_attributes,
+)
 
 #: Labels of four samples: two positives of the first, three of the second.
 TRUTH = np.array([[1, 1], [1, 0], [0, 1], [0, 1]])
@@ -67,3 +71,15 @@ def test_resamples_are_drawn_at_least_once() -> None:
 
     with pytest.raises(InputError, match="at least 1 resample"):
         attribute_differences(report, report, resamples=0)
+
+
+def test_draws_without_a_positive_sample() -> None:
+    """A label that a draw has no positive sample of keeps its recall: the truth itself has mA 1 in every draw."""
+    truth = np.zeros((50, 2), int)
+    truth[0, 0] = truth[1, 1] = 1
+    perfect = attribute_intervals(evaluate_attributes(truth, truth == 1), 200)["mA"]
+    never = attribute_intervals(evaluate_attributes(truth, np.zeros_like(truth, bool)), 200)["mA"]
+
+    assert (perfect.low, perfect.high) == (1, 1)
+    # recalls of 0 and 1 in every draw
+    assert (never.low, never.high) == (0.5, 0.5)

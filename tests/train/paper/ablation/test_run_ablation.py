@@ -72,6 +72,12 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def test_a_benchmark_of_another_task(options: AblationOptions) -> None:
+    """InputError, before a recipe of the benchmark's name is looked for."""
+    with pytest.raises(InputError, match=r"PA100K \(pa100k\) is a benchmark for attributes; this needs one for re-id"):
+        run_ablation(replace(options, dataset="pa100k"))
+
+
 class TestResults:
     def test_rows_and_files(self, options: AblationOptions, tower: Path, fits: list[str]) -> None:
         """Trained rows run with each seed, the untrained one once; the figures are those of the kept checkpoints."""
