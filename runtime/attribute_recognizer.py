@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common.progress import Track, silent
-from ..errors import ArtifactError
+from ..errors import ArtifactError, InputError
 from .assigned_attributes import INDEPENDENT, AttributeRule, Attributes, Thresholds, attribute_rule
 from .bundle.bundle import Bundle
 from .bundle.labels import Labels
@@ -18,7 +18,7 @@ from .bundle.metadata import BundleMetadata
 from .bundle.tensors import LOGITS, PROBABILITIES
 from .data.batch import Batch
 from .data.inputs import Images, Samples, gather
-from .data.modalities import RGB
+from .data.modalities import MODALITIES, RGB
 from .data.preprocess import ImageLike
 from .data.readers.listing import shown
 from .data.sample import Sample
@@ -169,7 +169,7 @@ def sensors_of(crops: Crops, sensors: Sequence[str]) -> dict[str, Images]:
     """Return the images of crops by sensor; images without a sensor are RGB.
 
     Raises:
-        InputError: see `gather`.
+        InputError: a mapping with an entry that is no sensor's; and see `gather`.
     """
     if isinstance(crops, Sample | Mapping):
         crops = [crops]
@@ -182,6 +182,9 @@ def sensors_of(crops: Crops, sensors: Sequence[str]) -> dict[str, Images]:
 def _image_of(crop: Any, sensor: str) -> ImageLike | None:
     if isinstance(crop, Sample):
         crop = crop.sources
+    elif isinstance(crop, Mapping) and (unknown := [str(name) for name in crop if name not in MODALITIES]):
+        # such as "RGB": its attributes would be absent
+        raise InputError(f"A crop has images of {shown(unknown)}; the sensors are called {', '.join(MODALITIES)}.")
     if isinstance(crop, Mapping):
         return crop.get(sensor)
     return crop if sensor == RGB else None

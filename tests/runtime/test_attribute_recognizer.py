@@ -72,6 +72,12 @@ def test_without_rgb_nothing_is_known(recognizer) -> None:
     np.testing.assert_allclose(found.probabilities[1], recognizer(CROPS[0]).probabilities[0], atol=1e-6)
 
 
+def test_images_of_no_sensor(recognizer) -> None:
+    """A misspelled sensor is an error, not a crop without RGB."""
+    with pytest.raises(InputError, match="A crop has images of RGB; the sensors are called rgb, nir, tir"):
+        recognizer([CROPS[0], {"RGB": CROPS[1]}])
+
+
 def test_no_crops(recognizer) -> None:
     """An empty list has the attributes of no crops."""
     assert recognizer([]).probabilities.shape == (0, 6)
