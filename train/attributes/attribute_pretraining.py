@@ -103,8 +103,6 @@ def fill(model: AttributeModel, given: Mapping[str, Any]) -> None:
         InputError: a missing file, a teacher of another kind or for other labels, words that do not fit the labels.
         ArtifactError: unreadable files, weights that do not fit.
     """
-    if isinstance(model, TextAttributes):
-        set_words(model, given)
     for name, part in _PARTS.items():
         if name in given and hasattr(model, part):
             load_part(getattr(model, part), Path(given[name]), given.get(_WEIGHTS))
@@ -113,6 +111,9 @@ def fill(model: AttributeModel, given: Mapping[str, Any]) -> None:
     model.initialize_copies()
     if isinstance(model, FusedAttributes) and "text" in given and model.config.text_encoder:
         model.initialize_fusion()
+    if isinstance(model, TextAttributes):
+        # last: vectors remove the text encoder, which the fusion starts from
+        set_words(model, given)
 
 
 def set_words(model: TextAttributes, given: Mapping[str, Any]) -> None:

@@ -273,6 +273,18 @@ class TestPublicWeights:
         fused, last = (part.state_dict() for part in (model.VSF_mamba, source.mamba.backbone.layers[-2:]))
         assert all(torch.equal(fused[key], value) for key, value in last.items())
 
+    def test_fusion_of_fixed_vectors(self, data: Path, tmp_path: Path) -> None:
+        """With vectors for the words the text encoder's file still starts the fusion, and no encoder is left."""
+        task = AttributeTask(read_benchmark("attributes", data), recipe("vsf_vim_s", "model.words=given"))
+        source, model = task.build_model(), task.build_model()
+        torch.save({"model": source.mamba.state_dict()}, tmp_path / "text.pth")
+        np.save(tmp_path / "vectors.npy", np.zeros((4, 32), np.float32))
+
+        fill(model, {"text": tmp_path / "text.pth", "label_vectors": tmp_path / "vectors.npy"})
+
+        fused, last = (part.state_dict() for part in (model.VSF_mamba, source.mamba.backbone.layers[-2:]))
+        assert all(torch.equal(fused[key], value) for key, value in last.items()) and not hasattr(model, "mamba")
+
     def test_copies(self, data: Path, tmp_path: Path) -> None:
         """MaKDF's layers between start as Vim's even ones."""
         task = AttributeTask(read_benchmark("attributes", data), recipe("makdf"))
