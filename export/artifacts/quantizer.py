@@ -63,8 +63,9 @@ class Quantizer:
     def __init__(self, options: QuantizeOptions, track: Track = silent) -> None:
         self.options, self._track = options, track
         # a preset's name means something for a model only, see `suit`
-        named = options.policy is None or not os.path.lexists(options.policy)
-        self.policy = None if named else read_policy(cast(Path, options.policy))
+        policy = options.policy
+        is_file = policy is not None and (policy.suffix or policy.name != str(policy) or os.path.lexists(policy))
+        self.policy = read_policy(cast(Path, policy)) if is_file else None
         self._table = None if options.scales is None else _stored_table(options.scales)
         self._images: CalibrationImages | None = None
         self._kept_fp32: tuple[str, ...] | None = None

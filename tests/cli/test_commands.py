@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from doc_commands import blocks, differences
 
 COMMANDS = sorted(cli.commands)
-#: Commands of the README with the outputs that it shows, by name; the last of each.
+#: Commands with the outputs that the pages show, by name; the last of each on a bundle of re-identification.
 SHOWN = {
     command.line.split()[1]: (block, command)
     for page in ("docs/commands.md", "README.md")
     for block in blocks(Path(__file__).parents[2] / page)
     for command in block.commands
-    if command.output and command.line.startswith("mambapro ")
+    if command.output and command.line.startswith("mambapro ") and not re.search(r"\.demo/|attributes/", command.line)
 }
 
 

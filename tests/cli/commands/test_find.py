@@ -74,7 +74,7 @@ def test_a_condition(features: Path, capfd) -> None:
     assert code == 0 and (report["records"], report["known"], report["matching"]) == (11, 10, len(wanted))
     assert rows_of(printed) == wanted[np.argsort(-certain[wanted], kind="stable")].tolist() and 0 < len(wanted) < 10
     code, printed, _ = said(capfd, "find", features, "--where", "not hat or backpack > 0.6", "--top", 1)
-    assert f"{len(wanted)} of 11 records fit; 1 without attributes fit no condition. The first 1:" in printed
+    assert f"{len(wanted)} of 11 records fit; 1 without attributes fit no condition. The first:" in printed
 
 
 def test_likeness(features: Path, bundle: Path, tmp_path: Path, capfd) -> None:
