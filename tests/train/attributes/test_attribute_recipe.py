@@ -148,9 +148,11 @@ class TestFields:
 
     def test_padding(self) -> None:
         """Ten pixels at 224, in proportion at other sizes, or as the recipe says."""
-        assert load_recipe("vim_s").augmentation.settings((224, 224)).padding == 10
-        free, fixed = (load_recipe("vim_s", [f"augmentation.padding={n}"]).augmentation for n in ("none", "4"))
-        assert free.settings((128, 64)).padding == 3
+        free, fixed = load_recipe("vim_s").augmentation, load_recipe("vim_s", ["augmentation.padding=4"]).augmentation
+        assert free.settings((224, 224)).padding == 10
+        assert (
+            free.settings((128, 64)).padding == load_recipe("mini_vim_s").augmentation.settings((64, 64)).padding == 3
+        )
         assert fixed.settings((128, 64)).padding == 4 and fixed.settings((128, 64)).erase == 0
 
 
