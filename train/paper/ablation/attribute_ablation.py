@@ -19,7 +19,7 @@ from ...attributes.attribute_recipe import AttributeRecipe
 from ...engine.recipes import load_recipe
 from .attribute_ablation_report import AttributeAblationReport, summarize_attributes
 from .attribute_runs import AttributeRun, execute, labels_fingerprint, make_run, read_result
-from .attribute_tables import ATTRIBUTE_TABLES, TEACHER, AttributeRow
+from .attribute_tables import ATTRIBUTE_TABLES, TEACHER, TEACHER_METRIC, TEACHER_RUN, AttributeRow
 
 #: Files written when all rows are measured, after the table's name.
 SUMMARIES = (".md", ".json")
@@ -103,13 +103,12 @@ def run_attribute_ablation(options: AttributeAblationOptions, track: Track = sil
 
 def _recipes(rows: Sequence[AttributeRow], options: AttributeAblationOptions) -> dict[str, AttributeRecipe]:
     """Load the recipes of the rows, and of their teacher, and check their sources before anything is trained."""
-    names = [row.recipe for row in rows]
-    if TEACHER not in names and any(row.taught for row in rows):
-        names.insert(0, TEACHER)
     prefix, recipes, used = SIZES[options.size], dict[str, AttributeRecipe](), set[str]()
-    for name in names:
-        recipe = load_recipe(f"{prefix}{name}", options.changes, kind=AttributeRecipe)
-        recipes[name] = recipe
+    names = [row.recipe for row in rows]
+    for name in names if not any(row.taught for row in rows) else [TEACHER_RUN, *names]:
+        stem = TEACHER if name == TEACHER_RUN else name
+        recipe = load_recipe(f"{prefix}{stem}", options.changes, kind=AttributeRecipe)
+        recipes[name] = replace(recipe, metric=TEACHER_METRIC) if name == TEACHER_RUN else recipe
         given = _given(recipe, options)
         used |= set(given)
         # the teacher is trained first
@@ -117,6 +116,9 @@ def _recipes(rows: Sequence[AttributeRow], options: AttributeAblationOptions) ->
     if unused := sorted(set(options.sources) - used):
         named = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise InputError(f"{named} has no effect on any of {', '.join(names)}. Leave it out.")
+    if TEACHER in recipes and recipes[TEACHER] == recipes.get(TEACHER_RUN):
+        # selected by the same metric, the row is the teacher too
+        del recipes[TEACHER_RUN]
     return recipes
 
 
@@ -132,6 +134,7 @@ def _runs(
 ) -> list[AttributeRun]:
     """Return the runs in the order in which they are executed: a teacher before its students."""
     taught = {row.recipe for row in rows if row.taught}
+    master_name = TEACHER_RUN if TEACHER_RUN in recipes else TEACHER
     runs = []
     for seed in dict.fromkeys(options.seeds):
         teacher: AttributeRun | None = None
@@ -140,7 +143,7 @@ def _runs(
             if master is not None:
                 given["teacher"] = master.run_folder(options.out) / "best.pth"
             run = make_run(name, replace(recipes[name], dataset=options.dataset), seed, given, data, master)
-            teacher = run if name == TEACHER else teacher
+            teacher = run if name == master_name else teacher
             runs.append(run)
     return runs
 

@@ -14,6 +14,7 @@ from mambapro.errors import InputError
 from mambapro.runtime.evaluation.attributes.attribute_metrics import evaluate_attributes
 from mambapro.train.attributes.evaluate_attributes import evaluate_attribute_checkpoint
 from mambapro.train.engine.recipes import recipe_names
+from mambapro.train.models.checkpoints.weights import load_checkpoint
 from mambapro.train.paper.ablation.ablation_task import ablate_table
 from mambapro.train.paper.ablation.attribute_ablation_report import summarize_attributes
 from mambapro.train.paper.ablation.attribute_runs import AttributeResult, read_result
@@ -34,6 +35,12 @@ def values(people: Path, out: Path, **more: Any) -> dict[str, Any]:
     return {**given, "rows": ("vit_b", "kdtm"), "changes": changes, "device": "cpu", **more}
 
 
+def metric_of(out: Path, run: str) -> str:
+    """The metric that chose a run's best epoch."""
+    (best,) = (out / "runs").glob(f"{run}-seed1-*/best.pth")
+    return str(load_checkpoint(best).trained_on["config"]["metric"])
+
+
 def test_every_row_has_its_recipes() -> None:
     """Each row's recipe is there in both sizes, and rows are compared with rows of their table."""
     for table in ATTRIBUTE_TABLES.values():
@@ -44,7 +51,8 @@ def test_every_row_has_its_recipes() -> None:
 
 def test_rows_and_teachers(people: Path, tmp_path: Path) -> None:
     """A teacher is trained before its student, which copies it; the values are those of the checkpoints; a second call
-    trains nothing, and a table of the same folder shares the runs."""
+    trains nothing, and a table of the same folder shares the runs. The teacher is the epoch with the best F1, the row
+    of the same recipe that with the best mA."""
     out = tmp_path / "out"
 
     report: Any = ablate_table(values(people, out))
@@ -53,6 +61,8 @@ def test_rows_and_teachers(people: Path, tmp_path: Path) -> None:
     shared: Any = ablate_table(values(people, out, table="par-backbones", rows=("vit_b",)))
 
     assert [row.recipe for row in report.rows] == ["vit_b", "kdtm"] and report.samples == 32
+    metrics = {name: metric_of(out, name) for name in ("vit_b_teacher", "vit_b", "kdtm")}
+    assert metrics == {"vit_b_teacher": "F1", "vit_b": "mA", "kdtm": "mA"}
     assert again == report and shared.rows[0] == report.rows[0]
     assert times == {path: path.stat().st_mtime_ns for path in (out / "results").iterdir()}
     (best,) = (out / "runs").glob("kdtm-seed1-*/best.pth")
