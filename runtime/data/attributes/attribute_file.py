@@ -9,7 +9,8 @@
       "exclusive": [["front", "back"]],     groups of which a person has at most one; default: none
       "images": ["data/000001.jpg"],        below root
       "labels": ["01"],                     for each image a digit for each attribute: 1, 0, or 2 = not judged
-      "partitions": {"train": [0], "val": [], "test": []}     rows of images, from 0
+      "partitions": {"train": [0], "val": [], "test": []},    rows of images, from 0
+      "conversion": {"partition": 0, "trainval": false, "skipped": 0}    options of mambapro convert; default: these
     }
 
 A list of whole numbers for an image's labels is read as well.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from ....common.formats.size_limits import size_limit
 from ....common.records import RecordError, decode, first_lines
 from ....errors import InputError
 from ..readers.listing import shown
-from .attribute_set import PARTITIONS, AttributeSet
+from .attribute_set import PARTITIONS, AttributeSet, Conversion
 
 FILE_NAME = "attributes.json"
 FORMAT = "mambapro.attributes/1"
@@ -55,6 +56,7 @@ class _Content:
     words: tuple[str, ...] = ()
     exclusive: tuple[tuple[str, ...], ...] = field(default=())
     source: str = ""
+    conversion: Conversion = field(default_factory=Conversion)
 
 
 def read_attribute_file(path: str | os.PathLike[str]) -> AttributeSet:
@@ -92,6 +94,7 @@ def read_attribute_file(path: str | os.PathLike[str]) -> AttributeSet:
         content.exclusive,
         {name: np.array(content.partitions.get(name, ()), np.int64) for name in PARTITIONS},
         source=f"{path} ({content.source})" if content.source else str(path),
+        conversion=content.conversion,
     )
 
 
@@ -115,6 +118,7 @@ def _text(images: AttributeSet, root: str) -> str:
         "format": _json(FORMAT),
         "name": _json(images.name),
         "source": _json(Path(images.source).name),
+        "conversion": _json(asdict(images.conversion)),
         "root": _json(Path(root).as_posix()),
         "attributes": _json(images.attributes),
         "words": _json(images.words),

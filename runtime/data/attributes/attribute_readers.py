@@ -17,7 +17,7 @@ from ..readers.listing import shown
 from ..sample import Benchmark
 from . import msp60k, pa100k, peta, rap, rap2, wider, zero_shot
 from .attribute_file import FILE_NAME, read_attribute_file
-from .attribute_set import PARTITIONS, TEST, TRAIN, VALIDATION, AttributeSet
+from .attribute_set import PARTITIONS, TEST, TRAIN, VALIDATION, AttributeSet, Conversion
 from .image_listing import require_images
 
 log = logging.getLogger("mambapro")
@@ -55,7 +55,8 @@ def read_attributes(
     Args:
         name: of a published set, or "attributes".
         root: folder of the set; for "attributes" an attributes.json or its folder. A folder of a published set that
-            holds an attributes.json of that name is read by it, as `mambapro convert` leaves it for devices.
+            holds an attributes.json of that name is read by it, as `mambapro convert` leaves it for devices; a warning
+            names its differences from the published set.
         partition: number of the partition, from 0, where the publishers offer several.
         trainval: train on the validation part too, as published figures do.
 
@@ -73,13 +74,14 @@ def read_published(name: str, root: Path, partition: int = 0) -> AttributeSet:
         raise InputError(f"There is no attribute set {name!r}. Known: {', '.join((*PUBLISHED, ANY))}.")
     published = PUBLISHED[name]
     _require_partition(partition, published.partitions, published.title)
-    return published.read(root, partition)
+    return replace(published.read(root, partition), conversion=Conversion(partition))
 
 
 def with_trainval(images: AttributeSet) -> AttributeSet:
     """Return a set whose training part is that of training and validation."""
     both = np.concatenate([images.partitions[TRAIN], images.partitions[VALIDATION]])
-    return replace(images, partitions={TRAIN: both, VALIDATION: both[:0], TEST: images.partitions[TEST]})
+    partitions = {TRAIN: both, VALIDATION: both[:0], TEST: images.partitions[TEST]}
+    return replace(images, partitions=partitions, conversion=replace(images.conversion, trainval=True))
 
 
 def read_attribute_benchmark(name: str, root: str | os.PathLike[str], test_only: bool = False) -> Benchmark:
@@ -115,10 +117,22 @@ def _read(name: str, root: Path, partition: int) -> AttributeSet:
         images = read_attribute_file(own)
         if images.name == name:
             log.info("%s is read from %s", PUBLISHED[name].title, shown_text(images.source))
+            _warn_of_differences(images, PUBLISHED[name].title)
             return images
         if not root.is_dir():
             raise InputError(f"{escaped(own)} is the set {shown_text(images.name, 60)}, not {name}.")
     return read_published(name, root, partition)
+
+
+def _warn_of_differences(images: AttributeSet, title: str) -> None:
+    if images.conversion != Conversion():
+        log.warning(
+            "%s is read from %s, which mambapro convert wrote with other choices than the default: %s. Its figures do "
+            "not compare with those of the published split; convert again for that one.",
+            title,
+            shown_text(images.source),
+            images.conversion,
+        )
 
 
 def _require_partition(number: int, count: int, title: str) -> None:

@@ -25,6 +25,28 @@ IMAGE_SIZE = (224, 224)
 MOST_ATTRIBUTES, LONGEST_NAME = 4096, 200
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """Choices by which a set differs from the published one as it is read by default.
+
+    Attributes:
+        partition: number of the partition, from 0.
+        trainval: the training part includes the validation part.
+        skipped: number of images left out since they were missing.
+    """
+
+    partition: int = 0
+    trainval: bool = False
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        return ", ".join(
+            [f"partition {self.partition}"] * bool(self.partition)
+            + ["validation part joined to the training part"] * self.trainval
+            + [f"missing images left out: {self.skipped:,}"] * bool(self.skipped)
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class AttributeSet:
     """Labeled images of persons, checked as a whole.
@@ -39,6 +61,7 @@ class AttributeSet:
         exclusive: groups of attributes, of which a person has at most one.
         partitions: "train", "val" and "test": int64 rows, from zero; each may be empty.
         source: the file and partition that it was read from, for messages.
+        conversion: its differences from the published set.
 
     Raises:
         InputError: sizes that do not fit each other, other labels, names or images twice, paths that leave the root,
@@ -54,6 +77,7 @@ class AttributeSet:
     exclusive: tuple[tuple[str, ...], ...] = ()
     partitions: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     source: str = ""
+    conversion: Conversion = Conversion()
 
     def __post_init__(self) -> None:
         what = shown_text(self.source or self.name)

@@ -141,4 +141,5 @@ def _without(images: AttributeSet, missing: list[str]) -> AttributeSet:
         images=tuple(image for image in images.images if image not in gone),
         labels=images.labels[there],
         partitions={part: rows[old[there[old]]] for part, old in images.partitions.items()},
+        conversion=replace(images.conversion, skipped=images.conversion.skipped + len(missing)),
     )

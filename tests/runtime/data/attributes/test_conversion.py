@@ -13,6 +13,7 @@ import pytest
 from mambapro.cli.main import run
 from mambapro.errors import InputError
 from mambapro.runtime.data.attributes.attribute_readers import read_attributes, read_published
+from mambapro.runtime.data.attributes.attribute_set import Conversion
 from mambapro.runtime.data.attributes.conversion import convert_set
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from published_sets import WRITERS, write_run
@@ -61,6 +62,43 @@ def test_partition_and_trainval(tmp_path: Path) -> None:
 
     assert [last[part].tolist() for part in ("train", "val", "test")] == [[4], [5], [0]]
     assert [both[part].tolist() for part in ("train", "val", "test")] == [[1, 0, 3], [], [5, 2]]
+
+
+def test_other_choices_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that is read by its published name warns of the partition, the joined parts and the images left out of
+    its attributes.json; a conversion by default and a file without a record of them do not, nor does the own name."""
+    root = with_images("peta", tmp_path)
+    convert_set(root, "peta", root)
+    read_attributes("peta", root)
+    assert not [record for record in caplog.records if record.levelname == "WARNING" and "convert" in record.message]
+    images = read_attributes("peta", root, partition=4)
+    (images.root / images.images[int(images.partitions["train"][0])]).unlink()
+
+    convert_set(root, "peta", root, partition=4, trainval=True, skip_missing=True, overwrite=True)
+    caplog.clear()
+    again = read_attributes("peta", root)
+    (warning,) = (record.message for record in caplog.records if record.levelname == "WARNING")
+    stored = json.loads((root / "attributes.json").read_text())
+
+    assert again.conversion == Conversion(4, True, 1)
+    assert stored["conversion"] == {"partition": 4, "trainval": True, "skipped": 1}
+    for words in ("PETA", "partition 4", "validation part joined to the training part", "missing images left out: 1"):
+        assert words in warning
+    caplog.clear()
+    read_attributes("attributes", root)
+    del stored["conversion"]
+    (root / "attributes.json").write_text(json.dumps(stored))
+    assert read_attributes("peta", root).conversion == Conversion() and "with other choices" not in caplog.text
+
+
+def test_a_second_conversion_keeps_the_choices(tmp_path: Path) -> None:
+    """Conversion of an attributes.json adds its own choices to those of the file."""
+    root = with_images("peta", tmp_path / "set")
+    convert_set(root, "peta", tmp_path / "first.json", partition=3)
+
+    convert_set(tmp_path / "first.json", "attributes", tmp_path / "second.json", trainval=True)
+
+    assert read_attributes("attributes", tmp_path / "second.json").conversion == Conversion(3, True, 0)
 
 
 def test_a_device_needs_no_scipy(tmp_path: Path) -> None:
