@@ -28,8 +28,8 @@ _START: dict[str, Callable[[Any], Any]] = {
         ("vmamba", "public VMamba-B weights."),
         ("text", "public mamba-130m weights of the text encoder."),
         ("vocab", "BERT vocabulary for the labels' words."),
-        ("label_tokens", "token ids of the labels, .npy."),
-        ("label_vectors", "vectors of the labels, .npy."),
+        ("label_tokens", "token ids of the labels: .npy, .npz or .json."),
+        ("label_vectors", "vectors of the labels: .npy, .npz or .json."),
     )
 }
 #: Options that only one kind of tables takes, or whose default depends on it: those that were given are passed on.

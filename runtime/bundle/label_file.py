@@ -14,6 +14,7 @@ from ...errors import InputError
 from .labels import Labels
 
 _ARRAY = "array of the labels' words"
+_LARGEST = 2**28
 _FORM = (
     'Give a JSON list of names, such as ["hat", "glasses"], an attributes.json with "attributes" and "words", or the '
     '"labels" of a bundle\'s metadata.json.'
@@ -44,9 +45,9 @@ def read_label_array(path: Path) -> np.ndarray:
         InputError: missing, damaged, or of another form.
     """
     if path.suffix == ".npy":
-        return read_npy(path, _ARRAY, InputError)
+        return read_npy(path, _ARRAY, InputError, limit=_LARGEST)
     if path.suffix == ".npz":
-        arrays = read_npz(path, _ARRAY, InputError)
+        arrays = read_npz(path, _ARRAY, InputError, content=_LARGEST)
         if len(arrays) != 1:
             raise InputError(
                 f"{shown_text(path)} holds {len(arrays)} arrays; give a file of one, with a row per label."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-NOT_JUDGED = 2
+from ...runtime.data.attributes.label_rows import NOT_JUDGED
 
 Labels = npt.NDArray[np.uint8]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ from torch.utils.data import Sampler
 
 from ...common.progress import Track, silent
 from ...errors import InputError
+from ...runtime.data.attributes.label_rows import NOT_JUDGED
 from ...runtime.data.modalities import RGB
 from ...runtime.data.sample import Benchmark, Sample
 from ..engine.distributed import World
 from ..engine.training_images import CACHE_BYTES, TrainingImages
 from ..reid.transforms import TrainTransform
-from .attribute_losses import NOT_JUDGED
+
+log = logging.getLogger("mambapro")
 
 #: Default share of the images held out for validation: one in this many.
 VALIDATION_SHARE = 10
@@ -187,6 +190,12 @@ def split_images(
     if held_out is None and benchmark.validation and not join:
         return images, benchmark.validation
     count = len(images) // VALIDATION_SHARE if held_out is None else held_out
+    if held_out is None and not count:
+        log.warning(
+            "A tenth of %d training images is no image, so no epoch is validated and the last one is taken for the "
+            "best. Set validation_images to hold some out.",
+            len(images),
+        )
     if count and count >= len(images):
         raise InputError(
             f"Of {len(images)} training images {count} cannot be held out for validation. Lower validation_images."

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...runtime.bundle.labels import ATTRIBUTE_THRESHOLD
+from ...runtime.data.attributes.label_rows import NOT_JUDGED
 from ..engine.task import StepLosses
 
-#: Label of an attribute that nobody judged.
-NOT_JUDGED = 2
 #: Treatment of labels that nobody judged: left out, or as in the authors' code, where they are targets of value 2.
 IGNORED, RELEASED = UNKNOWN_LABELS = ("ignored", "released")
 #: Distillation loss of a model's outputs, and the logits that have a loss of their own beside it.

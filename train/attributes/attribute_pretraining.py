@@ -9,12 +9,13 @@ from typing import Any
 
 from ...common.foreign_text import shown_text
 from ...errors import InputError
+from ...runtime.bundle.label_file import read_label_array
 from ..models.attributes.attribute_config import AttributeConfig
 from ..models.attributes.attribute_model import AttributeModel
 from ..models.attributes.hybrid import Hybrid
 from ..models.attributes.text_attributes import FusedAttributes, TextAttributes
 from ..models.checkpoints.public_models import load_part
-from .label_words import read_label_array, vocabulary_tokens
+from .label_words import vocabulary_tokens
 from .teacher import load_teacher
 
 #: Part of a model by the name of its weights.
@@ -123,12 +124,12 @@ def set_words(model: TextAttributes, given: Mapping[str, Any]) -> None:
         InputError: a missing file, or words that do not fit the labels.
     """
     if _TOKENS in given:
-        model.set_constants(label_tokens=read_label_array(given[_TOKENS], "array of token ids"))
+        model.set_constants(label_tokens=read_label_array(Path(given[_TOKENS])))
     elif _VOCABULARY in given:
         words = model.trained_on["labels"]["words"]
         model.set_constants(label_tokens=vocabulary_tokens(words, given[_VOCABULARY]))
     elif _VECTORS in given:
-        model.set_constants(label_vectors=read_label_array(given[_VECTORS], "array of label vectors"))
+        model.set_constants(label_vectors=read_label_array(Path(given[_VECTORS])))
         if model.config.text_encoder:
             model.config = replace(model.config, text_encoder=False)
             del model.mamba

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...common.foreign_text import shown_text
-from ...common.formats.npz_files import read_npy
 from ...common.formats.toml_files import read_text
 from ...errors import InputError
 
@@ -26,20 +25,8 @@ _BEGIN, _END, _PADDING = 101, 102, 0
 _WORDS = (1000, 28996)
 #: Longest word that is split into pieces, in characters, as in BERT.
 _LONGEST_WORD = 100
-_LARGEST_VOCABULARY, _LARGEST_ARRAY = 2**24, 2**28
+_LARGEST_VOCABULARY = 2**24
 _SPECIAL = ("[CLS]", "[SEP]", "[PAD]", "[UNK]")
-
-
-def read_label_array(path: str | os.PathLike[str], what: str) -> np.ndarray:
-    """Read the array of a .npy file.
-
-    Returns:
-        array of any shape and type; the model checks them.
-
-    Raises:
-        InputError: missing, unreadable, or too large.
-    """
-    return read_npy(path, what, InputError, limit=_LARGEST_ARRAY)
 
 
 def hashed_tokens(words: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -80,3 +80,13 @@ def test_no_rows(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(InputError, match="no JSON list of equally long lists"):
         read_label_array(tmp_path / "a.json")
+
+
+def test_no_array(tmp_path: Path) -> None:
+    """InputError names an npy file of objects, of another content, and one that is missing."""
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object))
+    (tmp_path / "text.npy").write_text("no array")
+
+    for name in ("objects", "text", "missing"):
+        with pytest.raises(InputError, match=f"array of the labels' words .*{name}.npy"):
+            read_label_array(tmp_path / f"{name}.npy")

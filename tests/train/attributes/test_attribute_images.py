@@ -154,6 +154,16 @@ class TestSplit:
         assert sorted((*training, *validation), key=lambda s: s.name) == list(benchmark.train)
         assert split_images(alone, None, 1) == (training, validation) != split_images(alone, None, 2)
 
+    def test_too_few_to_validate(self, benchmark: Benchmark, caplog: pytest.LogCaptureFixture) -> None:
+        """A warning tells that a tenth of less than ten images is none; not where none are asked for."""
+        few = replace(benchmark, train=benchmark.train[:9], validation=())
+
+        assert split_images(few, 0, 1) == (few.train, ()) and not caplog.records
+        assert split_images(few, None, 1) == (few.train, ())
+        assert "of 9 training images is no image" in caplog.text and "validation_images" in caplog.text
+        caplog.clear()
+        assert len(split_images(replace(few, train=benchmark.train[:10]), None, 1)[1]) == 1 and not caplog.records
+
     def test_numbers(self, benchmark: Benchmark) -> None:
         """A number is held out of the training images in any case; 0 are none; too many are refused."""
         assert [len(part) for part in split_images(benchmark, 20, 1)] == [76, 20]

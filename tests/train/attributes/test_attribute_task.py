@@ -285,6 +285,20 @@ class TestPublicWeights:
         fused, last = (part.state_dict() for part in (model.VSF_mamba, source.mamba.backbone.layers[-2:]))
         assert all(torch.equal(fused[key], value) for key, value in last.items()) and not hasattr(model, "mamba")
 
+    @pytest.mark.parametrize("suffix", ["npy", "json"])
+    def test_files_of_an_export(self, data: Path, tmp_path: Path, suffix: str) -> None:
+        """A training reads the words of its labels from the files that an export reads."""
+        model = AttributeTask(
+            read_benchmark("attributes", data), recipe("vsf_vim_s", "model.words=given")
+        ).build_model()
+        ids = np.arange(40).reshape(4, 10)
+        np.save(tmp_path / "ids.npy", ids)
+        (tmp_path / "ids.json").write_text(str(ids.tolist()))
+
+        fill(model, {"label_tokens": tmp_path / f"ids.{suffix}"})
+
+        np.testing.assert_array_equal(model.label_tokens, ids)
+
     def test_copies(self, data: Path, tmp_path: Path) -> None:
         """MaKDF's layers between start as Vim's even ones."""
         task = AttributeTask(read_benchmark("attributes", data), recipe("makdf"))

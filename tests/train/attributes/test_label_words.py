@@ -9,7 +9,6 @@ import pytest
 from mambapro.errors import InputError
 from mambapro.train.attributes.label_words import (
     hashed_tokens,
-    read_label_array,
     split_words,
     vocabulary_tokens,
     word_pieces,
@@ -65,15 +64,3 @@ def test_hashed() -> None:
     assert found[1].tolist() == [101, found[0, 1], 102, *[0] * 7]
     assert found[2, -1] == 102 and (found[2, 1:9] == found[2, 1]).all()
     assert found.min() >= 0 and found.max() < 28996
-
-
-def test_arrays_of_a_file(tmp_path: Path) -> None:
-    """An array of numbers is read; InputError for objects and what is no .npy."""
-    np.save(tmp_path / "ids.npy", np.arange(4))
-    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object))
-    (tmp_path / "text.npy").write_text("no array")
-
-    assert read_label_array(tmp_path / "ids.npy", "array of token ids").tolist() == [0, 1, 2, 3]
-    for name in ("objects", "text", "missing"):
-        with pytest.raises(InputError, match=f"array of token ids .*{name}.npy"):
-            read_label_array(tmp_path / f"{name}.npy", "array of token ids")
