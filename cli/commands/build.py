@@ -26,7 +26,7 @@ from ..terminal.console import emit, needs, track
 @click.argument("bundle", type=PATH)
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Runtime to build for.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Default: that of BUNDLE, with --calib int8.")
-@click.option("--data", type=PATH, help="Root folder of --dataset: the mAP of the artifact is gated on its test part.")
+@click.option("--data", type=PATH, help="Root folder of --dataset: the artifact's accuracy is gated on its test part.")
 @click.option("--dataset", type=ANY_DATASET, help="Which benchmark --data and --calib hold.")
 @max_cosine_distance_option("default by precision")
 @build_options

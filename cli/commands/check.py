@@ -16,7 +16,9 @@ from ..terminal.console import emit, track
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
-@click.option("--data", type=PATH, help="Root folder of --dataset: gates the mAP of artifacts that were not gated.")
+@click.option(
+    "--data", type=PATH, help="Root folder of --dataset: gates the accuracy of artifacts that were not gated."
+)
 @click.option("--dataset", type=ANY_DATASET, help="Which benchmark --data holds.")
 @click.option(
     "--images",
@@ -25,7 +27,11 @@ from ..terminal.console import emit, track
 )
 @click.option("--force", is_flag=True, help="Mark int8 verified though it is not faster here.")
 @max_cosine_distance_option("to allow more than the default")
-@click.option("--max-map-drop", type=float, help="Largest loss of mAP in points, to allow more than the default.")
+@click.option(
+    "--max-map-drop",
+    type=float,
+    help="Largest loss of mAP (attributes: of mA and F1) in points, to allow more than the default.",
+)
 @check_options
 @image_options
 @json_option

@@ -45,8 +45,8 @@ _CARD = {
 )
 @click.option("--output", type=PATH, help="The bundle's folder; default: <ckpt>-<precision>.mambapro beside it.")
 @click.option("--dataset", type=ANY_DATASET, help="Benchmark the model is for: image size, parity images.")
-@click.option("--data", type=PATH, help="Root of --dataset: parity on real images; mAP of fp16 and int8 is gated.")
-@max_cosine_distance_option("default 1e-8 (fp16: 1e-4)")
+@click.option("--data", type=PATH, help="Root of --dataset: parity on real images; accuracy of fp16 and int8 is gated.")
+@max_cosine_distance_option("default 1e-8 (fp16: 1e-4), of logits 1e-4 (2e-2)")
 @click.option("--trace", is_flag=True, help="Compare stage by stage as well.")
 @gathered("card", _CARD, only_set=True)
 @click.option("--labels", type=PATH, help="JSON list of the attributes' names, where the checkpoint has none.")
@@ -76,10 +76,11 @@ def export(
 ) -> None:
     """Export a checkpoint to a verified bundle.
 
-    Writes ONNX (opset 20), runs it against PyTorch for all seven sets of present sensors, and keeps the bundle only if
-    the numbers are PyTorch's (exit code 5 otherwise). With --fp16 and --data the mAP of the test set must be kept too
-    (exit code 6). With --target the bundle also holds what that runtime loads, in
-    the precision asked for; it is kept only if that passes its gates too (exit code 6 for lost accuracy).
+    Writes ONNX (opset 20), runs it against PyTorch, a model of several sensors for every set of present ones, and keeps
+    the bundle only if the numbers are PyTorch's (exit code 5 otherwise). With --fp16 and --data the accuracy on the
+    test set must be kept too (exit code 6): mAP, of attributes mA and F1. With --target the bundle also holds what that
+    runtime loads, in the precision asked for; it is kept only if that passes its gates too (exit code 6 for lost
+    accuracy).
     """
     with needs("export"):
         from ...export.artifacts.build_options import QuantizeOptions

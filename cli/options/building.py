@@ -45,7 +45,7 @@ QUANTIZE: dict[str, Callable[[Any], Any]] = {
 _MAX_MAP_DROP = click.option(
     "--max-map-drop",
     type=click.FloatRange(0, 100, min_open=True),
-    help="Largest loss of mAP, in points; default 0.5, of int8 1.0.",
+    help="Largest loss of mAP (attributes: of mA and F1), in points; default 0.5, of int8 1.0.",
 )
 _FORCE = click.option("--force", is_flag=True, help="Keep an int8 artifact that is not faster than the next precision.")
 
@@ -116,7 +116,7 @@ def artifact_options(
             without them: it takes long.
         engine: values of the options of engines.
         max_map_drop: in points.
-        gated_export: the command gates the mAP of the exported model itself.
+        gated_export: the command gates the accuracy of the exported model itself.
         more: other arguments of BuildOptions.
 
     Raises:

@@ -24,12 +24,8 @@ _OPTIONS = (
     click.option("--text", type=PATH, help="Attributes: public mamba-130m weights of the text encoder."),
     click.option("--teacher", type=PATH, help="Attributes: checkpoint of an image-only ViT trained on these labels."),
     click.option("--vocab", type=PATH, help="Attributes: BERT vocabulary, one word piece a line, for the labels."),
-    click.option(
-        "--label-tokens", type=PATH, help="Attributes: token ids of the labels: .npy, .npz or .json."
-    ),
-    click.option(
-        "--label-vectors", type=PATH, help="Attributes: vectors of the labels: .npy, .npz or .json."
-    ),
+    click.option("--label-tokens", type=PATH, help="Attributes: token ids of the labels: .npy, .npz or .json."),
+    click.option("--label-vectors", type=PATH, help="Attributes: vectors of the labels: .npy, .npz or .json."),
 )
 
 

@@ -82,7 +82,7 @@ data_option = click.option("--data", type=PATH, required=True, help="Root folder
 
 def max_cosine_distance_option(default: str) -> Callable[[F], F]:
     """Return `--max-cosine-distance`, with a remark on its default."""
-    text = f"Largest cosine distance (1 - cosine) to PyTorch; {default}."
+    text = f"Largest cosine distance (1 - cosine) to PyTorch, of attributes largest difference of a logit; {default}."
     return click.option("--max-cosine-distance", type=float, help=text)
 
 

@@ -16,7 +16,7 @@ from ..models.attributes.hybrid import Hybrid
 from ..models.attributes.text_attributes import FusedAttributes, TextAttributes
 from ..models.checkpoints.public_models import load_part
 from .label_words import vocabulary_tokens
-from .teacher import load_teacher
+from .teacher import load_teacher, teacher_recipe
 
 #: Part of a model by the name of its weights.
 _PARTS = {"vim": "vim", "vmamba": "vmamba", "vit": "vit", "text": "mamba"}
@@ -75,8 +75,8 @@ class Pretraining:
             )
         if _TEACHER in self.sources and _TEACHER not in given:
             raise InputError(
-                "The model learns from a trained ViT: train one on the same data set first (--config vit_b --set "
-                "metric=F1) and give its best.pth as --teacher."
+                "The model learns from a trained ViT: train one on the same data set first (--config "
+                f"{teacher_recipe(self.config)} --set metric=F1) and give its best.pth as --teacher."
             )
         missing = [name for name in self.sources if name in _PARTS and name not in given]
         if _VECTORS in given and "text" in missing:

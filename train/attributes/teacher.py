@@ -12,14 +12,18 @@ from torch import Tensor
 from ...common.foreign_text import shown_text
 from ...errors import ArtifactError, InputError
 from ...runtime.data.readers.listing import shown
+from ..models.attributes.attribute_config import AttributeConfig
 from ..models.attributes.attribute_model import AttributeModel
 from ..models.attributes.image_attributes import ImageAttributes
+from ..models.attributes.named_models import NAMED_MODELS
 from ..models.checkpoints.weights import load_checkpoint
 from ..models.parts.attribute_heads import AttributeLinears
 from ..models.parts.patch_embedding import RELEASED
 
 log = logging.getLogger("mambapro")
 
+#: Model of the teacher in `named_models`.
+_TEACHER = "par_image_vit_b"
 #: Beginnings of the names of the teacher's tensors, the same in both models.
 _NAMES = ("vit.", "conv_vis.", "weight_layer.", "bn.")
 #: The ImageNet classifier, which nothing uses.
@@ -57,18 +61,24 @@ def load_teacher(model: AttributeModel, path: Path) -> None:
             value.copy_(theirs[name])
 
 
+def teacher_recipe(config: AttributeConfig) -> str:
+    """Return the recipe of the teacher of a hybrid: the tiny one for a tiny ViT."""
+    tiny = NAMED_MODELS[f"mini_{_TEACHER}"].config.vit.width
+    return "mini_vit_b" if config.vit.width <= tiny else "vit_b"
+
+
 def _check_kind(source: Any, model: AttributeModel, path: Path) -> None:
     if not isinstance(source, ImageAttributes) or source.config.backbone != "vit":
         raise InputError(
             f"{shown_text(path)} holds a model of kind {source.kind}, and the teacher is an image-only ViT for "
-            "attributes. Train one with --config vit_b."
+            f"attributes. Train one with --config {teacher_recipe(model.config)}."
         )
     for name in ("image_size", "vit", "pixel_mean", "pixel_std"):
         wanted, value = (_without_classes(getattr(each.config, name)) for each in (model, source))
         if wanted != value:
             raise InputError(
                 f"The teacher in {shown_text(path)} has {name} {shown_text(value, 200)}, the model needs "
-                f"{shown_text(wanted, 200)}. Train a teacher of the same size."
+                f"{shown_text(wanted, 200)}. Train one of the same size (--config {teacher_recipe(model.config)})."
             )
 
 

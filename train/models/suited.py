@@ -1,4 +1,4 @@
-"""Warning for images or a benchmark that differ from those of a model's training."""
+"""Warning for images or a benchmark that differ from those of a model's training, and refusal of other tasks'."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import logging
 from pathlib import Path
 
 from ...common.foreign_text import shown_text
-from ...runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo, benchmarks_of
+from ...runtime.data.readers.benchmarks import BENCHMARKS, BenchmarkInfo, benchmarks_of, require_benchmark_of
 from ...runtime.data.task_names import RE_IDENTIFICATION
 from .mambapro.model_config import MambaProConfig
 
 log = logging.getLogger("mambapro")
+
+
+def require_suited_task(task: str, path: Path, dataset: str | None) -> None:
+    """Raise InputError if a benchmark is for another task than the model in a file; None is no benchmark."""
+    if dataset in BENCHMARKS:
+        require_benchmark_of(task, dataset, f"the model in {shown_text(path)}")
 
 
 def warn_of_other_benchmark(config: MambaProConfig, path: Path, trained_on: object, used_on: str | None) -> None:

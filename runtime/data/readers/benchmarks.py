@@ -69,8 +69,8 @@ def benchmarks_of(purpose: str) -> dict[str, BenchmarkInfo]:
     return {name: info for name, info in BENCHMARKS.items() if purpose == info.task}
 
 
-def require_benchmark_of(task: str, name: str) -> BenchmarkInfo:
-    """Return the properties of a benchmark for a task.
+def require_benchmark_of(task: str, name: str, what: str = "this") -> BenchmarkInfo:
+    """Return the properties of a benchmark for a task; `what` needs it, for the message.
 
     Raises:
         InputError: no benchmark has that name, or it is for another task.
@@ -78,7 +78,7 @@ def require_benchmark_of(task: str, name: str) -> BenchmarkInfo:
     info = benchmark_info(name)
     if name not in benchmarks_of(task):
         raise InputError(
-            f"{info.title} ({name}) is a benchmark for {info.task}; this needs one for {task}: "
+            f"{info.title} ({name}) is a benchmark for {info.task}; {what} needs one for {task}: "
             f"{', '.join(benchmarks_of(task))}."
         )
     return info

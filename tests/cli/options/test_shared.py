@@ -12,7 +12,10 @@ from click.testing import CliRunner
 from mambapro.calib.sensitivity import analysis as run
 from mambapro.calib.sensitivity.pareto import Limits
 from mambapro.cli.commands import sensitivity as sensitivity_command
+from mambapro.cli.commands.build import build
+from mambapro.cli.commands.check import check
 from mambapro.cli.commands.evaluate import evaluate
+from mambapro.cli.commands.export import export
 from mambapro.cli.options import renamed
 from mambapro.cli.options.building import (
     artifact_options,
@@ -272,3 +275,12 @@ class TestDatasets:
         """A set for another task is refused by its name, with those that the command takes."""
         with pytest.raises(click.BadParameter, match=message):
             kind.convert(name, None, None)
+
+
+@pytest.mark.parametrize("command", [export, build, check])
+def test_help_of_both_tasks(command: click.Command) -> None:
+    """Help of what gates any model names the metrics and the distance of attributes too, and no number of sensors."""
+    text = " ".join(command.get_help(click.Context(command, terminal_width=200, max_content_width=200)).split())
+
+    assert "mAP (attributes: of mA and F1)" in text and "of attributes largest difference of a logit" in text
+    assert "seven sets" not in text and "the mAP of" not in text and "; mAP of" not in text

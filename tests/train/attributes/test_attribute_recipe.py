@@ -216,8 +216,9 @@ class TestStart:
     def test_missing(self) -> None:
         """InputError names the options that are needed."""
         assert "give --vim, or set model.from_scratch to true" in self.refused("vim_s", {})
-        assert "give its best.pth as --teacher" in self.refused("kdtm", {"vim": "x"})
-        assert "give its best.pth as --teacher" in self.refused("mini_kdtm", {})
+        advice = "(--config {}vit_b --set metric=F1) and give its best.pth as --teacher"
+        assert advice.format("") in self.refused("kdtm", {"vim": "x"})
+        assert advice.format("mini_") in self.refused("mini_kdtm", {})
         assert "give --vocab or --label-tokens or --label-vectors" in self.refused(
             "vsf_vim_s", {"vim": "x", "text": "y"}
         )

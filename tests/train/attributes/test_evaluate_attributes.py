@@ -19,7 +19,9 @@ from mambapro.train.attributes.evaluate_attributes import evaluate_attribute_che
 from mambapro.train.checkpoint_evaluation import evaluate_any_checkpoint
 from mambapro.train.models.attributes.named_models import NAMED_MODELS
 from mambapro.train.models.checkpoints.weights import load_checkpoint, save_checkpoint
+from mambapro.train.models.mambapro.sizes import build_model
 from mambapro.train.models.registry import model_class
+from mambapro.train.paper.explain.explain_attributes import AttributeExplainOptions, load_attributes
 from noise_images import NAMES, noise_benchmark
 from PIL import Image
 
@@ -109,3 +111,25 @@ def test_benchmark_of_another_task(checkpoint: Path) -> None:
     """InputError before a folder is read: the data set is for another task."""
     with pytest.raises(InputError, match=r"RGBNT201 \(rgbnt201\) is a benchmark for re-identification"):
         evaluate_any_checkpoint(checkpoint, "data", "rgbnt201", options={})
+
+
+def test_re_identification_on_attributes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The task is checked first: no remark on identities, cameras or the image size of the authors' file."""
+    model = build_model("tiny", image_size=(64, 32), cameras=4, identities=5)
+    save_checkpoint(model, tmp_path / "ours.pth", training={"dataset": "rgbnt201"})
+    save_checkpoint(model, tmp_path / "authors.pth", layout="authors")
+    explained = AttributeExplainOptions([tmp_path / "authors.pth"], tmp_path, "pa100k", tmp_path / "out")
+
+    for name in ("ours", "authors"):
+        words = rf"PA100K \(pa100k\) is a benchmark for attributes; the model in .*{name}.pth needs one for re-id"
+        with pytest.raises(InputError, match=words):
+            evaluate_any_checkpoint(tmp_path / f"{name}.pth", "data", "pa100k", options={})
+    with pytest.raises(InputError, match="is a benchmark for attributes; the model in"):
+        load_attributes(tmp_path / "authors.pth", explained)
+    assert "identities" not in caplog.text
+
+
+def test_words_for_a_model_without_text(checkpoint: Path) -> None:
+    """InputError in the words of the command: the option has no place in an image-only model."""
+    with pytest.raises(InputError, match=r"mini.pth holds a model of kind image_attributes, .* no --label-tokens\."):
+        load_checkpoint(checkpoint, label_tokens=np.zeros((10, 10), np.int64))

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ....common.foreign_text import escaped, shown_text
 from ....errors import ArtifactError, InputError
+from ....runtime.data.task_names import RE_IDENTIFICATION
 from ..mambapro.mambapro import MambaPro
 from ..mambapro.model_config import HEAD_WIDTH, MambaProConfig
+from ..suited import require_suited_task
 from .foreign_files import ForeignFile, Request
 from .names import authors_names, key_pairs
 from .wrapped import log_notes, unwrap
@@ -24,12 +26,15 @@ def read_authors_file(tree: Any, path: Path, request: Request) -> ForeignFile:
     """Read the content of a file in the authors' layout.
 
     Raises:
-        InputError: image size missing or of another number of patches, no weights of the chosen name.
+        InputError: a benchmark of another task, image size missing or of another number of patches, no weights of the
+            chosen name.
         ArtifactError: no MambaPro checkpoint, or several sets of weights.
     """
     state_dict = unwrap(tree, path, chosen=request.weights)
     log_notes(state_dict, path)
     tensors = authors_names(state_dict.tensors)
+    # before the image size, which benchmarks of other tasks cannot tell
+    require_suited_task(RE_IDENTIFICATION, path, request.dataset)
     config = _config_from_shapes(tensors, request.image_size or request.default_image_size, path)
     _log_assumed(config, request.switches, path)
     return ForeignFile(MambaPro, config, tensors, dict(key_pairs(config)))

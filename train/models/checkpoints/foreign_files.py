@@ -25,6 +25,7 @@ class Request(NamedTuple):
     default_image_size: tuple[int, int] | None = None
     weights: str | None = None
     switches: Mapping[str, Any] = {}
+    dataset: str | None = None
 
 
 class ForeignFile(NamedTuple):

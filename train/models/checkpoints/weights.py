@@ -18,6 +18,7 @@ from ....runtime.bundle.labels import Labels
 from ..mambapro.mambapro import MambaPro
 from ..model_spec import Model
 from ..registry import FIRST, model_class
+from ..suited import require_suited_task
 from .entries import check_entries, fill, require_finite, without_heads
 from .foreign_files import ForeignFile, Request, check_kind, reader_of
 from .names import key_pairs
@@ -59,19 +60,20 @@ def load_checkpoint(
             they replace those of the file.
 
     Raises:
-        InputError: no such file, image size missing or of another number of patches, unknown model or switch.
+        InputError: no such file, image size missing or of another number of patches, unknown model or switch, a
+            benchmark of another task.
         ArtifactError: unreadable or malicious file; keys missing, surplus or misshapen; several sets of weights; NaN.
     """
     path = Path(path)
     for size in (image_size, default_image_size):
         _check_image_size(size)
     content = read_content(path)
-    request = Request(model, image_size, default_image_size, weights, switches)
+    request = Request(model, image_size, default_image_size, weights, switches, dataset)
     if content.header:
         kind, config, tensors, names = _read_stored(content, path, request)
     else:
         kind, config, tensors, names = reader_of(content.tree, request)(content.tree, path, request)
-    _check_switches(kind, switches)
+    _check_switches(kind, switches, path)
     constants = {name: value for name in kind.constants if (value := switches.pop(name, None)) is not None}
     stored = {name: tensors.pop(name) for name in kind.constants if content.header and name in tensors}
     # tensors have shapes but no memory: the checkpoint's become the model's
@@ -84,21 +86,27 @@ def load_checkpoint(
         _require_words_of(labels, content.header.get(_WORDS_OF), path)
         loaded.set_labels(labels)
     loaded.set_constants(**(constants or stored))
+    if dataset is not None:
+        require_suited_task(loaded.spec.task, path, dataset)
     loaded.warn_of_use(path, dataset)
     return loaded.eval()
 
 
-def _check_switches(kind: type[Model], switches: Mapping[str, Any]) -> None:
+def _check_switches(kind: type[Model], switches: Mapping[str, Any], path: Path) -> None:
     if unknown := sorted(set(switches) - {*kind.switches, *kind.constants}):
-        allowed = ", ".join((*kind.switches, *kind.constants)) or "none for this model"
-        raise InputError(f"Unknown switch {', '.join(unknown)}; load_checkpoint takes {allowed}.")
+        options = ", ".join(f"--{shown_text(name, 60).replace('_', '-')}" for name in unknown)
+        allowed = ", ".join((*kind.switches, *kind.constants)) or "none"
+        raise InputError(
+            f"{shown_text(path)} holds a model of kind {kind.kind}, which has no {options}. Leave it out; the switches "
+            f"of load_checkpoint for this model are {allowed}."
+        )
 
 
 def _read_stored(content: Content, path: Path, request: Request) -> ForeignFile:
     """Read the content of one of our files."""
     kind = model_class(content.header.get("kind", FIRST))
     check_kind(kind, request.model, path)
-    _check_switches(kind, request.switches)
+    _check_switches(kind, request.switches, path)
     if request.weights is not None:
         raise InputError(f"{shown_text(path)} holds one set of weights, so none has to be named. Leave that out.")
     config = _stored_config(content.header, kind, request.image_size, path)

@@ -14,7 +14,7 @@ from .attribute_tables import ATTRIBUTE_TABLES
 from .run_ablation import AblationOptions, run_ablation
 
 _OPTIONS: dict[str, type[Any]] = {RE_IDENTIFICATION: AblationOptions, ATTRIBUTES: AttributeAblationOptions}
-_SPELLED = {"backbones": "backbone", "changes": "set", "sources": "vim and the like"}
+_SPELLED = {"backbones": "backbone", "changes": "set"}
 
 
 def ablate_table(values: Mapping[str, Any], track: Track = silent) -> Report:
@@ -24,6 +24,7 @@ def ablate_table(values: Mapping[str, Any], track: Track = silent) -> Report:
         InputError, SetupError, TrainingError, ArtifactError: as the functions of the tasks.
     """
     key = str(values["table"]).lower()
+    spelled = {**_SPELLED, "sources": ", --".join(values.get("sources", ()))}
     if key in ATTRIBUTE_TABLES:
-        return run_attribute_ablation(task_options(_OPTIONS, ATTRIBUTES, {**values, "table": key}, **_SPELLED), track)
-    return run_ablation(task_options(_OPTIONS, RE_IDENTIFICATION, values, **_SPELLED), track)
+        return run_attribute_ablation(task_options(_OPTIONS, ATTRIBUTES, {**values, "table": key}, **spelled), track)
+    return run_ablation(task_options(_OPTIONS, RE_IDENTIFICATION, values, **spelled), track)

@@ -146,7 +146,7 @@ class TestAuthorsLayout:
 
     def test_an_unknown_switch_is_refused(self, authors: Path) -> None:
         """InputError that lists the switches."""
-        with pytest.raises(InputError, match=r"promt.*takes prompt"):
+        with pytest.raises(InputError, match=r"no --promt\. .* are prompt"):
             load_checkpoint(authors, SIZE, promt=False)
 
     def test_without_camera_embedding(self, authors: Path) -> None:

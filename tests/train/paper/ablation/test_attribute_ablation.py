@@ -93,6 +93,8 @@ def test_refusals(people: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             ablate_table(values(people, tmp_path / "out", **more))
+    with pytest.raises(InputError, match=r"^--vim, --label-tokens is for attributes; this is for re-identification"):
+        ablate_table({"table": "3", "sources": {"vim": Path("x"), "label_tokens": Path("y")}})
     assert not (tmp_path / "out").exists()
     with pytest.raises(
         InputError, match=r"there are .*fig9d, par-backbones, par-fusion, par-hybrids\. Did you mean par-f"
