@@ -16,9 +16,7 @@ from ..terminal.console import emit, track
 
 @click.command(cls=Command)
 @click.argument("bundle", type=PATH)
-@click.option(
-    "--data", type=PATH, help="Root folder of --dataset: gates the accuracy of artifacts that were not gated."
-)
+@click.option("--data", type=PATH, help="Root folder of --dataset: gates the accuracy of what was not gated.")
 @click.option("--dataset", type=ANY_DATASET, help="Which benchmark --data holds.")
 @click.option(
     "--images",
