@@ -6,7 +6,6 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from ..common.foreign_text import shown_text
 from ..errors import ArtifactError, InputError
 from .bundle.field_checks import one_of
-from .bundle.labels import SIGMOID, SOFTMAX, Labels
+from .bundle.labels import SIGMOID, SOFTMAX, Labels, largest, logit_limits
 
 #: Threshold of a sigmoid where the bundle has none.
 _MIDDLE = 0.5
@@ -26,7 +25,7 @@ Thresholds = float | Mapping[str, float]
 
 @dataclass(frozen=True)
 class AttributeRule:
-    """Decision which attributes a sample has: probability > threshold.
+    """Decision which attributes a sample has: probability > threshold, compared as logits as in an evaluation.
 
     Attributes:
         labels: names, in the order of the model.
@@ -38,22 +37,21 @@ class AttributeRule:
     thresholds: tuple[float, ...] | None
     exclusive: tuple[tuple[int, ...], ...] = ()
 
-    def assign(self, probabilities: np.ndarray) -> npt.NDArray[np.bool_]:
-        """Decide for each sample; NaN is assigned nowhere.
+    def assign(self, logits: np.ndarray) -> npt.NDArray[np.bool_]:
+        """Decide for each sample as `Labels.assign`, and by the exclusive groups.
 
         Args:
-            probabilities: (N, labels).
+            logits: (N, labels), finite.
 
         Returns:
             bool (N, labels).
         """
-        known = np.where(np.isnan(probabilities), -1.0, probabilities).astype(np.float64)
         if self.thresholds is None:
-            return (known >= 0) & (np.arange(len(self.labels)) == known.argmax(axis=1)[:, None])
-        assigned: npt.NDArray[np.bool_] = known > np.array(self.thresholds)
+            return largest(logits)
+        values = np.asarray(logits, dtype=np.float64)
+        assigned: npt.NDArray[np.bool_] = values > logit_limits(self.thresholds)
         for group in map(list, self.exclusive):
-            above = np.where(assigned[:, group], known[:, group], -1.0)
-            assigned[:, group] &= np.arange(len(group)) == above.argmax(axis=1)[:, None]
+            assigned[:, group] &= largest(np.where(assigned[:, group], values[:, group], -np.inf))
         return assigned
 
 
@@ -127,11 +125,13 @@ class Attributes:
         probabilities: float32 (N, A); NaN where a sample has no RGB image.
         rule: decision which of them a sample has.
         present: bool (N,); False = no RGB image, so nothing is known.
+        assigned: decision by the rule, bool (N, A); False for samples that are not `present`.
     """
 
     probabilities: np.ndarray
     rule: AttributeRule
     present: npt.NDArray[np.bool_]
+    assigned: npt.NDArray[np.bool_]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -142,11 +142,6 @@ class Attributes:
     def thresholds(self) -> np.ndarray:
         """Threshold of each attribute, above which it is assigned. Returns float64 (A,), NaN where there is none."""
         return np.array(self.rule.thresholds or (math.nan,) * len(self.labels))
-
-    @cached_property
-    def assigned(self) -> npt.NDArray[np.bool_]:
-        """Decision by the thresholds. Returns bool (N, A); False for samples that are not `present`."""
-        return self.rule.assign(self.probabilities)
 
     def names(self, sample: int) -> tuple[str, ...]:
         """Return the assigned attributes of a sample; none where it is not `present`."""
@@ -163,4 +158,4 @@ class Attributes:
 
     def __getitem__(self, rows: slice | np.ndarray) -> Attributes:
         """Return some of the samples, by a slice or their numbers."""
-        return Attributes(self.probabilities[rows], self.rule, self.present[rows])
+        return Attributes(self.probabilities[rows], self.rule, self.present[rows], self.assigned[rows])

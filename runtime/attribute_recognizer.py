@@ -24,6 +24,7 @@ from .data.readers.listing import shown
 from .data.sample import Sample
 from .image_model import ImageModel
 from .run_options import RunOptions
+from .session import row_numbers
 
 log = logging.getLogger("mambapro")
 
@@ -124,29 +125,32 @@ class AttributeRecognizer(ImageModel):
         """
         return gather({RGB: rgb_of(images)}, empty=[])
 
-    def recognize(self, batch: Batch, first: int = 0) -> Attributes:
+    def recognize(self, batch: Batch, rows: int | np.ndarray = 0) -> Attributes:
         """Recognize the attributes of a decoded batch, N may be 0; samples whose image is masked are not present.
 
         Args:
             batch: with RGB images of the model's size.
-            first: the caller's number of the first sample, for messages.
+            rows: the caller's number of the first sample, or of each one, for messages.
 
         Raises:
             InputError, ArtifactError: as `run`.
         """
         present = batch.mask[:, list(batch.images).index(RGB)] > 0
         probabilities = np.full((len(batch), len(self.labels)), np.nan, np.float32)
+        assigned = np.zeros(probabilities.shape, bool)
         if present.any():
-            probabilities[present] = self._probabilities(batch if present.all() else batch[present], first)
-        return Attributes(probabilities, self.rule, present)
+            outputs = self.run(batch if present.all() else batch[present], row_numbers(rows, len(batch))[present])
+            (name,) = self.metadata.names(LOGITS)
+            probabilities[present] = self._probabilities(outputs, outputs[name])
+            # the probabilities of large logits are all 1
+            assigned[present] = self.rule.assign(outputs[name])
+        return Attributes(probabilities, self.rule, present, assigned)
 
-    def _probabilities(self, batch: Batch, first: int) -> np.ndarray:
-        outputs = self.run(batch, first)
+    def _probabilities(self, outputs: Mapping[str, np.ndarray], logits: np.ndarray) -> np.ndarray:
         names = self.metadata.names(PROBABILITIES)
         if names:
             return outputs[names[0]].astype(np.float32, copy=False)
-        (name,) = self.metadata.names(LOGITS)
-        logits = outputs[name].astype(np.float64)
+        logits = logits.astype(np.float64)
         if self.rule.thresholds is None:
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
             return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -157,7 +161,8 @@ class AttributeRecognizer(ImageModel):
 def joined(parts: Sequence[Attributes]) -> Attributes:
     """Join the attributes of successive batches of one model."""
     probabilities = np.concatenate([part.probabilities for part in parts])
-    return Attributes(probabilities, parts[0].rule, np.concatenate([part.present for part in parts]))
+    present = np.concatenate([part.present for part in parts])
+    return Attributes(probabilities, parts[0].rule, present, np.concatenate([part.assigned for part in parts]))
 
 
 def rgb_of(crops: Crops) -> Images:

@@ -190,10 +190,10 @@ class Extractor(ImageModel):
         taken = {name: images[name] for name in self.metadata.modalities if name in images}
         return self.features(Batch.of(taken, mask, cameras))
 
-    def features(self, batch: Batch, first: int = 0) -> np.ndarray:
+    def features(self, batch: Batch, rows: int | np.ndarray = 0) -> np.ndarray:
         """Compute the raw embeddings of a batch; arguments and errors as `run`. Returns float32 (N, dim)."""
         (name,) = self.metadata.names(EMBEDDING)
-        return self.run(batch, first)[name].astype(np.float32, copy=False)
+        return self.run(batch, rows)[name].astype(np.float32, copy=False)
 
 
 def open_session(
@@ -214,8 +214,8 @@ def open_session(
     return session
 
 
-def unit_rows(embeddings: np.ndarray, first: int = 0) -> np.ndarray:
-    """Scale each row to length 1; `first` is the caller's number of the first one, for messages.
+def unit_rows(embeddings: np.ndarray, rows: int | np.ndarray = 0) -> np.ndarray:
+    """Scale each row to length 1; `rows` is the caller's number of the first one, or of each, for messages.
 
     Returns:
         float32 (N, dim).
@@ -224,7 +224,7 @@ def unit_rows(embeddings: np.ndarray, first: int = 0) -> np.ndarray:
         ArtifactError: a row of zeros, which has no direction; names the rows.
     """
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
-    require_rows(lengths[:, 0] != 0, first, "only zeros")
+    require_rows(lengths[:, 0] != 0, rows, "only zeros")
     return (embeddings / lengths).astype(np.float32)
 
 

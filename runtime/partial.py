@@ -60,6 +60,6 @@ def embed_readable(
         if batch.records.embeddings is not None:
             parts.append(batch.records.embeddings)
             kept.append(batch.rows)
-    embeddings = np.concatenate(parts)
+    embeddings, rows = np.concatenate(parts), np.concatenate(kept)
     left_out = tuple(skipped[i] for i in sorted(skipped))
-    return PartialEmbeddings(unit_rows(embeddings) if normalize else embeddings, np.concatenate(kept), left_out)
+    return PartialEmbeddings(unit_rows(embeddings, rows) if normalize else embeddings, rows, left_out)

@@ -226,15 +226,14 @@ class Pipeline:
         return RecordBatch(rows[good], self._records(views, rows[good]), tuple(bad))
 
     def _records(self, views: Sequence[Batch], rows: np.ndarray) -> CropRecords:
-        first = int(rows[0]) if len(rows) else 0
         left = list(views)
         embeddings = attributes = None
         if self.extractor is not None:
             batch = left.pop(0)
             empty = np.empty((0, self.extractor.dim), np.float32)
-            embeddings = self.extractor.features(batch, first) if len(batch) else empty
+            embeddings = self.extractor.features(batch, rows) if len(batch) else empty
         if self.recognizer is not None:
-            attributes = self.recognizer.recognize(left.pop(0), first)
+            attributes = self.recognizer.recognize(left.pop(0), rows)
         return CropRecords(embeddings, attributes)
 
     def _none(self) -> CropRecords:

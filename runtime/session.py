@@ -142,12 +142,12 @@ class Session:
         self._backend = open_backend(self._bundle, self.artifact, self.options)
         self._forked = False
 
-    def run(self, batch: Batch, first: int = 0) -> dict[str, np.ndarray]:
+    def run(self, batch: Batch, rows: int | np.ndarray = 0) -> dict[str, np.ndarray]:
         """Run the model on N samples, at most `batch_size` at a time.
 
         Args:
             batch: of the model's modalities and image size, N > 0.
-            first: the caller's number of the first sample, for messages.
+            rows: the caller's number of the first sample, or of each one, for messages.
 
         Returns:
             outputs by name, (N, ...) each.
@@ -169,7 +169,7 @@ class Session:
                 if output.shape != shape:
                     raise ArtifactError(f"The model returned {output.shape} instead of {shape}.")
                 finite = np.isfinite(output.reshape(count, -1)).all(axis=1)
-                require_rows(finite, first + number * size, "NaN or infinity")
+                require_rows(finite, row_numbers(rows, len(batch))[number * size :], "NaN or infinity")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -208,13 +208,18 @@ class Session:
         self.close()
 
 
-def require_rows(good: np.ndarray, first: int, what: str) -> None:
-    """Raise ArtifactError if some rows are not `good`; their numbers begin at `first`."""
+def row_numbers(rows: int | np.ndarray, count: int) -> np.ndarray:
+    """Return the numbers of `count` samples, of which the first one or each is given. Returns int64 (count,)."""
+    return rows if isinstance(rows, np.ndarray) else np.arange(rows, rows + count)
+
+
+def require_rows(good: np.ndarray, rows: int | np.ndarray, what: str) -> None:
+    """Raise ArtifactError if some rows are not `good`; `rows` numbers the first or each."""
     if good.all():
         return
-    rows = [str(first + row) for row in np.flatnonzero(~good)]
+    bad = row_numbers(rows, len(good))[: len(good)][~good]
     raise ArtifactError(
-        f"The model returned {what} for sample {shown(rows)}. Run `mambapro check` on the bundle; where it passes, "
+        f"The model returned {what} for sample {shown([str(row) for row in bad.tolist()])}. Run `mambapro check` on the bundle; where it passes, "
         "export at a higher precision."
     )
 

@@ -111,15 +111,14 @@ class Labels:
             bool (N, labels); of logits that are not finite False.
         """
         if self.activation == SOFTMAX:
-            return np.arange(len(self.names)) == logits.argmax(axis=1)[:, None]
+            return largest(logits)
         return np.asarray(logits, dtype=np.float64) > self.limits
 
     @property
     def limits(self) -> npt.NDArray[np.float64]:
         """Logits above which labels are assigned, float64 (labels,), where each is decided alone."""
         if self.thresholds and self.activation == SIGMOID:
-            # the threshold converted to a logit, which is exact where the sigmoid rounds
-            return np.array([math.log(value / (1 - value)) for value in self.thresholds])
+            return logit_limits(self.thresholds)
         return np.array(self.thresholds or (0.0,) * len(self.names))
 
     def probabilities(self, logits: np.ndarray) -> npt.NDArray[np.float64] | None:
@@ -132,3 +131,21 @@ class Labels:
             powers = np.exp(values - values.max(axis=1, keepdims=True))
             return powers / powers.sum(axis=1, keepdims=True)
         return None
+
+
+def largest(values: np.ndarray) -> npt.NDArray[np.bool_]:
+    """Mark the first largest value of each row. Returns bool, of the shape of `values` (N, labels)."""
+    return np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+
+
+def logit_limits(thresholds: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Convert thresholds of a sigmoid to the logits with these values, which are exact where the sigmoid rounds.
+
+    Args:
+        thresholds: from 0 to 1.
+
+    Returns:
+        float64, of the same length; infinite at 0 and 1.
+    """
+    ends = {0.0: -math.inf, 1.0: math.inf}
+    return np.array([ends[value] if value in ends else math.log(value / (1 - value)) for value in thresholds])

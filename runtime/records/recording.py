@@ -157,6 +157,6 @@ class Recording:
                 [names[row] for row in rows],
                 [None if rgb is None else stored_path(rgb[row], folder) for row in rows],
                 self.cameras[batch.rows],
-                None if records.embeddings is None else unit_rows(records.embeddings, rows[0]),
+                None if records.embeddings is None else unit_rows(records.embeddings, batch.rows),
                 records.attributes,
             )

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attribute_bundles import ATTRIBUTE_HEIGHT, ATTRIBUTE_NAMES, ATTRIBUTE_WIDTH, MakeAttributeBundle
-from mambapro import AttributeRecognizer, Extractor
+from mambapro import AttributeRecognizer, Extractor, Pipeline
 from mambapro.errors import ArtifactError, InputError
 from mambapro.runtime import session
-from mambapro.runtime.assigned_attributes import AttributeRule, Attributes, attribute_rule
+from mambapro.runtime.assigned_attributes import AttributeRule, attribute_rule
 from mambapro.runtime.bundle.labels import Labels
 from mambapro.runtime.data.sample import ImageSource, Sample
 from PIL import Image
@@ -108,7 +108,48 @@ def test_thresholds_are_replaced(attribute_bundle: Path, small_attribute_model) 
     assert found.assigned[:, 4].all() and not found.assigned[:, 0].any()
     np.testing.assert_array_equal(found.assigned[:, 1], wanted[:, 1] > 0.45)
     rule = AttributeRule(("a",), (0.5,))
-    assert rule.assign(np.array([[0.5], [0.50001], [np.nan]])).tolist() == [[False], [True], [False]]
+    assert rule.assign(np.array([[0.0], [0.00001]])).tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize("image", ["image", "rgb"])
+def test_large_outputs_are_decided_as_in_an_evaluation(
+    make_attribute_bundle: MakeAttributeBundle, monkeypatch, image: str
+) -> None:
+    """Thresholds separate outputs whose probabilities are all 1 in float32, and so does "best"."""
+    threshold = 0.999999999  # the logit 20.7
+    rows = np.array([[18.0, 25, 30, 18, 0, 0]] * 5, np.float32)
+    with AttributeRecognizer(
+        make_attribute_bundle(image=image), "cpu", thresholds=threshold, exclusive="best"
+    ) as recognizer:
+        outputs = {name: np.ones_like(rows) for name in recognizer.metadata.names("probabilities")}
+        outputs |= dict.fromkeys(recognizer.metadata.names("logits"), rows)
+        monkeypatch.setattr(recognizer, "run", lambda *_: outputs)
+        found = recognizer(CROPS)
+        recognizer.rule = AttributeRule(ATTRIBUTE_NAMES, (threshold,) * 6, ((0, 1, 2),))
+        best = recognizer(CROPS[:5])
+
+    labels = Labels(ATTRIBUTE_NAMES, thresholds=(threshold,) * 6)
+    np.testing.assert_array_equal(found.assigned, labels.assign(rows))
+    assert found.assigned[0].tolist() == [False, True, True, False, False, False]
+    assert best.assigned[0].tolist() == [False, False, True, False, False, False]
+
+
+@pytest.mark.parametrize("kind", [AttributeRecognizer, Pipeline])
+def test_failing_crops_are_named_by_their_own_number(recognizer, monkeypatch, kind) -> None:
+    """ArtifactError counts crops without RGB, and those that were left out before."""
+    run = recognizer.backend.run
+
+    def nan_for_white(feeds: dict) -> dict:
+        (images,) = feeds.values()
+        white = (images == 255).all(axis=(1, 2, 3))
+        return {name: np.where(white[:, None], np.nan, values) for name, values in run(feeds).items()}
+
+    monkeypatch.setattr(recognizer.backend, "run", nan_for_white)
+    model = recognizer if kind is AttributeRecognizer else Pipeline([recognizer])
+    white = np.full_like(CROPS[0], 255)
+
+    with pytest.raises(ArtifactError, match="for sample 3"):
+        model([CROPS[0], CROPS[1], None, white])
 
 
 @pytest.mark.parametrize(
@@ -132,20 +173,25 @@ def test_exclusive_labels() -> None:
     rule = AttributeRule(("a", "b", "c"), (0.5, 0.5, 0.5), exclusive=((0, 1),))
     probabilities = np.array([[0.6, 0.9, 0.7], [0.8, 0.8, 0.1], [0.4, 0.45, 0.9], [0.6, 0.2, 0.2]])
 
-    found = rule.assign(probabilities).tolist()
+    found = rule.assign(logits_of(probabilities)).tolist()
 
     assert found == [[False, True, True], [True, False, False], [False, False, True], [True, False, False]]
     rule = AttributeRule(("a", "b"), (0.9, 0.5), exclusive=((0, 1),))
-    assert rule.assign(np.array([[0.8, 0.6]])).tolist() == [[False, True]]
+    assert rule.assign(logits_of(np.array([[0.8, 0.6]]))).tolist() == [[False, True]]
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Logits whose sigmoid the probabilities are."""
+    return np.log(probabilities / (1 - probabilities))
 
 
 def test_softmax_labels() -> None:
     """The largest of all is assigned; thresholds are refused."""
     labels = Labels(("a", "b"), "softmax")
 
-    found = Attributes(np.array([[0.2, 0.8], [np.nan, np.nan]]), attribute_rule(labels), np.array([True, False]))
+    found = attribute_rule(labels).assign(np.array([[1.0, 2.0], [3.0, 3.0]]))
 
-    assert found.assigned.tolist() == [[False, True], [False, False]]
+    assert found.tolist() == [[False, True], [True, False]]
     with pytest.raises(InputError, match="decided together"):
         attribute_rule(labels, 0.5)
 

@@ -36,7 +36,8 @@ def write(path: Path, labels: tuple[str, ...] | None = LABELS, dim: int | None =
     with record_writer(path, head) as writer:
         for part in (slice(0, 2), slice(2, 3)):
             known = ~np.isnan(PROBABILITIES[:, 0])
-            attributes = Attributes(PROBABILITIES[part], rule, known[part]) if labels else None
+            decided = PROBABILITIES[part] > 0.5
+            attributes = Attributes(PROBABILITIES[part], rule, known[part], decided) if labels else None
             files = ["../x/a.png", None, "c.png"][part]
             vectors = EMBEDDINGS[part] if dim else None
             writer.write(Rows(path.parent, names[part], files, np.array([0, -1, 2])[part], vectors, attributes))
@@ -214,7 +215,7 @@ def test_row_groups_are_large(tmp_path: Path) -> None:
     rule = AttributeRule(("hat",), (0.5,))
     with record_writer(tmp_path / "r.parquet", Head(("hat",), (0.5,), None, "", {})) as writer:
         for _ in range(150):
-            known = Attributes(np.full((32, 1), 0.7, np.float32), rule, np.ones(32, bool))
+            known = Attributes(np.full((32, 1), 0.7, np.float32), rule, np.ones(32, bool), np.ones((32, 1), bool))
             writer.write(Rows(tmp_path, ["n"] * 32, [None] * 32, np.zeros(32, np.int64), None, known))
 
     about = parquet.read_metadata(tmp_path / "r.parquet")
