@@ -22,7 +22,8 @@ def tune_thresholds(truth: np.ndarray, logits: np.ndarray, labels: Labels, objec
     """Choose the threshold of each label that maximizes its F1 or mA on these samples.
 
     The threshold lies in the middle between two neighboring outputs. One that is among the best already stays, as does
-    that of a label without a positive or without a negative sample; of equally good ones the nearest is taken.
+    that of a label without a positive or without a negative sample; of equally good ones the nearest is taken. Those
+    that a probability cannot express, because the sigmoid of their outputs rounds to one number, are not considered.
 
     Args:
         truth: whole numbers (N, labels), 1 = the sample has the label, 0 = it has not; others are not judged.
@@ -41,18 +42,15 @@ def tune_thresholds(truth: np.ndarray, logits: np.ndarray, labels: Labels, objec
     if labels.activation == SOFTMAX:
         raise InputError("The largest label of this model is taken: there are no thresholds to tune.")
     limits = labels.limits
-    tuned = limits.copy()
+    thresholds = list(labels.thresholds or _of_limits(limits, labels.activation).tolist())
     for column in range(len(labels.names)):
         judged = (truth[:, column] == 0) | (truth[:, column] == 1)
         positive = truth[judged, column] == 1
         if 0 < positive.sum() < len(positive):
             values = np.asarray(logits[judged, column], dtype=np.float64)
-            tuned[column] = _best_limit(positive, values, limits[column], objective)
-    thresholds = _of_limits(tuned, labels.activation)
-    # those that stay keep their digits
-    same = labels.thresholds or tuple(_of_limits(limits, labels.activation).tolist())
-    pairs = zip(same, thresholds.tolist(), (tuned == limits).tolist(), strict=True)
-    return replace(labels, thresholds=tuple(old if kept else new for old, new, kept in pairs))
+            better = _best_threshold(positive, values, limits[column], objective, labels.activation)
+            thresholds[column] = thresholds[column] if better is None else better
+    return replace(labels, thresholds=tuple(thresholds))
 
 
 def _of_limits(limits: Floats, activation: str) -> Floats:
@@ -62,8 +60,13 @@ def _of_limits(limits: Floats, activation: str) -> Floats:
     return 1 / (1 + np.exp(-np.clip(limits, -_LARGEST_LOGIT, _LARGEST_LOGIT)))
 
 
-def _best_limit(positive: np.ndarray, values: Floats, limit: float, objective: str) -> float:
-    """Return the best limit of one label; `positive` bool (N,), both kinds occur, `values` float64 (N,)."""
+def _best_threshold(
+    positive: np.ndarray, values: Floats, limit: float, objective: str, activation: str
+) -> float | None:
+    """Return the best threshold of one label, None if its limit is among the best.
+
+    `positive` is bool (N,), both kinds occur; `values` float64 (N,).
+    """
     order = np.argsort(values, kind="stable")
     values, positive = values[order], positive[order]
     below = np.concatenate([[-np.inf], values])
@@ -77,15 +80,18 @@ def _best_limit(positive: np.ndarray, values: Floats, limit: float, objective: s
     else:
         # its whole multiple, which has no rounding
         score = hits * (count - positives) - false * positives
-    score = np.where(below < above, score, -np.inf)
+    thresholds, limits = _between(below, above, activation)
+    usable = ((below <= limits) & (limits < above)) | ((below <= limit) & (limit < above))
+    score = np.where(usable, score, -np.inf)
     (best,) = np.nonzero(score == score.max())
     distance = np.maximum(np.maximum(below[best] - limit, limit - above[best]), 0)
     # a limit equal to `above` assigns that sample no more
     distance[limit == above[best]] = np.finfo(np.float64).tiny
-    place = best[distance.argmin()]
-    if distance.min() == 0:
-        return limit
-    low, high = below[place], above[place]
-    if np.isinf(low):
-        return float(high) - 1
-    return float(low) + 1 if np.isinf(high) else float(low + high) / 2
+    return None if distance.min() == 0 else float(thresholds[best[distance.argmin()]])
+
+
+def _between(below: Floats, above: Floats, activation: str) -> tuple[Floats, Floats]:
+    """Return thresholds in the middle, beyond the ends one logit away, and the logits that they are."""
+    low, high = np.where(np.isinf(below), above - 2, below), np.where(np.isinf(above), below + 2, above)
+    thresholds = _of_limits((low + high) / 2, activation)
+    return thresholds, np.log(thresholds / (1 - thresholds)) if activation == SIGMOID else thresholds

@@ -67,6 +67,16 @@ def test_the_largest_outputs() -> None:
     assert 0 < tuned([0, 1], [900, 1000]) < 1 and 0 < tuned([0, 1], [-1000, -900]) < 1
 
 
+def test_thresholds_that_no_probability_expresses() -> None:
+    """The best one that can be stored is taken: not between 40 and 50, where the sigmoid is 1, nor a worse one."""
+    # F1: above 40 it would be 2 * 2 / (2 + 3) = 0.8, from 10 to 40 it is 4 / (6 + 3) = 0.44, below 10 6 / (7 + 3) = 0.6
+    truth, logits = [1, 0, 0, 0, 0, 1, 1], [10, 40, 40, 40, 40, 50, 50]
+
+    assert tuned(truth, logits) == 0.45
+    # between -2 and 10 are the best: 6 / (7 + 3), all are 6 / (9 + 3)
+    assert tuned([0, 0, *truth], [-3, -2, *logits], threshold=0.01) == pytest.approx(sigmoid(4))
+
+
 def test_it_is_the_maximum() -> None:
     """No threshold of a fine grid gives a higher F1 or mA than the tuned one."""
     rng = np.random.default_rng(0)
