@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,29 +70,35 @@ class NpzWriter(RecordWriter):
 
 
 class CsvWriter(RecordWriter):
-    """Comma-separated values with a head; unknown values are empty, attributes are joined by semicolons."""
+    """Comma-separated values with a head; unknown values are empty, attributes are joined by semicolons.
+
+    Lines are joined here: the csv module of older Pythons does not quote a carriage return.
+    """
 
     def __init__(self, path: Path, head: Head) -> None:
         super().__init__(path, head)
         self.file = open(path, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close
-        self.table = csv.writer(self.file, lineterminator="\n")
         columns = [NAME, FILE]
         columns += [] if head.dim is None else [CAMERA]
         columns += [] if head.labels is None else [ATTRIBUTES, *map(column_of, head.labels)]
         columns += [] if head.dim is None else [FINGERPRINT, *(f"{EMBEDDING}_{i}" for i in range(head.dim))]
-        self.table.writerow(map(utf8, columns))
+        self._write_line(map(quoted, columns))
 
     def write(self, rows: Rows) -> None:
         """Append rows."""
         for row in range(len(rows)):
-            cells = [utf8(rows.names[row]), utf8(rows.files[row] or "")]
+            cells = [quoted(rows.names[row]), quoted(rows.files[row] or "")]
             if rows.embeddings is not None:
                 cells.append(str(rows.cameras[row]))
             if rows.attributes is not None:
-                cells += [joined_names(rows.attributes.names(row)), *float_texts(rows.attributes.probabilities[row])]
+                names = quoted(joined_names(rows.attributes.names(row)))
+                cells += [names, *float_texts(rows.attributes.probabilities[row])]
             if rows.embeddings is not None:
                 cells += [self.head.fingerprint, *(f"{value:.9g}" for value in rows.embeddings[row].tolist())]
-            self.table.writerow(cells)
+            self._write_line(cells)
+
+    def _write_line(self, cells: Iterable[str]) -> None:
+        self.file.write(",".join(cells) + "\n")
 
     def close(self) -> None:
         """Complete the file."""
@@ -194,6 +199,11 @@ def abandon(writer: RecordWriter) -> None:
 
 def joined_names(names: tuple[str, ...]) -> str:
     """Join names by semicolons; those that hold one are quoted, as in CSV."""
-    text = io.StringIO()
-    csv.writer(text, delimiter=";", lineterminator="").writerow(map(utf8, names))
-    return text.getvalue() if names else ""
+    return ";".join(quoted(name, ";") for name in names)
+
+
+def quoted(text: str, delimiter: str = ",") -> str:
+    """Return a text as a cell of CSV: in quotes where it holds a quote, the delimiter or an end of a line."""
+    text = utf8(text)
+    needed = any(sign in text for sign in (delimiter, '"', "\r", "\n"))
+    return '"' + text.replace('"', '""') + '"' if needed else text

@@ -98,6 +98,22 @@ def test_undecodable_names(tmp_path: Path, suffix: str) -> None:
     assert found.names[1] in ("\udcff", "\\udcff")
 
 
+def test_names_with_ends_of_lines(tmp_path: Path, suffix: str) -> None:
+    """Carriage returns, line feeds, commas and quotes in names of samples, files and labels are read as written."""
+    labels, names, files = ("a\rb", "c\nd"), ["x\ry", 'n\r\n"m"', ", z"], ["f\r.png", "g\n.png", 'h".png']
+    rule, known = AttributeRule(labels, (0.5, 0.5)), np.ones(3, bool)
+    decided = np.array([[True, True], [True, False], [False, True]])
+    with record_writer(tmp_path / f"r{suffix}", Head(labels, (0.5, 0.5), None, "", {})) as writer:
+        attributes = Attributes(decided.astype(np.float32), rule, known, decided)
+        writer.write(Rows(tmp_path, names, files, np.zeros(3, np.int64), None, attributes))
+
+    found = read_records(tmp_path / f"r{suffix}")
+
+    assert found.names == tuple(names) and found.labels == labels
+    assert found.files == tuple(tmp_path / file for file in files)
+    np.testing.assert_array_equal(found.assigned, decided)
+
+
 @pytest.mark.parametrize("label", ["hat", "name", "label:name", "embedding_12", "embedding", "Name", "label", "a\nb"])
 def test_columns_of_labels(label: str) -> None:
     """A label has one column, which no other label and no own column has."""
