@@ -219,8 +219,8 @@ def require_rows(good: np.ndarray, rows: int | np.ndarray, what: str) -> None:
         return
     bad = row_numbers(rows, len(good))[: len(good)][~good]
     raise ArtifactError(
-        f"The model returned {what} for sample {shown([str(row) for row in bad.tolist()])}. Run `mambapro check` on the "
-        "bundle; where it passes, export at a higher precision."
+        f"The model returned {what} for sample {shown([str(row) for row in bad.tolist()])}. Run `mambapro check` on "
+        "the bundle; where it passes, export at a higher precision."
     )
 
 

@@ -35,7 +35,10 @@ NAME, FILE, CAMERA, ATTRIBUTES, FINGERPRINT, EMBEDDING = (
 )
 #: Prefix of the column of a label whose name is that of another column.
 PREFIX = "label:"
+#: Advice where a column is no label's.
+NO_OTHERS = "A file with attributes has no other columns than those of records: remove it."
 _TAKEN = re.compile(rf"{NAME}|{FILE}|{CAMERA}|{ATTRIBUTES}|{FINGERPRINT}|{EMBEDDING}(_\d+)?|{PREFIX}.*", re.DOTALL)
+_VECTOR = re.compile(rf"{EMBEDDING}_\d+")
 
 
 def column_of(label: str) -> str:
@@ -48,6 +51,11 @@ def label_of(column: str) -> str | None:
     if column.startswith(PREFIX):
         return column[len(PREFIX) :]
     return None if _TAKEN.fullmatch(column) else column
+
+
+def is_of_embedding(column: str) -> bool:
+    """Return True for the columns of an embedding's numbers in CSV."""
+    return _VECTOR.fullmatch(column) is not None
 
 
 @dataclass(frozen=True)

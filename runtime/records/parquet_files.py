@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...common.foreign_text import shown_text
+from ...common.formats.json_files import parse_json
 from ...common.formats.size_limits import ADVICE, size_limit
 from ...errors import InputError, SetupError
 from .columns import ATTRIBUTES, CAMERA, EMBEDDING, FILE, FINGERPRINT, NAME, Head, Rows, column_of, utf8
@@ -100,8 +101,8 @@ class ParquetTable:
             self.file.close()
 
 
-def read_parquet(file: BinaryIO, path: Path, skip: Sequence[str] = ()) -> dict[str, Any]:
-    """Read the columns of a Parquet file as arrays of pyarrow, by name.
+def read_parquet(file: BinaryIO, path: Path, skip: Sequence[str] = ()) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+    """Read the columns of a Parquet file as arrays of pyarrow, by name, and its labels, None where it names none.
 
     Args:
         file: open.
@@ -125,10 +126,23 @@ def read_parquet(file: BinaryIO, path: Path, skip: Sequence[str] = ()) -> dict[s
         if opened.metadata.num_rows * cells * 4 > limit:
             raise ValueError(f"its {opened.metadata.num_rows:,} rows need more than {limit:,} bytes. {ADVICE}")
         table = opened.read(columns=names, use_threads=False)
-        return {name: table.column(name).combine_chunks() for name in names}
+        return {name: table.column(name).combine_chunks() for name in names}, _labels(schema.metadata or {})
     except (arrow.ArrowException, ValueError, OSError, KeyError, TypeError) as error:
         why = (shown_text(error) or type(error).__name__).rstrip(".")
         raise InputError(f"The records {shown_text(path)} cannot be read: {why}.") from error
+
+
+def _labels(metadata: Mapping[bytes, bytes]) -> tuple[str, ...] | None:
+    """Return the labels that a file was written with. Raises ValueError."""
+    if _KEY not in metadata:
+        return None
+    about = parse_json(metadata[_KEY])
+    labels = about.get("labels") if isinstance(about, dict) else 0
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError("its metadata has no list of labels")
+    return tuple(map(utf8, labels))
 
 
 def vectors_of(array: Any) -> np.ndarray:

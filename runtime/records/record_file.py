@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ...common.files.open_files import open_regular
 from ...common.foreign_text import shown_text
 from ...errors import InputError
+from .columns import NO_OTHERS, column_of
 from .stored_columns import READERS, StoredColumns
 from .writers import WRITERS
 
@@ -74,17 +75,17 @@ def read_records(path: str | os.PathLike[str], embeddings: bool = True) -> Recor
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"The records {shown_text(path)} cannot be used: {shown_text(error)}.") from error
+            raise InputError(
+                f"The records {shown_text(path)} cannot be used: {shown_text(error).rstrip('.')}."
+            ) from error
 
 
 def _records(path: Path, columns: StoredColumns) -> Records:
     """Check the columns. Raises ValueError."""
     count, labels = len(columns.names), columns.labels
-    known = columns.probabilities[~np.isnan(columns.probabilities)]
-    if known.size and not (known.min() >= 0 and known.max() <= 1):
-        raise ValueError("its probabilities are not from 0 to 1")
     if labels is not None and len(set(labels)) < len(labels):
         raise ValueError("it has two columns of one label")
+    _check_probabilities(columns.probabilities, labels or (), columns.names)
     prints = set(columns.fingerprints)
     if len(prints) > 1:
         raise ValueError(f"its embeddings are of {len(prints)} feature spaces")
@@ -104,6 +105,25 @@ def _records(path: Path, columns: StoredColumns) -> Records:
         embeddings,
         next(iter(prints), ""),
     )
+
+
+def _check_probabilities(probabilities: np.ndarray, labels: Sequence[str], names: Sequence[str]) -> None:
+    """Check the ranges, and that those of a sample are all known or all unknown. Raises ValueError."""
+    unknown = np.isnan(probabilities)
+    wrong = ~unknown & ~((probabilities >= 0) & (probabilities <= 1))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise ValueError(
+            f"its column {shown_text(column_of(labels[column]), 60)!r} is not from 0 to 1, but "
+            f"{probabilities[row, column]:g} in row {row}, {shown_text(names[row], 60)!r}. {NO_OTHERS}"
+        )
+    partial = unknown & ~unknown.all(axis=1, keepdims=True)
+    if partial.any():
+        row, column = np.argwhere(partial)[0].tolist()
+        raise ValueError(
+            f"row {row}, {shown_text(names[row], 60)!r}, lacks the probability of "
+            f"{shown_text(labels[column], 60)!r}, and has others; those of a crop are all known, or none is"
+        )
 
 
 def _located(path: Path, file: str | None) -> Path | None:

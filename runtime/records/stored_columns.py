@@ -86,15 +86,16 @@ def _npz(file: BinaryIO, path: Path, embeddings: bool) -> StoredColumns:
 
 
 def _parquet(file: BinaryIO, path: Path, embeddings: bool) -> StoredColumns:
-    columns = read_parquet(file, path, (CAMERA,) if embeddings else (CAMERA, EMBEDDING))
+    columns, written = read_parquet(file, path, (CAMERA,) if embeddings else (CAMERA, EMBEDDING))
     _check_types(columns)
     names = columns[NAME].to_pylist()
     has, count = ATTRIBUTES in columns, len(names)
-    # columns that others added are of other types
+    # columns that others added are of other types, or not among the labels of the writer
     labels = {
         label: array
         for name, array in columns.items()
         if has and (label := label_of(name)) is not None and str(array.type) in _FLOATS
+        if written is None or label in written
     }
     values = [array.to_numpy(zero_copy_only=False).astype(np.float32) for array in labels.values()]
     prints = columns[FINGERPRINT].unique().to_pylist() if FINGERPRINT in columns else []

@@ -13,7 +13,16 @@ import numpy as np
 from ...common.foreign_text import shown_text, shown_value
 from ...common.formats.json_files import parse_json
 from ...errors import InputError
-from .columns import ATTRIBUTES, EMBEDDING, FILE, FINGERPRINT, NAME, label_of
+from .columns import (
+    ATTRIBUTES,
+    EMBEDDING,
+    FILE,
+    FINGERPRINT,
+    NAME,
+    NO_OTHERS,
+    is_of_embedding,
+    label_of,
+)
 
 #: Longest line in bytes: an embedding of 2**20 numbers.
 _LONGEST_LINE = 2**25
@@ -47,16 +56,16 @@ def csv_rows(file: BinaryIO, path: Path, embeddings: bool) -> TextRows:
                 f"{shown_text(path)} holds no records: its first line has no column {NAME!r}, or one twice."
             )
         at = {column: number for number, column in enumerate(head)}
-        labels = {label: number for column, number in at.items() if (label := label_of(column)) is not None}
-        vector = [number for column, number in at.items() if column.startswith(f"{EMBEDDING}_")] if embeddings else []
+        labels = {label: column for column in head if (label := label_of(column)) is not None}
+        vector = [number for column, number in at.items() if is_of_embedding(column)] if embeddings else []
         rows = TextRows(tuple(labels) if ATTRIBUTES in at else None, bool(vector))
         for cells in table:
             if len(cells) != len(head):
                 raise ValueError(f"{len(cells)} cells instead of {len(head)}")
             rows.names.append(cells[at[NAME]])
             rows.files.append(cells[at[FILE]] or None if FILE in at else None)
-            known = [] if rows.labels is None else [cells[number] or "nan" for number in labels.values()]
-            rows.probabilities.append(np.array(known, np.float64).astype(np.float32))
+            known = {} if rows.labels is None else {column: cells[at[column]] or "nan" for column in labels.values()}
+            rows.probabilities.append(_probabilities(known))
             rows.attributes.append(_parted(cells[at[ATTRIBUTES]]) if ATTRIBUTES in at else None)
             if vector:
                 rows.embeddings.append(np.array([cells[number] for number in vector], np.float64).astype(np.float32))
@@ -87,7 +96,8 @@ def json_rows(file: BinaryIO, path: Path, embeddings: bool) -> TextRows:
 def _add_object(rows: TextRows, value: object, embeddings: bool) -> None:
     if not isinstance(value, dict) or not isinstance(value.get(NAME), str):
         raise ValueError(f"it is no object with {NAME!r}")
-    labels = tuple(label for key in value if (label := label_of(key)) is not None) if ATTRIBUTES in value else None
+    known = {key: item for key, item in value.items() if label_of(key) is not None} if ATTRIBUTES in value else {}
+    labels = tuple(str(label_of(key)) for key in known) if ATTRIBUTES in value else None
     vector = embeddings and EMBEDDING in value
     if not rows.names:
         rows.labels, rows.has_embeddings = labels, vector
@@ -95,8 +105,10 @@ def _add_object(rows: TextRows, value: object, embeddings: bool) -> None:
         raise ValueError("its keys are not those of the first line")
     rows.names.append(value[NAME])
     rows.files.append(_text_or_none(value.get(FILE)))
-    known = [] if labels is None else [item for key, item in value.items() if label_of(key) is not None]
-    rows.probabilities.append(_numbers([float("nan") if item is None else item for item in known]))
+    for key, item in known.items():
+        if item is not None and type(item) not in (int, float):
+            raise ValueError(f"{_column(key)} holds what is no number: {shown_value(item, 60)}. {NO_OTHERS}")
+    rows.probabilities.append(_numbers([float("nan") if item is None else item for item in known.values()]))
     names = value.get(ATTRIBUTES)
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ValueError(f"{ATTRIBUTES!r} is no list of names: {shown_value(names, 60)}")
@@ -107,6 +119,23 @@ def _add_object(rows: TextRows, value: object, embeddings: bool) -> None:
             raise ValueError(f"its embedding has {len(rows.embeddings[-1])} numbers, not {len(rows.embeddings[0])}")
     if FINGERPRINT in value:
         rows.fingerprints.add(str(_text_or_none(value[FINGERPRINT])))
+
+
+def _probabilities(cells: dict[str, str]) -> np.ndarray:
+    """Convert the cells of columns to numbers; names the column of one that is none."""
+    try:
+        return np.array(list(cells.values()), np.float64).astype(np.float32)
+    except ValueError:
+        for column, cell in cells.items():
+            try:
+                float(cell)
+            except ValueError as error:
+                raise ValueError(f"{_column(column)}: {shown_text(error, 120)}. {NO_OTHERS}") from None
+        raise
+
+
+def _column(name: str) -> str:
+    return f"column {shown_text(name, 60)!r}"
 
 
 def _text_or_none(value: object) -> str | None:

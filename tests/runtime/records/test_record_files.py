@@ -141,7 +141,10 @@ def test_formats_are_checked_before(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("a.xlsx", b"", r"read from \.npz, .*not \.xlsx"),
         ("a.csv", b"", "holds no records"),
-        ("a.csv", b"name,hat,attributes\na,x,\n", "line 2: could not convert"),
+        ("a.csv", b"name,hat,attributes\na,x,\n", "line 2: column 'hat': could not convert .* remove it"),
+        ("a.csv", b"name,hat,attributes,score\na,0.5,,5\n", "column 'score' is not from 0 to 1, but 5 in row 0, 'a'"),
+        ("a.csv", b"name,hat,cap,attributes\na,0.5,0.5,\nb,0.5,,\n", "row 1, 'b', lacks the probability of 'cap'"),
+        ("a.jsonl", b'{"name": "a", "attributes": [], "hat": 0.5, "cap": null}\n', "row 0, 'a', lacks .* 'cap'"),
         ("a.csv", b"name,hat,attributes\na,0.5\n", "line 2: 2 cells instead of 3"),
         ("a.csv", b"name,hat,attributes\na,1.5,\n", "not from 0 to 1"),
         ("a.csv", b"name,hat,attributes\na,0.5,cap\n", "attribute 'cap', which has no column"),
@@ -152,7 +155,11 @@ def test_formats_are_checked_before(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("a.jsonl", b'{"name": "a"', "line 1: "),
         ("a.jsonl", b'{"name": "a"}\n{"name": "b", "attributes": []}\n', "line 2: its keys are not"),
         ("a.jsonl", b'{"name": "a", "attributes": "hat", "hat": 1}\n', "line 1: 'attributes' is no list"),
-        ("a.jsonl", b'{"name": "a", "attributes": [], "hat": "x"}\n', "line 1: .* holds what is no number"),
+        (
+            "a.jsonl",
+            b'{"name": "a", "attributes": [], "hat": "x"}\n',
+            "line 1: column 'hat' holds what is no number: 'x'",
+        ),
         ("a.jsonl", b'{"name": "a", "embedding": [1, true]}\n', "line 1: .* holds what is no number"),
         ("a.npz", b"PK", "cannot be read"),
         ("a.parquet", b"PAR1PAR1", "cannot be read"),
@@ -167,6 +174,29 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, mess
     with pytest.raises(InputError, match=message) as error:
         read_records(tmp_path / name)
     assert name in str(error.value)
+
+
+def test_only_numbered_columns_are_an_embedding(tmp_path: Path) -> None:
+    """A column of another name that begins like one is none of its numbers."""
+    (tmp_path / "a.csv").write_text("name,embedding_0,embedding_style,embedding_1\na,0.6,dry,0.8\n")
+
+    found = read_records(tmp_path / "a.csv")
+
+    np.testing.assert_array_equal(found.embeddings, np.array([[0.6, 0.8]], np.float32))
+
+
+def test_columns_that_users_add_to_parquet(tmp_path: Path) -> None:
+    """The labels are those in the metadata: further numbers are no attributes."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(write(tmp_path / "a.parquet"))
+    parquet.write_table(table.append_column("score", arrow.array([5.0, 0.5, None])), tmp_path / "b.parquet")
+    parquet.write_table(table.replace_schema_metadata({"mambapro": '{"labels": "hat"}'}), tmp_path / "c.parquet")
+
+    found = read_records(tmp_path / "b.parquet")
+
+    assert found.labels == LABELS and found.present.tolist() == [True, False, True]
+    with pytest.raises(InputError, match="its metadata has no list of labels"):
+        read_records(tmp_path / "c.parquet")
 
 
 def test_arrays_of_other_shapes(tmp_path: Path) -> None:
