@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from ..terminal.console import emit, needs
 
 
 @click.command()
-@click.option("--config", "recipe", default="rgbnt201", show_default=True, help="Recipe whose model it is, or a file.")
+@click.option("--config", "recipe", help="Recipe whose model it is, or a file; default: rgbnt201.")
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: model.size=tiny.")
 @click.option("--ckpt", type=PATH, help="A checkpoint's model in its place.")
 @click.option("--dataset", type=REID_DATASET, help="Images, cameras and identities; default: the recipe's.")
@@ -20,7 +21,7 @@ from ..terminal.console import emit, needs
 @click.option("--attributes", is_flag=True, help="All models of attribute recognition instead, of full size.")
 @json_option
 def info(
-    recipe: str,
+    recipe: str | None,
     changes: tuple[str, ...],
     ckpt: Path | None,
     dataset: str | None,
@@ -42,19 +43,27 @@ def info(
         from ...train.paper.cost.model_cost import table_info
         from ...train.paper.cost.task_costs import any_checkpoint_info, recipe_info
 
+    given = {"--config": recipe, "--set": changes, "--ckpt": ckpt, "--dataset": dataset, "--weights": weights}
+    given["--table"] = table
     if attributes:
-        if given := [name for name, value in (("--ckpt", ckpt), ("--set", changes), ("--table", table)) if value]:
-            raise click.UsageError(f"--attributes is all models of attributes; leave {' and '.join(given)} out.")
+        _leave_out("--attributes is all models of attributes", given, tuple(given))
         emit(named_attribute_costs(), as_json)
         return
     if ckpt is not None:
-        if table is not None or changes:
-            raise click.UsageError("--ckpt says what the model is; leave --table and --set out.")
+        _leave_out("--ckpt says what the model is", given, ("--table", "--config", "--set"))
         emit(any_checkpoint_info(ckpt, dataset, weights), as_json)
         return
     if weights is not None:
         raise click.UsageError("--weights chooses weights in a checkpoint: give --ckpt too.")
+    recipe = recipe or "rgbnt201"
     if table is None:
         emit(recipe_info(load_recipe(recipe, changes), dataset), as_json)
     else:
+        _leave_out("--table has the images and identities of the recipe", given, ("--dataset",))
         emit(table_info(table, load_recipe(recipe, changes, kind=TrainConfig)), as_json)
+
+
+def _leave_out(why: str, given: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Raise UsageError for options that would have no effect."""
+    if surplus := [name for name in names if given[name]]:
+        raise click.UsageError(f"{why}; leave {' and '.join(surplus)} out.")

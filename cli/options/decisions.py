@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import click
 
+from ...common.foreign_text import shown_text
 from .shared import gathered
 
 
@@ -32,6 +34,8 @@ def _as_thresholds(
     named = {label: value for label, value in given if label is not None}
     if len(common) + bool(named) > 1:
         raise click.UsageError("--threshold is one number for all labels, or LABEL=P for some of them, not both.")
+    if twice := [label for label, count in Counter(label for label, _ in given).items() if count > 1]:
+        raise click.UsageError(f"--threshold gives {shown_text(twice[0], 60)!r} two numbers; give it one.")
     return common[0] if common else named or None
 
 

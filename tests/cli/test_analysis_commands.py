@@ -49,6 +49,10 @@ class TestInfo:
             (("--ckpt", "x.pth", "--table", "3"), "leave --table"),
             (("--ckpt", "x.pth"), "x.pth"),
             (("--weights", "ema"), "give --ckpt too"),
+            (("--ckpt", "x.pth", "--config", "tiny"), "leave --config out"),
+            (("--attributes", "--weights", "ema", "--config", "tiny"), "leave --config and --weights out"),
+            (("--attributes", "--dataset", "rgbnt201"), "leave --dataset out"),
+            (("--table", "3", "--dataset", "rgbnt201"), "leave --dataset out"),
         ),
     )
     def test_wrong(self, arguments: tuple[str, ...], words: str, capfd: pytest.CaptureFixture[str]) -> None:

@@ -83,6 +83,7 @@ class TestAttributes:
         for wrong, message in (
             (("--threshold", "2"), "'2' is no threshold"),
             (("--threshold", "0.5", "--threshold", "hat=1"), "not both"),
+            (("--threshold", "hat=0.5", "--threshold", "hat=1"), "gives 'hat' two numbers"),
             (("--threshold", "hut=0.5"), "no label 'hut'. The nearest of 6: hat"),
         ):
             code, _, err = said(capfd, *call, tmp_path / "c.csv", *wrong)

@@ -63,13 +63,13 @@ def reader_of(tree: Any, request: Request) -> Reader:
 
 
 def check_kind(kind: type[Model], name: str | None, path: Path) -> None:
-    """Check that one of our files holds the requested model.
+    """Check that no model is requested by name of one of our files, which holds its own.
 
     Raises:
-        InputError: it holds a model of another kind, or no model has this name.
+        InputError: a model is named.
     """
-    if name is None or name == kind.kind or (name in NAMED_MODELS and NAMED_MODELS[name].kind == kind.kind):
-        return
-    raise InputError(
-        f"{shown_text(path)} holds a model of kind {kind.kind}, not {shown_text(name, 60)!r}. Leave the name out."
-    )
+    if name is not None:
+        raise InputError(
+            f"{shown_text(path)} holds a model of kind {kind.kind} with its config; a name ({shown_text(name, 60)}) is "
+            "for public files, which do not. Leave the name of the model out."
+        )

@@ -49,7 +49,7 @@ def load_checkpoint(
             prefixes of the keys (`module.`, `_orig_mod.`, `model.`). Nothing in a file is called or built.
         image_size: (height, width) in pixels. Required for the files of MambaPro's authors, which do not hold it.
         model: name of the model in a public file, such as "par_image_vim_s" (see `named_models.NAMED_MODELS`) or
-            "mambapro"; None: recognized by its keys.
+            "mambapro"; None: recognized by its keys. Our files hold their model, and take no name.
         default_image_size: used if neither `image_size` nor MambaPro's file has one.
         weights: name of the weights to load if a file holds several, such as "ema"; the error lists them.
         dataset: benchmark of the caller. A warning is logged if the file does not fit it.

@@ -111,6 +111,15 @@ def test_unknown_name(tmp_path: Path, tower: dict) -> None:
         load_checkpoint(saved(tmp_path, tower), model="vim_xl")
 
 
+@pytest.mark.parametrize("name", ["mini_vim", "vim_s"])
+def test_own_files_take_no_name(tmp_path: Path, name: str) -> None:
+    """A file of save_checkpoint holds its model; a name, its own too, would have no effect and is refused."""
+    save_checkpoint(built("mini_vim"), tmp_path / "own.safetensors")
+
+    with pytest.raises(InputError, match=r"own\.safetensors holds a model .* Leave the name of the model out"):
+        load_checkpoint(tmp_path / "own.safetensors", model=name)
+
+
 def test_not_finite(tmp_path: Path, tower: dict) -> None:
     """NaN is refused and named."""
     with pytest.raises(ArtifactError, match="norm_f"):
