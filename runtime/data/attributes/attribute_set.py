@@ -136,6 +136,11 @@ def _check_names(names: Sequence[str], words: Sequence[str], groups: Sequence[Se
         raise InputError(f"{what}: {shown(long)!r} is no name; a name or phrase has 1 to {LONGEST_NAME} letters.")
     if unknown := [name for group in groups for name in group if name not in names]:
         raise InputError(f"{what} puts {shown(unknown)} into a group of exclusive attributes, and has none such.")
+    if small := [group for group in groups if not 1 < len(set(group)) == len(group)]:
+        raise InputError(
+            f"{what} has {shown(small[0]) or 'no attribute'} as a group of exclusive attributes; a group is two or "
+            "more different attributes."
+        )
 
 
 def _check_labels(
