@@ -10,6 +10,7 @@ import numpy as np
 from ...common.foreign_text import shown_text
 from ...common.formats.json_files import read_json
 from ...common.formats.npz_files import read_npy, read_npz
+from ...common.records import decode
 from ...errors import InputError
 from .labels import Labels
 
@@ -30,8 +31,8 @@ def read_label_file(path: Path) -> Labels:
     value = read_json(path, "list of labels", InputError, advice=_FORM)
     try:
         return _labels(value)
-    except (InputError, TypeError, KeyError) as error:
-        problem = f": {error}" if isinstance(error, InputError) else ""
+    except (ValueError, TypeError, KeyError) as error:
+        problem = f": {error}".rstrip(".") if isinstance(error, ValueError) else ""
         raise InputError(f"{shown_text(path)} is no list of labels{problem}. {_FORM}") from error
 
 
@@ -67,7 +68,7 @@ def _labels(value: Any) -> Labels:
         # the metadata of a bundle
         value = value["labels"]
     if isinstance(value, dict) and "names" in value:
-        return Labels.from_json(value)
+        return decode(Labels, value)
     if isinstance(value, dict):
         groups = value.get("exclusive", [])
         return Labels.of_attributes(

@@ -39,6 +39,8 @@ def test_forms(tmp_path: Path, value: Any, labels: Labels) -> None:
         ('{"images": []}', "no list of labels"),
         ('["hat", "hat"]', "none of them twice"),
         ('["hat"', "it is not JSON"),
+        ('{"names": ["hat"], "thresholds": [2]}', r"thresholds must be between 0 and 1 .* \[2\.0\]\. Give a JSON list"),
+        ('{"names": ["hat", 1]}', r"no list of labels: names\[1\] must be a string, not 1\. Give a JSON list"),
         ('{"attributes": ["hat"], "words": ["a", "b"]}', "one for each of 1 labels, not 2"),
     ],
 )
@@ -50,7 +52,7 @@ def test_other_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read_label_file(file)
 
-    assert "labels.json" in str(caught.value)
+    assert "labels.json" in str(caught.value) and ".." not in str(caught.value)
 
 
 def test_missing_file(tmp_path: Path) -> None:
