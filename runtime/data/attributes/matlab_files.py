@@ -93,6 +93,8 @@ def whole_numbers(values: Any, where: str) -> npt.NDArray[np.int64]:
         raise InputError(f"{where} is no matrix of numbers, but {shown_text(kind, 60)}.")
     if values.dtype.kind == "f" and not np.array_equal(values, np.floor(values)):
         raise InputError(f"{where} holds numbers that are not whole.")
+    if values.dtype.kind in "fu" and (np.abs(values) >= 2.0**63).any():
+        raise InputError(f"{where} holds numbers of more than 63 bits, which count nothing here. It is damaged.")
     return values.astype(np.int64)
 
 
@@ -133,7 +135,7 @@ def rows_of(values: Any, where: str) -> npt.NDArray[np.int64]:
         InputError: no list of whole numbers, or one below 1.
     """
     numbers = whole_numbers(values, where)
-    if numbers.size != max(numbers.shape, default=1):
+    if numbers.size and numbers.size != max(numbers.shape, default=1):
         raise InputError(f"{where} is a matrix of {' x '.join(map(str, numbers.shape))}; a list is expected.")
     if numbers.min(initial=1) < 1:
         raise InputError(f"{where} has the number {int(numbers.min())}; images are counted from 1.")
