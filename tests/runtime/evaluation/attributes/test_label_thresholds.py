@@ -45,6 +45,11 @@ def test_a_best_threshold_stays() -> None:
     assert tuned([0, 0, 1, 1], [-3, -2, 1, 4]) == 0.45
 
 
+def test_the_nearest_of_equally_good_ones() -> None:
+    """Taking all, F1 is 2 * 2 / (4 + 2), and 2 * 1 / (1 + 2) of the last alone, which is nearer to the logit 4.6."""
+    assert tuned([1, 0, 0, 1], [1, 2, 3, 4], threshold=0.99) == pytest.approx(sigmoid(3.5))
+
+
 def test_labels_of_one_kind_stay() -> None:
     """Without a positive, without a negative, or without a judged sample nothing is tuned."""
     for truth in ([0, 0], [1, 1], [2, 2]):
