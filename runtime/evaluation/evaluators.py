@@ -25,12 +25,12 @@ class Evaluated(Protocol):
     """Report of any evaluation."""
 
     @property
-    def samples(self) -> int:
-        """Number of evaluated samples."""
+    def all_samples(self) -> int:
+        """Number of samples of every part, with those left out."""
 
     @property
-    def left_out(self) -> tuple[tuple[str, str], ...]:
-        """Samples (name, reason) with an unusable image."""
+    def all_left_out(self) -> tuple[tuple[str, str], ...]:
+        """Samples (name, reason) of every part with an unusable image."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -84,5 +84,5 @@ def write_left_out(path: Path, report: Evaluated, overwrite: bool) -> None:
         InputError: the file exists and may not be replaced.
         SetupError: the disk is full or permission is missing.
     """
-    left_out = [Skipped(name, "", "", reason) for name, reason in report.left_out]
-    write_atomically(path, writer_of_skipped(report.samples + len(left_out), left_out), overwrite=overwrite)
+    left_out = [Skipped(name, "", "", reason) for name, reason in report.all_left_out]
+    write_atomically(path, writer_of_skipped(report.all_samples, left_out), overwrite=overwrite)

@@ -112,15 +112,15 @@ def evaluate_attribute_model(
     options = options or AttributeOptions()
     if options.strips is not None:
         check_strips_folder(options.strips, options.overwrite)
-    (model, before), bad = labeled, dict[Sample, InputError]()
+    model, before = labeled
     images = labeled_samples(benchmark, benchmark.query, before, model.name)
     labels, tuning = before, None
     if options.tune_thresholds:
         part = labeled_samples(benchmark, _validation(benchmark), before, model.name)
-        part, logits = _outputs(model, part, bad if options.skip_bad else None, track)
+        part, logits, bad = _outputs(model, part, options.skip_bad, track)
         labels = tune_thresholds(part.truth, logits, before, options.objective)
-        tuning = Tuning(options.objective, len(part.samples), str(options.out))
-    images, logits = _outputs(model, images, bad if options.skip_bad else None, track)
+        tuning = Tuning(options.objective, len(part.samples), str(options.out), bad)
+    images, logits, bad = _outputs(model, images, options.skip_bad, track)
     report = images._replace(labels=labels).report(logits)
     probabilities = labels.probabilities(logits)
     errors = None if probabilities is None else calibration_errors(images.truth, probabilities)
@@ -136,7 +136,7 @@ def evaluate_attribute_model(
         labels=label_rows(report, labels, None if errors is None else errors.by_label),
         calibration_error=None if errors is None or np.isnan(errors.all_labels) else errors.all_labels,
         tuning=tuning,
-        left_out=tuple((sample.name, str(error)) for sample, error in bad.items()),
+        left_out=bad,
     )
     if options.strips is not None:
         strips = label_strips(images.samples, images.truth, logits, labels, options.strips_count)
@@ -164,14 +164,13 @@ def _validation(benchmark: Benchmark) -> tuple[Sample, ...]:
 
 
 def _outputs(
-    model: Model, images: LabeledImages, bad: dict[Sample, InputError] | None, track: Track
-) -> tuple[LabeledImages, np.ndarray]:
-    """Return the readable ones of the images, and their logits (N, labels)."""
-    here: dict[Sample, InputError] = {}
+    model: Model, images: LabeledImages, skip_bad: bool, track: Track
+) -> tuple[LabeledImages, np.ndarray, tuple[tuple[str, str], ...]]:
+    """Return the readable ones of the images, their logits (N, labels), and (name, reason) of those left out."""
+    bad: dict[Sample, InputError] | None = {} if skip_bad else None
     try:
-        (outputs,) = features_of([model], images, track, bad=None if bad is None else here)
+        (outputs,) = features_of([model], images, track, bad=bad)
     except UnusableImageError as error:
         raise InputError(f"{error} --skip-bad leaves such samples out and names them.") from error
-    if bad is not None:
-        bad |= here
-    return images.without(here) if here else images, outputs[SUBSETS[0]]
+    left_out = tuple((sample.name, str(error)) for sample, error in (bad or {}).items())
+    return images.without(bad) if bad else images, outputs[SUBSETS[0]], left_out

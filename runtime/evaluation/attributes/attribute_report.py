@@ -19,11 +19,19 @@ _CONVENTIONS = "F1: mean of the samples' F1, as released; F1 of means: 2PR/(P+R)
 
 @dataclass(frozen=True)
 class Tuning(Report):
-    """Tuned thresholds: the value they maximize, the number of validation samples, and the file they are in."""
+    """Tuned thresholds: the value they maximize, the number of validation samples, and the file they are in.
+
+    `left_out` are the validation samples (name, reason) with an unusable image.
+    """
 
     objective: str
     samples: int
     out: str
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**super().to_json(), "left_out": _listed(self.left_out)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class AttributeEvaluation(Report):
         labels: accuracy of each label.
         calibration_error: over all labels; None where the model returns no probabilities.
         tuning: of the thresholds, if they were tuned.
-        left_out: samples (name, reason) with an unusable image.
+        left_out: test samples (name, reason) with an unusable image.
         strips: the written pictures.
     """
 
@@ -63,6 +71,17 @@ class AttributeEvaluation(Report):
         """Number of evaluated samples."""
         return self.report.queries
 
+    @property
+    def all_samples(self) -> int:
+        """Number of samples of both parts, with those left out."""
+        tuned = 0 if self.tuning is None else self.tuning.samples
+        return self.samples + tuned + len(self.all_left_out)
+
+    @property
+    def all_left_out(self) -> tuple[tuple[str, str], ...]:
+        """Samples (name, reason) of both parts with an unusable image."""
+        return (() if self.tuning is None else self.tuning.left_out) + self.left_out
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values; intervals are [low, high]."""
         return {
@@ -79,7 +98,7 @@ class AttributeEvaluation(Report):
             "calibration_error": self.calibration_error,
             "labels": [row.to_json() for row in self.labels],
             "tuning": None if self.tuning is None else self.tuning.to_json(),
-            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
+            "left_out": _listed(self.left_out),
             "strips": list(self.strips),
         }
 
@@ -94,10 +113,7 @@ class AttributeEvaluation(Report):
         return "\n\n".join(part for part in parts if part)
 
     def _left_out(self) -> list[str]:
-        if not self.left_out:
-            return []
-        names = shown([shown_text(name) for name, _ in self.left_out])
-        return [f"{len(self.left_out)} samples left out, their image cannot be used: {names}"]
+        return [_told(self.left_out, "")] if self.left_out else []
 
     def _table(self) -> str:
         values = self.report.values
@@ -132,10 +148,21 @@ class AttributeEvaluation(Report):
     def _tuning(self) -> list[str]:
         if self.tuning is None:
             return []
+        left_out = self.tuning.left_out
         return [
             f"thresholds tuned for {self.tuning.objective} on {self.tuning.samples:,} validation samples, in "
-            f"{escaped(self.tuning.out)}"
+            f"{escaped(self.tuning.out)}",
+            *([_told(left_out, "validation ")] if left_out else []),
         ]
+
+
+def _listed(left_out: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+    return [{"name": name, "reason": reason} for name, reason in left_out]
+
+
+def _told(left_out: tuple[tuple[str, str], ...], part: str) -> str:
+    names = shown([shown_text(name) for name, _ in left_out])
+    return f"{len(left_out)} {part}samples left out, their image cannot be used: {names}"
 
 
 def _percent(fraction: float) -> str:

@@ -73,6 +73,16 @@ class EvaluationReport(Report):
     samples: int = 0
 
     @property
+    def all_samples(self) -> int:
+        """Number of distinct samples, with those left out."""
+        return self.samples + len(self.left_out)
+
+    @property
+    def all_left_out(self) -> tuple[tuple[str, str], ...]:
+        """Samples (name, reason) of every part with an unusable image."""
+        return self.left_out
+
+    @property
     def whole(self) -> RetrievalReport:
         """Report of the first row."""
         return self.rows[0].report

@@ -144,7 +144,15 @@ def test_unusable_images(benchmark: Benchmark, tmp_path: Path, name: str) -> Non
         benchmark, LabeledModel(model(), LABELS), replace(options, skip_bad=True), lambda *_: None
     )
 
-    assert [left for left, _ in report.left_out] == [name] and "1 samples left out" in str(report)
+    test, validation = ([name], []) if name[0] == "t" else ([], [name])
+    assert report.tuning is not None
+    assert [left for left, _ in report.left_out] == test and [left for left, _ in report.tuning.left_out] == validation
+    assert f"1 {'validation ' if validation else ''}samples left out" in str(report) and str(report).count(name) == 1
+    assert [left for left, _ in report.all_left_out] == [name] and report.all_samples == 10
+    assert [len(each["left_out"]) for each in (report.to_json(), report.to_json()["tuning"])] == [
+        len(test),
+        len(validation),
+    ]
     assert report.tuning is not None and (report.samples, report.tuning.samples) == (
         (5, 4) if name[0] == "t" else (6, 3)
     )
