@@ -51,7 +51,7 @@ def test_logits_are_no_embeddings(attributes: Path) -> None:
     for call in (evaluate.evaluate_checkpoint, compare.compare_bundles):
         arguments: tuple[Any, ...] = (attributes, [], "data", "rgbnt201")
         given = arguments if call is compare.compare_bundles else (attributes, "data", "rgbnt201")
-        with pytest.raises(InputError, match="is a benchmark for re-identification; the model in .* for attributes"):
+        with pytest.raises(InputError, match=r"is a benchmark for re-identification; the model in .* for attributes"):
             call(*given)
 
 
@@ -65,7 +65,7 @@ def test_commands_for_mambapro(attributes: Path) -> None:
     ):
         with pytest.raises(InputError, match=r"holds a model of kind .*; give a checkpoint of MambaPro"):
             call()
-    with pytest.raises(InputError, match="is a benchmark for re-identification; the model in .* for attributes"):
+    with pytest.raises(InputError, match=r"is a benchmark for re-identification; the model in .* for attributes"):
         explain.load(attributes, BENCHMARK, options)
 
 
