@@ -76,7 +76,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 _DATASET_HELP = "Which benchmark the folder holds."
 dataset_option = click.option("--dataset", type=ANY_DATASET, required=True, help=_DATASET_HELP)
-reid_dataset_option = click.option("--dataset", type=REID_DATASET, required=True, help=_DATASET_HELP)
 data_option = click.option("--data", type=PATH, required=True, help="Root folder of the benchmark.")
 
 

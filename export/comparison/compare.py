@@ -17,7 +17,7 @@ from ...common.foreign_text import escaped
 from ...common.machine.cpus import usable_cpus
 from ...common.progress import Track, silent
 from ...common.records import Report
-from ...common.rounds import ROUNDS, Spread, in_turns, ratios
+from ...common.rounds import ROUNDS, in_turns
 from ...common.tables import text_table
 from ...errors import InputError
 from ...runtime.bundle.bundle import Bundle
@@ -25,62 +25,25 @@ from ...runtime.data.modalities import SUBSETS
 from ...runtime.data.preprocess import Preprocessing
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark
 from ...runtime.evaluation.gates.accuracy import session_model
-from ...runtime.evaluation.gates.agreement import cosine_departures
-from ...runtime.evaluation.reference_features import features_of
-from ...runtime.evaluation.retrieval.evaluate import Retrieval, retrieval_of
-from ...runtime.evaluation.retrieval.metrics import RetrievalReport
+from ...runtime.evaluation.gates.task_metrics import metric_of
+from ...runtime.evaluation.reference_features import TestSet, features_of
 from ...runtime.evaluation.timed_process import WORKER, TimedProcess
-from ...runtime.extractor import Extractor
+from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
 from ...runtime.selection import why_not
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
-from ...train.models.model_spec import Model, require_embedding
+from ...train.models.model_spec import Model
 from ..pytorch.accuracy import pytorch_model
 from ..pytorch.bundle_metadata import fingerprint_of
+from .checkpoint_worker import plain
+from .comparison_rows import PYTORCH, ROWS, Measured, Row, cells, head
 
 log = logging.getLogger("mambapro")
 
 #: Uncounted calls of each turn, and minimum total seconds of the counted ones.
 _WARMUP, _SECONDS = 2, 0.5
-PYTORCH = "PyTorch fp32"
 CHECKPOINT_WORKER = "mambapro.export.comparison.checkpoint_worker"
-
-
-@dataclass(frozen=True)
-class ComparisonRow:
-    """Results of one model.
-
-    Attributes:
-        model: its name.
-        map, rank_1: fractions.
-        min_cosine: to PyTorch's features, over query and gallery.
-        milliseconds: the median for one sample, images decoded and resized.
-        rounds: milliseconds of each round.
-        speedup: against PyTorch, the median over the rounds; None where they disagree.
-        speedups: of each round.
-    """
-
-    model: str
-    map: float
-    rank_1: float
-    min_cosine: float
-    milliseconds: float
-    rounds: tuple[float, ...]
-    speedup: float | None
-    speedups: tuple[float, ...]
-
-    def cells(self) -> tuple[str, ...]:
-        """Return the cells of the table."""
-        spread = Spread(self.rounds)
-        return (
-            escaped(self.model),
-            f"{self.map:.1%}",
-            f"{self.rank_1:.1%}",
-            f"{self.min_cosine:.10f}",
-            f"{self.milliseconds:.1f} ({spread.low:.1f} to {spread.high:.1f})",
-            "1x" if self.model == PYTORCH else Spread(self.speedups).times(),
-        )
 
 
 @dataclass(frozen=True)
@@ -91,13 +54,13 @@ class Comparison(Report):
     queries: int
     gallery: int
     cpus: int
-    rows: tuple[ComparisonRow, ...]
+    rows: tuple[Row, ...]
 
     def __str__(self) -> str:
-        head = ("model", "mAP", "Rank-1", "min cosine", "ms, batch 1 (rounds)", "against PyTorch")
-        cells = [head, *(row.cells() for row in self.rows)]
-        title = f"{self.dataset}: {self.queries} queries, gallery of {self.gallery}, {self.cpus} CPU cores"
-        return "\n".join([title, text_table(cells, "<>>>><")])
+        names = head(self.rows[0])
+        table = text_table([names, *map(cells, self.rows)], f"<{'>' * (len(names) - 2)}<")
+        samples = f"{self.queries} queries, gallery of {self.gallery}" if self.gallery else f"{self.queries} images"
+        return f"{self.dataset}: {samples}, {self.cpus} CPU cores\n{table}"
 
 
 class _Candidate(NamedTuple):
@@ -133,37 +96,65 @@ def compare_bundles(
     `rounds` rounds.
 
     Raises:
-        InputError: an unusable checkpoint, folder or benchmark, or a bundle of another checkpoint.
+        InputError: an unusable checkpoint, folder or benchmark, no bundle, one of another checkpoint or other labels.
         ArtifactError: a corrupt checkpoint or bundle.
         SetupError: a model could not be timed.
     """
     benchmark = read_benchmark(dataset, data, test_only=True)
     usual = benchmark_info(dataset).image_size
     model = load_checkpoint(checkpoint, image_size, default_image_size=usual, dataset=dataset, **(switches or {}))
-    require_embedding(model, checkpoint)
-    candidates = list(_candidates(model, checkpoint, bundles))
-    retrieval = retrieval_of(benchmark)
-    measured = _accuracies(model, candidates, retrieval, track)
+    opened = _opened(model, checkpoint, bundles)
+    metadata = opened[0][1].metadata
+    metric = metric_of(metadata)
+    candidates = list(_candidates(opened))
+    test = metric.test_set(benchmark, metadata)
+    outputs = _outputs(model, candidates, test, track)
     config = model.config
     # our files contain these settings, which must not be given again
-    job = {"checkpoint": str(checkpoint), "image_size": list(config.image_size), "switches": dict(switches or {})}
+    given = {name: plain(value) for name, value in (switches or {}).items()}
+    job = {"checkpoint": str(checkpoint), "image_size": list(config.image_size), "switches": given}
     # its memory is released before the others are timed
     del model
     jobs = {PYTORCH: job} | {candidate.name: candidate.job for candidate in candidates}
-    return _comparison(retrieval, measured, _times(jobs, runs, rounds, track))
+    times = _times(jobs, runs, rounds, track)
+    measured = {name: Measured(test.report(rows), rows, times[name]) for name, rows in outputs.items()}
+    row, reference = ROWS[metric.name], measured[PYTORCH]
+    rows = tuple(row(name, metric, reference, one, metadata.labels) for name, one in measured.items())
+    return Comparison(benchmark.name, len(benchmark.query), len(benchmark.gallery), usable_cpus(), rows)
 
 
-def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iterator[_Candidate]:
+def _opened(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> list[tuple[Path, Bundle]]:
+    """Open the bundles.
+
+    Raises:
+        InputError: there is none, or one is of another model, of other labels or thresholds.
+    """
+    if not bundles:
+        raise InputError("There is no bundle to compare the checkpoint with. Give at least one.")
+    opened = [(path, Bundle.open(path)) for path in bundles]
+    labels, owner = model.spec.labels, checkpoint
+    for path, bundle in opened:
+        metadata = bundle.metadata
+        if metadata.fingerprint != fingerprint_of(model, metadata.preprocessing):
+            raise InputError(
+                f"{escaped(path)} is of another model than {escaped(checkpoint)}: it was exported from "
+                f"{escaped(metadata.checkpoint.file)}, with other weights or other switches."
+            )
+        if labels is None:
+            labels, owner = metadata.labels, path
+        elif metadata.labels != labels:
+            raise InputError(
+                f"{escaped(path)} has other labels or thresholds than {escaped(owner)}, so they assign other labels "
+                "for the same outputs. Export it again."
+            )
+    return opened
+
+
+def _candidates(opened: Sequence[tuple[Path, Bundle]]) -> Iterator[_Candidate]:
     """Yield the exported models under their bundles' names, and each artifact that runs here under its own."""
     opening = RunOptions(device="cpu")
     names: set[str] = {PYTORCH}
-    for path in bundles:
-        bundle = Bundle.open(path)
-        if bundle.metadata.fingerprint != fingerprint_of(model, bundle.metadata.preprocessing):
-            raise InputError(
-                f"{escaped(path)} is of another feature space than {escaped(checkpoint)}: it was exported from "
-                f"{escaped(bundle.metadata.checkpoint.file)}, with other weights or other switches."
-            )
+    for path, bundle in opened:
         short = path.resolve().name
         name, first = str(path) if short in names else short, True
         names.add(name)
@@ -176,19 +167,16 @@ def _candidates(model: Model, checkpoint: Path, bundles: Sequence[Path]) -> Iter
             first = False
 
 
-def _accuracies(
-    model: Model, candidates: Sequence[_Candidate], retrieval: Retrieval, track: Track
-) -> dict[str, tuple[RetrievalReport, np.ndarray]]:
-    """Return accuracy and features of every sample, by model; one of them is open at a time."""
+def _outputs(model: Model, candidates: Sequence[_Candidate], test: TestSet, track: Track) -> dict[str, np.ndarray]:
+    """Return the outputs for every sample (N, dim), by model; one of them is open at a time."""
     pre = _preprocessing(model, [candidate.bundle for candidate in candidates])
-    pytorch = pytorch_model(model, pre, fingerprint_of(model))
-    (found,) = features_of([pytorch], retrieval, track)
-    features = {PYTORCH: found[SUBSETS[0]]}
+    (found,) = features_of([pytorch_model(model, pre, fingerprint_of(model))], test, track)
+    outputs = {PYTORCH: found[SUBSETS[0]]}
     for name, bundle, target, precision in candidates:
-        with Extractor(bundle, "cpu", target=target, precision=precision) as extractor:
-            (found,) = features_of([replace(session_model(extractor), preprocessing=pre)], retrieval, track)
-            features[name] = found[SUBSETS[0]]
-    return {name: (retrieval.report(rows), rows) for name, rows in features.items()}
+        with open_session(bundle, RunOptions(device="cpu", target=target, precision=precision)) as session:
+            (found,) = features_of([replace(session_model(session), preprocessing=pre)], test, track)
+            outputs[name] = found[SUBSETS[0]]
+    return outputs
 
 
 def _preprocessing(model: Model, bundles: Sequence[Bundle]) -> Preprocessing:
@@ -221,28 +209,3 @@ def _times(jobs: Mapping[str, dict[str, Any]], runs: int, rounds: int, track: Tr
         for process in processes:
             process.wait()
         return in_turns({one.name: partial(one.milliseconds, *turn) for one in processes}, rounds, track)
-
-
-def _comparison(
-    retrieval: Retrieval,
-    measured: Mapping[str, tuple[RetrievalReport, np.ndarray]],
-    times: Mapping[str, tuple[float, ...]],
-) -> Comparison:
-    expected = measured[PYTORCH][1]
-    rows = []
-    for name, (report, features) in measured.items():
-        speedups = ratios(times[PYTORCH], times[name])
-        rows.append(
-            ComparisonRow(
-                model=name,
-                map=report.map,
-                rank_1=report.rank(1),
-                min_cosine=1.0 - float(cosine_departures(expected, features).max()),
-                milliseconds=Spread(times[name]).median,
-                rounds=times[name],
-                speedup=speedups.value,
-                speedups=speedups.values,
-            )
-        )
-    benchmark = retrieval.benchmark
-    return Comparison(benchmark.name, len(benchmark.query), len(benchmark.gallery), usable_cpus(), tuple(rows))

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mambapro.common.rounds import Spread, ratios
 from mambapro.errors import InputError
 from mambapro.export.comparison import compare as module
-from mambapro.export.comparison.compare import PYTORCH, Comparison, ComparisonRow, compare_bundles
+from mambapro.export.comparison.compare import Comparison, compare_bundles
+from mambapro.export.comparison.comparison_rows import PYTORCH, ComparisonRow
 from mambapro.export.pipeline import ExportReport
 from mambapro.synthetic.benchmark import draw_benchmark
 
@@ -66,14 +68,14 @@ def test_a_busy_third_gives_the_right_ratio_or_none(
     times = module._times({PYTORCH: {}, "a": {}, "b": {}}, 20, 5, lambda items, *_: items)
 
     for name in ("a", "b"):
-        found = module.ratios(times[PYTORCH], times[name])
+        found = ratios(times[PYTORCH], times[name])
         assert found.value is None or found.value == pytest.approx(9, rel=0.15)
     assert all(len(rounds) == 5 for rounds in times.values())
 
 
 def row(name: str, speedups: tuple[float, ...]) -> ComparisonRow:
     """A row of these ratios."""
-    spread = module.Spread(speedups)
+    spread = Spread(speedups)
     return ComparisonRow(name, 0.5, 0.5, 1.0, 10.0, (9.5, 10.0, 11.0), spread.value, speedups)
 
 
@@ -120,5 +122,5 @@ def test_bundles_of_other_weights_are_refused(
 
     monkeypatch.setattr(module.Bundle, "open", staticmethod(of_others))
 
-    with pytest.raises(InputError, match="another feature space"):
+    with pytest.raises(InputError, match="of another model than"):
         compare_bundles(tiny_checkpoint, [exports["fp32"].bundle], data, "rgbnt201")
