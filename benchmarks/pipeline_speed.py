@@ -18,6 +18,7 @@ import click
 import numpy as np
 from mambapro import AttributeRecognizer, Extractor, Pipeline
 from mambapro.common.rounds import Spread, in_turns
+from mambapro.runtime.data.image_files import open_image
 from PIL import Image
 
 BOTH, ONCE = "two calls", "pipeline"
@@ -38,7 +39,7 @@ def main(rid: str, par: str, crops: int, size: str, rounds: int) -> None:
     ):
         files = draw(Path(folder), crops, height, width)
         pipeline = Pipeline([extractor, recognizer])
-        for name, images in (("files", files), ("arrays", [np.asarray(Image.open(path)) for path in files])):
+        for name, images in (("files", files), ("arrays", [np.asarray(open_image(path)) for path in files])):
             calls = {
                 BOTH: lambda images=images: (extractor(images), recognizer(images)),
                 ONCE: lambda images=images: pipeline(images),
