@@ -59,6 +59,19 @@ def indexed_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: T
     return torch.stack(outputs, 1) + D * u
 
 
+def plain_loop(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor) -> Tensor:
+    """The recurrence as it is written down: everything of a token inside the loop."""
+    step = torch.nn.functional.softplus(delta + delta_bias)
+    channels = u.shape[2] // B.shape[2]
+    h = u.new_zeros(u.shape[0], *A.shape)
+    outputs = []
+    for t in range(u.shape[1]):
+        b, c = (x[:, t].repeat_interleave(channels, 1) for x in (B, C))
+        h = torch.exp(step[:, t, :, None] * A) * h + (step[:, t] * u[:, t])[..., None] * b
+        outputs.append((h * c).sum(-1))
+    return torch.stack(outputs, 1) + D * u
+
+
 def inputs(batch: int, length: int, channels: int, state: int, groups: int = 1) -> Inputs:
     """Inputs as in a Mamba block at its start: A from -1 to -state, steps from 0.001 to 0.1.
 
