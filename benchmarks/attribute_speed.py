@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 import torch
-from precision import child_of, median_milliseconds
+from precision import bundle_milliseconds, child_of, median_milliseconds
 from scan_cpu import loop, plain_loop
 
 if TYPE_CHECKING:
@@ -73,17 +73,6 @@ def built_bundle(model: Model, folder: Path, precision: str) -> Path:
     return bundle
 
 
-def bundle_call(bundle: Path, precision: str) -> Callable[[], np.ndarray]:
-    """Call that computes the bundle's logits of the drawn image."""
-    from mambapro.runtime.data.batch import Batch
-    from mambapro.runtime.run_options import RunOptions
-    from mambapro.runtime.session import Session
-
-    session = Session(bundle, RunOptions(target="openvino", precision=precision))
-    batch = Batch.of({"rgb": drawn_image(session.preprocessing.height, session.preprocessing.width)})
-    return lambda: session.run(batch)["logits"]
-
-
 def pytorch_call(name: str) -> Callable[[], np.ndarray]:
     """Call that computes the model's logits of the drawn image."""
     model = drawn_model(name)
@@ -96,29 +85,31 @@ def pytorch_call(name: str) -> Callable[[], np.ndarray]:
     return call
 
 
-def time_one(candidate: str, name: str, bundle: Path, precision: str) -> dict[str, Any]:
-    """Milliseconds of one candidate in this process, and its logits."""
+def time_one(candidate: str, name: str) -> dict[str, Any]:
+    """Milliseconds of one candidate of PyTorch in this process, and its logits."""
     if candidate in LOOPS:
         replace_operator(LOOPS[candidate])
-    call = bundle_call(bundle, precision) if candidate == OPENVINO else pytorch_call(name)
+    call = pytorch_call(name)
     return {"ms": median_milliseconds(call, RUNS.get(candidate, 2)), "logits": call().tolist()}
 
 
 def measure(name: str, precision: str, rounds: int, threads: int) -> dict[str, float]:
-    """Milliseconds of each candidate by name, the median of the rounds; prints how far the logits differ."""
+    """Milliseconds of each candidate by name, the median of the rounds; prints how far the loops' logits differ."""
     times: dict[str, list[float]] = {candidate: [] for candidate in CANDIDATES}
     logits: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         bundle = built_bundle(drawn_model(name), Path(folder), precision)
-        fixed = ["--model", name, "--precision", precision, "--threads", str(threads), "--bundle", str(bundle)]
         for _ in range(rounds):
-            for candidate in CANDIDATES:
-                result = json.loads(child_of(__file__, "--only", candidate, *fixed))
+            for candidate in (*LOOPS, OURS):
+                fixed = ("--only", candidate, "--model", name, "--threads", str(threads))
+                result = json.loads(child_of(__file__, *fixed))
                 times[candidate].append(result["ms"])
                 logits[candidate] = np.array(result["logits"])
-    for candidate in (*LOOPS, OPENVINO):
+            # as on a device, where no PyTorch shares the threads
+            times[OPENVINO].append(bundle_milliseconds(bundle, "openvino", precision, "latency", 1, RUNS[OPENVINO]))
+    for candidate in LOOPS:
         difference = np.abs(logits[candidate] - logits[OURS]).max()
-        click.echo(f"logits of {candidate} and of our PyTorch differ by at most {difference:.2g}")
+        click.echo(f"logits of {candidate} and of our operator differ by at most {difference:.2g}")
     return {candidate: statistics.median(values) for candidate, values in times.items()}
 
 
@@ -128,14 +119,11 @@ def measure(name: str, precision: str, rounds: int, threads: int) -> dict[str, f
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "file", type=click.Path(path_type=Path))
-@click.option("--only", type=click.Choice(CANDIDATES), help="Time one candidate and print JSON.")
-@click.option("--bundle", type=click.Path(path_type=Path), default=Path(), help="The bundle for --only.")
-def main(
-    models: tuple[str, ...], precision: str, rounds: int, threads: int, file: Path | None, only: str, bundle: Path
-) -> None:
+@click.option("--only", type=click.Choice((*LOOPS, OURS)), help="Time one candidate and print JSON.")
+def main(models: tuple[str, ...], precision: str, rounds: int, threads: int, file: Path | None, only: str) -> None:
     torch.set_num_threads(threads)
     if only:
-        click.echo(json.dumps(time_one(only, models[0], bundle, precision)))
+        click.echo(json.dumps(time_one(only, models[0])))
         return
     results = {}
     for name in models:
