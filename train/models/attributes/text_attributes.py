@@ -27,7 +27,8 @@ FUSION_LAYERS = 2
 class TextAttributes(VisualTokens):
     """Base of models with text: visual tokens, and one token for each label.
 
-    The text depends on weights and labels only. In eval mode its vectors are computed once, until a weight changes.
+    The text depends on weights and labels only. In eval mode its vectors are computed once, until a weight changes or
+    the model was trained.
     """
 
     aliases: ClassVar = {"mamba.lm_head.weight": "mamba.backbone.embedding.weight"}
@@ -116,6 +117,13 @@ class TextAttributes(VisualTokens):
         if self._encoded is None or self._encoded[0] != state:
             self._encoded = (state, self.mamba(self.label_tokens))
         return self._encoded[1]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or eval mode; the labels' vectors are computed again after a training."""
+        if mode:
+            # a fused optimizer changes weights without counting it in their version
+            self._encoded = None
+        return super().train(mode)
 
     @classmethod
     def shapes(cls, config: AttributeConfig) -> Self:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from mambapro.errors import InputError
 from mambapro.export.comparison import compare
 from mambapro.export.pipeline import plan_export
@@ -81,3 +82,22 @@ def test_images_without_names_of_attributes(attributes: Path) -> None:
     """The export refuses labeled images before it begins, as there are no names to compare."""
     with pytest.raises(InputError, match="does not name its attributes"):
         plan_export(ExportOptions(attributes, data="data", dataset="pa100k"))
+
+
+def test_the_text_follows_a_fused_optimizer() -> None:
+    """After a training step in place, which counts no version, eval mode encodes the labels anew."""
+    named = NAMED_MODELS["mini_par_vsf_vim_s"]
+    model = model_class(named.kind)(named.config)
+    model.set_constants(label_tokens=torch.arange(100).view(10, 10))
+    optimizer = torch.optim.Adam(model.mamba.parameters(), lr=0.1, fused=True)
+    with torch.no_grad():
+        before = model.eval().label_matrix().clone()
+
+    model.train().label_matrix().square().sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        after = model.eval().label_matrix()
+        expected = model.mamba(model.label_tokens)
+
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, expected)
