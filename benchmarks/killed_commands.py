@@ -207,11 +207,12 @@ def _explained(inputs: Inputs, results: Path) -> bool:
 
 
 def _ablated(inputs: Inputs, results: Path) -> bool:
-    from mambapro.train.paper.ablation.record import read_record
+    from mambapro.train.paper.ablation.record import Record
+    from mambapro.train.paper.ablation.stored_runs import read_result
 
     folder = results / "ablation"
     for path in (folder / "results").glob("*.json"):
-        read_record(path)
+        read_result(Record, path)
     if (folder / "results.json").exists():
         json.loads((folder / "results.json").read_text())
     return (folder / "results.json").exists()

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import odd_npz
@@ -17,7 +18,8 @@ from mambapro.calib.ranges import _load_checkpoint
 from mambapro.calib.sensitivity.state import SCHEMA, State
 from mambapro.errors import ArtifactError, InputError, MambaProError
 from mambapro.graph.scales import read_table
-from mambapro.train.paper.ablation.record import read_record
+from mambapro.train.paper.ablation.record import Record
+from mambapro.train.paper.ablation.stored_runs import read_result
 
 
 def odd_answers(read: Callable[[Path], object], paths: list[Path]) -> dict[str, str]:
@@ -81,7 +83,7 @@ class TestPolicies:
         for path, word in ((tmp_path / "fifo", "FIFO"), (tmp_path, "folder"), (Path("/dev/zero"), "device")):
             with pytest.raises(InputError, match=word):
                 read_policy(path)
-            for read in (read_table, read_record):
+            for read in (read_table, partial(read_result, Record)):
                 with pytest.raises(ArtifactError, match=word):
                     read(path)
 
@@ -95,7 +97,7 @@ class TestTables:
         states.mkdir()
 
         assert odd_answers(read_table, paths) == {}
-        assert odd_answers(read_record, paths) == {}
+        assert odd_answers(partial(read_result, Record), paths) == {}
         assert odd_answers(lambda path: State(path, {}), odd_tables.write_all(states, SCHEMA)) == {}
 
     @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ....common.files.atomic import clear_leftovers, json_text, make_folder, remove_folders, write_atomically
+from ....common.files.atomic import clear_leftovers, json_text, make_folder, remove_folders
 from ....common.files.locks import only_process
 from ....common.files.targets import require_free
 from ....common.progress import Track, silent
@@ -18,8 +18,9 @@ from ....runtime.evaluation.attributes.labeled_images import labeled_samples, la
 from ...attributes.attribute_recipe import AttributeRecipe
 from ...engine.recipes import load_recipe
 from .attribute_ablation_report import AttributeAblationReport, summarize_attributes
-from .attribute_runs import AttributeRun, execute, labels_fingerprint, make_run, read_result
+from .attribute_runs import AttributeResult, AttributeRun, execute, labels_fingerprint, make_run
 from .attribute_tables import ATTRIBUTE_TABLES, TEACHER, TEACHER_METRIC, TEACHER_RUN, AttributeRow
+from .stored_runs import read_result, without_result, write_text
 
 #: Files written when all rows are measured, after the table's name.
 SUMMARIES = (".md", ".json")
@@ -75,7 +76,8 @@ def run_attribute_ablation(options: AttributeAblationOptions, track: Track = sil
     recipes = _recipes(rows, options)
     benchmark = read_benchmark(options.dataset, options.data)
     runs = _runs(rows, recipes, options, labels_fingerprint(benchmark))
-    pending = _pending(runs, options)
+    _require_free_summaries(options)
+    pending = without_result(runs, AttributeResult, options.out, options.overwrite, "start")
     created = make_folder(options.out)
     try:
         with only_process(options.out):
@@ -84,7 +86,11 @@ def run_attribute_ablation(options: AttributeAblationOptions, track: Track = sil
                 log.info("%s, seed %d (%d of %d)", run.recipe, run.seed, number, len(pending))
                 execute(run, benchmark, options.data, options.out, options, track)
             results = {
-                row.recipe: {run.seed: read_result(run.result(options.out)) for run in runs if run.recipe == row.recipe}
+                row.recipe: {
+                    run.seed: read_result(AttributeResult, run.result(options.out))
+                    for run in runs
+                    if run.recipe == row.recipe
+                }
                 for row in rows
             }
             images = labeled_samples(benchmark, benchmark.query, labels_of(benchmark), table.title)
@@ -94,7 +100,7 @@ def run_attribute_ablation(options: AttributeAblationOptions, track: Track = sil
                 table.key, table.title, options.dataset, size, len(images.samples), majority, found, steps
             )
             for ending, text in zip(SUMMARIES, (report.markdown(), json_text(report.to_json())), strict=True):
-                _write(options.out / f"{table.key}{ending}", text)
+                write_text(options.out / f"{table.key}{ending}", text)
             return report
     except BaseException:
         remove_folders(created)
@@ -148,26 +154,8 @@ def _runs(
     return runs
 
 
-def _pending(runs: Sequence[AttributeRun], options: AttributeAblationOptions) -> list[AttributeRun]:
-    """Return the runs without a result; results of other settings count only if they may be overwritten."""
+def _require_free_summaries(options: AttributeAblationOptions) -> None:
+    """Raise InputError for summaries of something else, which have no results of this command next to them."""
     if options.out.exists() and not options.overwrite and not (options.out / "results").is_dir():
         for ending in SUMMARIES:
             require_free(options.out / f"{options.table}{ending}", overwrite=False)
-    pending, foreign = [], []
-    for run in runs:
-        path = run.result(options.out)
-        if not path.exists():
-            pending.append(run)
-        elif options.overwrite or read_result(path).fingerprint != run.fingerprint:
-            pending.append(run)
-            foreign.append(path.name)
-    if foreign and not options.overwrite:
-        raise InputError(
-            f"{options.out} holds results of another recipe, data set or start: {', '.join(foreign)}. Choose another "
-            "--out, or replace them with --overwrite."
-        )
-    return pending
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ....common.files.atomic import json_text, sha256_of, write_atomically
-from ....common.foreign_text import shown_text
-from ....common.formats.json_files import read_json
+from ....common.files.atomic import sha256_of
 from ....common.progress import Track
-from ....common.records import decode
-from ....errors import ArtifactError
 from ....runtime.data.sample import Benchmark
 from ....runtime.evaluation.attributes.labeled_images import labeled_samples
 from ....runtime.evaluation.retrieval.evaluate import extract_features
@@ -25,16 +20,11 @@ from ...attributes.attribute_recipe import AttributeRecipe
 from ...attributes.evaluate_attributes import checkpoint_labels
 from ...engine.device import resolve_device
 from ...engine.image_ranges import model_preprocessing, noted_ranges
-from ...engine.loop import fit
-from ...engine.state import NAME as STATE
 from ...models.checkpoints.weights import load_checkpoint
 from ...reid.evaluate import torch_feature_function
 from .jobs import FREE
 from .record import fingerprint
-
-#: Version of a result's layout; others are not read.
-_VERSION = 1
-_LARGEST_FILE = 64 * 2**20
+from .stored_runs import train_once, write_result
 
 log = logging.getLogger("mambapro")
 
@@ -73,6 +63,9 @@ class AttributeResult:
         seconds: of the training.
         assigned: the labels of each test sample, in the data set's order, as bits in hexadecimal.
     """
+
+    #: 10,000 images with some hundred labels each
+    largest_file: ClassVar[int] = 64 * 2**20
 
     fingerprint: str
     trainable: int
@@ -113,24 +106,6 @@ def labels_fingerprint(benchmark: Benchmark) -> str:
     return digest.hexdigest()[:16]
 
 
-def read_result(path: Path) -> AttributeResult:
-    """Read a result.
-
-    Raises:
-        ArtifactError: not a result of this version.
-    """
-    try:
-        values = read_json(path, "result", limit=_LARGEST_FILE)
-        if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
-            raise ValueError("another version")
-        return decode(AttributeResult, values)
-    except (ValueError, ArtifactError) as error:
-        raise ArtifactError(
-            f"{shown_text(path)} is no result of this version ({shown_text(error, 500)}). Remove it, and its row runs "
-            "again."
-        ) from error
-
-
 def execute(run: AttributeRun, benchmark: Benchmark, data: Path, out: Path, options: Any, track: Track) -> None:
     """Train if needed, evaluate the best epoch on the test part, and write the result.
 
@@ -143,7 +118,10 @@ def execute(run: AttributeRun, benchmark: Benchmark, data: Path, out: Path, opti
         track: shows progress.
     """
     folder = run.run_folder(out)
-    trainable, seconds = _train(run, data, folder, options, track)
+    fill = run.config.initialiser(**run.sources)
+    trainable, seconds = train_once(
+        run.config, data, options.dataset, folder, fill, options.device, options.overwrite, track
+    )
     model = load_checkpoint(folder / "best.pth")
     labels = checkpoint_labels(model, folder, benchmark)
     images = labeled_samples(benchmark, benchmark.query, labels, run.name)
@@ -151,38 +129,6 @@ def execute(run: AttributeRun, benchmark: Benchmark, data: Path, out: Path, opti
     logits = extract_features(images.samples, function, model_preprocessing(model), track=track)
     packed = np.packbits(labels.assign(logits), axis=1)
     result = AttributeResult(run.fingerprint, trainable, seconds, tuple(row.tobytes().hex() for row in packed))
-    _write(run.result(out), json_text({"version": _VERSION, **asdict(result)}))
+    write_result(result, run.result(out))
     log.info("%s: %.0f s of training", run.name, seconds)
     (folder / "last.pth").unlink(missing_ok=True)
-
-
-def _train(run: AttributeRun, data: Path, folder: Path, options: Any, track: Track) -> tuple[int, float]:
-    """Train into `folder`, or resume there, unless finished. Returns the trained values and the seconds."""
-    if options.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    path = folder / "report.json"
-    if path.exists():
-        stored = read_json(path, "report of a training")
-        values = stored if isinstance(stored, dict) else {}
-        trainable, seconds = values.get("trainable"), values.get("seconds")
-        if not isinstance(trainable, int) or not isinstance(seconds, int | float):
-            raise ArtifactError(f"{shown_text(path)} does not say how long the training took. Remove its folder.")
-        return trainable, float(seconds)
-    report = fit(
-        run.config,
-        data,
-        options.dataset,
-        folder,
-        initialise=run.config.initialiser(**run.sources),
-        device=options.device,
-        resume=(folder / STATE).exists(),
-        # without a state the training stopped too early to resume, and begins again
-        overwrite=True,
-        track=track,
-    )
-    _write(path, json_text(report.to_json()))
-    return report.trainable, report.seconds
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -47,7 +47,7 @@ class Job:
         """Stem of its file names."""
         return f"{self.table}-{self.row.key}-seed{self.seed}"
 
-    def record(self, folder: Path) -> Path:
+    def result(self, folder: Path) -> Path:
         """Return the path of its result."""
         return folder / "results" / f"{self.name}.json"
 

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ....common.files.atomic import json_text, write_atomically
-from ....common.foreign_text import shown_text
-from ....common.formats.json_files import read_json
-from ....common.records import decode
-from ....errors import ArtifactError
 from ....runtime.data.sample import Benchmark
-
-#: Version of the file's layout; others are not read.
-VERSION = 1
-#: Bytes of a file: some thousand queries with one number each.
-_LARGEST_FILE = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -27,6 +17,9 @@ class Record:
 
     `trainable` counts the values that the training moved, `seconds` is the training's time (0 without one).
     """
+
+    #: some thousand queries with one number each
+    largest_file: ClassVar[int] = 8 * 2**20
 
     fingerprint: str
     row: str
@@ -39,33 +32,6 @@ class Record:
     rank10: float
     minp: float
     per_query_ap: tuple[float, ...]
-
-    def write(self, path: Path) -> None:
-        """Save as JSON; replaces an existing file.
-
-        Raises:
-            SetupError: the disk is full or permission is missing.
-        """
-        text = json_text({"version": VERSION, **asdict(self)})
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def read_record(path: Path) -> Record:
-    """Read the record of a file.
-
-    Raises:
-        ArtifactError: not a record of this version.
-    """
-    try:
-        values = read_json(path, "result", limit=_LARGEST_FILE)
-        if not isinstance(values, dict) or values.pop("version", None) != VERSION:
-            raise ValueError("another version")
-        return decode(Record, values)
-    except (ValueError, ArtifactError) as error:
-        raise ArtifactError(
-            f"{shown_text(path)} is no result of this version ({shown_text(error, 500)}). Remove it, and its row runs "
-            "again."
-        ) from error
 
 
 def fingerprint(settings: dict[str, Any]) -> str:

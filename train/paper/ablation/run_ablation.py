@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....common.files.atomic import clear_leftovers, json_text, make_folder, remove_folders, write_atomically
+from ....common.files.atomic import clear_leftovers, make_folder, remove_folders
 from ....common.files.locks import only_process
 from ....common.files.targets import require_free
-from ....common.foreign_text import shown_text
-from ....common.formats.json_files import read_json
 from ....common.progress import Track, silent
-from ....errors import ArtifactError, InputError
 from ....runtime.data.modalities import MODALITIES
 from ....runtime.data.readers.benchmarks import benchmark_info, read_benchmark, require_benchmark_of
 from ....runtime.data.sample import Benchmark
@@ -22,8 +18,6 @@ from ....runtime.data.task_names import RE_IDENTIFICATION
 from ....runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ....runtime.evaluation.retrieval.metrics import RetrievalReport
 from ...engine.device import resolve_device
-from ...engine.loop import fit
-from ...engine.state import NAME as STATE
 from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import MambaPro
 from ...models.mambapro.sizes import build_model
@@ -31,7 +25,8 @@ from ...reid.evaluate import torch_feature_function
 from ..cost.parameters import trained_values
 from .ablation_report import AblationReport, summarise
 from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining
-from .record import Record, data_fingerprint, read_record
+from .record import Record, data_fingerprint
+from .stored_runs import read_result, train_once, without_result, write_result, write_text
 from .tables import table_named
 
 #: Files written when all rows are measured.
@@ -89,17 +84,17 @@ def run_ablation(options: AblationOptions, track: Track = silent) -> AblationRep
     jobs = make_jobs(
         table, rows, tuple(dict.fromkeys(options.seeds)), recipe, pretrained, data_fingerprint(benchmark), dataset
     )
-    pending = _pending(jobs, options)
+    pending = without_result(jobs, Record, options.out, options.overwrite, "backbone")
     replaceable = _own(options)
     created = make_folder(options.out)
     try:
         with only_process(options.out):
             clear_leftovers(options.out, SUMMARIES)
             _run_all(pending, options, table.title, benchmark, pretrained, track)
-            records = [read_record(job.record(options.out)) for job in jobs]
+            records = [read_result(Record, job.result(options.out)) for job in jobs]
             report = summarise(table, rows, records, recipe, dataset)
             for name, text in zip(SUMMARIES, (report.markdown(), report.json_text()), strict=True):
-                _write(options.out / name, text, replaceable)
+                write_text(options.out / name, text, replaceable)
             return report
     except BaseException:
         remove_folders(created)
@@ -132,38 +127,19 @@ def _run_all(
         _run(job, options, benchmark, pretrained, track)
 
 
-def _write(path: Path, text: str, overwrite: bool = True) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), overwrite=overwrite)
-
-
-def _pending(jobs: Sequence[Job], options: AblationOptions) -> list[Job]:
-    """Return the jobs without a result; results of other settings count only if they may be overwritten."""
-    pending, foreign = [], []
-    for job in jobs:
-        path = job.record(options.out)
-        if not path.exists():
-            pending.append(job)
-        elif options.overwrite or read_record(path).fingerprint != job.fingerprint:
-            pending.append(job)
-            foreign.append(path.name)
-    if foreign and not options.overwrite:
-        raise InputError(
-            f"{options.out} holds results of another recipe, data set or backbone: {', '.join(foreign)}. "
-            "Choose another --out, or replace them with --overwrite."
-        )
-    return pending
-
-
 def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: Pretraining, track: Track) -> None:
     """Train if the row is trained, measure, write the result."""
     folder, seconds = job.run_folder(options.out), 0.0
     if job.row.trained:
-        seconds = _train(job, options, benchmark.name, pretrained, folder, track)
+        fill = pretrained.fill[job.row.backbone]
+        _, seconds = train_once(
+            job.config, options.data, benchmark.name, folder, fill, options.device, options.overwrite, track
+        )
         model = load_checkpoint(folder / "best.pth")
     else:
         model = _as_pretrained(job, benchmark.name, pretrained)
     report = _measure(model.to(resolve_device(options.device)), benchmark, track)
-    Record(
+    result = Record(
         fingerprint=job.fingerprint,
         row=job.row.key,
         seed=job.seed,
@@ -175,39 +151,11 @@ def _run(job: Job, options: AblationOptions, benchmark: Benchmark, pretrained: P
         rank10=report.rank(10),
         minp=report.minp,
         per_query_ap=report.per_query_ap,
-    ).write(job.record(options.out))
+    )
+    write_result(result, job.result(options.out))
     logger.info("row %s, seed %d: mAP %.2f %%, %.0f s", job.row.key, job.seed, 100 * report.map, seconds)
     # two checkpoints of each row would fill a disk
     (folder / "last.pth").unlink(missing_ok=True)
-
-
-def _train(
-    job: Job, options: AblationOptions, dataset: str, pretrained: Pretraining, folder: Path, track: Track
-) -> float:
-    """Train into `folder`, or resume there, unless finished; return the training time in seconds."""
-    if options.overwrite and folder.exists():
-        shutil.rmtree(folder)
-    path = folder / "report.json"
-    if path.exists():
-        stored = read_json(path, "report of a training")
-        seconds = stored.get("seconds") if isinstance(stored, dict) else None
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise ArtifactError(f"{shown_text(path)} does not say how long the training took. Remove its folder.")
-        return float(seconds)
-    report = fit(
-        job.config,
-        options.data,
-        dataset,
-        folder,
-        initialise=pretrained.fill[job.row.backbone],
-        device=options.device,
-        resume=(folder / STATE).exists(),
-        # without a state the training stopped too early to resume, and begins again
-        overwrite=True,
-        track=track,
-    )
-    _write(path, json_text(report.to_json()))
-    return report.seconds
 
 
 def _as_pretrained(job: Job, dataset: str, pretrained: Pretraining) -> MambaPro:

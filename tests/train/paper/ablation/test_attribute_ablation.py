@@ -17,8 +17,9 @@ from mambapro.train.engine.recipes import recipe_names
 from mambapro.train.models.checkpoints.weights import load_checkpoint
 from mambapro.train.paper.ablation.ablation_task import ablate_table
 from mambapro.train.paper.ablation.attribute_ablation_report import summarize_attributes
-from mambapro.train.paper.ablation.attribute_runs import AttributeResult, read_result
+from mambapro.train.paper.ablation.attribute_runs import AttributeResult
 from mambapro.train.paper.ablation.attribute_tables import ATTRIBUTE_TABLES, AttributeRow
+from mambapro.train.paper.ablation.stored_runs import read_result
 from mambapro.train.paper.ablation.tables import table_named
 
 
@@ -141,4 +142,4 @@ def test_decisions_are_stored_exactly(tmp_path: Path) -> None:
     assert evaluate_attributes(truth, found).values == evaluate_attributes(truth, decisions).values
     (tmp_path / "x.json").write_text('{"version": 2}')
     with pytest.raises(Exception, match="no result of this version"):
-        read_result(tmp_path / "x.json")
+        read_result(AttributeResult, tmp_path / "x.json")

@@ -18,8 +18,10 @@ from mambapro.train.models.checkpoints.weights import load_checkpoint, save_chec
 from mambapro.train.models.mambapro.sizes import build_model
 from mambapro.train.models.mambapro.spec import is_pretrained
 from mambapro.train.paper.ablation import run_ablation as run
-from mambapro.train.paper.ablation.record import read_record
+from mambapro.train.paper.ablation import stored_runs
+from mambapro.train.paper.ablation.record import Record
 from mambapro.train.paper.ablation.run_ablation import AblationOptions, run_ablation
+from mambapro.train.paper.ablation.stored_runs import read_result
 from mambapro.train.reid.evaluate import evaluate_checkpoint
 
 SHAPE = {"width": 64, "depth": 1, "mlp_width": 64, "embed_dim": 32, "scan_channels": 32, "aggregation_depth": 1}
@@ -62,13 +64,13 @@ def options(data: Path, tower: Path, tmp_path: Path) -> AblationOptions:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the recipes that were trained."""
     names: list[str] = []
-    real: Callable[..., Any] = run.fit
+    real: Callable[..., Any] = stored_runs.fit
 
     def fit(config: Any, *arguments: Any, **more: Any) -> Any:
         names.append(f"{config.name}, seed {config.seed}")
         return real(config, *arguments, **more)
 
-    monkeypatch.setattr(run, "fit", fit)
+    monkeypatch.setattr(stored_runs, "fit", fit)
     return names
 
 
@@ -243,7 +245,7 @@ class TestAgain:
         with pytest.raises(ArtifactError, match="Remove it"):
             run_ablation(replace(options, rows=("A",)))
         with pytest.raises(ArtifactError):
-            read_record(path)
+            read_result(Record, path)
 
 
 class TestRefused:
