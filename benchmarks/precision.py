@@ -32,9 +32,9 @@ def pytorch_milliseconds(checkpoint: Path, dataset: str, batch: int, runs: int) 
     from mambapro.runtime.data.modalities import MODALITIES
     from mambapro.runtime.data.readers.benchmarks import benchmark_info
     from mambapro.runtime.evaluation.latency import SOURCE_SCALE
+    from mambapro.train.engine.feature_function import torch_feature_function
     from mambapro.train.engine.image_ranges import model_preprocessing
     from mambapro.train.models.checkpoints.weights import load_checkpoint
-    from mambapro.train.reid.evaluate import torch_feature_function
 
     model = load_checkpoint(checkpoint, None, default_image_size=benchmark_info(dataset).image_size)
     pre, random = model_preprocessing(model), np.random.default_rng(0)

@@ -9,9 +9,9 @@ import numpy as np
 from ...common.worker_process import serve
 from ...runtime.data.batch import Batch
 from ...runtime.evaluation.timing_worker import Opened, TimingWorker
+from ...train.engine.feature_function import torch_feature_function
 from ...train.engine.image_ranges import model_preprocessing
 from ...train.models.checkpoints.weights import load_checkpoint
-from ...train.reid.evaluate import torch_feature_function
 
 
 def plain(value: Any) -> Any:

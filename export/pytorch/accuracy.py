@@ -15,8 +15,8 @@ from ...runtime.evaluation.gates.task_metrics import metric_of
 from ...runtime.evaluation.reference_features import Model, features_of
 from ...runtime.extractor import open_session
 from ...runtime.run_options import RunOptions
+from ...train.engine.feature_function import torch_feature_function
 from ...train.models.model_spec import Model as TorchModel
-from ...train.reid.evaluate import torch_feature_function
 
 
 def export_accuracy(

@@ -21,7 +21,7 @@ from ...runtime.data.modalities import RGB
 from ...runtime.data.sample import Benchmark, Sample
 from ..engine.distributed import World
 from ..engine.training_images import CACHE_BYTES, TrainingImages
-from ..reid.transforms import TrainTransform
+from ..engine.transforms import TrainTransform
 
 log = logging.getLogger("mambapro")
 

@@ -13,13 +13,13 @@ from ...common.foreign_text import shown_text
 from ...errors import InputError
 from ...runtime.bundle.tasks import ATTRIBUTES
 from ..engine.recipe import Ranges, Recipe, SolverSettings, check_ranges, check_text, override_names
+from ..engine.transforms import Augmentation
 from ..models.attributes.attribute_config import AttributeConfig
 from ..models.attributes.attribute_model import AttributeModel
 from ..models.attributes.named_models import NAMED_MODELS
 from ..models.model_spec import Model
 from ..models.ranges import Range
 from ..models.registry import model_class
-from ..reid.transforms import Augmentation
 from .attribute_losses import IGNORED, UNKNOWN_LABELS
 from .attribute_pretraining import Pretraining
 

@@ -26,10 +26,10 @@ from ..engine.distributed import World
 from ..engine.recipe import Recipe
 from ..engine.task import StepLosses, Task
 from ..engine.training_images import build_loader
+from ..engine.transforms import TrainTransform
 from ..models.attributes.attribute_model import AttributeModel
 from ..models.attributes.text_attributes import TextAttributes
 from ..models.model_spec import Model
-from ..reid.transforms import TrainTransform
 from .attribute_images import (
     AttributeBatch,
     AttributeImages,

@@ -22,10 +22,10 @@ from ...runtime.evaluation.attributes.attribute_report import AttributeEvaluatio
 from ...runtime.evaluation.attributes.labeled_images import labels_by_position
 from ...runtime.evaluation.reference_features import Model as EvaluatedModel
 from ..engine.device import resolve_device
+from ..engine.feature_function import torch_feature_function
 from ..engine.image_ranges import model_preprocessing
 from ..models.checkpoints.weights import load_checkpoint, save_checkpoint
 from ..models.model_spec import Model
-from ..reid.evaluate import torch_feature_function
 
 #: Keys of a checkpoint's training facts: the labels, and how their thresholds were tuned.
 LABELS, TUNED = "labels", "tuned_thresholds"

@@ -14,9 +14,9 @@ from ..models.mambapro.model_config import MambaProConfig
 from ..models.mambapro.pretrained import initialiser
 from ..models.model_spec import Model
 from ..models.ranges import Range
-from ..reid.transforms import Augmentation
 from .optimizer import build_optimizer, freeze_pretrained
 from .recipe import Ranges, Recipe, SolverSettings, check_ranges, override_names
+from .transforms import Augmentation
 
 #: Fields of the model's config that a recipe sets elsewhere, or that the data set decides.
 OWN_FIELDS = frozenset({"image_size", "direct", "cameras", "identities"})

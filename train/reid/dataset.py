@@ -18,8 +18,8 @@ from ...runtime.data.modalities import MODALITIES
 from ...runtime.data.sample import Benchmark, Sample
 from ..engine.training_config import TrainConfig
 from ..engine.training_images import CACHE_BYTES, TrainingImages
+from ..engine.transforms import TrainTransform
 from .sampler import Draw
-from .transforms import TrainTransform
 
 
 class ReidBatch(NamedTuple):

@@ -6,38 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ...common.progress import Track, silent
-from ...errors import InputError
 from ...runtime.bundle.tasks import RE_IDENTIFICATION
-from ...runtime.data.batch import Batch
 from ...runtime.data.readers.benchmarks import benchmark_info, read_benchmark, require_benchmark_of
 from ...runtime.evaluation.retrieval.analysis import EvaluationOptions, evaluate_model
-from ...runtime.evaluation.retrieval.evaluate import FeatureFunction
 from ...runtime.evaluation.retrieval.report import EvaluationReport
 from ..engine.device import resolve_device
+from ..engine.feature_function import torch_feature_function
 from ..engine.image_ranges import model_preprocessing
 from ..models.checkpoints.weights import load_checkpoint
 from ..models.model_spec import Model, require_embedding
-
-
-def torch_feature_function(model: Model, batch_size: int = 32) -> FeatureFunction:
-    """Return a function from a Batch to raw features float32 (N, dim); missing images are zero after normalization.
-
-    Raises:
-        ValueError: a batch size below 1; in the function, a sample without any image (InputError).
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: at least 1.")
-
-    def features(batch: Batch) -> np.ndarray:
-        """Compute the features of a batch."""
-        if not batch.mask.any(axis=1).all():
-            raise InputError("A sample has no image of any sensor. Give the images of at least one.")
-        return np.concatenate([model.run(part)[model.spec.output.name] for part in batch.parts(batch_size)])
-
-    return features
 
 
 def evaluate_checkpoint(

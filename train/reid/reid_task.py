@@ -20,18 +20,18 @@ from ...runtime.data.sample import Benchmark
 from ...runtime.data.sixteen_bit import FULL_RANGE
 from ...runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ..engine.distributed import World
+from ..engine.feature_function import torch_feature_function
 from ..engine.task import StepLosses, Task
 from ..engine.training_config import TrainConfig
 from ..engine.training_images import build_loader
+from ..engine.transforms import TrainTransform
 from ..models.mambapro.mambapro import MambaPro
 from ..models.mambapro.sizes import build_model
 from ..models.model_spec import Model
 from .dataset import ReidBatch, TriModalDataset, fingerprint, split_training
-from .evaluate import torch_feature_function
 from .losses import pair_losses
 from .sampler import IdentitySampler
 from .training_memory import require_memory
-from .transforms import TrainTransform
 
 
 class ReidTask(Task):

@@ -21,7 +21,7 @@ from mambapro.train.attributes.attribute_images import (
     split_images,
 )
 from mambapro.train.engine.distributed import World
-from mambapro.train.reid.transforms import Augmentation, TrainTransform
+from mambapro.train.engine.transforms import Augmentation, TrainTransform
 from PIL import Image
 from toy_people import NAMES, draw
 

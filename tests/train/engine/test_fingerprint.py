@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
+from mambapro.train.engine.transforms import Augmentation, TrainTransform
 from mambapro.train.reid.dataset import TriModalDataset, fingerprint
-from mambapro.train.reid.transforms import Augmentation, TrainTransform
 from PIL import Image
 
 SAMPLE = Sample("a", dict.fromkeys(MODALITIES, ImageSource(Path("a"))), 1, 2, 3)

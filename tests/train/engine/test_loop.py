@@ -17,13 +17,13 @@ from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.train.engine.device import resolve_device, resolve_precision
 from mambapro.train.engine.loop import fit, train_model
 from mambapro.train.engine.training_config import ModelSettings, Solver, TrainConfig
+from mambapro.train.engine.transforms import Augmentation
 from mambapro.train.models.checkpoints.weights import load_checkpoint
 from mambapro.train.models.mambapro.mambapro import MambaPro
 from mambapro.train.models.mambapro.sizes import build_model
 from mambapro.train.reid import reid_task
 from mambapro.train.reid.dataset import split_training
 from mambapro.train.reid.reid_task import ReidTask
-from mambapro.train.reid.transforms import Augmentation
 from PIL import Image
 
 SMALL = {"width": 64, "depth": 1, "embed_dim": 32, "scan_channels": 32, "aggregation_depth": 1}

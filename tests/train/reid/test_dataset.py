@@ -15,9 +15,9 @@ from mambapro.runtime.data.image_settings import ImageSettings, set_image_settin
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.sample import ImageSource, Sample
 from mambapro.train.engine.training_images import build_loader
+from mambapro.train.engine.transforms import Augmentation, TrainTransform
 from mambapro.train.reid.dataset import TriModalDataset
 from mambapro.train.reid.sampler import Draw, IdentitySampler
-from mambapro.train.reid.transforms import Augmentation, TrainTransform
 from PIL import Image
 
 SIZE = (16, 8)

@@ -12,9 +12,10 @@ from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.evaluation.retrieval.analysis import EvaluationOptions
 from mambapro.synthetic.benchmark import draw_benchmark
+from mambapro.train.engine.feature_function import torch_feature_function
 from mambapro.train.models.mambapro.mambapro import MambaPro
 from mambapro.train.models.mambapro.sizes import build_model
-from mambapro.train.reid.evaluate import evaluate_checkpoint, torch_feature_function
+from mambapro.train.reid.evaluate import evaluate_checkpoint
 
 CAMERAS = np.array([0, 1, 1, 0, -1])
 

@@ -19,9 +19,9 @@ from ....runtime.evaluation.retrieval.evaluate import extract_features
 from ...attributes.attribute_recipe import AttributeRecipe
 from ...attributes.evaluate_attributes import checkpoint_labels
 from ...engine.device import resolve_device
+from ...engine.feature_function import torch_feature_function
 from ...engine.image_ranges import model_preprocessing, noted_ranges
 from ...models.checkpoints.weights import load_checkpoint
-from ...reid.evaluate import torch_feature_function
 from .jobs import FREE
 from .record import fingerprint
 from .stored_runs import train_once, write_result

@@ -18,10 +18,10 @@ from ....runtime.data.task_names import RE_IDENTIFICATION
 from ....runtime.evaluation.retrieval.evaluate import evaluate_benchmark
 from ....runtime.evaluation.retrieval.metrics import RetrievalReport
 from ...engine.device import resolve_device
+from ...engine.feature_function import torch_feature_function
 from ...models.checkpoints.weights import load_checkpoint
 from ...models.mambapro.mambapro import MambaPro
 from ...models.mambapro.sizes import build_model
-from ...reid.evaluate import torch_feature_function
 from ..cost.parameters import trained_values
 from .ablation_report import AblationReport, summarise
 from .jobs import Job, Pretraining, base_recipe, make_jobs, pretraining

@@ -26,10 +26,10 @@ from ....runtime.evaluation.attributes.labeled_images import LabeledImages, labe
 from ....runtime.evaluation.retrieval.evaluate import extract_features
 from ...attributes.evaluate_attributes import checkpoint_labels
 from ...engine.device import resolve_device
+from ...engine.feature_function import torch_feature_function
 from ...engine.image_ranges import model_preprocessing
 from ...models.attributes.attribute_model import AttributeModel
 from ...models.checkpoints.weights import load_checkpoint
-from ...reid.evaluate import torch_feature_function
 from .attribute_maps import attribute_maps, choose_attribute_cut
 from .attribute_pictures import attributes_picture, samples_picture, strips_picture
 from .explanation_folder import NUMBERS, PAGE, names_of, require_explainable, write_explanation

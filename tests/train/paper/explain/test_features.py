@@ -15,12 +15,12 @@ from mambapro.runtime.data.modalities import MODALITIES
 from mambapro.runtime.data.readers.benchmarks import read_benchmark
 from mambapro.runtime.data.sample import Benchmark, ImageSource, Sample
 from mambapro.synthetic.benchmark import draw_benchmark
+from mambapro.train.engine.feature_function import torch_feature_function
 from mambapro.train.models.mambapro.sizes import build_model
 from mambapro.train.paper.explain.embedding import perplexity_for, silhouette, tsne
 from mambapro.train.paper.explain.selection import MOST_IDENTITIES, select_samples
 from mambapro.train.paper.explain.similarity import modality_similarities
 from mambapro.train.paper.explain.stages import AFTER, BEFORE, identity_directions, preprocessing_of, stage_features
-from mambapro.train.reid.evaluate import torch_feature_function
 
 LABELS = np.array([3, 3, 3, 7, 7, 9, 9])
 

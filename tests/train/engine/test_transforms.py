@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from mambapro.train.reid.transforms import Augmentation, Geometry, TrainTransform, draw_geometry, flip_and_crop
+from mambapro.train.engine.transforms import Augmentation, Geometry, TrainTransform, draw_geometry, flip_and_crop
 
 SIZE = (32, 16)
 PLAIN = Augmentation(flip=0.0, padding=0, erase=0.0)
