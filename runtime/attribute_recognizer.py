@@ -19,8 +19,8 @@ from .bundle.tensors import LOGITS, PROBABILITIES
 from .data.batch import Batch
 from .data.inputs import Images, Samples, gather
 from .data.modalities import MODALITIES, RGB
-from .data.preprocess import ImageLike
 from .data.readers.listing import shown
+from .data.rgb_conversion import ImageLike
 from .data.sample import Sample
 from .image_model import ImageModel
 from .run_options import RunOptions

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...errors import InputError
 from .batch import Batch
-from .preprocess import ImageLike, LastFile, Preprocessing, image_arrays
+from .preprocess import Preprocessing, image_arrays
 from .range_watch import RangeWatch
+from .rgb_conversion import ImageLike, LastFile
 
 #: Images of a batch that a message names.
 MOST_TOLD = 5

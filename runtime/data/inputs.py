@@ -11,9 +11,10 @@ import numpy as np
 from ...errors import InputError
 from .batch import Batch
 from .decoding import BadImage, UnusableImageError, decode, told_bad
-from .preprocess import ImageLike, Preprocessing, is_encoded
+from .preprocess import Preprocessing
 from .range_watch import RangeWatch
 from .readers.listing import shown
+from .rgb_conversion import ImageLike, is_encoded
 from .sample import UNKNOWN
 
 #: Images of one sensor: one image, a sequence of images (None = missing for that sample), a 4-D array, or None.

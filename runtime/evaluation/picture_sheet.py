@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..data.preprocess import LastFile, Preprocessing, load_source
+from ..data.preprocess import Preprocessing, load_source
+from ..data.rgb_conversion import LastFile
 from ..data.sample import ImageSource
 
 #: Pixels: longer side of an image, width of a frame and of a mark.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mambapro import AttributeRecognizer, Extractor, Pipeline
 from mambapro.errors import InputError
-from mambapro.runtime.data import preprocess
+from mambapro.runtime.data import preprocess, rgb_conversion
 from mambapro.runtime.data.sample import ImageSource, Sample
 from PIL import Image
 
@@ -55,8 +55,9 @@ def test_records_are_those_of_the_models(models, files) -> None:
 def test_each_image_is_decoded_once(models, files, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files, bytes and streams are decoded once for both models."""
     decoded = []
-    opened = preprocess.open_image
-    monkeypatch.setattr(preprocess, "open_image", lambda *given: decoded.append(given[0]) or opened(*given))
+    opened = rgb_conversion.open_image
+    for module in (preprocess, rgb_conversion):
+        monkeypatch.setattr(module, "open_image", lambda *given: decoded.append(given[0]) or opened(*given))
     pipeline = Pipeline(models)
 
     pipeline(files["rgb"], files["nir"])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ...data.preprocess import LastFile, Preprocessing, resize
+from ...data.preprocess import Preprocessing, resize
+from ...data.rgb_conversion import LastFile
 from ..picture_sheet import FRAME, MARK, Sheet, loaded, shown_size
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PIL import Image
 
 from ...data.modalities import MODALITIES
-from ...data.preprocess import LastFile, Preprocessing, resize
+from ...data.preprocess import Preprocessing, resize
+from ...data.rgb_conversion import LastFile
 from ...data.sample import Sample
 from ..picture_sheet import FRAME, MARK, Sheet, loaded, shown_size
 from .strips import Strip

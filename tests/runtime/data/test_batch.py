@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mambapro.errors import InputError
 from mambapro.runtime.bundle.tensors import TensorInfo
-from mambapro.runtime.data import preprocess
+from mambapro.runtime.data import rgb_conversion
 from mambapro.runtime.data.batch import CAMERA, IMAGE, MODALITY_MASK, Batch
 from mambapro.runtime.data.decoding import decode
 from mambapro.runtime.data.modalities import MODALITIES, SUBSETS, subsets_of
@@ -97,9 +97,9 @@ def test_a_file_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     Image.fromarray(pixels).save(tmp_path / "strip.png")
     sources = {m: ImageSource(tmp_path / "strip.png", (2 * i, 0, 2 * i + 2, 4)) for i, m in enumerate(MODALITIES)}
     opened: list[Path] = []
-    original = preprocess.open_image
+    original = rgb_conversion.open_image
     monkeypatch.setattr(
-        preprocess, "open_image", lambda path, settings: opened.append(path) or original(path, settings)
+        rgb_conversion, "open_image", lambda path, settings: opened.append(path) or original(path, settings)
     )
 
     batch, bad = decode([sources, {"nir": sources["nir"]}], np.array([0, 1]), MODALITIES, PRE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from mambapro.errors import ArtifactError, InputError
-from mambapro.runtime.data import preprocess
+from mambapro.runtime.data import rgb_conversion
 from mambapro.runtime.data.batch import Batch
 from mambapro.runtime.data.modalities import SUBSETS
 from mambapro.runtime.data.preprocess import Preprocessing
@@ -127,9 +127,9 @@ class TestExtractSubsets:
     def test_images_are_decoded_once(self, samples, monkeypatch):
         """Seven sets cost three images for each sample, not more."""
         decoded = []
-        original = preprocess.open_image
+        original = rgb_conversion.open_image
         monkeypatch.setattr(
-            preprocess, "open_image", lambda *arguments: decoded.append(arguments) or original(*arguments)
+            rgb_conversion, "open_image", lambda *arguments: decoded.append(arguments) or original(*arguments)
         )
 
         extract_subsets(samples, constant, PRE)
